@@ -1,0 +1,252 @@
+"""The one door to the native CPU kernels, with the MLX form beside each."""
+
+import importlib
+import os
+from types import ModuleType
+from typing import Literal
+
+import mlx.core as mx
+import mlx.nn as nn
+
+Activation = Literal["none", "gelu", "geglu", "swiglu"]
+
+
+def _load_native() -> ModuleType | None:
+    """The compiled kernels, or None; BERT_KERNELS=off hides them, BERT_KERNELS=require makes absence an error."""
+    wish = os.environ.get("BERT_KERNELS", "auto")
+    if wish == "off":
+        return None
+    try:
+        native = importlib.import_module("bert_playground_kernels")
+    except ImportError:
+        if wish == "require":
+            raise
+        return None
+    return native if native.AVAILABLE else None
+
+
+_native = _load_native()
+
+
+def is_native() -> bool:
+    """Whether the native kernels serve the default device; then batches are packed instead of padded."""
+    return _native is not None and mx.default_device() == mx.cpu
+
+
+def has_fast_bf16() -> bool:
+    """Whether bf16 activations are worth choosing: Metal, CUDA, or a CPU with bf16 matrix units and our kernels."""
+    if mx.default_device() != mx.cpu:
+        return True
+    return _native is not None and bool(_native.has_fast_bf16())
+
+
+def describe() -> str:
+    """One phrase for `bert info`: which code computes the layers."""
+    if is_native():
+        assert _native is not None
+        return f"native CPU kernels ({_native.isa()}, {_native.num_threads()} threads)"
+    return "MLX on CPU, no native kernels (slow)" if mx.default_device() == mx.cpu else "MLX"
+
+
+def linear(
+    x: mx.array, weight: mx.array, bias: mx.array | None = None, activation: Activation = "none"
+) -> mx.array:
+    """y = activation(x W^T + b), in the type of x; the weight may stay f32 while activations are bf16.
+
+    Args:
+        x: [..., K].
+        weight: [M, K].
+        bias: [M] or None.
+        activation: "gelu" is the erf form; "geglu" and "swiglu" give act(first half) * second half, [..., M / 2].
+    """
+    if is_native():
+        assert _native is not None
+        return _native.linear(x, weight, bias, activation)
+    y = x @ weight.astype(x.dtype).T
+    if bias is not None:
+        y = y + bias.astype(x.dtype)
+    return activate(y, activation)
+
+
+def activate(x: mx.array, activation: Activation) -> mx.array:
+    """The activation alone, for layers whose product is computed elsewhere (quantized, adapted)."""
+    if activation == "none":
+        return x
+    if is_native():
+        assert _native is not None
+        return _native.activation(x, activation)
+    if activation == "gelu":
+        return nn.gelu(x)
+    value, gate = mx.split(x, 2, axis=-1)
+    return (nn.gelu(value) if activation == "geglu" else nn.silu(value)) * gate
+
+
+def norm(
+    x: mx.array, weight: mx.array, bias: mx.array | None = None, *, eps: float, rms: bool = False
+) -> mx.array:
+    """Layer norm, or RMS norm, over the last axis."""
+    if is_native():
+        assert _native is not None
+        return _native.norm(x, weight, bias, eps=eps, rms=rms)
+    weight = weight.astype(x.dtype)
+    if rms:
+        return mx.fast.rms_norm(x, weight, eps)
+    return mx.fast.layer_norm(x, weight, None if bias is None else bias.astype(x.dtype), eps)
+
+
+def add_norm(
+    x: mx.array,
+    residual: mx.array,
+    weight: mx.array,
+    bias: mx.array | None = None,
+    *,
+    eps: float,
+    rms: bool = False,
+    dropout_rate: float = 0.0,
+) -> tuple[mx.array, mx.array]:
+    """h = residual + dropout(x) and y = norm(h), returned as (y, h)."""
+    if is_native():
+        assert _native is not None
+        seed = mx.random.bits((2,)) if dropout_rate > 0 else None
+        return _native.add_norm(
+            x, residual, weight, bias, eps=eps, rms=rms, dropout=dropout_rate, seed=seed
+        )
+    h = residual + dropout(x, dropout_rate)
+    return norm(h, weight, bias, eps=eps, rms=rms), h
+
+
+def dropout(x: mx.array, rate: float) -> mx.array:
+    """Zero each element with probability `rate` and scale the rest by 1 / (1 - rate); MLX's random state decides."""
+    if rate <= 0:
+        return x
+    if is_native():
+        assert _native is not None
+        return _native.dropout(x, rate, mx.random.bits((2,)))
+    keep = mx.random.bernoulli(1 - rate, x.shape)
+    return mx.where(keep, x * (1 / (1 - rate)), mx.zeros_like(x))
+
+
+def embedding(table: mx.array, ids: mx.array, dtype: mx.Dtype) -> mx.array:
+    """Rows of the table as `dtype`: this is where the precision of all activations is chosen."""
+    if is_native():
+        assert _native is not None
+        return _native.embedding(table, ids, dtype)
+    return table[ids].astype(dtype)
+
+
+def packed_attention(
+    qkv: mx.array,
+    cu_seqlens: mx.array,
+    num_heads: int,
+    *,
+    half_window: int | None = None,
+    cosines: mx.array | None = None,
+    sines: mx.array | None = None,
+    dropout_rate: float = 0.0,
+) -> mx.array:
+    """Attention of packed rows, each within itself; without native kernels the cost is quadratic in all tokens.
+
+    Args:
+        qkv: [N, 3 * E], the queries, keys and values of all heads side by side.
+        cu_seqlens: [B + 1] int32, where rows start and end.
+        num_heads: E is num_heads * D.
+        half_window: a token sees keys at distance <= half_window; None: the whole row.
+        cosines: [positions, D / 2] with `sines`: rotate queries and keys, pairing j with j + D / 2; None: no RoPE.
+        dropout_rate: on the attention probabilities.
+
+    Returns:
+        [N, E].
+    """
+    if is_native():
+        assert _native is not None
+        return _native.attention(
+            qkv,
+            cu_seqlens,
+            num_heads,
+            half_window=-1 if half_window is None else half_window,
+            cosines=cosines,
+            sines=sines,
+            dropout=dropout_rate,
+            seed=mx.random.bits((2,)) if dropout_rate > 0 else None,
+        )
+    num_tokens, width = qkv.shape[0], qkv.shape[1] // 3
+    head_size = width // num_heads
+    token = mx.arange(num_tokens)
+    row = (token[:, None] >= cu_seqlens[None, 1:]).sum(axis=1)  # [N]
+    queries, keys, values = (
+        part.reshape(num_tokens, num_heads, head_size).transpose(1, 0, 2)
+        for part in mx.split(qkv, 3, axis=-1)
+    )
+    if cosines is not None and sines is not None:
+        position = token - cu_seqlens[row]
+        queries, keys = (rotate(part, cosines[position], sines[position]) for part in (queries, keys))
+    visible = row[:, None] == row[None, :]
+    if half_window is not None:
+        visible = visible & (mx.abs(token[:, None] - token[None, :]) <= half_window)
+    scores = (queries @ keys.swapaxes(-1, -2)).astype(mx.float32) * head_size**-0.5
+    scores = mx.where(visible, scores, mx.finfo(mx.float32).min)
+    probabilities = dropout(mx.softmax(scores, axis=-1), dropout_rate).astype(qkv.dtype)
+    return (probabilities @ values).transpose(1, 0, 2).reshape(num_tokens, width)
+
+
+def rotate(x: mx.array, cosines: mx.array, sines: mx.array) -> mx.array:
+    """RoPE in the half-split layout: dimension j turns with j + D / 2, in f32 (Su et al. 2021, arXiv 2104.09864)."""
+    first, second = mx.split(x.astype(mx.float32), 2, axis=-1)
+    turned = mx.concatenate(
+        [first * cosines - second * sines, second * cosines + first * sines], axis=-1
+    )
+    return turned.astype(x.dtype)
+
+
+def adamw(
+    parameter: mx.array,
+    gradient: mx.array,
+    m: mx.array,
+    v: mx.array,
+    *,
+    learning_rate: mx.array,
+    step: mx.array,
+    gradient_scale: mx.array,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+) -> tuple[mx.array, mx.array, mx.array]:
+    """One AdamW step with bias correction and decoupled decay (Loshchilov and Hutter 2019, arXiv 1711.05101).
+
+    The scalars `learning_rate`, `step` (from 1) and `gradient_scale` (of clipping) are f32 arrays, so one compiled
+    graph serves every step.
+
+    Returns:
+        (parameter, m, v) after the step.
+    """
+    if is_native():
+        assert _native is not None
+        return _native.adamw(
+            parameter,
+            gradient,
+            m,
+            v,
+            learning_rate,
+            step,
+            gradient_scale,
+            beta1=beta1,
+            beta2=beta2,
+            eps=eps,
+            weight_decay=weight_decay,
+        )
+    gradient = gradient.astype(mx.float32) * gradient_scale
+    m = beta1 * m + (1 - beta1) * gradient
+    v = beta2 * v + (1 - beta2) * mx.square(gradient)
+    denominator = mx.sqrt(v / (1 - beta2**step)) + eps
+    update = (m / (1 - beta1**step)) / denominator
+    parameter = parameter * (1 - learning_rate * weight_decay) - learning_rate * update
+    return parameter, m, v
+
+
+def square_sum(x: mx.array) -> mx.array:
+    """The sum of squares as an f32 scalar, for the global norm of the gradients."""
+    if is_native():
+        assert _native is not None
+        return _native.square_sum(x)
+    return mx.square(x.astype(mx.float32)).sum()
