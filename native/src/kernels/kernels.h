@@ -113,11 +113,13 @@ struct AttentionBackward {
 };
 
 // y = act(first half) * second half (gated), or act(x); the unfused form, for layers the GEMM epilogue cannot serve.
+// `width` is that of y: a gated x has rows of 2 * width.
 struct ActivationForward { int64_t tokens, width; DType dtype; Activation activation; const void* x; void* y; };
 struct ActivationBackward { int64_t tokens, width; DType dtype; Activation activation; const void* x; const void* dy; void* dx; };
 
 struct Dropout { int64_t size; DType dtype; float probability; const uint32_t* seed; const void* x; void* y; };  // backward = forward on dy
 
+// An id outside [0, rows) reads as a row of zeros and receives no gradient.
 struct EmbeddingForward { int64_t tokens, width, rows; DType dtype; const void* table; DType table_dtype; const int32_t* ids; void* y; };
 struct EmbeddingBackward { int64_t tokens, width, rows; DType dtype; const int32_t* ids; const void* dy; float* dtable; };  // dtable is zeroed inside
 

@@ -1,0 +1,32 @@
+# The plain C++ kernels as one static library: baseline code plus one translation unit per instruction set.
+# Also included by tests/, which needs neither Python nor MLX.
+include(CheckCXXCompilerFlag)
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+
+set(BPK_SOURCE_DIR "${CMAKE_CURRENT_LIST_DIR}/../src")
+set(BPK_FLAGS_avx2 -mavx2 -mfma -mbmi2)
+set(BPK_FLAGS_avx512 ${BPK_FLAGS_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512)
+set(BPK_FLAGS_avx512_bf16 ${BPK_FLAGS_avx512} -mavx512bf16 -mavx512vnni)
+set(BPK_FLAGS_amx ${BPK_FLAGS_avx512_bf16} -mamx-tile -mamx-bf16 -mamx-int8)
+
+set(BPK_KERNELS_BUILDABLE FALSE)
+add_library(bpk_kernels STATIC "${BPK_SOURCE_DIR}/kernels/dispatch.cpp")
+target_include_directories(bpk_kernels PUBLIC "${BPK_SOURCE_DIR}")
+target_compile_features(bpk_kernels PUBLIC cxx_std_20)
+target_link_libraries(bpk_kernels PUBLIC OpenMP::OpenMP_CXX)
+target_compile_options(bpk_kernels PRIVATE -fno-math-errno -fvisibility=hidden -Wall -Wextra -Wno-psabi -Wno-maybe-uninitialized -Wno-uninitialized)
+
+foreach(isa IN ITEMS avx2 avx512 avx512_bf16 amx)
+  string(REPLACE ";" " " flags "${BPK_FLAGS_${isa}}")
+  check_cxx_compiler_flag("${flags}" BPK_COMPILES_${isa})
+  if(BPK_COMPILES_${isa})
+    set(source "${BPK_SOURCE_DIR}/kernels/isa_${isa}.cpp")
+    target_sources(bpk_kernels PRIVATE "${source}")
+    set_source_files_properties("${source}" PROPERTIES COMPILE_OPTIONS "${BPK_FLAGS_${isa}}")
+    string(TOUPPER "${isa}" upper)
+    target_compile_definitions(bpk_kernels PRIVATE BPK_HAS_${upper})
+    if(isa STREQUAL "avx2")
+      set(BPK_KERNELS_BUILDABLE TRUE)
+    endif()
+  endif()
+endforeach()

@@ -1,0 +1,49 @@
+"""Loads the native module, or says once why it cannot be used."""
+
+import importlib
+import os
+import warnings
+from types import ModuleType
+from typing import Any
+
+import mlx.core as mx  # first: the native module resolves libmlx against the copy that this import loads
+
+REINSTALL = "uv sync --reinstall-package bert-playground-kernels"
+
+
+def _load() -> tuple[ModuleType | None, str]:
+    """Returns the module and an empty reason, or None and the reason."""
+    if os.environ.get("BERT_KERNELS") == "off":
+        return None, "BERT_KERNELS=off"
+    try:
+        native = importlib.import_module("._ext", __package__)
+    except ModuleNotFoundError:
+        return None, f"they were built without a C++ compiler; install g++ 11 or newer (apt install g++), then run: {REINSTALL}"
+    except ImportError as error:  # another libmlx lacks a symbol, or libgomp is missing
+        return None, f"they do not load beside mlx {mx.__version__} ({error}); rebuild them: {REINSTALL}"
+    if native.mlx_version != mx.__version__:
+        return None, f"they were built for mlx {native.mlx_version}, but mlx {mx.__version__} is installed; rebuild them: {REINSTALL}"
+    if native.isa() is None:
+        return None, "this CPU has no AVX2"
+    return native, ""
+
+
+_native, _reason = _load()
+AVAILABLE: bool = _native is not None
+
+if _native is None:
+    _message = f"The native CPU kernels are not available: {_reason}"
+    if os.environ.get("BERT_KERNELS") == "require":
+        raise ImportError(_message)
+    if os.environ.get("BERT_KERNELS") != "off":
+        warnings.warn(_message, RuntimeWarning, stacklevel=2)
+
+
+class _Missing:
+    """Stands for the native module where there is none."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise ImportError(f"The native CPU kernels are not available: {_reason}")
+
+
+native: Any = _native if _native is not None else _Missing()

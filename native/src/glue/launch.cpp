@@ -1,0 +1,150 @@
+#include "glue/launch.h"
+
+#include <algorithm>
+#include <cstring>
+#include <sstream>
+#include <stdexcept>
+
+namespace bpk::glue {
+namespace {
+
+constexpr size_t alignment = 64;
+
+size_t bytes_to_boundary(const void* p) { return -reinterpret_cast<uintptr_t>(p) & (alignment - 1); }
+
+void allocate_aligned(mx::array& a) {
+  auto data = mx::allocator::malloc(a.nbytes() + alignment);
+  auto buffer = data.buffer();
+  const int64_t offset = static_cast<int64_t>(bytes_to_boundary(buffer.raw_ptr()));
+  const auto largest = std::max_element(a.shape().begin(), a.shape().end());
+  mx::array::Flags flags;
+  flags.contiguous = true;
+  flags.row_contiguous = true;
+  flags.col_contiguous = a.size() <= 1 || a.size() == static_cast<size_t>(*largest);
+  a.set_data(std::move(data), a.size(), a.strides(), flags, offset);
+}
+
+// Gathers any strided view into row-major order; the innermost dimension is copied in one go when it is dense.
+void gather(const char* from, char*& to, const mx::Shape& shape, const mx::Strides& strides, size_t axis, size_t itemsize) {
+  if (axis == shape.size()) {
+    std::memcpy(to, from, itemsize);
+    to += itemsize;
+    return;
+  }
+  if (axis + 1 == shape.size() && strides[axis] == 1) {
+    std::memcpy(to, from, shape[axis] * itemsize);
+    to += shape[axis] * itemsize;
+    return;
+  }
+  for (int i = 0; i < shape[axis]; ++i)
+    gather(from + i * strides[axis] * static_cast<int64_t>(itemsize), to, shape, strides, axis + 1, itemsize);
+}
+
+}  // namespace
+
+void CpuPrimitive::eval_gpu(const Arrays&, Arrays&) {
+  throw std::runtime_error(std::string(name()) + " runs on the CPU only; use it under mx.stream(mx.cpu)");
+}
+
+const void* Launch::read(const mx::array& input) {
+  encoder_.set_input_array(input);
+  if (input.flags().row_contiguous) return input.data<char>();
+  mx::array dense(input.shape(), input.dtype(), nullptr, {});
+  allocate_aligned(dense);
+  encoder_.add_temporary(dense);
+  encoder_.dispatch([from = input.data<char>(), to = dense.data<char>(), shape = input.shape(), strides = input.strides(),
+                     itemsize = input.itemsize()]() {
+    char* cursor = to;
+    gather(from, cursor, shape, strides, 0, itemsize);
+  });
+  return dense.data<char>();
+}
+
+void* Launch::write(mx::array& output) {
+  allocate_aligned(output);
+  encoder_.set_output_array(output);
+  return output.data<char>();
+}
+
+void* Launch::write_over(mx::array& output, const mx::array& input) {
+  const bool same = input.nbytes() == output.nbytes() && input.flags().row_contiguous;
+  if (!same || !input.is_donatable() || bytes_to_boundary(input.data<char>()) != 0) return write(output);
+  output.copy_shared_buffer(input);
+  encoder_.set_output_array(output);
+  return output.data<char>();
+}
+
+void* Launch::scratch(size_t bytes) {
+  mx::array memory({static_cast<int>((bytes + 3) / 4)}, mx::uint32, nullptr, {});
+  allocate_aligned(memory);
+  encoder_.add_temporary(memory);
+  return memory.data<char>();
+}
+
+const Kernels& kernels() {
+  const Kernels* selected = select_kernels();
+  if (!selected) throw std::runtime_error("bert_playground_kernels needs a CPU with AVX2 and FMA");
+  return *selected;
+}
+
+void require(bool condition, const std::string& message) {
+  if (!condition) throw std::invalid_argument(message);
+}
+
+std::string describe(const mx::array& a) {
+  std::ostringstream text;
+  text << a.dtype() << a.shape();
+  return text.str();
+}
+
+void require_activations(const mx::array& a, const char* name) {
+  require(a.ndim() >= 1 && (a.dtype() == mx::float32 || a.dtype() == mx::bfloat16),
+          std::string(name) + " is " + describe(a) + ", expected float32 or bfloat16 with at least one dimension");
+}
+
+void require_shape(const mx::array& a, const mx::Shape& shape, const char* name) {
+  if (a.shape() == shape) return;
+  std::ostringstream text;
+  text << name << " has shape " << a.shape() << ", expected " << shape;
+  throw std::invalid_argument(text.str());
+}
+
+void require_seed(const std::optional<mx::array>& seed, float dropout) {
+  require(dropout >= 0.0f && dropout < 1.0f, "dropout is " + std::to_string(dropout) + ", expected 0 <= dropout < 1");
+  if (dropout == 0.0f) return;
+  require(seed.has_value(), "dropout needs a seed; pass an mx.random key");
+  require(seed->dtype() == mx::uint32 && seed->size() == 2, "seed is " + describe(*seed) + ", expected uint32[2], an mx.random key");
+}
+
+DType dtype_of(const mx::array& a) { return a.dtype() == mx::bfloat16 ? DType::bf16 : DType::f32; }
+
+Activation activation_of(const std::string& name) {
+  if (name == "none") return Activation::none;
+  if (name == "gelu") return Activation::gelu;
+  if (name == "geglu") return Activation::geglu;
+  if (name == "swiglu") return Activation::swiglu;
+  throw std::invalid_argument("activation is \"" + name + "\", expected none, gelu, geglu or swiglu");
+}
+
+mx::Shape with_last(mx::Shape shape, int last) {
+  shape.back() = last;
+  return shape;
+}
+
+mx::array as_float32(const mx::array& a) { return a.dtype() == mx::float32 ? a : mx::astype(a, mx::float32, cpu_stream()); }
+
+bool is_zero_cotangent(const mx::array& a) {
+  if (!a.has_primitive() || std::strcmp(a.primitive().name(), "Full") != 0) return false;
+  mx::array value = a.inputs().at(0);
+  while (value.has_primitive() && (!std::strcmp(value.primitive().name(), "Broadcast") || !std::strcmp(value.primitive().name(), "AsType"))) {
+    mx::array next = value.inputs().at(0);
+    value = next;
+  }
+  if (value.has_primitive() || value.size() != 1 || value.status() != mx::array::Status::available) return false;
+  const char* bytes = value.data<char>();
+  return std::all_of(bytes, bytes + value.itemsize(), [](char byte) { return byte == 0; });
+}
+
+bool contains(const Argnums& argnums, int wanted) { return std::find(argnums.begin(), argnums.end(), wanted) != argnums.end(); }
+
+}  // namespace bpk::glue

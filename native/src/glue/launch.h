@@ -1,0 +1,74 @@
+// What every MLX primitive of this package shares: the CPU-only base class, dense inputs, aligned outputs, shape checks.
+// These glue files are the only ones that touch MLX's C++ interface, which changes in patch releases.
+#pragma once
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "mlx/backend/cpu/encoder.h"
+#include "mlx/mlx.h"
+#include "mlx/primitives.h"
+
+namespace bpk::glue {
+
+namespace mx = mlx::core;
+using Arrays = std::vector<mx::array>;
+using Argnums = std::vector<int>;
+
+class CpuPrimitive : public mx::Primitive {
+ public:
+  using mx::Primitive::Primitive;
+  void eval_gpu(const Arrays&, Arrays&) override;
+};
+
+// One kernel call on the way to its stream: gives out raw pointers that stay valid until the kernel has run.
+class Launch {
+ public:
+  explicit Launch(mx::Stream stream) : encoder_(mx::cpu::get_command_encoder(stream)) {}
+
+  // The input's elements in row-major order; a strided input is copied first, on the stream.
+  const void* read(const mx::array& input);
+
+  // A new buffer for the output, on a 64-byte boundary (MLX's allocator gives malloc() + 8).
+  void* write(mx::array& output);
+
+  // The input's own buffer when nobody else will read it and it is aligned; else a new one.
+  void* write_over(mx::array& output, const mx::array& input);
+
+  // 64-byte aligned memory that lives until the kernel has run.
+  void* scratch(size_t bytes);
+
+  template <class Call>
+  void run(Call&& call) {
+    encoder_.dispatch(std::forward<Call>(call));
+  }
+
+ private:
+  mx::cpu::CommandEncoder& encoder_;
+};
+
+const Kernels& kernels();
+inline mx::Stream cpu_stream() { return mx::default_stream(mx::Device::cpu); }
+
+// Checks raise ValueError while the graph is built: once it runs, a wrong shape could only corrupt memory.
+void require(bool condition, const std::string& message);
+std::string describe(const mx::array& a);  // "float32[2, 3]"
+void require_activations(const mx::array& a, const char* name);
+void require_shape(const mx::array& a, const mx::Shape& shape, const char* name);
+void require_seed(const std::optional<mx::array>& seed, float dropout);
+
+DType dtype_of(const mx::array& a);
+Activation activation_of(const std::string& name);
+inline bool is_gated(Activation a) { return a == Activation::geglu || a == Activation::swiglu; }
+inline int64_t rows_of(const mx::array& a) { return a.shape(-1) == 0 ? 0 : static_cast<int64_t>(a.size()) / a.shape(-1); }
+mx::Shape with_last(mx::Shape shape, int last);
+mx::array as_float32(const mx::array& a);
+
+// True for the zeros MLX passes as the cotangent of an output that nobody used.
+bool is_zero_cotangent(const mx::array& a);
+
+bool contains(const Argnums& argnums, int wanted);
+
+}  // namespace bpk::glue

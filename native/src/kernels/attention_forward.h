@@ -1,0 +1,166 @@
+// Attention forward: blocks of keys against strips of queries with an online softmax (Milakov and Gimelshein 2018, Dao et
+// al. 2022). Nothing of size tokens x tokens exists; a window skips the blocks outside it.
+//
+// Scores are kept in units of log2. The reference that is subtracted before the exponential is raised only when a score
+// exceeds it by 2^8: the sums stay far from overflow, and rescaling them becomes rare.
+#pragma once
+#include "attention_tasks.h"
+#include "math.h"
+
+namespace bpk::BPK_ISA {
+
+template <class T, class Engine>
+class ForwardWorker {
+  using Element = typename Engine::Element;
+  static constexpr int64_t strip = Engine::strip, key_block = Engine::key_block;
+  static constexpr float kHeadroom = 8;
+
+ public:
+  ForwardWorker(const AttentionForward& args, int64_t chunk)
+      : args_(args),
+        chunk_(chunk),
+        width_(round_up(args.head_size, Engine::width_step)),
+        to_log2_(args.scale * kLog2E),
+        mask_(args.dropout),
+        memory_(place_in_scratch<Memory>(0, round_up(chunk, strip), width_)) {}
+
+  void run(int64_t sequence, int64_t head_index, int64_t first) {
+    const Head<T> head(args_, sequence, head_index);
+    const Range queries = {first, smaller(first + chunk_, head.tokens)};
+    const int64_t count = queries.end - first, padded = round_up(count, strip);
+    gather_rows(head.query, head.stride, first, count, padded, head.width, width_, rotation_of(args_), memory_.queries);
+    for (int64_t i = 0; i < padded; ++i) memory_.reference[i] = -__builtin_inff();
+    std::memset(memory_.sums, 0, size_t(padded) * sizeof(float));
+    std::memset(memory_.out, 0, size_t(padded * width_) * sizeof(float));
+
+    // Blocks start at multiples of their size, so that no sum depends on how queries were cut into tasks.
+    const Range keys = head.visible(queries, args_.half_window);
+    for (int64_t k = keys.begin / key_block * key_block; k < keys.end; k += key_block) {
+      const Range block = {k, smaller(k + key_block, head.tokens)};
+      load_block(head, block);
+      for (int64_t s = 0; s < count; s += strip) add_block(head, block, {first + s, smaller(first + s + strip, queries.end)}, s);
+    }
+    finish(head, first, count);
+  }
+
+ private:
+  struct Memory {
+    Element *queries, *rows, *across, *along, *probabilities;
+    float *scores, *out, *reference, *sums;
+    void place(Arena& arena, int64_t queries_padded, int64_t width) {
+      queries = arena.take<Element>(queries_padded * width);
+      rows = arena.take<Element>(key_block * width);
+      across = arena.take<Element>(key_block * width);
+      along = arena.take<Element>(key_block * width);
+      probabilities = arena.take<Element>(strip * key_block);
+      scores = arena.take<float>(strip * key_block);
+      out = arena.take<float>(queries_padded * width);
+      reference = arena.take<float>(queries_padded);
+      sums = arena.take<float>(queries_padded);
+    }
+  };
+
+  void load_block(const Head<T>& head, Range block) {
+    const int64_t count = block.end - block.begin, padded = round_up(count, Engine::token_step);
+    gather_rows(head.key, head.stride, block.begin, count, padded, head.width, width_, rotation_of(args_), memory_.rows);
+    keys_ = Engine::pack_across(memory_.rows, padded, width_, memory_.across);
+    gather_rows(head.value, head.stride, block.begin, count, padded, head.width, width_, kNoRotation, memory_.rows);
+    values_ = Engine::pack_along(memory_.rows, padded, width_, memory_.along);
+  }
+
+  void add_block(const Head<T>& head, Range block, Range queries, int64_t s) {
+    Range seen = head.visible(queries, args_.half_window);
+    seen = {larger(seen.begin, block.begin) - block.begin, smaller(seen.end, block.end) - block.begin};
+    if (seen.empty()) return;
+    const int64_t begin = seen.begin / Engine::token_step * Engine::token_step;
+    const int64_t columns = round_up(seen.end, Engine::token_step) - begin;
+    const int64_t rows = queries.end - queries.begin;
+    Engine::template product<false>(rows, width_, memory_.queries + s * width_, width_, keys_.columns(begin), columns, memory_.scores, key_block);
+    for (int64_t r = 0; r < rows; ++r) {
+      const int64_t query = queries.begin + r;
+      const Range row = head.visible({query, query + 1}, args_.half_window);
+      const int64_t origin = block.begin + begin;
+      const RandomKeys random = args_.dropout > 0 ? attention_keys(args_, head.index, head.start + query) : RandomKeys{};
+      softmax_row(s + r, memory_.scores + r * key_block, memory_.probabilities + r * key_block, columns,
+                  {larger<int64_t>(0, row.begin - origin), smaller(block.end, row.end) - origin}, origin, random);
+    }
+    Engine::template product<true>(rows, columns, memory_.probabilities, key_block, values_.depth(begin), width_, memory_.out + s * width_, width_);
+  }
+
+  // Scores of one query become unnormalised probabilities; those outside `row` become zero.
+  void softmax_row(int64_t r, const float* scores, Element* probabilities, int64_t columns, Range row, int64_t origin, RandomKeys random) {
+    constexpr int lanes = VecF::lanes;
+    if (row.empty()) {
+      std::memset(static_cast<void*>(probabilities), 0, size_t(columns) * sizeof(Element));
+      return;
+    }
+    const VecF lowest = set(-__builtin_inff());
+    const auto score = [&](int64_t c) {
+      const VecF v = load(scores + c);
+      const bool whole = c >= row.begin && c + lanes <= row.end;
+      return whole ? v : select(lane_range(row.begin - c, row.end - c), v, lowest);
+    };
+    VecF highest = lowest;
+    for (int64_t c = 0; c < columns; c += lanes) highest = max(score(c), highest);  // a NaN is left to the sum
+    const float top = reduce_max(highest) * to_log2_;
+    if (top > memory_.reference[r] + kHeadroom) raise_reference(r, top);
+
+    const VecF to_log2 = set(to_log2_), reference = set(memory_.reference[r]);
+    VecF sum = zero();
+    for (int64_t c = 0; c < columns; c += lanes) {
+      VecF p = exp2_softmax<T>(fms(score(c), to_log2, reference));
+      sum = sum + p;
+      if (args_.dropout > 0) p = mask_.apply(p, uint32_t(origin + c), random);
+      store(probabilities + c, p);
+    }
+    memory_.sums[r] += reduce_add(sum);
+  }
+
+  void raise_reference(int64_t r, float top) {
+    const float before = memory_.reference[r];
+    memory_.reference[r] = top;
+    if (before == -__builtin_inff()) return;  // nothing is summed yet
+    const float factor = __builtin_exp2f(before - top);
+    memory_.sums[r] *= factor;
+    float* out = memory_.out + r * width_;
+    for (int64_t i = 0; i < width_; i += VecF::lanes) store(out + i, load(out + i) * set(factor));
+  }
+
+  void finish(const Head<T>& head, int64_t first, int64_t count) {
+    T* out = static_cast<T*>(args_.out) + (head.start + first) * head.embedding + head.index * head.width;
+    for (int64_t r = 0; r < count; ++r) {
+      const float scale = 1.0f / memory_.sums[r];
+      move_row<false>(memory_.out + r * width_, out + r * head.embedding, head.width, kNoRotation, 0, scale);
+      if (!args_.log_sum_exp) continue;
+      const float log_sum = memory_.reference[r] * kLn2 + __builtin_logf(memory_.sums[r]);
+      args_.log_sum_exp[head.index * args_.tokens + head.start + first + r] = log_sum;
+    }
+  }
+
+  const AttentionForward& args_;
+  const int64_t chunk_, width_;
+  const float to_log2_;
+  const DropoutMask mask_;
+  const Memory memory_;
+  typename Engine::Operand keys_, values_;
+};
+
+template <class T, class Engine>
+inline void attention_forward_with(const AttentionForward& args) {
+  int64_t longest = 0;
+  for (int64_t s = 0; s < args.sequences; ++s) longest = larger<int64_t>(longest, args.cu_seqlens[s + 1] - args.cu_seqlens[s]);
+  if (longest == 0) return;
+  const int64_t chunk = smaller<int64_t>(longest, 480);
+  const AttentionTasks tasks = cut_tasks(args, chunk);
+  parallel_team(tasks.cost, [&](int, int) {
+    Engine::begin_thread();
+    ForwardWorker<T, Engine> worker(args, chunk);
+    team_tasks(tasks.count, tasks.batch, [&](int64_t i) {
+      const AttentionTasks::Piece piece = tasks.pieces[i / args.heads];
+      worker.run(piece.sequence, i % args.heads, piece.first);
+    });
+    Engine::end_thread();
+  });
+}
+
+}  // namespace bpk::BPK_ISA

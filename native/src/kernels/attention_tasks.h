@@ -1,0 +1,83 @@
+// What forward and backward attention share: where a head lies, which keys a query sees, and how the work is cut up.
+#pragma once
+#include "attention_rows.h"
+#include "random.h"
+#include "threads.h"
+
+namespace bpk::BPK_ISA {
+
+constexpr float kLog2E = 1.44269504f;
+constexpr float kLn2 = 0.69314718f;
+
+struct Range {
+  int64_t begin, end;
+  bool empty() const { return begin >= end; }
+};
+
+// One head of one sequence.
+template <class T>
+struct Head {
+  int64_t start;     // first token of the sequence
+  int64_t tokens;    // of the sequence
+  int64_t index;     // of the head
+  int64_t width;     // head_size
+  int64_t stride;    // between rows of qkv
+  int64_t embedding; // heads * head_size
+  const T* query;
+  const T* key;
+  const T* value;
+
+  Head(const AttentionForward& args, int64_t sequence, int64_t head)
+      : start(args.cu_seqlens[sequence]),
+        tokens(args.cu_seqlens[sequence + 1] - start),
+        index(head),
+        width(args.head_size),
+        stride(3 * args.heads * args.head_size),
+        embedding(args.heads * args.head_size),
+        query(static_cast<const T*>(args.qkv) + start * stride + head * width),
+        key(query + embedding),
+        value(key + embedding) {}
+
+  // The tokens that a run of tokens sees and is seen by: attention windows are symmetric.
+  Range visible(Range run, int64_t half_window) const {
+    if (half_window < 0) return {0, tokens};
+    return {larger<int64_t>(0, run.begin - half_window), smaller(tokens, run.end + half_window)};
+  }
+};
+
+inline Rotation rotation_of(const AttentionForward& args) { return {args.cosines, args.sines, args.interleaved}; }
+
+// Random masks have one row per (head, query) and one column per key.
+inline RandomKeys attention_keys(const AttentionForward& args, int64_t head, int64_t token) {
+  return random_keys(args.seed, uint64_t(head * args.tokens + token));
+}
+
+// Pieces of `chunk` tokens of each sequence, for every head: task i is head i % heads of piece i / heads, so that
+// neighbouring tasks read neighbouring memory.
+struct AttentionTasks {
+  struct Piece {
+    int64_t sequence, first;
+  };
+  const Piece* pieces;
+  int64_t count;  // pieces * heads
+  int64_t cost;   // for parallel_team
+  int64_t batch;  // tasks to take at a time
+};
+
+inline AttentionTasks cut_tasks(const AttentionForward& args, int64_t chunk) {
+  int64_t pieces = 0, pairs = 0;
+  for (int64_t s = 0; s < args.sequences; ++s) {
+    const int64_t tokens = args.cu_seqlens[s + 1] - args.cu_seqlens[s];
+    pieces += (tokens + chunk - 1) / chunk;
+    pairs += tokens * (args.half_window < 0 ? tokens : smaller(tokens, 2 * args.half_window + 1));
+  }
+  auto* list = scratch<AttentionTasks::Piece>(1, pieces);
+  int64_t i = 0;
+  for (int64_t s = 0; s < args.sequences; ++s)
+    for (int64_t first = 0; first < args.cu_seqlens[s + 1] - args.cu_seqlens[s]; first += chunk) list[i++] = {s, first};
+  const int64_t count = pieces * args.heads;
+  const int64_t batch = larger<int64_t>(1, smaller(args.heads, count / (16 * omp_get_max_threads())));
+  return {list, count, pairs * args.heads * args.head_size / 8, batch};
+}
+
+}  // namespace bpk::BPK_ISA

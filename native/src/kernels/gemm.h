@@ -1,0 +1,102 @@
+// Blocked matrix product C = A B: the loops around a register kernel.
+//
+// B is packed into panels beforehand and shared by the team. C is cut into blocks, handed out one by one; for each, its
+// rows of A are packed into the thread's own cache. The inner dimension is cut so that a panel slice stays in the L1 cache
+// while it meets all rows of the block. Each element of C is summed in one order whatever thread computes it.
+#pragma once
+#include "gemm_engine.h"
+#include "threads.h"
+
+namespace bpk::BPK_ISA {
+
+struct GemmShape {
+  int64_t rows, panels, steps;  // steps are padded
+};
+
+// What a thread must keep at hand for one block; sized so that A and the partial sums share the L2 cache.
+struct GemmBlocks {
+  int64_t rows, panels, steps, row_blocks, panel_blocks;
+  int64_t count() const { return row_blocks * panel_blocks; }
+};
+
+constexpr int64_t gemm_max_steps = 256;
+enum ScratchSlot { left_slot = 8, sums_slot, panels_slot, gradient_slot, partial_slot, transposed_slot };
+
+inline int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+template <class Engine>
+GemmBlocks choose_blocks(const GemmShape& shape, int threads) {
+  constexpr int64_t most_rows = Engine::max_rows * (Engine::max_rows > 16 ? 8 : 12);
+  constexpr int64_t most_panels = 768 / panel_width;
+  GemmBlocks blocks{};
+  blocks.steps = smaller(shape.steps, gemm_max_steps);
+  blocks.row_blocks = larger<int64_t>(1, ceil_divide(shape.rows, most_rows));
+  blocks.panel_blocks = larger<int64_t>(1, ceil_divide(shape.panels, most_panels));
+  // Enough blocks that all threads finish at about the same time.
+  while (blocks.count() < 3 * threads && threads > 1) {
+    const bool can_cut_rows = shape.rows > blocks.row_blocks * 2 * Engine::max_rows;
+    const bool can_cut_panels = shape.panels > blocks.panel_blocks * 2;
+    if (!can_cut_rows && !can_cut_panels) break;
+    const bool rows_are_longer = shape.rows / blocks.row_blocks >= shape.panels * panel_width / blocks.panel_blocks;
+    if (can_cut_rows && (rows_are_longer || !can_cut_panels)) ++blocks.row_blocks;
+    else ++blocks.panel_blocks;
+  }
+  blocks.rows = ceil_divide(shape.rows, blocks.row_blocks);
+  if (Engine::max_rows > 16) blocks.rows = round_up(blocks.rows, 32);
+  blocks.row_blocks = larger<int64_t>(1, ceil_divide(shape.rows, blocks.rows));
+  blocks.panels = larger<int64_t>(1, ceil_divide(shape.panels, blocks.panel_blocks));
+  blocks.panel_blocks = larger<int64_t>(1, ceil_divide(shape.panels, blocks.panels));
+  return blocks;
+}
+
+// One block of C. finish(tile, row, rows, panel) receives each completed tile once, while it is in the L1 cache.
+template <class Engine, class Source, class Finish>
+void multiply_block(const GemmShape& shape, const GemmBlocks& blocks, int64_t row0, int64_t panel0, const Source& source,
+                    const uint32_t* panels, const Finish& finish) {
+  constexpr int lanes = VecF::lanes;
+  const int rows = int(smaller(blocks.rows, shape.rows - row0));
+  const int panel_count = int(smaller(blocks.panels, shape.panels - panel0));
+  const int groups = int(ceil_divide(rows, Engine::max_rows));
+  const int64_t tile_size = Engine::padded_rows(Engine::max_rows) * panel_width;
+  const bool is_cut = shape.steps > blocks.steps;
+  uint32_t* left = scratch<uint32_t>(left_slot, round_up(rows, Engine::max_rows) * blocks.steps);
+  float* sums = scratch<float>(sums_slot, is_cut ? groups * panel_count * tile_size : tile_size);
+  const auto first_row = [&](int group) { return Engine::group_begin(rows, groups, group); };
+
+  for (int64_t step0 = 0; step0 < shape.steps; step0 += blocks.steps) {
+    const int64_t steps = smaller(blocks.steps, shape.steps - step0);
+    const bool is_last = step0 + steps == shape.steps;
+    const auto left_of = [&](int group) { return left + group * Engine::padded_rows(Engine::max_rows) * steps; };
+    for (int group = 0; group < groups; ++group) {
+      const int height = first_row(group + 1) - first_row(group);
+      source.pack(left_of(group), row0 + first_row(group), height, Engine::padded_rows(height), step0, steps);
+    }
+    for (int panel = 0; panel < panel_count; ++panel) {
+      const uint32_t* right = panels + ((panel0 + panel) * shape.steps + step0) * panel_width;
+      for (int group = 0; group < groups; ++group) {
+        const int height = first_row(group + 1) - first_row(group);
+        float* tile = is_cut ? sums + (panel * groups + group) * tile_size : sums;
+        Engine::multiply(height, left_of(group), right, steps / lanes, tile, step0 > 0);
+        if (is_last) finish(tile, row0 + first_row(group), height, panel0 + panel);
+      }
+    }
+  }
+}
+
+// The counter that deals out blocks; dynamic, since the cores of a shared machine are not equally fast.
+struct BlockCounter {
+  int64_t next = 0;
+  int64_t take() { return __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED); }
+};
+
+template <class Engine, class Source, class Finish>
+void multiply(const GemmShape& shape, int threads, BlockCounter& counter, const Source& source, const uint32_t* panels, const Finish& finish) {
+  if (shape.rows <= 0 || shape.panels <= 0) return;
+  const GemmBlocks blocks = choose_blocks<Engine>(shape, threads);
+  const typename Engine::Session session;
+  (void)session;
+  for (int64_t block; (block = counter.take()) < blocks.count();)
+    multiply_block<Engine>(shape, blocks, block % blocks.row_blocks * blocks.rows, block / blocks.row_blocks * blocks.panels, source, panels, finish);
+}
+
+}  // namespace bpk::BPK_ISA

@@ -1,0 +1,92 @@
+// Packing: operands are copied into the order in which the register kernels read them.
+//
+// Left operand, for a group of rows:   [step block][row][VecF::lanes steps]
+// Right operand, for a panel:          [step][panel_width columns]
+//
+// Both are zero-padded to whole step blocks, so the kernels have no tails; copying also removes any misalignment and the
+// power-of-two strides that make rows collide in the cache.
+#pragma once
+#include "gemm_step.h"
+
+namespace bpk::BPK_ISA {
+
+constexpr int panel_width = 2 * VecF::lanes;
+
+template <class Step>
+BPK_INLINE int64_t padded_steps(int64_t elements) {
+  return round_up((elements + Step::width - 1) / Step::width, VecF::lanes);
+}
+
+// The left operand as it lies in memory when the inner dimension is contiguous: row i at data + i * ld.
+template <class Step, class T>
+struct RowSource {
+  const T* data;
+  int64_t ld, inner;  // inner = elements along the inner dimension
+
+  void pack(uint32_t* to, int64_t row0, int rows, int padded_rows, int64_t step0, int64_t steps) const {
+    constexpr int lanes = VecF::lanes;
+    for (int i = 0; i < padded_rows; ++i) {
+      const T* row = data + (row0 + i) * ld;
+      uint32_t* out = to + i * lanes;
+      for (int64_t s = step0; s < step0 + steps; s += lanes, out += padded_rows * lanes) {
+        const int64_t k = s * Step::width;
+        store_bits(out, i < rows ? Step::load_along(row + k, inner - k) : zero());
+      }
+    }
+  }
+};
+
+// The left operand when the inner dimension is the slow one: element (i, k) at data + k * ld + i.
+template <class Step, class T>
+struct ColumnSource {
+  const T* data;
+  int64_t ld, inner;
+
+  void pack(uint32_t* to, int64_t row0, int rows, int padded_rows, int64_t step0, int64_t steps) const {
+    constexpr int lanes = VecF::lanes;
+    for (int64_t s = step0; s < step0 + steps; s += lanes, to += padded_rows * lanes) {
+      for (int i0 = 0; i0 < padded_rows; i0 += lanes) {
+        VecF block[lanes];
+        for (int j = 0; j < lanes; ++j) {
+          const int64_t k = (s + j) * Step::width;
+          block[j] = Step::load_across(data + k * ld + row0 + i0, ld, inner - k, rows - i0);
+        }
+        transpose(block);
+        for (int j = 0; j < lanes && i0 + j < padded_rows; ++j) store_bits(to + (i0 + j) * lanes, block[j]);
+      }
+    }
+  }
+};
+
+// A panel whose columns are rows of a row-major matrix (the weight in y = x W^T): column j at column(j), null = zeros.
+template <class Step, class ColumnPointer>
+void pack_panel_of_rows(uint32_t* panel, int64_t inner, const ColumnPointer& column) {
+  constexpr int lanes = VecF::lanes;
+  for (int half = 0; half < 2; ++half) {
+    for (int64_t s = 0; s < padded_steps<Step>(inner); s += lanes) {
+      VecF block[lanes];
+      for (int j = 0; j < lanes; ++j) {
+        const auto* row = column(half * lanes + j);
+        const int64_t k = s * Step::width;
+        block[j] = row ? Step::load_along(row + k, inner - k) : zero();
+      }
+      transpose(block);
+      for (int j = 0; j < lanes; ++j) store_bits(panel + (s + j) * panel_width + half * lanes, block[j]);
+    }
+  }
+}
+
+// A panel whose columns are columns of a row-major matrix: element (k, j) at data + k * ld + j, `columns` of them exist.
+template <class Step, class T>
+void pack_panel_of_columns(uint32_t* panel, const T* data, int64_t ld, int64_t inner, int64_t columns) {
+  constexpr int lanes = VecF::lanes;
+  for (int64_t s = 0; s < padded_steps<Step>(inner); ++s, panel += panel_width) {
+    const int64_t k = s * Step::width;
+    for (int half = 0; half < 2; ++half) {
+      const int64_t j = half * lanes;
+      store_bits(panel + j, Step::load_across(data + k * ld + j, ld, inner - k, columns - j));
+    }
+  }
+}
+
+}  // namespace bpk::BPK_ISA

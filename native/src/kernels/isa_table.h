@@ -1,0 +1,46 @@
+// The body of every instruction-set unit: all kernels, compiled with the flags of the unit that includes this, in one table.
+// The includer defines BPK_ISA (namespace), BPK_TABLE (the exported name) and BPK_FAST_BF16.
+#include "adamw.h"
+#include "cross_entropy.h"
+#include "elementwise.h"
+#include "embedding.h"
+#include "kernels.h"
+#include "linear.h"
+#include "linear_backward.h"
+#include "norm.h"
+
+#define BPK_STRING_(x) #x
+#define BPK_STRING(x) BPK_STRING_(x)
+
+namespace bpk {
+
+extern const Kernels BPK_TABLE;  // const would otherwise be internal
+
+const Kernels BPK_TABLE = {
+    .name = BPK_STRING(BPK_ISA),
+    .fast_bf16 = BPK_FAST_BF16,
+    .packed_bytes = BPK_ISA::packed_bytes,
+    .pack_weight = BPK_ISA::pack_weight,
+    .linear_forward = BPK_ISA::linear_forward,
+    .linear_backward = BPK_ISA::linear_backward,
+    .packed_int8_bytes = nullptr,
+    .pack_int8 = nullptr,
+    .int8_linear = nullptr,
+    .quantized_linear = nullptr,
+    .quantized_linear_backward = nullptr,
+    .norm_forward = BPK_ISA::norm_forward,
+    .norm_backward = BPK_ISA::norm_backward,
+    .attention_forward = nullptr,
+    .attention_backward = nullptr,
+    .activation_forward = BPK_ISA::activation_forward,
+    .activation_backward = BPK_ISA::activation_backward,
+    .dropout = BPK_ISA::dropout,
+    .embedding_forward = BPK_ISA::embedding_forward,
+    .embedding_backward = BPK_ISA::embedding_backward,
+    .cross_entropy_forward = BPK_ISA::cross_entropy_forward,
+    .cross_entropy_backward = BPK_ISA::cross_entropy_backward,
+    .adamw = BPK_ISA::adamw,
+    .square_sum = BPK_ISA::square_sum,
+};
+
+}  // namespace bpk

@@ -1,0 +1,52 @@
+#!/bin/bash
+# Builds the C++ tests once per instruction set that this machine has, under ASan and UBSan, and runs them.
+#   native/tests/run.sh [test ...]     SANITIZE=0 switches the sanitizers off; BUILD_DIR chooses where the programs go
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+build=${BUILD_DIR:-$(mktemp -d)}
+compiler=${CXX:-g++}
+mkdir -p "$build"
+[ -n "${BUILD_DIR:-}" ] || trap 'rm -rf "$build"' EXIT
+
+avx2="-mavx2 -mfma -mbmi2"
+avx512="$avx2 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni"
+avx512_bf16="$avx512 -mavx512bf16"
+amx="$avx512_bf16 -mamx-tile -mamx-bf16 -mamx-int8"
+sets=(avx2)
+grep -qw avx512bw /proc/cpuinfo && sets+=(avx512)
+grep -qw avx512_bf16 /proc/cpuinfo && sets+=(avx512_bf16)
+grep -qw amx_bf16 /proc/cpuinfo && sets+=(amx)
+
+tests=("$@")
+if [ ${#tests[@]} = 0 ]; then
+  for file in "$here"/test_*.cpp; do
+    name=$(basename "$file" .cpp)
+    tests+=("${name#test_}")
+  done
+fi
+
+flags=(-std=c++20 -fopenmp -fno-math-errno -Wall -Wextra -Wno-unknown-pragmas -Wno-uninitialized -Wno-maybe-uninitialized -I "$here/../src" -I "$here")
+if [ "${SANITIZE:-1}" = 1 ]; then flags+=(-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all); else flags+=(-O3 -g1); fi
+
+build_one() {
+  local name=$1 set=$2
+  "$compiler" "${flags[@]}" ${!set} -DBPK_ISA="$set" "$here/test_$name.cpp" -o "$build/$name-$set"
+}
+
+running=0
+for name in "${tests[@]}"; do
+  for set in "${sets[@]}"; do
+    build_one "$name" "$set" &
+    running=$((running + 1))
+    if [ $running -ge "${JOBS:-$(nproc)}" ]; then wait -n; running=$((running - 1)); fi
+  done
+done
+while [ $running -gt 0 ]; do wait -n; running=$((running - 1)); done
+
+failed=0
+for name in "${tests[@]}"; do
+  for set in "${sets[@]}"; do
+    OMP_NUM_THREADS=${OMP_NUM_THREADS:-4} "$build/$name-$set" || failed=1
+  done
+done
+exit $failed
