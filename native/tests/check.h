@@ -1,5 +1,6 @@
 // A small test harness: named checks against f64 references, random data and guarded buffers.
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -38,7 +39,7 @@ inline void expect(bool ok, const std::string& what) {
 template <class... Parts>
 std::string text(const Parts&... parts) {
   std::string all;
-  const auto add = [&](const auto& part) {
+  [[maybe_unused]] const auto add = [&](const auto& part) {
     if constexpr (std::is_convertible_v<decltype(part), std::string>) all += std::string(part) + " ";
     else all += std::to_string(part) + " ";
   };
@@ -111,10 +112,10 @@ constexpr const char* name_of() {
 }
 
 // Largest difference, relative to the size of the reference as a whole: rounding in one element is not judged by the
-// cancellation that happened to make it small. NaN must meet NaN.
+// cancellation that happened to make it small. `floor` is the smallest size assumed. NaN must meet NaN.
 template <class T>
-double error(const Array<T>& got, const Doubles& want) {
-  double scale = 1e-30, worst = 0;
+double error(const Array<T>& got, const Doubles& want, double floor) {
+  double scale = floor, worst = 0;
   for (double w : want)
     if (std::isfinite(w)) scale = std::max(scale, std::fabs(w));
   for (size_t i = 0; i < want.size(); ++i) {
@@ -127,8 +128,8 @@ double error(const Array<T>& got, const Doubles& want) {
 }
 
 template <class T>
-void expect_close(const Array<T>& got, const Doubles& want, double tolerance, const std::string& what) {
-  const double e = error(got, want);
+void expect_close(const Array<T>& got, const Doubles& want, double tolerance, const std::string& what, double floor = 1e-30) {
+  const double e = error(got, want, floor);
   expect(e <= tolerance, what + " error " + std::to_string(e) + " > " + std::to_string(tolerance));
 }
 

@@ -29,8 +29,9 @@ class ForwardWorker {
     const Range queries = {first, smaller(first + chunk_, head.tokens)};
     const int64_t count = queries.end - first, padded = round_up(count, strip);
     gather_rows(head.query, head.stride, first, count, padded, head.width, width_, rotation_of(args_), memory_.queries);
+    prefetch_for_write(static_cast<T*>(args_.out) + (head.start + first) * head.embedding + head.index * head.width, head.embedding, count, head.width);
     for (int64_t i = 0; i < padded; ++i) memory_.reference[i] = -__builtin_inff();
-    std::memset(memory_.sums, 0, size_t(padded) * sizeof(float));
+    std::memset(memory_.sums, 0, size_t(padded * VecF::lanes) * sizeof(float));
     std::memset(memory_.out, 0, size_t(padded * width_) * sizeof(float));
 
     // Blocks start at multiples of their size, so that no sum depends on how queries were cut into tasks.
@@ -56,7 +57,7 @@ class ForwardWorker {
       scores = arena.take<float>(strip * key_block);
       out = arena.take<float>(queries_padded * width);
       reference = arena.take<float>(queries_padded);
-      sums = arena.take<float>(queries_padded);
+      sums = arena.take<float>(queries_padded * VecF::lanes);
     }
   };
 
@@ -89,50 +90,85 @@ class ForwardWorker {
 
   // Scores of one query become unnormalised probabilities; those outside `row` become zero.
   void softmax_row(int64_t r, const float* scores, Element* probabilities, int64_t columns, Range row, int64_t origin, RandomKeys random) {
-    constexpr int lanes = VecF::lanes;
     if (row.empty()) {
       std::memset(static_cast<void*>(probabilities), 0, size_t(columns) * sizeof(Element));
       return;
     }
-    const VecF lowest = set(-__builtin_inff());
-    const auto score = [&](int64_t c) {
-      const VecF v = load(scores + c);
-      const bool whole = c >= row.begin && c + lanes <= row.end;
-      return whole ? v : select(lane_range(row.begin - c, row.end - c), v, lowest);
+    const bool whole = row.begin == 0 && row.end >= columns && args_.dropout <= 0;
+    const auto exponentiate = [&]() BPK_INLINE_LAMBDA {
+      return whole ? exponentiate_row<true>(r, scores, probabilities, columns, row, origin, random)
+                   : exponentiate_row<false>(r, scores, probabilities, columns, row, origin, random);
     };
-    VecF highest = lowest;
-    for (int64_t c = 0; c < columns; c += lanes) highest = max(score(c), highest);  // a NaN is left to the sum
-    const float top = reduce_max(highest) * to_log2_;
-    if (top > memory_.reference[r] + kHeadroom) raise_reference(r, top);
-
-    const VecF to_log2 = set(to_log2_), reference = set(memory_.reference[r]);
-    VecF sum = zero();
-    for (int64_t c = 0; c < columns; c += lanes) {
-      VecF p = exp2_softmax<T>(fms(score(c), to_log2, reference));
-      sum = sum + p;
-      if (args_.dropout > 0) p = mask_.apply(p, uint32_t(origin + c), random);
-      store(probabilities + c, p);
+    if (memory_.reference[r] == -__builtin_inff()) memory_.reference[r] = highest_score(scores, columns, row);
+    RowSums sums = exponentiate();
+    if (any(less(set(kHeadroom), sums.highest))) {
+      raise_reference(r, memory_.reference[r] + reduce_max(sums.highest));
+      sums = exponentiate();
     }
-    memory_.sums[r] += reduce_add(sum);
+    float* total = memory_.sums + r * VecF::lanes;
+    store(total, load(total) + sums.probability);
+  }
+
+  // Lanes of `row` from v, others minus infinity.
+  BPK_INLINE static VecF inside(VecF v, int64_t c, Range row) {
+    if (c >= row.begin && c + VecF::lanes <= row.end) return v;
+    return select(lane_range(row.begin - c, row.end - c), v, set(-__builtin_inff()));
+  }
+
+  float highest_score(const float* scores, int64_t columns, Range row) const {
+    VecF highest = set(-__builtin_inff());
+    for (int64_t c = 0; c < columns; c += VecF::lanes) highest = max(inside(load(scores + c), c, row), highest);
+    return reduce_max(highest) * to_log2_;  // a NaN is left to the sum
+  }
+
+  struct RowSums {
+    VecF probability;  // to be added up over lanes
+    VecF highest;      // of scores above the reference
+  };
+
+  // `plain` rows lie inside the window and have no dropout.
+  template <bool plain>
+  RowSums exponentiate_row(int64_t r, const float* scores, Element* probabilities, int64_t columns, Range row,
+                                      int64_t origin, RandomKeys random) const {
+    constexpr int lanes = VecF::lanes;
+    const VecF to_log2 = set(to_log2_), reference = set(memory_.reference[r]);
+    RowSums sums = {zero(), set(-__builtin_inff())};
+    const auto one = [&](int64_t c) BPK_INLINE_LAMBDA {
+      VecF score = fms(load(scores + c), to_log2, reference);
+      if constexpr (!plain) score = inside(score, c, row);
+      sums.highest = max(score, sums.highest);
+      const VecF p = exp2_softmax<T>(score);
+      sums.probability = sums.probability + p;
+      if constexpr (!plain) {
+        if (args_.dropout > 0) return mask_.apply(p, uint32_t(origin + c), random);
+      }
+      return p;
+    };
+    int64_t c = 0;
+    for (; c + 2 * lanes <= columns; c += 2 * lanes) {
+      const VecF first = one(c), second = one(c + lanes);
+      Engine::store_run(probabilities + c, first, second);
+    }
+    if (c < columns) store(probabilities + c, one(c));
+    return sums;
   }
 
   void raise_reference(int64_t r, float top) {
-    const float before = memory_.reference[r];
+    const VecF factor = set(__builtin_exp2f(memory_.reference[r] - top));
     memory_.reference[r] = top;
-    if (before == -__builtin_inff()) return;  // nothing is summed yet
-    const float factor = __builtin_exp2f(before - top);
-    memory_.sums[r] *= factor;
+    float* total = memory_.sums + r * VecF::lanes;
+    store(total, load(total) * factor);
     float* out = memory_.out + r * width_;
-    for (int64_t i = 0; i < width_; i += VecF::lanes) store(out + i, load(out + i) * set(factor));
+    for (int64_t i = 0; i < width_; i += VecF::lanes) store(out + i, load(out + i) * factor);
   }
 
   void finish(const Head<T>& head, int64_t first, int64_t count) {
     T* out = static_cast<T*>(args_.out) + (head.start + first) * head.embedding + head.index * head.width;
     for (int64_t r = 0; r < count; ++r) {
-      const float scale = 1.0f / memory_.sums[r];
-      move_row<false>(memory_.out + r * width_, out + r * head.embedding, head.width, kNoRotation, 0, scale);
+      const float sum = reduce_add(load(memory_.sums + r * VecF::lanes));
+      move_row<false>(memory_.out + r * width_, out + r * head.embedding, head.width, kNoRotation, 0, 1.0f / sum);
       if (!args_.log_sum_exp) continue;
-      const float log_sum = memory_.reference[r] * kLn2 + __builtin_logf(memory_.sums[r]);
+      const float log_sum = memory_.reference[r] * kLn2 + __builtin_logf(sum);
       args_.log_sum_exp[head.index * args_.tokens + head.start + first + r] = log_sum;
     }
   }

@@ -16,6 +16,7 @@ class PlainEngine {
   static constexpr int64_t strip = 24;                // rows of scores in work at a time; even
   static constexpr int64_t key_block = 64;
   static constexpr int64_t query_block = 64;
+  static constexpr int64_t backward_key_block = 96;
 
   struct Operand {  // element (k, n) is data[k * stride + n]
     const float* data;
@@ -48,28 +49,41 @@ class PlainEngine {
     product_strided<accumulate>(rows, depth, a, a_stride, 1, b, columns, c, c_stride);
   }
 
-  // Stores two rows of probabilities.
+  // One row of probabilities, two registers at a time.
+  BPK_INLINE static void store_run(float* p, VecF first, VecF second) {
+    store(p, first);
+    store(p + VecF::lanes, second);
+  }
+
+  // Two rows of probabilities.
   BPK_INLINE static void store_pair(float* p, int64_t stride, VecF first, VecF second) {
     store(p, first);
     store(p + stride, second);
   }
 
-  // The gradient of the queries: dq[query] += sum over keys of ds[key][query] k[key], here added strip by strip of keys.
+  // The gradient of the queries, dq[query] += sum over keys of ds[key][query] k[key]: here, strip by strip of keys.
   class QueryGradient {
    public:
-    static constexpr int64_t score_size = 0;
-    static int64_t size(int64_t tokens, int64_t width) { return tokens * width; }
+    static constexpr int64_t score_size = 0;  // elements of `scores` needed below
+    static int64_t along_size(int64_t) { return 0; }
+    static int64_t keys_size(int64_t) { return 0; }
+
+    // `sums` holds tokens * width zeros.
     QueryGradient(float* sums, int64_t, int64_t width) : sums_(sums), width_(width) {}
 
     void begin_key_block(const float* rows, int64_t, float*) { rows_ = rows; }
-    void begin_query_block(float*, int64_t) {}
-    BPK_INLINE void store_scores(int64_t, int64_t, float* p, int64_t stride, VecF first, VecF second) const {
-      store_pair(p, stride, first, second);
+    void begin_query_block(float*, bool) {}
+
+    // Two rows of score gradients, for keys `key` and key + 1 of the block and queries from `query` of the block.
+    BPK_INLINE void store_pair(int64_t, int64_t, float* p, int64_t stride, VecF first, VecF second) const {
+      PlainEngine::store_pair(p, stride, first, second);
     }
     void finish_strip(int64_t key, int64_t keys, const float* scores, int64_t stride, int64_t query, int64_t queries) const {
       product_strided<true>(queries, keys, scores, 1, stride, {rows_ + key * width_, width_}, width_, sums_ + query * width_, width_);
     }
-    void finish_query_block(int64_t, int64_t, int64_t) const {}
+    void finish_query_block(int64_t, int64_t) const {}
+
+    // token_step rows of the result, in `out` or in place.
     const float* rows(int64_t query, float*) const { return sums_ + query * width_; }
 
    private:

@@ -47,15 +47,40 @@ BPK_INLINE void move_row(const From* x, To* y, int64_t size, const Rotation& rot
   }
 }
 
+template <class T>
+BPK_INLINE void copy_row(const T* x, T* y, int64_t size) {
+  constexpr int64_t step = VecF::lanes * int64_t(sizeof(float) / sizeof(T));  // a whole register, whatever it holds
+  int64_t i = 0;
+  for (; i + step <= size; i += step)
+    store(reinterpret_cast<float*>(y + i), load(reinterpret_cast<const float*>(x + i)));
+  for (; i < size; i += VecF::lanes) store_some(y + i, load_some(x + i, size - i), size - i);
+}
+
+// Asks for rows that will be written. They are far apart in memory, beyond what the hardware prefetches, and stores that
+// miss fill the store buffer and stop everything.
+template <class T>
+inline void prefetch_for_write(const T* x, int64_t stride, int64_t count, int64_t size) {
+  for (int64_t r = 0; r < count; ++r) {
+    const char* row = reinterpret_cast<const char*>(x + r * stride);
+    for (int64_t byte = 0; byte < size * int64_t(sizeof(T)); byte += 64) asm volatile("prefetchw %0" ::"m"(row[byte]));
+  }
+}
+
 // Copies `count` rows, the first of them at `position` of its sequence, to rows of `padded_size` elements, and fills what
 // is between the copied part and [padded_count, padded_size] with zeros.
 template <class From, class To>
 inline void gather_rows(const From* x, int64_t stride, int64_t position, int64_t count, int64_t padded_count, int64_t size,
                         int64_t padded_size, const Rotation& rotation, To* out) {
   for (int64_t r = 0; r < count; ++r) {
+    const From* from = x + (position + r) * stride;
     To* row = out + r * padded_size;
-    move_row<false>(x + (position + r) * stride, row, size, rotation, position + r, 1.0f);
-    if (padded_size > size) std::memset(static_cast<void*>(row + size), 0, size_t(padded_size - size) * sizeof(To));
+    if constexpr (sizeof(From) == sizeof(To)) {
+      if (rotation.cosines) move_row<false>(from, row, size, rotation, position + r, 1.0f);
+      else copy_row(from, row, size);
+    } else {
+      move_row<false>(from, row, size, rotation, position + r, 1.0f);
+    }
+    for (int64_t i = size; i < padded_size; ++i) row[i] = To{};
   }
   if (padded_count > count)
     std::memset(static_cast<void*>(out + count * padded_size), 0, size_t((padded_count - count) * padded_size) * sizeof(To));

@@ -19,17 +19,16 @@ struct GemmBlocks {
   int64_t count() const { return row_blocks * panel_blocks; }
 };
 
-constexpr int64_t gemm_max_steps = 256;
 enum ScratchSlot { left_slot = 8, sums_slot, panels_slot, gradient_slot, partial_slot, transposed_slot };
 
 inline int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 template <class Engine>
 GemmBlocks choose_blocks(const GemmShape& shape, int threads) {
-  constexpr int64_t most_rows = Engine::max_rows * (Engine::max_rows > 16 ? 8 : 12);
+  const int64_t most_rows = Engine::most_rows(shape.steps);
   constexpr int64_t most_panels = 768 / panel_width;
   GemmBlocks blocks{};
-  blocks.steps = smaller(shape.steps, gemm_max_steps);
+  blocks.steps = smaller<int64_t>(shape.steps, Engine::max_steps);
   blocks.row_blocks = larger<int64_t>(1, ceil_divide(shape.rows, most_rows));
   blocks.panel_blocks = larger<int64_t>(1, ceil_divide(shape.panels, most_panels));
   // Enough blocks that all threads finish at about the same time.
@@ -71,12 +70,13 @@ void multiply_block(const GemmShape& shape, const GemmBlocks& blocks, int64_t ro
       const int height = first_row(group + 1) - first_row(group);
       source.pack(left_of(group), row0 + first_row(group), height, Engine::padded_rows(height), step0, steps);
     }
+    const int next_lines = int(ceil_divide(panel_width, groups));  // the groups share the work of prefetching the next panel
     for (int panel = 0; panel < panel_count; ++panel) {
       const uint32_t* right = panels + ((panel0 + panel) * shape.steps + step0) * panel_width;
       for (int group = 0; group < groups; ++group) {
         const int height = first_row(group + 1) - first_row(group);
         float* tile = is_cut ? sums + (panel * groups + group) * tile_size : sums;
-        Engine::multiply(height, left_of(group), right, steps / lanes, tile, step0 > 0);
+        Engine::multiply(height, left_of(group), right, steps / lanes, tile, step0 > 0, {right + shape.steps * panel_width + group * next_lines * steps, next_lines});
         if (is_last) finish(tile, row0 + first_row(group), height, panel0 + panel);
       }
     }

@@ -1,13 +1,17 @@
 // The body of every instruction-set unit: all kernels, compiled with the flags of the unit that includes this, in one table.
 // The includer defines BPK_ISA (namespace), BPK_TABLE (the exported name) and BPK_FAST_BF16.
 #include "adamw.h"
+#include "attention.h"
+#include "attention.h"
 #include "cross_entropy.h"
 #include "elementwise.h"
 #include "embedding.h"
+#include "int8.h"
 #include "kernels.h"
 #include "linear.h"
 #include "linear_backward.h"
 #include "norm.h"
+#include "quantized.h"
 
 #define BPK_STRING_(x) #x
 #define BPK_STRING(x) BPK_STRING_(x)
@@ -23,15 +27,15 @@ const Kernels BPK_TABLE = {
     .pack_weight = BPK_ISA::pack_weight,
     .linear_forward = BPK_ISA::linear_forward,
     .linear_backward = BPK_ISA::linear_backward,
-    .packed_int8_bytes = nullptr,
-    .pack_int8 = nullptr,
-    .int8_linear = nullptr,
-    .quantized_linear = nullptr,
-    .quantized_linear_backward = nullptr,
+    .packed_int8_bytes = BPK_ISA::packed_int8_bytes,
+    .pack_int8 = BPK_ISA::pack_int8,
+    .int8_linear = BPK_ISA::int8_linear,
+    .quantized_linear = BPK_ISA::quantized_linear,
+    .quantized_linear_backward = BPK_ISA::quantized_linear_backward,
     .norm_forward = BPK_ISA::norm_forward,
     .norm_backward = BPK_ISA::norm_backward,
-    .attention_forward = nullptr,
-    .attention_backward = nullptr,
+    .attention_forward = BPK_ISA::attention_forward,
+    .attention_backward = BPK_ISA::attention_backward,
     .activation_forward = BPK_ISA::activation_forward,
     .activation_backward = BPK_ISA::activation_backward,
     .dropout = BPK_ISA::dropout,

@@ -40,18 +40,23 @@ inline void for_share(int64_t count, int thread, int threads, const Body& body) 
   for (int64_t i = count * thread / threads; i < count * (thread + 1) / threads; ++i) body(i);
 }
 
+// The row of the weight that column j of a panel holds, or -1.
+inline int64_t weight_row(int64_t panel, int j, int64_t out_features, Activation activation) {
+  if (!is_gated(activation)) {
+    const int64_t row = panel * panel_width + j;
+    return row < out_features ? row : -1;
+  }
+  const int64_t half = out_features / 2, column = panel * VecF::lanes + j % VecF::lanes;
+  return column < half ? j / VecF::lanes * half + column : -1;
+}
+
 template <class Step, class W>
 void pack_weight_share(const W* weight, int64_t in_features, int64_t out_features, Activation activation, uint32_t* panels, int thread, int threads) {
   const int64_t panel_size = padded_steps<Step>(in_features) * panel_width;
-  const int64_t half = out_features / 2;
   for_share(panels_of_weight(out_features, activation), thread, threads, [&](int64_t panel) {
     pack_panel_of_rows<Step>(panels + panel * panel_size, in_features, [&](int j) -> const W* {
-      if (is_gated(activation)) {
-        const int64_t column = panel * VecF::lanes + j % VecF::lanes;
-        return column < half ? weight + (j / VecF::lanes * half + column) * in_features : nullptr;
-      }
-      const int64_t row = panel * panel_width + j;
-      return row < out_features ? weight + row * in_features : nullptr;
+      const int64_t row = weight_row(panel, j, out_features, activation);
+      return row < 0 ? nullptr : weight + row * in_features;
     });
   });
 }

@@ -32,6 +32,7 @@
 #endif
 
 #define BPK_INLINE inline __attribute__((always_inline))
+#define BPK_INLINE_LAMBDA __attribute__((always_inline))  // between a lambda's parameters and its body
 
 namespace bpk::BPK_ISA {
 

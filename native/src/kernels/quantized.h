@@ -1,0 +1,91 @@
+// Linear layers on weights quantized in MLX's affine layout: groups along a row share a scale and an offset, values of 4 or
+// 8 bits fill 32-bit words from the low end. The weight is widened while it is packed, so the products are those of linear.h.
+#pragma once
+#include "linear.h"
+
+namespace bpk::BPK_ISA {
+
+// Widens values [begin, begin + count) of one row; begin and count are multiples of 8.
+template <int bits, class S>
+inline void dequantize(const QuantizedLinear& call, int64_t row, int64_t begin, int64_t count, float* to) {
+  constexpr int per_word = 32 / bits;
+  constexpr uint32_t mask = (1u << bits) - 1;
+  const uint32_t* words = call.weight + row * (call.in_features / per_word);
+  const int64_t first_group = row * (call.in_features / call.group_size);
+  for (int64_t i = begin; i < begin + count; i += 8, to += 8) {
+    const int64_t group = first_group + i / call.group_size;
+    const float scale = to_float(static_cast<const S*>(call.scales)[group]);
+    const float offset = to_float(static_cast<const S*>(call.biases)[group]);
+    for (int j = 0; j < 8; ++j) {
+      const uint32_t word = words[(i + j) / per_word];
+      to[j] = float(int(word >> (j % per_word * bits) & mask)) * scale + offset;
+    }
+  }
+}
+
+inline void dequantize(const QuantizedLinear& call, int64_t row, int64_t begin, int64_t count, float* to) {
+  const bool is_f32 = call.scale_dtype == DType::f32;
+  if (call.bits == 4) is_f32 ? dequantize<4, float>(call, row, begin, count, to) : dequantize<4, bf16>(call, row, begin, count, to);
+  else is_f32 ? dequantize<8, float>(call, row, begin, count, to) : dequantize<8, bf16>(call, row, begin, count, to);
+}
+
+template <class T>
+void quantized_linear_of(const QuantizedLinear& call) {
+  using Engine = typename EngineFor<T>::Type;
+  using Step = typename Engine::Step;
+  const int64_t in = call.in_features, out = call.out_features;
+  const GemmShape shape{call.tokens, panels_of_columns(out), padded_steps<Step>(in)};
+  const RowSource<Step, T> source{static_cast<const T*>(call.x), in, in};
+  const LinearFinish<T> finish{static_cast<T*>(call.y), nullptr, call.bias, out, Activation::none};
+  uint32_t* panels = scratch<uint32_t>(panels_slot, shape.panels * shape.steps * panel_width);
+  BlockCounter counter;
+  parallel_team(product_cost(call.tokens, in, out), [&](int thread, int threads) {
+    float* rows = scratch<float>(partial_slot, panel_width * in);
+    for_share(shape.panels, thread, threads, [&](int64_t panel) {
+      const int64_t row0 = panel * panel_width, count = smaller<int64_t>(panel_width, out - row0);
+      for (int64_t i = 0; i < count; ++i) dequantize(call, row0 + i, 0, in, rows + i * in);
+      pack_panel_of_rows<Step>(panels + panel * shape.steps * panel_width, in,
+                               [&](int j) -> const float* { return j < count ? rows + j * in : nullptr; });
+    });
+    team_barrier();
+    multiply<Engine>(shape, threads, counter, source, panels, finish);
+  });
+}
+
+// dx = dy W; a panel holds the same few columns of all rows of W.
+template <class T>
+void quantized_linear_backward_of(const QuantizedLinearBackward& backward) {
+  using Engine = typename EngineFor<T>::Type;
+  using Step = typename Engine::Step;
+  const QuantizedLinear& call = backward.forward;
+  const int64_t in = call.in_features, out = call.out_features;
+  const GemmShape shape{call.tokens, panels_of_columns(in), padded_steps<Step>(out)};
+  const RowSource<Step, T> source{static_cast<const T*>(backward.dy), out, out};
+  const PlainFinish<T> finish{static_cast<T*>(backward.dx), in};
+  uint32_t* panels = scratch<uint32_t>(panels_slot, shape.panels * shape.steps * panel_width);
+  BlockCounter counter;
+  parallel_team(product_cost(call.tokens, in, out), [&](int thread, int threads) {
+    float* columns = scratch<float>(partial_slot, panel_width * out);
+    for_share(shape.panels, thread, threads, [&](int64_t panel) {
+      const int64_t column = panel * panel_width, count = smaller<int64_t>(panel_width, in - column);
+      for (int64_t row = 0; row < out; ++row) dequantize(call, row, column, count, columns + row * panel_width);
+      pack_panel_of_columns<Step>(panels + panel * shape.steps * panel_width, columns, panel_width, out, count);
+    });
+    team_barrier();
+    multiply<Engine>(shape, threads, counter, source, panels, finish);
+  });
+}
+
+inline void quantized_linear(const QuantizedLinear& call) {
+  if (call.tokens <= 0) return;
+  if (call.dtype == DType::f32) quantized_linear_of<float>(call);
+  else quantized_linear_of<bf16>(call);
+}
+
+inline void quantized_linear_backward(const QuantizedLinearBackward& call) {
+  if (call.forward.tokens <= 0) return;
+  if (call.forward.dtype == DType::f32) quantized_linear_backward_of<float>(call);
+  else quantized_linear_backward_of<bf16>(call);
+}
+
+}  // namespace bpk::BPK_ISA
