@@ -2,11 +2,12 @@
 
 import importlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Literal
 
 import mlx.core as mx
-import mlx.nn as nn
 
 Activation = Literal["none", "gelu", "geglu", "swiglu"]
 
@@ -40,6 +41,14 @@ def has_fast_bf16() -> bool:
     return _native is not None and bool(_native.has_fast_bf16())
 
 
+def activation_dtype(precision: str) -> mx.Dtype:
+    """The type of activations for "f32", "bf16", or "auto": bf16 where it is fast."""
+    if precision not in ("auto", "f32", "bf16"):
+        raise ValueError(f"unknown precision {precision!r} (known: auto, f32, bf16)")
+    is_bf16 = precision == "bf16" or (precision == "auto" and has_fast_bf16())
+    return mx.bfloat16 if is_bf16 else mx.float32
+
+
 def describe() -> str:
     """One phrase for `bert info`: which code computes the layers."""
     if is_native():
@@ -48,10 +57,32 @@ def describe() -> str:
     return "MLX on CPU, no native kernels (slow)" if mx.default_device() == mx.cpu else "MLX"
 
 
+_key_scopes: list[mx.array] = []
+
+
+def fresh_key() -> mx.array:
+    """A key, uint32 [2], that no dropout mask has used yet: MLX's random state decides, or the scope of `keyed`."""
+    if _key_scopes:
+        _key_scopes[-1], key = mx.random.split(_key_scopes[-1])
+        return key
+    # MLX advances its own state only through a draw.
+    return mx.random.randint(0, 2**31 - 1, (2,)).astype(mx.uint32)
+
+
+@contextmanager
+def keyed(key: mx.array) -> Iterator[None]:
+    """Draw all masks inside from `key`, so that a layer which gradient checkpointing runs twice repeats its masks."""
+    _key_scopes.append(mx.stop_gradient(key))  # random bits have no derivative
+    try:
+        yield
+    finally:
+        _key_scopes.pop()
+
+
 def linear(
     x: mx.array, weight: mx.array, bias: mx.array | None = None, activation: Activation = "none"
 ) -> mx.array:
-    """y = activation(x W^T + b), in the type of x; the weight may stay f32 while activations are bf16.
+    """Y = activation(x W^T + b), in the type of x; the weight may stay f32 while activations are bf16.
 
     Args:
         x: [..., K].
@@ -76,9 +107,14 @@ def activate(x: mx.array, activation: Activation) -> mx.array:
         assert _native is not None
         return _native.activation(x, activation)
     if activation == "gelu":
-        return nn.gelu(x)
+        return gelu(x)
     value, gate = mx.split(x, 2, axis=-1)
-    return (nn.gelu(value) if activation == "geglu" else nn.silu(value)) * gate
+    return (gelu(value) if activation == "geglu" else value * mx.sigmoid(value)) * gate
+
+
+def gelu(x: mx.array) -> mx.array:
+    """X P(X < x) for a standard normal X, the erf form (nn.gelu is compiled, and on Linux wants g++ at run time)."""
+    return x * (1 + mx.erf(x * 2**-0.5)) / 2
 
 
 def norm(
@@ -104,10 +140,10 @@ def add_norm(
     rms: bool = False,
     dropout_rate: float = 0.0,
 ) -> tuple[mx.array, mx.array]:
-    """h = residual + dropout(x) and y = norm(h), returned as (y, h)."""
+    """H = residual + dropout(x) and y = norm(h), returned as (y, h)."""
     if is_native():
         assert _native is not None
-        seed = mx.random.bits((2,)) if dropout_rate > 0 else None
+        seed = fresh_key() if dropout_rate > 0 else None
         return _native.add_norm(
             x, residual, weight, bias, eps=eps, rms=rms, dropout=dropout_rate, seed=seed
         )
@@ -121,8 +157,8 @@ def dropout(x: mx.array, rate: float) -> mx.array:
         return x
     if is_native():
         assert _native is not None
-        return _native.dropout(x, rate, mx.random.bits((2,)))
-    keep = mx.random.bernoulli(1 - rate, x.shape)
+        return _native.dropout(x, rate, fresh_key())
+    keep = mx.random.bernoulli(1 - rate, x.shape, key=fresh_key())
     return mx.where(keep, x * (1 / (1 - rate)), mx.zeros_like(x))
 
 
@@ -151,7 +187,8 @@ def packed_attention(
         cu_seqlens: [B + 1] int32, where rows start and end.
         num_heads: E is num_heads * D.
         half_window: a token sees keys at distance <= half_window; None: the whole row.
-        cosines: [positions, D / 2] with `sines`: rotate queries and keys, pairing j with j + D / 2; None: no RoPE.
+        cosines: [positions, D / 2], to rotate queries and keys, pairing j with j + D / 2; None: no RoPE.
+        sines: like cosines.
         dropout_rate: on the attention probabilities.
 
     Returns:
@@ -167,7 +204,7 @@ def packed_attention(
             cosines=cosines,
             sines=sines,
             dropout=dropout_rate,
-            seed=mx.random.bits((2,)) if dropout_rate > 0 else None,
+            seed=fresh_key() if dropout_rate > 0 else None,
         )
     num_tokens, width = qkv.shape[0], qkv.shape[1] // 3
     head_size = width // num_heads

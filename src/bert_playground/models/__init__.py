@@ -1,0 +1,1 @@
+"""The shape letters: B batch, T tokens, H hidden, N heads, D head size, L labels, V words."""

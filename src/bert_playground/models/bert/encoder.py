@@ -1,0 +1,132 @@
+"""Encoder: what every encoder can do: the padded call, attention weights, precision, checkpointing."""
+
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from bert_playground import kernels
+from bert_playground.tokens import Tokens
+
+
+class Encoder(nn.Module):
+    """Token ids in, one vector per token out.
+
+    `dtype` is the type of all activations (parameters stay f32); `gradient_checkpointing` keeps only the input of
+    each layer for the backward pass and computes the rest again.
+    """
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config = config
+        self.dtype = mx.float32
+        self.gradient_checkpointing = False
+
+    @property
+    def hidden_size(self) -> int:
+        """H, the width of a token's vector."""
+        return int(self.config.hidden_size)
+
+    @property
+    def max_length(self) -> int:
+        """The most tokens that a row may have."""
+        return int(self.config.max_position_embeddings)
+
+    def encode(self, tokens: Tokens, probabilities: list[mx.array] | None = None) -> mx.array:
+        """Hidden states [B, T, H] of padded tokens, [N, H] of packed ones.
+
+        Rows longer than `max_length` are refused when padded; packed rows are the loader's to truncate, since their
+        lengths are not known before the arrays are evaluated.
+
+        Args:
+            tokens: ids in either layout.
+            probabilities: a list that receives each layer's attention [B, N, T, T]; padded tokens only.
+        """
+        raise NotImplementedError
+
+    def __call__(
+        self,
+        input_ids: mx.array,
+        attention_mask: mx.array | None = None,
+        token_type_ids: mx.array | None = None,
+    ) -> mx.array:
+        """Hidden states of padded rows.
+
+        Args:
+            input_ids: [B, T].
+            attention_mask: [B, T], 1 or true on real tokens; None: all are real.
+            token_type_ids: [B, T]; None: all 0. Only classic BERT looks at them.
+
+        Returns:
+            [B, T, H]; what stands at padded positions means nothing.
+        """
+        return self.encode(padded_tokens(input_ids, attention_mask, token_type_ids))
+
+    def attention_weights(
+        self,
+        input_ids: mx.array,
+        attention_mask: mx.array | None = None,
+        token_type_ids: mx.array | None = None,
+    ) -> list[mx.array]:
+        """Who looks at whom: per layer the attention probabilities [B, N, T, T], before dropout."""
+        probabilities: list[mx.array] = []
+        self.encode(padded_tokens(input_ids, attention_mask, token_type_ids), probabilities)
+        return probabilities
+
+    def run_layer(
+        self,
+        layer: nn.Module,
+        *streams: mx.array | None,
+        cu_seqlens: mx.array | None,
+        mask: mx.array | None,
+        probabilities: list[mx.array] | None,
+    ) -> Any:
+        """Call a layer, through gradient checkpointing if it is on.
+
+        Args:
+            layer: called with all that follows.
+            streams: what gradients flow through.
+            cu_seqlens: where packed rows start and end.
+            mask: which keys the queries of a padded batch may see.
+            probabilities: a list that receives the attention probabilities.
+        """
+        if probabilities is not None or not (self.gradient_checkpointing and self.training):
+            return layer(*streams, cu_seqlens, mask, probabilities)
+        key = kernels.fresh_key()
+
+        def forward(parameters: Any, *streams: mx.array | None) -> Any:
+            layer.update(parameters)
+            with kernels.keyed(key):  # the second run must drop what the first one dropped
+                return layer(*streams, cu_seqlens, mask)
+
+        return mx.checkpoint(forward)(layer.trainable_parameters(), *streams)
+
+    def check_length(self, tokens: Tokens) -> None:
+        """Refuse padded rows that have more tokens than the encoder has positions."""
+        if not tokens.is_packed and tokens.input_ids.shape[1] > self.max_length:
+            raise ValueError(
+                f"rows have {tokens.input_ids.shape[1]} tokens, the encoder has {self.max_length} positions; "
+                "truncate the rows (data.max_length)"
+            )
+
+
+def padded_tokens(
+    input_ids: mx.array,
+    attention_mask: mx.array | None = None,
+    token_type_ids: mx.array | None = None,
+) -> Tokens:
+    """Make padded Tokens of arrays [B, T].
+
+    Raises:
+        ValueError: an array has another shape.
+    """
+    if input_ids.ndim != 2:
+        raise ValueError(
+            f"input_ids has shape {list(input_ids.shape)}, expected [B, T]; for one row pass input_ids[None]"
+        )
+    for name, array in (("attention_mask", attention_mask), ("token_type_ids", token_type_ids)):
+        if array is not None and array.shape != input_ids.shape:
+            raise ValueError(
+                f"{name} has shape {list(array.shape)}, expected that of input_ids, {list(input_ids.shape)}"
+            )
+    return Tokens(input_ids, attention_mask, None, token_type_ids)

@@ -1,0 +1,249 @@
+"""A Hub or local folder in HF format → our config and weights."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mlx.core as mx
+import mlx.nn as nn
+from loguru import logger
+from mlx.utils import tree_unflatten
+
+from bert_playground.lookup import look_up
+from bert_playground.models.bert import Encoder
+from bert_playground.models.bert.names import Weights, rename
+from bert_playground.models.bert_with_head import (
+    ENCODERS,
+    BertWithHead,
+    EncoderFamily,
+    complete_head,
+)
+from bert_playground.models.heads import BaseHead, HeadConfig, create_head
+from bert_playground.models.hub_files import (
+    CONFIG,
+    read_json,
+    read_pooling,
+    read_weights,
+)
+from bert_playground.models.hub_files import fetch_folder as fetch_folder
+from bert_playground.models.tokenwise import named_parameters
+
+ASSUMED_HEAD_SIZE = 64
+# What pretraining and other tasks leave in a checkpoint; new heads do without it.
+OTHER_HEADS = ("cls.", "pooler.", "head.", "decoder.", "classifier.", "qa_outputs.", "lm_head.")
+
+
+class LoadReport(NamedTuple):
+    """What a checkpoint and a module did not have in common."""
+
+    missing: list[str]  # parameters that keep their initial values
+    unused: list[str]  # weights of the checkpoint that nothing asked for
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A checkpoint folder that has been read.
+
+    Attributes:
+        folder: where it lies.
+        architecture: a name in ENCODERS.
+        values: its config.json; {} when there is none.
+        config: the encoder's shape.
+        weights: encoder weights under our names, the others under Hugging Face's, all f32.
+        pooling: what a sentence-transformers folder says in 1_Pooling, else None.
+    """
+
+    folder: Path
+    architecture: str
+    values: dict[str, Any]
+    config: Any
+    weights: Weights
+    pooling: str | None
+
+    @property
+    def family(self) -> EncoderFamily:
+        """The line of ENCODERS."""
+        return ENCODERS[self.architecture]
+
+
+def read_pretrained(name_or_path: str | Path) -> Pretrained:
+    """Read a checkpoint in Hugging Face format: config.json and weights in safetensors.
+
+    Without config.json, or without model_type in it, the architecture is recognised by the names of the weights.
+
+    Raises:
+        FileNotFoundError: no folder or no weights in it.
+        ValueError: unknown architecture, impossible sizes or a damaged file.
+    """
+    folder = fetch_folder(name_or_path)
+    values = read_json(folder / CONFIG) if (folder / CONFIG).exists() else {}
+    raw = read_weights(folder)
+    architecture = values.get("model_type") or recognise(raw, folder)
+    family = look_up(ENCODERS, architecture, "architecture")
+    weights = family.core.sanitize(
+        {
+            name.removeprefix(family.prefix): weight
+            for name, weight in raw.items()
+            if not name.endswith("position_ids")  # a counter that old files carry along
+        }
+    )
+    if "hidden_size" not in values:
+        values = _sizes_of(weights, folder) | values
+    config = family.config.from_dict(values)
+    return Pretrained(folder, architecture, values, config, weights, read_pooling(folder))
+
+
+def recognise(weights: Mapping[str, mx.array], folder: Path) -> str:
+    """The architecture that these Hugging Face weight names belong to.
+
+    Raises:
+        ValueError: none that we know.
+    """
+    for name, family in ENCODERS.items():
+        if family.signature in weights or family.prefix + family.signature in weights:
+            return name
+    raise ValueError(
+        f"{folder} has no {CONFIG} with a model_type, and its weights fit no known architecture "
+        f"({', '.join(ENCODERS)}); its first weights are {', '.join(sorted(weights)[:3])}"
+    )
+
+
+def _sizes_of(weights: Weights, folder: Path) -> dict[str, Any]:
+    """Sizes under their Hugging Face names, read off the shapes; the number of heads is not visible there."""
+    vocab_size, hidden_size = weights["embeddings.words.weight"].shape
+    layers = {int(name.split(".")[1]) for name in weights if name.startswith("layers.")}
+    num_heads = max(1, hidden_size // ASSUMED_HEAD_SIZE)
+    logger.warning(
+        "{} has no sizes in {}: assuming {} attention heads of {}, and otherwise the published values",
+        folder,
+        CONFIG,
+        num_heads,
+        ASSUMED_HEAD_SIZE,
+    )
+    sizes = {
+        "vocab_size": vocab_size,
+        "hidden_size": hidden_size,
+        "num_hidden_layers": len(layers),
+        "num_attention_heads": num_heads,
+        "intermediate_size": weights["layers.0.feed_forward.down.weight"].shape[1],
+        "norm_bias": "embeddings.norm.bias" in weights,
+        "attention_bias": "layers.0.attention.qkv.bias" in weights,
+        "mlp_bias": "layers.0.feed_forward.up.bias" in weights,
+        "classifier_bias": "head.dense.bias" in weights,
+    }
+    for table, key in (
+        ("positions", "max_position_embeddings"),
+        ("token_types", "type_vocab_size"),
+    ):
+        if (name := f"embeddings.{table}.weight") in weights:
+            sizes[key] = weights[name].shape[0]
+    return sizes
+
+
+def load_encoder(pretrained: Pretrained, **options: Any) -> Encoder:
+    """Make the encoder of a checkpoint and load its weights.
+
+    Args:
+        pretrained: from `read_pretrained`.
+        options: fields of its config that shall differ, such as dropout rates.
+
+    Raises:
+        ValueError: weights are missing or have another shape than the config says.
+    """
+    encoder: Encoder = pretrained.family.core(replace(pretrained.config, **options))
+    report = load_weights(encoder, pretrained.weights)
+    if report.missing:
+        listed = ", ".join(report.missing[:5])
+        raise ValueError(
+            f"{pretrained.folder} lacks {len(report.missing)} weights of a {pretrained.architecture} encoder: "
+            f"{listed}{', …' if len(report.missing) > 5 else ''}; the folder is incomplete or its config wrong"
+        )
+    return encoder
+
+
+def load_with_head(
+    pretrained: Pretrained, head_config: HeadConfig, **options: Any
+) -> tuple[BertWithHead, LoadReport]:
+    """Put a head on the encoder of a checkpoint, and load what the checkpoint has for it.
+
+    A classifier with another number of labels is left aside; so is a transform that the head does not have.
+
+    Args:
+        pretrained: from `read_pretrained`.
+        head_config: what is None in it follows the checkpoint.
+        options: fields of the encoder's config that shall differ.
+    """
+    encoder = load_encoder(pretrained, **options)
+    head = create_head(complete_head(head_config, pretrained.family, encoder, pretrained.pooling))
+    head_report = load_weights(head, head_weights(head, pretrained))
+    used = set(named_parameters(encoder))
+    used |= {
+        name
+        for name in pretrained.weights
+        if name.rpartition(".")[0] in _hub_modules(head, pretrained)
+    }
+    unused = [name for name in pretrained.weights if name not in used]
+    strange = [name for name in unused if not name.startswith(OTHER_HEADS)]
+    if strange:
+        logger.warning(
+            "{} has weights that nothing uses: {}", pretrained.folder, ", ".join(strange)
+        )
+    logger.debug("{}: weights of other heads: {}", pretrained.folder, ", ".join(unused) or "none")
+    if head_report.missing:
+        logger.debug("the head starts from random weights: {}", ", ".join(head_report.missing))
+    return BertWithHead(encoder, head), LoadReport(head_report.missing, unused)
+
+
+def _hub_modules(head: BaseHead, pretrained: Pretrained) -> set[str]:
+    """The modules of the checkpoint, by their Hugging Face names, that this head has loaded."""
+    loaded = {name.rpartition(".")[0] for name in head_weights(head, pretrained)}
+    names = pretrained.family.head_names
+    hub = {ours: name.removeprefix(pretrained.family.prefix) for name, ours in names.items()}
+    return {hub.get(module, module) for module in loaded}
+
+
+def head_weights(head: BaseHead, pretrained: Pretrained) -> Weights:
+    """The weights of a checkpoint that fit a head, under the head's names."""
+    family = pretrained.family
+    names = {hub.removeprefix(family.prefix): ours for hub, ours in family.head_names.items()}
+    weights = rename(pretrained.weights, names)
+    if head.head_type == "binary":
+        weights |= _log_odds(weights)
+    return {
+        name: weights[name]
+        for name, parameter in named_parameters(head).items()
+        if name in weights and weights[name].shape == parameter.shape
+    }
+
+
+def _log_odds(weights: Weights) -> Weights:
+    """A classifier with two outputs as one with the difference: softmax of two is the sigmoid of their difference."""
+    names = ("classifier.weight", "classifier.bias")
+    return {
+        name: weights[name][1:] - weights[name][:1]
+        for name in names
+        if name in weights and weights[name].shape[0] == 2
+    }
+
+
+def load_weights(module: nn.Module, weights: Weights) -> LoadReport:
+    """Give a module's parameters their values by name.
+
+    Raises:
+        ValueError: a weight has another shape than its parameter; all of them are listed.
+    """
+    parameters = named_parameters(module)
+    shared = [name for name in parameters if name in weights]
+    wrong = [
+        f"{name} has shape {list(weights[name].shape)}, expected {list(parameters[name].shape)}"
+        for name in shared
+        if weights[name].shape != parameters[name].shape
+    ]
+    if wrong:
+        raise ValueError(f"weights do not fit the config: {'; '.join(wrong)}")
+    module.update(tree_unflatten([(name, weights[name]) for name in shared]))
+    return LoadReport(
+        missing=[name for name in parameters if name not in weights],
+        unused=[name for name in weights if name not in parameters],
+    )

@@ -1,0 +1,84 @@
+"""Linear, Norm, Embedding: layers that work on each token alone, computed by kernels.py."""
+
+from collections.abc import Callable, Sequence
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_flatten
+
+from bert_playground import kernels
+
+Initializer = Callable[[Sequence[int]], mx.array]
+
+
+def normal(std: float) -> Initializer:
+    """Draw weights from a normal distribution around 0."""
+    return lambda shape: mx.random.normal(shape) * std
+
+
+def truncated_normal(std: float, cutoff: float) -> Initializer:
+    """Draw weights from a normal distribution whose tails beyond `cutoff` standard deviations are cut off."""
+    return lambda shape: mx.random.truncated_normal(-cutoff, cutoff, shape) * std
+
+
+def named_parameters(module: nn.Module) -> dict[str, mx.array]:
+    """All parameters by their full names, frozen ones included."""
+    return dict(tree_flatten(module.parameters()))
+
+
+class Linear(nn.Module):
+    """y = activation(x W^T + b), with the activation fused into the product."""
+
+    def __init__(
+        self, num_inputs: int, num_outputs: int, *, bias: bool, initialize: Initializer
+    ) -> None:
+        super().__init__()
+        self.weight = initialize((num_outputs, num_inputs))
+        if bias:
+            self.bias = mx.zeros(num_outputs)
+
+    def __call__(self, x: mx.array, activation: kernels.Activation = "none") -> mx.array:
+        """Map [..., num_inputs] to [..., num_outputs], half of it with a gated activation."""
+        return kernels.linear(x, self.weight, self.get("bias"), activation)
+
+
+class Norm(nn.Module):
+    """Layer norm over the last axis, or RMS norm."""
+
+    def __init__(self, size: int, *, eps: float, bias: bool, rms: bool = False) -> None:
+        super().__init__()
+        self.weight = mx.ones(size)
+        if bias and not rms:
+            self.bias = mx.zeros(size)
+        self.eps = eps
+        self.rms = rms
+
+    def __call__(self, x: mx.array) -> mx.array:
+        """Norm [..., H]."""
+        return kernels.norm(x, self.weight, self.get("bias"), eps=self.eps, rms=self.rms)
+
+    def add(
+        self, update: mx.array, residual: mx.array, dropout_rate: float = 0.0
+    ) -> tuple[mx.array, mx.array]:
+        """Fuse the residual sum with the norm: h = residual + dropout(update), returned as (norm(h), h)."""
+        return kernels.add_norm(
+            update,
+            residual,
+            self.weight,
+            self.get("bias"),
+            eps=self.eps,
+            rms=self.rms,
+            dropout_rate=dropout_rate,
+        )
+
+
+class Embedding(nn.Module):
+    """A table of vectors, [V, H]."""
+
+    def __init__(self, num_entries: int, size: int, *, initialize: Initializer) -> None:
+        super().__init__()
+        self.weight = initialize((num_entries, size))
+
+    def __call__(self, ids: mx.array, dtype: mx.Dtype) -> mx.array:
+        """The rows of `ids` as `dtype`: [...] to [..., H]."""
+        return kernels.embedding(self.weight, ids, dtype)

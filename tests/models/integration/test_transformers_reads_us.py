@@ -1,0 +1,88 @@
+"""transformers loads the folders we save, and gives the same numbers.
+
+Needs an interpreter with torch and transformers, named in BERT_ORACLE: BERT_ORACLE=... pytest -m oracle
+"""
+
+import os
+import subprocess
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from bert_playground.models.bert_with_head import ENCODERS
+from bert_playground.models.checkpoint import save_model
+from bert_playground.models.factory import create_model
+from bert_playground.models.heads import HEADS
+from tests.models.layouts import real
+from tests.models.tiny import make_rows
+from tests.tolerances import TINY
+
+READ = """
+import sys, torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel, AutoModelForSequenceClassification
+folder = sys.argv[1]
+inputs = load_file(folder + "/inputs.safetensors")
+out = {}
+with torch.no_grad():
+    model, report = AutoModel.from_pretrained(folder, output_loading_info=True)
+    assert not [n for n in report["missing_keys"] if "pooler" not in n], report
+    out["hidden"] = model.eval()(**inputs).last_hidden_state
+    if "ForSequenceClassification" in model.config.architectures[0]:
+        model, report = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True)
+        assert not report["missing_keys"] and not report["unexpected_keys"], report
+        out["logits"] = model.eval()(**inputs).logits
+save_file(out, folder + "/outputs.safetensors")
+"""
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("pooling", [None, "max"])
+def test_transformers_gives_the_same_numbers(
+    encoder: str, head: str, pooling: str | None, tmp_path: Path
+) -> None:
+    oracle = os.environ.get("BERT_ORACLE")
+    if not oracle:
+        pytest.skip("name an interpreter with torch and transformers in BERT_ORACLE")
+    model = create_model(
+        encoder,
+        head,
+        3 if head == "multiclass" else None,
+        vocab_size=50,
+        hidden_size=32,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=40,
+        max_position_embeddings=32,
+        initializer_range=0.2,
+        pooling=pooling,
+        **({"local_attention": 8, "rope_theta": 5e4} if encoder == "modernbert" else {}),
+    ).eval()
+    tokens = make_rows([30, 12, 3])
+    save_model(model, tmp_path / "model")
+    inputs = {
+        "input_ids": tokens.input_ids.astype(mx.int64),
+        "attention_mask": tokens.attention_mask.astype(mx.int64),
+    }
+    mx.save_safetensors(str(tmp_path / "model" / "inputs.safetensors"), inputs)
+    subprocess.run([oracle, "-c", READ, str(tmp_path / "model")], check=True)
+    outputs = mx.load(str(tmp_path / "model" / "outputs.safetensors"))
+    hidden = real(model.encoder.encode(tokens), tokens)
+    assert (
+        np.abs(np.array(hidden - real(outputs["hidden"], tokens))).max()
+        <= TINY * np.abs(hidden).max()
+    )
+    if pooling is not None:
+        return
+    scores = model.head.predict(model(tokens))
+    theirs = outputs["logits"]
+    expected = {
+        "binary": lambda: mx.softmax(theirs, axis=-1)[:, 1],
+        "multiclass": lambda: mx.softmax(theirs, axis=-1),
+        "regression": lambda: theirs[:, 0],
+    }[head]()
+    assert np.allclose(scores, expected, atol=1e-5)

@@ -1,0 +1,16 @@
+"""How far a result may be from its reference; never loosened without a note here."""
+
+# f32 against transformers on a tiny model, relative to the largest output. Two implementations in torch differ by 3e-6.
+TINY = 2e-5
+# Gradients of a tiny model, relative to the largest value of the same gradient.
+GRADIENT = 1e-4
+# f32 against transformers on a model of published size, relative to the largest output.
+FULL = 1e-4
+# The same computation in another layout (packed, padded).
+LAYOUT = 1e-5
+# bf16 activations against f32, relative to the largest output: 8 bits of mantissa through a few layers.
+BF16 = 4e-2
+# A derivative against its finite difference in f32.
+FINITE_DIFFERENCE = 2e-2
+# A loss against its closed form in f64.
+LOSS = 1e-5
