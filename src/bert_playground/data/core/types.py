@@ -13,7 +13,9 @@ class Batch(NamedTuple):
 
     tokens: Tokens
     labels: mx.array | None  # [B], or None when the table has no target
-    rows: mx.array  # [B] int32: which rows of the table these are, so that answers can be put back in order
+    rows: (
+        mx.array
+    )  # [B] int32: which rows of the table these are, so that answers can be put back in order
 
 
 class Loader(Protocol):

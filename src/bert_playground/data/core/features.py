@@ -1,0 +1,304 @@
+"""Features: what of each column reaches the text, fitted on training rows and said in sentences."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+
+from bert_playground.data.core.columns import (
+    DATE_PATTERN,
+    MISSING,
+    NAME_PATTERN,
+    NONE,
+    Kind,
+    infer_kind,
+)
+
+NUM_BINS = 16  # quantile bins of a number; fewer distinct values each get a bin of their own
+MIN_ROWS = (
+    3  # a category, title or prefix on fewer training rows is read as "other" or word by word
+)
+MAX_KNOWN = 256
+DATE_PARTS = ("year", "month", "day", "weekday", "hour")
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One piece of a row's text.
+
+    Attributes:
+        column: where it comes from.
+        label: what it is called in the text.
+        form: a name in FORMS: how the cell is read.
+        known: values of the training rows, in the order of their bins or by frequency.
+        edges: between the bins of a number, ascending, one fewer than `known`.
+        part: of a date.
+    """
+
+    column: str
+    label: str
+    form: str
+    known: tuple[str, ...] = ()
+    edges: tuple[float, ...] = ()
+    part: str = ""
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its cells are read word by word."""
+        return self.form in ("text", "words")
+
+    def cell(self, *, binned: bool) -> pl.Expr:
+        """The cell as text, never null: "missing" where there is no value."""
+        return FORMS[self.form](self, binned).fill_null("missing")
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready form that `from_dict` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any]) -> Self:
+        """Read what `to_dict` gave."""
+        return cls(**{**state, "known": tuple(state["known"]), "edges": tuple(state["edges"])})
+
+
+def _cleaned(column: str) -> pl.Expr:
+    value = pl.col(column).str.strip_chars()
+    return pl.when(~value.str.to_lowercase().is_in(MISSING)).then(value)
+
+
+def _number(feature: Feature, binned: bool) -> pl.Expr:
+    value = _cleaned(feature.column).cast(pl.Float64, strict=False).fill_nan(None)
+    if binned:
+        edges = pl.lit(pl.Series(feature.edges, dtype=pl.Float64))
+        number = pl.when(value.is_not_null()).then(
+            edges.search_sorted(value, side="left").cast(pl.Int64)
+        )
+        return number.replace_strict(
+            range(len(feature.known)), list(feature.known), return_dtype=pl.String
+        )
+    return value.round_sig_figs(4).cast(pl.String).str.strip_suffix(".0")
+
+
+def _category(feature: Feature, binned: bool) -> pl.Expr:
+    value = _cleaned(feature.column)
+    return pl.when(value.str.to_lowercase().is_in(NONE)).then(pl.lit("none")).otherwise(value)
+
+
+def _text(feature: Feature, binned: bool) -> pl.Expr:
+    return _cleaned(feature.column)
+
+
+def _known_or_other(value: pl.Expr, feature: Feature) -> pl.Expr:
+    if not feature.known:
+        return value
+    return (
+        pl.when(value.is_null() | value.is_in(feature.known)).then(value).otherwise(pl.lit("other"))
+    )
+
+
+def _title(feature: Feature, binned: bool) -> pl.Expr:
+    value = _cleaned(feature.column)
+    title = value.str.extract(NAME_PATTERN).str.strip_chars()
+    return _known_or_other(pl.when(value.is_not_null()).then(title.fill_null("other")), feature)
+
+
+def _prefix(feature: Feature, binned: bool) -> pl.Expr:
+    value = _cleaned(feature.column)
+    letters = value.str.extract(r"^([A-Za-z]+)").str.to_uppercase()
+    return _known_or_other(pl.when(value.is_not_null()).then(letters.fill_null("number")), feature)
+
+
+def _words(feature: Feature, binned: bool) -> pl.Expr:
+    words = _cleaned(feature.column).str.to_lowercase().str.extract_all(r"\w+")
+    if feature.known:
+        words = words.list.filter(pl.element().is_in(feature.known)).list.unique(
+            maintain_order=True
+        )
+    joined = words.list.join(" ")
+    return pl.when(joined == "").then(pl.lit("other")).otherwise(joined)
+
+
+def _date(feature: Feature, binned: bool) -> pl.Expr:
+    value = pl.col(feature.column).str.strip_chars()
+    value = pl.when(value.str.contains(DATE_PATTERN)).then(value)
+    if feature.part == "hour":
+        return value.str.slice(11, 2)
+    date = value.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
+    if feature.part == "weekday":
+        return date.dt.strftime("%A")
+    part: pl.Expr = getattr(date.dt, feature.part)()
+    return part.cast(pl.String)
+
+
+FORMS: dict[str, Callable[[Feature, bool], pl.Expr]] = {
+    "number": _number,
+    "category": _category,
+    "text": _text,
+    "title": _title,
+    "prefix": _prefix,
+    "words": _words,
+    "date": _date,
+}
+
+
+def fit_features(
+    frame: pl.DataFrame,
+    *,
+    skip: Sequence[str] = (),
+    text_columns: Sequence[str] = (),
+    id_column: str | None = None,
+) -> tuple[tuple[Feature, ...], tuple[str, ...]]:
+    """Decide what of each column is kept.
+
+    Args:
+        frame: the training rows, all cells as text.
+        skip: columns that are no features: the target and what the user drops.
+        text_columns: kept word by word, whatever their values look like.
+        id_column: no feature either, unless it is a date.
+
+    Returns:
+        The features, long texts last so that truncation meets them first, and the sentences that state the choice.
+
+    Raises:
+        ValueError: no column is left.
+    """
+    names = [name for name in frame.columns if name not in skip]
+    kinds = {name: infer_kind(frame[name]) for name in names}
+    if id_column in kinds and kinds[id_column].name != "date":
+        del kinds[id_column]
+    for name in text_columns:
+        kinds[name] = Kind("text", kinds[name].num_values, kinds[name].num_distinct)
+    if all(kind.is_identifying or kind.name == "nothing" for kind in kinds.values()):
+        kinds = {
+            name: Kind("text", kind.num_values, kind.num_distinct) if kind.is_identifying else kind
+            for name, kind in kinds.items()
+        }
+    features: list[Feature] = []
+    for name, kind in kinds.items():
+        features.extend(_fit_column(frame, name, kind))
+    if not features:
+        raise ValueError(
+            f"no column is left to learn from: {', '.join(names) or 'none'} are empty, constant or identify rows; "
+            "check --target and --id-column, or keep one with data.text_columns"
+        )
+    ordered = sorted(_with_own_labels(features), key=lambda feature: feature.is_text)
+    return tuple(ordered), tuple(_state(kinds, features))
+
+
+def _fit_column(frame: pl.DataFrame, name: str, kind: Kind) -> list[Feature]:
+    label = humanise(name)
+    if kind.name == "nothing":
+        return []
+    if kind.name == "number":
+        return [_fit_number(frame, Feature(name, label, "number"))]
+    if kind.name == "date":
+        parts = [Feature(name, f"{label} {part}", "date", part=part) for part in DATE_PARTS]
+        fitted = [_fit_known(frame, part) for part in parts]
+        return [part for part in fitted if len(part.known) > 1]
+    form = {"name": "title", "code": "prefix"}.get(kind.name, kind.name)
+    if form == "words":
+        feature = _fit_words(frame, Feature(name, label, "words"))
+    else:
+        feature = Feature(name, label, form)
+        feature = feature if form == "text" else _fit_known(frame, feature)
+    return [feature] if feature.known or form == "text" else []
+
+
+def _fit_known(frame: pl.DataFrame, feature: Feature) -> Feature:
+    counts = frame.select(value=feature.cell(binned=True)).group_by("value").len()
+    counts = counts.filter(pl.col("len") >= min(MIN_ROWS, max(1, frame.height // 10)))
+    known = counts.sort("len", "value", descending=[True, False])["value"][:MAX_KNOWN].to_list()
+    return Feature(feature.column, feature.label, feature.form, tuple(known), part=feature.part)
+
+
+def _fit_words(frame: pl.DataFrame, feature: Feature) -> Feature:
+    """Keep the words on at least half a percent of the rows: what rows share, not what tells them apart."""
+    words = frame.select(
+        _cleaned(feature.column).str.to_lowercase().str.extract_all(r"\w+").list.unique()
+    )
+    counts = words.to_series().explode().drop_nulls().rename("word").value_counts()
+    counts = counts.filter(pl.col("count") >= max(5, frame.height / 200)).sort(
+        "count", "word", descending=[True, False]
+    )
+    return Feature(feature.column, feature.label, "words", tuple(counts["word"][:MAX_KNOWN]))
+
+
+def _fit_number(frame: pl.DataFrame, feature: Feature) -> Feature:
+    values = frame.select(_cleaned(feature.column).cast(pl.Float64, strict=False)).to_series()
+    numbers = np.clip(values.drop_nulls().drop_nans().to_numpy(), -1e300, 1e300)
+    distinct = np.unique(numbers)
+    if len(distinct) <= NUM_BINS:
+        edges = np.unique(distinct[:-1] + np.diff(distinct) / 2)
+        known = tuple(f"{value:.6g}" for value in distinct)
+        if len(set(known)) == len(edges) + 1 == len(known):
+            return Feature(feature.column, feature.label, "number", known, tuple(edges.tolist()))
+    edges = _quantile_edges(numbers, NUM_BINS)
+    known = tuple(f"q{i}" for i in range(1, len(edges) + 2))
+    return Feature(feature.column, feature.label, "number", known, tuple(edges.tolist()))
+
+
+def _quantile_edges(numbers: np.ndarray, num_bins: int) -> np.ndarray:
+    """Edges of bins with about equally many rows; a value on very many rows, such as 0, counts as one bin's worth."""
+    distinct, counts = np.unique(numbers, return_counts=True)
+    mass = np.cumsum(np.minimum(counts, len(numbers) / num_bins))
+    places = np.searchsorted(mass, mass[-1] * np.arange(1, num_bins) / num_bins)
+    return np.unique(distinct[places])
+
+
+def humanise(name: str) -> str:
+    """A column name as words: "family_history" and "FamilyHistory" become "family history"."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z]{2}|[A-Z][a-z])|(?<=[A-Z])(?=[A-Z][a-z])|[_\W]+", " ", name)
+    return " ".join(spaced.lower().split()) or name.strip() or "column"
+
+
+def _with_own_labels(features: list[Feature]) -> list[Feature]:
+    labels = [feature.label for feature in features]
+    return [
+        feature
+        if labels.count(feature.label) == 1
+        else Feature(**{**asdict(feature), "label": f"{feature.column} {feature.part}".strip()})
+        for feature in features
+    ]
+
+
+def _state(kinds: dict[str, Kind], features: list[Feature]) -> list[str]:
+    by_column = {feature.column: feature for feature in features}
+    statements = []
+    for form, title in (
+        ("number", "numbers"),
+        ("category", "categories"),
+        ("date", "dates"),
+        ("text", "free text"),
+    ):
+        names = [name for name, kind in kinds.items() if kind.name == form and name in by_column]
+        if names:
+            statements.append(f"{title}: {_shorten(names)}")
+    for name, kind in kinds.items():
+        if kind.is_identifying:
+            statements.append(_say_reduction(name, kind, by_column.get(name)))
+    nothing = [name for name, kind in kinds.items() if kind.name == "nothing"]
+    if nothing:
+        statements.append(f"left out, without any value or with a single one: {_shorten(nothing)}")
+    return statements
+
+
+def _say_reduction(name: str, kind: Kind, feature: Feature | None) -> str:
+    start = f"{name} identifies rows ({kind.num_distinct} distinct of {kind.num_values})"
+    end = "; keep it whole with data.text_columns"
+    if feature is None:
+        return f"{start}: left out{end}"
+    shown = ", ".join(feature.known[:6]) + (", …" if len(feature.known) > 6 else "")
+    what = {
+        "title": "the title",
+        "prefix": "the leading letters",
+        "words": f"{len(feature.known)} frequent words",
+    }[feature.form]
+    return f"{start}: reduced to {what} ({shown}){end}"
+
+
+def _shorten(names: list[str], most: int = 12) -> str:
+    more = f", … ({len(names)} columns)" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,224 @@
+"""LabelEncoder: raw labels ↔ numbers, per task."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+
+from bert_playground.data.core.table import as_text
+from bert_playground.tasks import TASKS
+
+DTYPES = {"int": pl.Int64, "float": pl.Float64, "bool": pl.Boolean, "str": pl.String}
+
+
+@dataclass(frozen=True)
+class LabelEncoder:
+    """What was learned of the labels of the training rows.
+
+    Classes are numbered in sorted order (0 < 1, False < True, "no" < "yes"); the last of two is the positive one.
+    Regression targets are standardised, after log1p where `uses_log`.
+
+    Attributes:
+        dtype: "int", "float", "bool" or "str": what `decode` gives back.
+        classes: of a classification task, in the order of their numbers.
+        mean: of the (log) training targets.
+        scale: their standard deviation.
+    """
+
+    task: str
+    dtype: str
+    classes: tuple[Any, ...] = ()
+    uses_log: bool = False
+    mean: float = 0.0
+    scale: float = 1.0
+
+    @classmethod
+    def fit(cls, labels: pl.Series, task: str) -> Self:
+        """Learn from the labels of the training rows.
+
+        Raises:
+            ValueError: missing labels, a single class, or a regression target that is no number.
+        """
+        require_labels(labels)
+        text = _text(labels)
+        dtype = label_dtype(text)
+        if not TASKS[task].is_classification:
+            values = _numbers(text)
+            uses_log = _is_better_logged(values)
+            values = np.log1p(values) if uses_log else values
+            scale = float(values.std())
+            if scale == 0:
+                raise ValueError(
+                    f"target {labels.name!r} has the single value {labels[0]}: nothing to learn; check the column"
+                )
+            return cls(task, "float", (), uses_log, float(values.mean()), scale)
+        classes = _typed(text, dtype).unique().sort().to_list()
+        if len(classes) < 2:
+            raise ValueError(
+                f"target {labels.name!r} has the single class {classes[0]!r} in {len(labels)} rows, expected at "
+                "least two; check the column, or give another with --target"
+            )
+        if task == "binary" and len(classes) != 2:
+            raise ValueError(
+                f"task binary needs 2 classes, but target {labels.name!r} has {len(classes)}: "
+                f"{_shorten(classes)}; use --task multiclass"
+            )
+        return cls(task, dtype, tuple(classes))
+
+    @property
+    def num_labels(self) -> int:
+        """Outputs of the head: 1 for binary and regression, else the number of classes."""
+        return len(self.classes) if self.task == "multiclass" else 1
+
+    def encode(self, labels: pl.Series) -> np.ndarray:
+        """Labels of any table as numbers: [R], int32 class numbers or float32 standardised targets.
+
+        Raises:
+            ValueError: missing labels, or ones that the training rows did not have.
+        """
+        require_labels(labels)
+        text = _text(labels)
+        if not TASKS[self.task].is_classification:
+            values = _numbers(text)
+            if self.uses_log:
+                if (values <= -1).any():
+                    raise ValueError(
+                        f"target {labels.name!r} has {values.min():g}, but all training targets were positive"
+                    )
+                values = np.log1p(values)
+            return ((values - self.mean) / self.scale).astype(np.float32)
+        typed = _typed(text, self.dtype)
+        known = pl.Series(self.classes, dtype=DTYPES[self.dtype])
+        numbers = typed.replace_strict(
+            known, pl.Series(range(len(known)), dtype=pl.Int32), default=None, return_dtype=pl.Int32
+        )
+        if numbers.has_nulls():
+            unseen = text.filter(numbers.is_null()).unique().sort().to_list()
+            raise ValueError(
+                f"target {labels.name!r} has {len(unseen)} label(s) that no training row has: {_shorten(unseen)} "
+                f"(known: {_shorten(list(self.classes))}); correct them, or train on rows that have them"
+            )
+        return numbers.to_numpy()
+
+    def decode(self, scores: np.ndarray) -> pl.Series:
+        """The answers in the words of the training table.
+
+        Args:
+            scores: what the head predicts: P(last class) [R], class probabilities [R, L], or standardised values [R].
+
+        Returns:
+            [R] in the type of the training labels; regression in original units as floats.
+        """
+        scores = np.asarray(scores, dtype=np.float64)
+        if not TASKS[self.task].is_classification:
+            values = scores.reshape(-1) * self.scale + self.mean
+            return pl.Series(np.expm1(values) if self.uses_log else values)
+        numbers = (scores.reshape(-1) >= 0.5) if self.task == "binary" else scores.argmax(axis=-1)
+        return pl.Series(self.classes, dtype=DTYPES[self.dtype])[numbers.astype(np.int64)]
+
+    def probabilities(self, scores: np.ndarray) -> pl.DataFrame:
+        """One column of probabilities per class, named by the class.
+
+        Raises:
+            ValueError: the task has no classes.
+        """
+        if not TASKS[self.task].is_classification:
+            raise ValueError(
+                "probabilities need classes, but the task is regression; leave out --proba"
+            )
+        scores = np.asarray(scores, dtype=np.float64)
+        if self.task == "binary":
+            scores = np.stack([1 - scores.reshape(-1), scores.reshape(-1)], axis=1)
+        return pl.DataFrame({str(label): scores[:, i] for i, label in enumerate(self.classes)})
+
+    def describe(self) -> str:
+        """One phrase: the classes, or how the target was scaled."""
+        if self.classes:
+            return f"classes {_shorten(list(self.classes))}"
+        form = "log1p, as it is positive and skewed, then " if self.uses_log else ""
+        return f"learned as {form}standardised (mean {self.mean:.4g}, deviation {self.scale:.4g})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready form that `from_dict` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any]) -> Self:
+        """Read what `to_dict` gave."""
+        return cls(**{**state, "classes": tuple(state["classes"])})
+
+
+def require_labels(labels: pl.Series) -> None:
+    """Check that every row has a label.
+
+    Raises:
+        ValueError: some have none; the message has their count and the first row numbers (from 1, header apart).
+    """
+    missing = _text(labels).is_null().arg_true() + 1
+    if len(missing):
+        raise ValueError(
+            f"target {labels.name!r} is missing in {len(missing)} of {len(labels)} rows (rows "
+            f"{_shorten(missing.to_list())}, counted from 1 below the header); "
+            "remove these rows or fill in their labels"
+        )
+
+
+def label_dtype(text: pl.Series) -> str:
+    """The narrowest of "bool", "int", "float", "str" that gives each label back as it was written."""
+    values = text.unique()
+    if values.is_in(["True", "False"]).all():
+        return "bool"
+    if values.str.contains(r"^(0|-?[1-9]\d{0,17})$").all():
+        return "int"
+    is_float = values.str.contains(r"^-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?$").all()
+    return "float" if is_float else "str"
+
+
+def _text(labels: pl.Series) -> pl.Series:
+    text = as_text(labels.to_frame()).to_series().str.strip_chars()
+    missing = text.str.to_lowercase().is_in(["", "nan", "na", "n/a", "null"])
+    return text.set(missing.fill_null(False), None)
+
+
+def _typed(text: pl.Series, dtype: str) -> pl.Series:
+    if dtype == "bool":
+        return text.replace_strict(
+            ["True", "False"], [True, False], default=None, return_dtype=pl.Boolean
+        )
+    if dtype == "int":  # through float, so that a validation table may write 1.0 for 1
+        values = text.cast(pl.Float64, strict=False)
+        return values.set((values != values.round()).fill_null(False), None).cast(
+            pl.Int64, strict=False
+        )
+    return text.cast(DTYPES[dtype], strict=False)
+
+
+def _numbers(text: pl.Series) -> np.ndarray:
+    values = text.cast(pl.Float64, strict=False)
+    wrong = (values.is_null() | ~values.is_finite().fill_null(False)).arg_true()
+    if len(wrong):
+        raise ValueError(
+            f"target {text.name!r} is no finite number in {len(wrong)} rows, such as row {wrong[0] + 1}: "
+            f"{text[int(wrong[0])]!r}; correct them, or use --task multiclass"
+        )
+    return values.to_numpy().astype(np.float64)
+
+
+def _is_better_logged(values: np.ndarray) -> bool:
+    """Whether the targets are positive and their right skew is strong and shrinks under log1p."""
+    if values.min() <= 0:
+        return False
+    skew = _skew(values)
+    return skew > 1 and abs(_skew(np.log1p(values))) < skew
+
+
+def _skew(values: np.ndarray) -> float:
+    centred = values - values.mean()
+    deviation = centred.std()
+    return float((centred**3).mean() / deviation**3) if deviation > 0 else 0.0
+
+
+def _shorten(values: list[Any], most: int = 8) -> str:
+    more = f", … ({len(values)} in all)" if len(values) > most else ""
+    return ", ".join(map(str, values[:most])) + more

@@ -1,0 +1,3 @@
+"""What a competition hands out and what it wants back."""
+
+from .submission import write_submission as write_submission

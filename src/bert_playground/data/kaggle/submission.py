@@ -1,0 +1,98 @@
+"""Predictions → the CSV the competition wants."""
+
+from pathlib import Path
+
+import polars as pl
+
+from bert_playground.data.core.files import write_whole
+from bert_playground.data.core.table import as_text, read_table
+
+
+def write_submission(
+    path: Path,
+    ids: pl.Series | None,
+    predictions: pl.Series | pl.DataFrame,
+    *,
+    id_column: str | None,
+    target: str,
+    sample: Path | None = None,
+) -> pl.DataFrame:
+    """Write one row per prediction, whole or not at all.
+
+    Args:
+        path: the CSV to write; its folder is made.
+        ids: as the test table has them (text keeps leading zeros); None: rows are numbered from 0.
+        predictions: decoded labels [R], or probabilities with one column per class, which become
+            "target_class" columns.
+        id_column: the name of the id column; None: "id".
+        target: the name of the target column.
+        sample: a sample submission that columns, row count and ids must agree with.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ValueError: ids and predictions differ in number, or the sample submission disagrees.
+    """
+    if isinstance(predictions, pl.Series):
+        answers = predictions.alias(target).to_frame()
+    else:
+        answers = predictions.rename({name: f"{target}_{name}" for name in predictions.columns})
+    numbers = pl.Series(range(answers.height)) if ids is None else ids
+    if len(numbers) != answers.height:
+        raise ValueError(
+            f"{len(numbers)} ids but {answers.height} predictions; predict the same table again"
+        )
+    frame = pl.DataFrame([numbers.alias(id_column or "id"), *answers.iter_columns()])
+    if sample is not None:
+        frame = match_sample(frame, sample, target)
+    booleans = [name for name, dtype in frame.schema.items() if dtype == pl.Boolean]
+    spelled = frame.with_columns(as_text(frame.select(booleans)).get_columns())
+    write_whole(Path(path), spelled.write_csv().encode())
+    return frame
+
+
+def match_sample(frame: pl.DataFrame, sample: Path, target: str) -> pl.DataFrame:
+    """The submission with exactly the sample's columns, after every difference was looked for.
+
+    Raises:
+        ValueError: columns, row count, ids or their order differ; all differences are listed.
+    """
+    expected = read_table(sample)
+    id_column = frame.columns[0]
+    faults = []
+    if frame.width == 2 and expected.width == 2 and expected.columns[0] == id_column:
+        if expected.columns[1] != target:
+            faults.append(f"its answer column is {expected.columns[1]!r}, ours is {target!r}")
+    elif set(frame.columns) != set(expected.columns):
+        faults.append(
+            f"its columns are {', '.join(expected.columns)}, ours are {', '.join(frame.columns)}"
+        )
+    if frame.height != expected.height:
+        faults.append(f"it has {expected.height} rows, ours has {frame.height}")
+    if id_column in expected.columns:
+        faults.extend(
+            _compare_ids(as_text(frame.select(id_column)).to_series(), expected[id_column])
+        )
+    if faults:
+        raise ValueError(
+            f"the predictions do not fit the sample submission {sample}: {'; '.join(faults)}; "
+            "check that --test and --sample belong to the same competition"
+        )
+    return frame.select(expected.columns)
+
+
+def _compare_ids(ours: pl.Series, theirs: pl.Series) -> list[str]:
+    missing = theirs.filter(~theirs.is_in(ours.implode()))
+    extra = ours.filter(~ours.is_in(theirs.implode()))
+    faults = []
+    if len(missing):
+        faults.append(f"{len(missing)} of its ids are not predicted, such as {missing[0]!r}")
+    if len(extra):
+        faults.append(f"{len(extra)} of our ids are not in it, such as {extra[0]!r}")
+    if not faults and len(ours) == len(theirs) and not ours.equals(theirs):
+        row = int((ours != theirs).arg_true()[0])
+        faults.append(
+            f"the ids are the same in another order: row {row + 1} is {theirs[row]!r}, ours {ours[row]!r}"
+        )
+    return faults

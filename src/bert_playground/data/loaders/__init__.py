@@ -1,0 +1,3 @@
+"""Batches of tokenised tables."""
+
+from .mlx_loader import MLXLoader as MLXLoader

@@ -1,0 +1,322 @@
+"""Load or train a tokenizer; tokenize each distinct segment once; the safetensors cache."""
+
+import hashlib
+import io
+import json
+import os
+import string
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+import polars as pl
+from loguru import logger
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+
+from bert_playground.data.core.files import write_whole
+from bert_playground.lookup import nearest
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+PAD_NAMES = ("[PAD]", "<pad>", "<|padding|>", "<|endoftext|>")
+CHUNK = 4096  # texts per call into the tokenizer, so that its answer objects stay small
+MAX_TRAINING_TEXTS = 200_000
+ALPHABET_SIZE = 400
+
+
+class TokenizedTable(NamedTuple):
+    """Token ids of R rows without padding: row i is `ids[offsets[i]:offsets[i + 1]]`; ready for batches."""
+
+    ids: np.ndarray  # [N] int32
+    offsets: np.ndarray  # [R + 1] int64
+    labels: np.ndarray | None = None  # [R]
+
+    @property
+    def num_rows(self) -> int:
+        """The number of rows R."""
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens in each row, [R]."""
+        return np.diff(self.offsets)
+
+
+@dataclass(frozen=True)
+class TextTokenizer:
+    """A tokenizer with what surrounds every row.
+
+    Attributes:
+        tokenizer: of the Rust library; it neither pads nor truncates.
+        prefix: ids before a row, such as [CLS].
+        suffix: ids after a row, such as [SEP].
+        pad_token_id: fills padded batches.
+    """
+
+    tokenizer: Tokenizer
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    pad_token_id: int
+
+    @classmethod
+    def wrap(cls, tokenizer: Tokenizer) -> Self:
+        """Read prefix, suffix and pad id off a tokenizer, and take its own padding and truncation away."""
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        bare = tokenizer.encode("a", add_special_tokens=False).ids
+        full = tokenizer.encode("a", add_special_tokens=True).ids
+        start = next(i for i in range(len(full)) if full[i : i + len(bare)] == bare)
+        pad_ids = [tokenizer.token_to_id(name) for name in PAD_NAMES]
+        pad_token_id = next((pad for pad in pad_ids if pad is not None), 0)
+        # A cell that spells "[SEP]" is text like any other.
+        tokenizer.encode_special_tokens = True
+        return cls(tokenizer, tuple(full[:start]), tuple(full[start + len(bare) :]), pad_token_id)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Load tokenizer.json, or a BERT vocab.txt, of a checkpoint folder.
+
+        Raises:
+            ValueError: the folder has neither, or the file is damaged.
+        """
+        path = folder / "tokenizer.json"
+        if path.exists():
+            try:
+                return cls.wrap(Tokenizer.from_file(str(path)))
+            except Exception as error:  # the Rust library raises the bare class
+                raise ValueError(f"{path} is no tokenizer: {error}; fetch it again") from error
+        if (folder / "vocab.txt").exists():
+            return cls.wrap(_read_bert_vocabulary(folder))
+        there = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+        raise ValueError(
+            f"{folder} has no tokenizer.json or vocab.txt{nearest('tokenizer.json', there)} "
+            f"(it has: {', '.join(there) or 'nothing'}); give a folder with the tokenizer of the checkpoint"
+        )
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows that the embedding needs: the largest id + 1."""
+        return max(self.tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+
+    def to_json(self) -> str:
+        """The tokenizer as tokenizer.json has it."""
+        return str(self.tokenizer.to_str(pretty=True))
+
+    def encode_texts(self, texts: Sequence[str]) -> TokenizedTable:
+        """Ids of each text, without prefix and suffix."""
+        pieces, lengths = [np.empty(0, dtype=np.int32)], [np.zeros(1, dtype=np.int64)]
+        for start in range(0, len(texts), CHUNK):
+            encoded = self.tokenizer.encode_batch_fast(
+                list(texts[start : start + CHUNK]), add_special_tokens=False
+            )
+            ids = [encoding.ids for encoding in encoded]
+            lengths.append(np.fromiter(map(len, ids), dtype=np.int64, count=len(ids)))
+            pieces.append(np.concatenate([np.asarray(row, dtype=np.int32) for row in ids]))
+        return TokenizedTable(np.concatenate(pieces), np.cumsum(np.concatenate(lengths)))
+
+    def encode_rows(self, segments: pl.DataFrame, max_length: int) -> TokenizedTable:
+        """Ids of rows given in segments, with prefix and suffix, cut to `max_length`.
+
+        Each distinct segment is tokenised once. That gives the ids of the whole text wherever segments meet between
+        words; a sample of rows is compared, and when one differs all rows are tokenised whole.
+        """
+        rows = _join_segments([self._encode_column(column) for column in segments.iter_columns()])
+        if segments.width > 1 and not self._agrees(segments, rows):
+            logger.debug(
+                "segments do not meet between words for this tokenizer: whole rows are tokenised"
+            )
+            rows = self._encode_column(segments.select(pl.concat_str(pl.all())).to_series())
+        return self._finish(rows, max_length)
+
+    def _encode_column(self, column: pl.Series) -> TokenizedTable:
+        distinct = column.unique(maintain_order=True)
+        numbers = pl.Series(np.arange(len(distinct)))
+        codes = column.replace_strict(distinct, numbers, return_dtype=pl.Int64).to_numpy()
+        return gather_rows(self.encode_texts(distinct.to_list()), codes)
+
+    def _agrees(self, segments: pl.DataFrame, rows: TokenizedTable, sample_size: int = 200) -> bool:
+        sample = np.unique(np.linspace(0, segments.height - 1, sample_size).astype(np.int64))
+        texts = segments[sample].select(pl.concat_str(pl.all())).to_series().to_list()
+        whole, gathered = self.encode_texts(texts), gather_rows(rows, sample)
+        return np.array_equal(whole.ids, gathered.ids) and np.array_equal(
+            whole.offsets, gathered.offsets
+        )
+
+    def _finish(self, rows: TokenizedTable, max_length: int) -> TokenizedTable:
+        """Cut the rows and put prefix and suffix around them."""
+        room = max_length - len(self.prefix) - len(self.suffix)
+        if room < 1:
+            raise ValueError(
+                f"max_length {max_length} leaves no room beside {len(self.prefix) + len(self.suffix)} special tokens"
+            )
+        too_long = int((rows.lengths > room).sum())
+        if too_long:
+            logger.info(
+                f"{too_long} of {len(rows.lengths)} rows are longer than {max_length} tokens and were cut; "
+                "raise data.max_length to keep more"
+            )
+        starts, lengths = rows.offsets[:-1], np.minimum(rows.lengths, room)
+        body = TokenizedTable(rows.ids[_ranges(starts, lengths)], _offsets(lengths))
+        return _join_segments(
+            [_repeat(self.prefix, len(lengths)), body, _repeat(self.suffix, len(lengths))]
+        )
+
+
+def train_tokenizer(
+    texts: Iterable[str], vocab_size: int, cells: Sequence[str] = ()
+) -> TextTokenizer:
+    """Train an uncased WordPiece vocabulary (digits stand alone), deterministic in its input.
+
+    Args:
+        texts: of the training rows only; very many are thinned out evenly.
+        vocab_size: most entries, cells included.
+        cells: strings that are one token each wherever they occur.
+    """
+    texts = list(texts)
+    texts = texts[:: max(1, -(-len(texts) // MAX_TRAINING_TEXTS))]
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Digits(individual_digits=True)]
+    )
+    tokenizer.decoder = decoders.WordPiece()
+    alphabet = _choose_alphabet(tokenizer.normalizer.normalize_str("\n".join(texts)))
+    # The trainer numbers "##a" when it first meets one, in the random order of a hash map, and breaks ties by number;
+    # given as special tokens they are numbered beforehand. The final model knows them as plain entries.
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=max(vocab_size - len(cells), 256),
+        special_tokens=[*SPECIAL_TOKENS, *(f"##{letter}" for letter in alphabet)],
+        initial_alphabet=alphabet,
+        limit_alphabet=len(alphabet),
+        show_progress=False,
+    )
+    trained = Tokenizer.from_str(tokenizer.to_str())
+    trained.train_from_iterator(texts, trainer)
+    tokenizer.model = models.WordPiece(trained.get_vocab(), unk_token="[UNK]")
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
+    tokenizer.add_tokens([AddedToken(cell, normalized=False) for cell in cells])
+    tokenizer.post_processor = _surround(tokenizer)
+    return TextTokenizer.wrap(tokenizer)
+
+
+def _choose_alphabet(text: str) -> list[str]:
+    """Latin letters, digits, and the most frequent other characters of the text, sorted."""
+    counts = Counter(text)
+    frequent = sorted(counts, key=lambda letter: (-counts[letter], letter))[:ALPHABET_SIZE]
+    return sorted(
+        {*string.ascii_lowercase, *string.digits, *(c for c in frequent if not c.isspace())}
+    )
+
+
+def _surround(tokenizer: Tokenizer) -> processors.BertProcessing:
+    vocabulary = tokenizer.get_vocab()
+    return processors.BertProcessing(("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"]))
+
+
+def _read_bert_vocabulary(folder: Path) -> Tokenizer:
+    options_path = folder / "tokenizer_config.json"
+    options = json.loads(options_path.read_text(encoding="utf-8")) if options_path.exists() else {}
+    tokenizer = Tokenizer(models.WordPiece.from_file(str(folder / "vocab.txt"), unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        lowercase=bool(options.get("do_lower_case", True))
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
+    tokenizer.post_processor = _surround(tokenizer)
+    return tokenizer
+
+
+def gather_rows(rows: TokenizedTable, numbers: np.ndarray) -> TokenizedTable:
+    """The ids of the rows with these numbers, in their order, without labels."""
+    lengths = rows.lengths[numbers]
+    return TokenizedTable(rows.ids[_ranges(rows.offsets[numbers], lengths)], _offsets(lengths))
+
+
+def _offsets(lengths: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths, dtype=np.int64)])
+
+
+def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """starts[0], starts[0] + 1, …, then the same for the next row."""
+    return np.repeat(starts - _offsets(lengths)[:-1], lengths) + np.arange(lengths.sum())
+
+
+def _repeat(ids: tuple[int, ...], times: int) -> TokenizedTable:
+    return TokenizedTable(
+        np.tile(np.array(ids, dtype=np.int32), times), np.arange(times + 1) * len(ids)
+    )
+
+
+def _join_segments(segments: list[TokenizedTable]) -> TokenizedTable:
+    """Rows made of their segments, one after the other."""
+    lengths = np.stack([segment.lengths for segment in segments])  # [segments, R]
+    offsets = _offsets(lengths.sum(axis=0))
+    starts = offsets[:-1] + np.cumsum(lengths, axis=0) - lengths
+    ids = np.empty(offsets[-1], dtype=np.int32)
+    for segment, start, length in zip(segments, starts, lengths, strict=True):
+        ids[_ranges(start, length)] = segment.ids
+    return TokenizedTable(ids, offsets)
+
+
+def encode_cached(
+    tokenizer: TextTokenizer,
+    segments: pl.DataFrame,
+    max_length: int,
+    *,
+    cache_dir: Path,
+    model_name: str,
+    split: str,
+) -> TokenizedTable:
+    """`encode_rows` through `{cache_dir}/{dataset_hash}_{model_name}_{split}.safetensors`.
+
+    The hash covers all that decides the ids: the text of every segment, the tokenizer and the length. A damaged file
+    is written anew.
+    """
+    name = "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in model_name)
+    path = cache_dir / f"{_hash_inputs(tokenizer, segments, max_length)}_{name}_{split}.safetensors"
+    cached = _read_cache(path, segments.height)
+    if cached is not None:
+        logger.debug(f"token ids read from {path}")
+        return cached
+    rows = tokenizer.encode_rows(segments, max_length)
+    write_whole(path, save({"ids": rows.ids, "offsets": rows.offsets}))
+    logger.debug(f"token ids written to {path}")
+    return rows
+
+
+def _hash_inputs(tokenizer: TextTokenizer, segments: pl.DataFrame, max_length: int) -> str:
+    buffer = io.BytesIO()
+    segments.rechunk().write_ipc(buffer)
+    digest = hashlib.blake2b(buffer.getbuffer(), digest_size=12)
+    digest.update(f"{max_length}\0{tokenizer.to_json()}".encode())
+    return digest.hexdigest()
+
+
+def _read_cache(path: Path, num_rows: int) -> TokenizedTable | None:
+    if not path.exists():
+        return None
+    try:
+        arrays = load_file(path)
+        rows = TokenizedTable(arrays["ids"], arrays["offsets"])
+    except (SafetensorError, OSError, KeyError) as error:
+        logger.warning(f"{path} is damaged and will be written anew: {error}")
+        return None
+    if len(rows.offsets) != num_rows + 1 or rows.offsets[-1] != len(rows.ids):
+        logger.warning(f"{path} does not have {num_rows} rows and will be written anew")
+        return None
+    return rows

@@ -1,0 +1,55 @@
+"""Real competition tables, where the checkout has them beside it: nothing breaks and the right things are said."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from _pytest.mark.structures import ParameterSet
+
+from bert_playground.config.schema import DataSection
+from bert_playground.data.pipeline import TextPipeline, prepare_tables
+
+SHARED = Path(__file__).parents[3].parent / "shared" / "data"
+pytestmark = pytest.mark.skipif(
+    not SHARED.is_dir(), reason="no folder shared/data beside the checkout"
+)
+
+
+def slow(*values: object) -> ParameterSet:
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "task", "num_rows", "form"),
+    [
+        ("titanic", "Survived", "binary", 891, "cells"),
+        ("house-prices", "SalePrice", "regression", 1460, "cells"),
+        ("nlp-disaster", "target", "binary", 7613, "cells"),
+        ("wine-s3e5", "quality", "multiclass", 2056, "cells"),
+        slow("bike-sharing", "count", "regression", 10886, "cells"),
+        slow("obesity-s4e2", "NObeyesdad", "multiclass", 20758, "cells"),
+        slow("adult", "income", "binary", 32561, "cells"),
+        slow("book-price", "Price", "regression", 4990, "cells"),
+    ],
+)
+def test_real_tables_become_tokens(
+    name: str, target: str, task: str, num_rows: int, form: str
+) -> None:
+    tables = prepare_tables(DataSection(train=SHARED / name / "train.csv"), seed=0)
+    pipeline = TextPipeline.fit(tables.train, tables.options)
+    assert (tables.options.target, tables.options.task, pipeline.template) == (target, task, form)
+    assert tables.train.height + tables.val.height == num_rows
+    assert tables.val.height == pytest.approx(0.2 * num_rows, rel=0.05)
+    table = pipeline.tokenize(tables.val)
+    assert table.num_rows == tables.val.height
+    assert table.labels is not None
+    unknown = pipeline.tokenizer.tokenizer.token_to_id("[UNK]")
+    assert (table.ids == unknown).mean() < 0.01
+    assert np.isfinite(table.labels).all()
+
+
+def test_relatives_stay_on_one_side_of_titanic() -> None:
+    tables = prepare_tables(DataSection(train=SHARED / "titanic" / "train.csv"), seed=0)
+    for column in ("Ticket", "Cabin"):
+        train, val = (set(frame[column].drop_nulls()) for frame in (tables.train, tables.val))
+        assert not train & val

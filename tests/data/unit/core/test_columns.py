@@ -1,0 +1,114 @@
+"""Kinds and roles: what statistics of the values say, and the sentences that state it."""
+
+import polars as pl
+import pytest
+
+from bert_playground.data.core.columns import infer_kind, infer_roles
+
+ROWS = 100
+
+
+def column(make: object) -> pl.Series:
+    assert callable(make)
+    return pl.Series("c", [make(i) for i in range(ROWS)], dtype=pl.String)
+
+
+@pytest.mark.parametrize(
+    ("kind", "make"),
+    [
+        ("number", lambda i: str(i * 0.5)),
+        ("number", lambda i: "NA" if i % 3 else str(i)),
+        ("number", lambda i: ["-1e3", "2", "?", None][i % 4]),
+        ("category", lambda i: ["male", "female"][i % 2]),
+        ("category", lambda i: ["NA", "Gd", "TA", ""][i % 4]),
+        ("date", lambda i: f"2011-01-{i % 28 + 1:02d} 0{i % 10}:00:00"),
+        ("name", lambda i: f"Smith{i}, {['Mr', 'Mrs'][i % 2]}. John {i}"),
+        ("code", lambda i: f"{'ABC'[i % 3]}{i}"),
+        ("words", lambda i: f"town{chr(97 + i % 26)}{chr(97 + i // 26)} england"),
+        ("text", lambda i: f"the quick brown fox number {i} jumps over a dog"),
+        ("nothing", lambda i: None),
+        ("nothing", lambda i: "  "),
+        ("nothing", lambda i: "same"),
+    ],
+)
+def test_kind_follows_the_values(kind: str, make: object) -> None:
+    assert infer_kind(column(make)).name == kind
+
+
+def table(**columns: list[str | None]) -> pl.DataFrame:
+    return pl.DataFrame(columns)
+
+
+def test_known_competition_is_recognised() -> None:
+    rows = 10
+    frame = table(
+        **{
+            name: [f"{i}" for i in range(rows)]
+            for name in ("PassengerId", "Pclass", "Name", "Ticket", "Cabin")
+        },
+        Survived=["0", "1"] * 5,
+    )
+    roles = infer_roles(frame)
+    assert (roles.target, roles.id_column, roles.task) == ("Survived", "PassengerId", "binary")
+    assert roles.statements[0].startswith("target: Survived, binary, 50 % positive")
+    assert "override with --target" in roles.statements[0]
+
+
+def test_what_the_test_table_lacks_is_the_target_and_is_no_feature() -> None:
+    frame = table(a=["1", "2", "3"], casual=["1", "2", "3"], count=["4.5", "5", "7"])
+    roles = infer_roles(frame, test_columns=["a"])
+    assert roles.target == "count"
+    assert roles.dropped == ("casual",)
+    assert roles.task == "regression"
+    assert any("casual" in statement for statement in roles.statements)
+
+
+def test_a_telling_name_beats_the_last_column() -> None:
+    assert infer_roles(table(target=["a", "b"], other=["1", "2"])).target == "target"
+    assert infer_roles(table(other=["1", "2"], result=["a", "b"])).target == "result"
+
+
+@pytest.mark.parametrize(
+    ("labels", "task"),
+    [
+        (["0", "1"] * 50, "binary"),
+        (["low", "high"] * 50, "binary"),
+        (["a", "b", "c", "d"] * 25, "multiclass"),
+        (["3", "4", "5", "6"] * 25, "multiclass"),
+        ([str(i) for i in range(100)], "regression"),
+        (["0.5", "1.5", "2.5", "3.5"] * 25, "regression"),
+    ],
+)
+def test_task_follows_the_labels(labels: list[str], task: str) -> None:
+    assert infer_roles(table(a=["x"] * 100, y=labels)).task == task
+
+
+def test_given_target_and_task_are_taken() -> None:
+    roles = infer_roles(table(a=["1", "2", "3"], b=["1", "2", "3"]), target="a", task="regression")
+    assert (roles.target, roles.task) == ("a", "regression")
+    assert "(as given)" in roles.statements[0]
+
+
+def test_absent_target_names_the_nearest_column() -> None:
+    with pytest.raises(ValueError, match="'survived'; did you mean 'Survived'"):
+        infer_roles(table(Survived=["0", "1"]), target="survived")
+
+
+def test_unique_strings_are_no_target() -> None:
+    with pytest.raises(ValueError, match="no class; give the right column with --target"):
+        infer_roles(table(a=["x"] * 50, b=[f"word {i}" for i in range(50)]))
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "found"),
+    [
+        ("row_id", ["a1", "b2", "c3"], True),
+        ("anything", ["5", "6", "9"], True),
+        ("anything", ["9", "6", "5"], False),
+        ("Id", ["1", "1", "2"], False),
+        ("paid", ["x", "y", "z"], False),
+    ],
+)
+def test_id_is_unique_and_named_or_counting(name: str, values: list[str], found: bool) -> None:
+    roles = infer_roles(table(**{name: values}, y=["0", "1", "0"]))
+    assert roles.id_column == (name if found else None)

@@ -1,0 +1,91 @@
+"""Submissions: exactly the CSV that is asked for, or every difference named."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from bert_playground.data.kaggle.submission import write_submission
+
+IDS = pl.Series("PassengerId", ["007", "8", "x9"])
+
+
+def write(
+    folder: Path,
+    predictions: pl.Series | pl.DataFrame,
+    sample: str | None = None,
+    ids: pl.Series | None = IDS,
+) -> str:
+    path = folder / "out" / "submission.csv"
+    sample_path = None
+    if sample is not None:
+        sample_path = folder / "sample.csv"
+        sample_path.write_text(sample)
+    write_submission(
+        path, ids, predictions, id_column="PassengerId", target="Survived", sample=sample_path
+    )
+    assert [entry.name for entry in path.parent.iterdir()] == ["submission.csv"]
+    return path.read_text()
+
+
+def test_ids_and_labels_are_written_as_they_are(tmp_path: Path) -> None:
+    assert write(tmp_path, pl.Series([1, 0, 1])) == "PassengerId,Survived\n007,1\n8,0\nx9,1\n"
+
+
+def test_booleans_are_spelled_as_kaggle_does(tmp_path: Path) -> None:
+    assert write(tmp_path, pl.Series([True, False, True])).splitlines()[1:] == [
+        "007,True",
+        "8,False",
+        "x9,True",
+    ]
+
+
+def test_rows_are_numbered_without_an_id(tmp_path: Path) -> None:
+    assert (
+        write(tmp_path, pl.Series([0.5, 1.5]), ids=None) == "PassengerId,Survived\n0,0.5\n1,1.5\n"
+    )
+
+
+def test_probabilities_have_a_column_per_class(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"0": [0.9, 0.5, 0.0], "1": [0.1, 0.5, 1.0]})
+    assert write(tmp_path, frame).splitlines()[:2] == [
+        "PassengerId,Survived_0,Survived_1",
+        "007,0.9,0.1",
+    ]
+
+
+def test_a_fitting_sample_changes_nothing(tmp_path: Path) -> None:
+    sample = "PassengerId,Survived\n007,0\n8,0\nx9,0\n"
+    assert write(tmp_path, pl.Series([1, 0, 1]), sample).startswith("PassengerId,Survived\n007,1\n")
+
+
+@pytest.mark.parametrize(
+    ("sample", "message"),
+    [
+        (
+            "PassengerId,Alive\n007,0\n8,0\nx9,0\n",
+            "its answer column is 'Alive', ours is 'Survived'",
+        ),
+        (
+            "Id,Survived,Other\n1,0,0\n",
+            "its columns are Id, Survived, Other, ours are PassengerId, Survived",
+        ),
+        (
+            "PassengerId,Survived\n007,0\n8,0\n",
+            "it has 2 rows, ours has 3; 1 of our ids are not in it, such as 'x9'",
+        ),
+        ("PassengerId,Survived\n007,0\n8,0\n9,0\n", "1 of its ids are not predicted, such as '9'"),
+        ("PassengerId,Survived\n8,0\n007,0\nx9,0\n", "another order: row 1 is '8', ours '007'"),
+    ],
+)
+def test_a_sample_that_disagrees_is_an_error_and_nothing_is_written(
+    tmp_path: Path, sample: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        write(tmp_path, pl.Series([1, 0, 1]), sample)
+    assert not (tmp_path / "out").exists()
+
+
+def test_ids_and_predictions_must_be_as_many(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="3 ids but 2 predictions"):
+        write(tmp_path, pl.Series([1, 0]))

@@ -1,0 +1,88 @@
+"""Batching: packing and padding lose nothing, and orders are pure functions of their arguments."""
+
+import itertools
+
+import mlx.core as mx
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bert_playground.data.loaders.batching import order_evaluation, order_training, pack, pad
+from bert_playground.data.tokenization import TokenizedTable
+
+ragged = st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=12), min_size=1, max_size=12)
+
+
+def make_table(rows: list[list[int]]) -> TokenizedTable:
+    offsets = np.cumsum([0, *map(len, rows)])
+    return TokenizedTable(np.concatenate([np.array(row, dtype=np.int32) for row in rows]), offsets)
+
+
+@given(ragged, st.data())
+def test_packed_rows_are_the_rows(rows: list[list[int]], data: st.DataObject) -> None:
+    chosen = data.draw(st.lists(st.integers(0, len(rows) - 1), min_size=1, max_size=8))
+    tokens = pack(make_table(rows), np.array(chosen))
+    ends = np.array(tokens.cu_seqlens)
+    assert tokens.is_packed
+    assert tokens.num_rows == len(chosen)
+    assert tokens.cu_seqlens is not None
+    assert (tokens.input_ids.dtype, tokens.cu_seqlens.dtype) == (mx.int32, mx.int32)
+    ids = tokens.input_ids.tolist()
+    assert [ids[a:b] for a, b in itertools.pairwise(ends)] == [rows[i] for i in chosen]
+
+
+@given(ragged, st.integers(1, 16))
+def test_padded_rows_are_the_rows(rows: list[list[int]], multiple: int) -> None:
+    tokens = pad(make_table(rows), np.arange(len(rows)), multiple, pad_token_id=7)
+    assert tokens.attention_mask is not None
+    ids, mask = np.array(tokens.input_ids), np.array(tokens.attention_mask)
+    assert mask.dtype == bool
+    assert ids.shape[1] % multiple == 0
+    assert ids.shape[1] < max(map(len, rows)) + multiple
+    assert [row[real].tolist() for row, real in zip(ids, mask, strict=True)] == rows
+    assert (ids[~mask] == 7).all()
+
+
+@given(
+    st.lists(st.integers(1, 50), min_size=1, max_size=200),
+    st.integers(1, 40),
+    st.integers(0, 2**32),
+    st.integers(0, 5),
+    st.booleans(),
+)
+def test_training_order_covers_each_row_once(
+    lengths: list[int], batch_size: int, seed: int, epoch: int, by_length: bool
+) -> None:
+    arguments = (np.array(lengths), batch_size, seed, epoch)
+    batches = order_training(*arguments, by_length=by_length)
+    again = order_training(*arguments, by_length=by_length)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(len(lengths)))
+    assert max(map(len, batches)) <= batch_size
+    assert len(batches) == -(-len(lengths) // batch_size)
+    assert all(np.array_equal(a, b) for a, b in zip(batches, again, strict=True))
+
+
+def test_epochs_and_seeds_give_other_orders() -> None:
+    lengths = np.full(100, 5)
+    first, second, third = (
+        np.concatenate(order_training(lengths, 10, seed, epoch, by_length=True)).tolist()
+        for seed, epoch in ((0, 0), (0, 1), (1, 0))
+    )
+    assert first != second != third != first
+
+
+def test_buckets_save_padding() -> None:
+    lengths = np.random.default_rng(0).integers(5, 200, 2000)
+
+    def padding(by_length: bool) -> int:
+        batches = order_training(lengths, 32, 0, 0, by_length=by_length)
+        return int(
+            sum(lengths[batch].max() * len(batch) - lengths[batch].sum() for batch in batches)
+        )
+
+    assert padding(True) < 0.4 * padding(False)
+
+
+def test_evaluation_order_goes_from_long_to_short() -> None:
+    lengths = np.array([3, 9, 3, 7])
+    assert np.concatenate(order_evaluation(lengths, 3)).tolist() == [1, 3, 0, 2]
