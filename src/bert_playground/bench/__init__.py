@@ -1,0 +1,3 @@
+"""What `bert benchmark` runs."""
+
+from bert_playground.bench.cases import run_benchmark as run_benchmark

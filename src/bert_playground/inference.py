@@ -1,0 +1,174 @@
+"""predict_batches; Predictor: a checkpoint that answers rows."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+import polars as pl
+
+from bert_playground import kernels
+from bert_playground.data.core.types import Loader
+from bert_playground.data.pipeline import TextPipeline
+from bert_playground.models.bert_with_head import BertWithHead
+from bert_playground.models.checkpoint import load_model
+from bert_playground.models.lora import LoRALinear
+from bert_playground.runs import find_checkpoint
+from bert_playground.tokens import Tokens
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The answers for a table of N rows, in its own order.
+
+    Attributes:
+        scores: what `head.predict` gives: P(class 1) [N], probabilities [N, L], or numbers [N].
+        labels: [N] as the model sees them, or None when the table has none.
+        loss: mean over the rows, or None without labels.
+    """
+
+    scores: Array
+    labels: Array | None
+    loss: float | None
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Dropout off inside the block, and as it was before afterwards."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def predict_batches(
+    model: BertWithHead, loader: Loader, *, use_compilation: bool = False
+) -> Predictions:
+    """Score every row of a loader; the order of its batches does not matter.
+
+    Args:
+        model: is left in the mode, training or evaluation, in which it came.
+        loader: gives each row once.
+        use_compilation: trace each shape once; pays for padded batches on a GPU. Ignored while LoRA adapters are live,
+            because they may be merged or changed between calls without the compiler seeing it.
+
+    Raises:
+        ValueError: the loader has no rows.
+    """
+    if loader.num_rows == 0:
+        raise ValueError("there are no rows to predict")
+    answer = _make_answer(model, use_compilation=use_compilation)
+    rows: list[Array] = []
+    scores: list[Array] = []
+    labels: list[Array] = []
+    loss_sum = 0.0
+    with evaluation_mode(model):
+        for batch in loader:
+            batch_scores, batch_loss = answer(batch.tokens, batch.labels)
+            mx.eval(batch_scores, batch_loss)
+            rows.append(np.array(batch.rows))
+            scores.append(np.array(batch_scores.astype(mx.float32)))
+            if batch.labels is not None and batch_loss is not None:
+                labels.append(np.array(batch.labels))
+                loss_sum += float(np.array(batch_loss)) * len(rows[-1])
+    order = np.argsort(np.concatenate(rows), kind="stable")
+    return Predictions(
+        scores=np.concatenate(scores)[order],
+        labels=np.concatenate(labels)[order] if labels else None,
+        loss=loss_sum / len(order) if labels else None,
+    )
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model together with the pipeline that makes its text: rows in, answers out."""
+
+    model: BertWithHead
+    pipeline: TextPipeline
+    checkpoint: Path
+    batch_size: int = 128
+
+    @classmethod
+    def load(
+        cls, checkpoint: Path, *, batch_size: int = 128, precision: str = "auto"
+    ) -> "Predictor":
+        """Read a checkpoint folder, or the best checkpoint of a run folder.
+
+        Args:
+            checkpoint: holds the model and `pipeline.json`.
+            batch_size: rows per forward pass.
+            precision: "f32", "bf16", or "auto" for bf16 where the machine computes it faster.
+
+        Raises:
+            FileNotFoundError: no checkpoint there, or one that no pipeline was saved with.
+        """
+        folder = find_checkpoint(checkpoint)
+        if not (folder / "pipeline.json").is_file():
+            raise FileNotFoundError(
+                f"{folder} holds a model but no pipeline.json, which says how a row becomes text; "
+                "give a checkpoint that `bert train` wrote"
+            )
+        model = load_model(folder)
+        model.encoder.dtype = kernels.activation_dtype(precision)
+        return cls(model, TextPipeline.load(folder), folder, batch_size)
+
+    def score(self, frame: pl.DataFrame) -> Predictions:
+        """Scores in table order, with loss and labels when the table has the target column."""
+        loader = self.pipeline.make_loader(frame, batch_size=self.batch_size, shuffle=False, seed=0)
+        return predict_batches(self.model, loader)
+
+    def predict(self, frame: pl.DataFrame) -> Array:
+        """P(class 1) [N], probabilities [N, L] in the order of `pipeline.classes`, or standardised numbers [N]."""
+        # Labels that a test table may carry are not looked at, so that they need not be known ones.
+        return self.score(frame.drop(self.pipeline.target, strict=False)).scores
+
+    def labels(self, frame: pl.DataFrame) -> pl.Series:
+        """Answers as the training table writes them: its labels, or numbers in its units."""
+        return self.pipeline.decode(self.predict(frame))
+
+
+Answer = Callable[[Tokens, mx.array | None], tuple[mx.array, mx.array | None]]
+
+
+def _make_answer(model: BertWithHead, *, use_compilation: bool) -> Answer:
+    def answer(tokens: Tokens, labels: mx.array | None) -> tuple[mx.array, mx.array | None]:
+        logits = model(tokens)
+        return model.head.predict(logits), None if labels is None else model.head.loss(
+            logits, labels
+        )
+
+    if not use_compilation or has_adapters(model):
+        return answer
+
+    def with_parameters(
+        parameters: dict[str, Any], tokens: Tokens, labels: mx.array | None
+    ) -> tuple[mx.array, mx.array | None]:
+        model.update(parameters)
+        return answer(tokens, labels)
+
+    compiled = mx.compile(with_parameters)
+    parameters = model.parameters()
+
+    def compiled_answer(
+        tokens: Tokens, labels: mx.array | None
+    ) -> tuple[mx.array, mx.array | None]:
+        try:
+            scores, loss = compiled(parameters, tokens, labels)
+        finally:
+            model.update(parameters)  # tracing left its placeholders in the model
+        return scores, loss
+
+    return compiled_answer
+
+
+def has_adapters(model: nn.Module) -> bool:
+    """Whether LoRA layers are live in the model."""
+    return any(isinstance(module, LoRALinear) for module in model.modules())

@@ -1,0 +1,69 @@
+"""loguru set-up: level, console, file in the run folder."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from bert_playground.lookup import nearest
+
+if TYPE_CHECKING:
+    from loguru import Record
+
+LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
+
+
+def set_up_logs(level: str | None = None) -> str:
+    """Send log messages to stderr, so that stdout stays free for results.
+
+    Args:
+        level: such as "DEBUG"; None: the environment variable LOGURU_LEVEL, else INFO.
+
+    Returns:
+        The level in force.
+
+    Raises:
+        ValueError: there is no such level.
+    """
+    chosen = (level or os.environ.get("LOGURU_LEVEL") or "INFO").upper()
+    if chosen not in LEVELS:
+        raise ValueError(
+            f"unknown log level {chosen!r}{nearest(chosen, LEVELS)} (known: {', '.join(LEVELS)})"
+        )
+    logger.remove()
+    logger.add(
+        _write_to_console, level=chosen, format=_console_format, colorize=sys.stderr.isatty()
+    )
+    return chosen
+
+
+@contextmanager
+def log_to_file(path: Path) -> Iterator[None]:
+    """Also append every message, DEBUG and up, to a file while the block runs."""
+    sink = logger.add(
+        path,
+        level="DEBUG",
+        format="{time:YYYY-MM-DD HH:mm:ss} {level:<7} {message}",
+        encoding="utf-8",
+    )
+    try:
+        yield
+    finally:
+        logger.remove(sink)
+
+
+def _write_to_console(message: str) -> None:
+    # Looked up at each message: a live progress bar replaces sys.stderr so that lines appear above it.
+    sys.stderr.write(message)
+
+
+def _console_format(record: "Record") -> str:
+    if record["level"].no <= 10:
+        return "<dim>{time:HH:mm:ss} {name}: {message}</dim>\n{exception}"
+    if record["level"].no < 30:
+        return "{message}\n{exception}"
+    return "<level>{level}: {message}</level>\n{exception}"

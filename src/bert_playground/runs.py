@@ -1,0 +1,210 @@
+"""RunDir: every path under output/run_*, and the newest checkpoint."""
+
+import errno
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+WEIGHTS_NAME = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """The folder of one run; the only place that joins its path strings."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, output_dir: Path, now: datetime | None = None) -> "RunDir":
+        """Make `output_dir/run_YYYYmmdd_HHMMSS`; a run that starts in the same second gets `_2`, `_3` and so on."""
+        stem = f"run_{(now or datetime.now()):%Y%m%d_%H%M%S}"
+        output_dir.mkdir(parents=True, exist_ok=True)
+        number = 1
+        while True:
+            path = output_dir / (stem if number == 1 else f"{stem}_{number}")
+            try:
+                path.mkdir()  # fails when it exists, so two processes never share a folder
+            except FileExistsError:
+                number += 1
+                continue
+            return cls(path)
+
+    @classmethod
+    def of_checkpoint(cls, checkpoint: Path) -> "RunDir":
+        """The run that a resumable checkpoint, or the run folder itself, belongs to."""
+        path = checkpoint.resolve()
+        return cls(path.parent.parent if path.parent.name == "checkpoints" else path)
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration, with the source of each value."""
+        return self.path / "config.json"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, device, git commit and seed."""
+        return self.path / "environment.json"
+
+    @property
+    def summary(self) -> Path:
+        """What the run achieved and what it cost."""
+        return self.path / "summary.json"
+
+    @property
+    def train_log(self) -> Path:
+        """The log as text."""
+        return self.path / "train.log"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON line per report."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def curves(self) -> Path:
+        """The picture of loss and metric over steps."""
+        return self.path / "curves.png"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder that holds `best`, `final` and `step_*`."""
+        return self.path / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        """The model at its best evaluation."""
+        return self.checkpoints / "best"
+
+    @property
+    def final(self) -> Path:
+        """The model after the last step."""
+        return self.checkpoints / "final"
+
+    def at_step(self, step: int) -> Path:
+        """The resumable checkpoint taken after this optimizer step."""
+        return self.checkpoints / f"step_{step:06d}"
+
+    def discard_unused(self) -> None:
+        """Remove the folder of a run that ended before its first report: bad input leaves nothing behind."""
+        if not self.metrics.exists() and not self.checkpoints.exists():
+            shutil.rmtree(self.path)
+            with suppress(OSError):  # other runs lie beside it
+                self.path.parent.rmdir()
+
+    def resumable(self) -> list[Path]:
+        """All resumable checkpoints, oldest first."""
+        found = self.checkpoints.glob("step_*") if self.checkpoints.is_dir() else ()
+        return sorted(found, key=lambda path: int(path.name.removeprefix("step_")))
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint folder meant by `path`: itself, or the best, the final or the newest one of a run folder.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or nothing in it can be loaded.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"no checkpoint at {path}: the folder does not exist")
+    if not path.is_dir():
+        raise FileNotFoundError(
+            f"{path} is a file; a checkpoint is a folder that holds {WEIGHTS_NAME}"
+        )
+    run = RunDir(path)
+    for candidate in (path, run.best, run.final, *reversed(run.resumable())):
+        if any(candidate.glob("*.safetensors")):
+            return candidate
+    inside = ", ".join(sorted(child.name for child in path.iterdir())) or "nothing"
+    raise FileNotFoundError(
+        f"{path} holds no checkpoint: expected {WEIGHTS_NAME} in it or a run folder with checkpoints/best, found {inside}"
+    )
+
+
+def newest(paths: Iterable[Path]) -> Path:
+    """The most recently written of several checkpoints, as when a shell expands `output/run_*/checkpoints/final`."""
+
+    def written(path: Path) -> tuple[float, str]:
+        weights = [file.stat().st_mtime for file in path.glob("*.safetensors")]
+        return (max(weights, default=path.stat().st_mtime), str(path))
+
+    return max((find_checkpoint(Path(path)) for path in paths), key=written)
+
+
+@contextmanager
+def replaced_file(target: Path) -> Iterator[Path]:
+    """A temporary path that takes the place of `target` when the block ends well, and is removed when it does not."""
+    temporary = _beside(target)
+    try:
+        with _disk_errors_named(target):
+            yield temporary
+            temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replaced_directory(target: Path) -> Iterator[Path]:
+    """A temporary folder that takes the place of `target` when the block ends well, and is removed when it does not.
+
+    An older folder at `target` stays whole until the new one is complete.
+    """
+    temporary, older = _beside(target), _beside(target, "replaced")
+    try:
+        with _disk_errors_named(target):
+            temporary.mkdir(parents=True)
+            yield temporary
+            if target.exists():
+                target.rename(older)
+            temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if older.exists() and not target.exists():
+            older.rename(target)
+        shutil.rmtree(older, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Clear what a killed process left half-written in `folder`, and put back a folder it was about to replace."""
+    for leftover in folder.glob(".*.replaced"):
+        target = folder / leftover.name.removeprefix(".").rsplit(".", 2)[0]
+        if not target.exists():
+            leftover.rename(target)
+    for leftover in (*folder.glob(".*.replaced"), *folder.glob(".*.partial")):
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a text file so that it is either the old one or the whole new one."""
+    with replaced_file(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _beside(target: Path, suffix: str = "partial") -> Path:
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.{suffix}")
+
+
+@contextmanager
+def _disk_errors_named(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        # MLX reports a failed write as a RuntimeError, so the disk itself is asked as well.
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = full or (isinstance(error, RuntimeError) and _free_bytes(target) < 2**20)
+        if not full:
+            raise
+        raise OSError(
+            errno.ENOSPC,
+            "the disk is full; nothing was half-written. Free some space, or choose another disk with --output",
+            str(target),
+        ) from error
+
+
+def _free_bytes(target: Path) -> int:
+    return shutil.disk_usage(target.parent).free

@@ -1,0 +1,125 @@
+"""Curves: the picture of loss and metric over steps."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bert_playground.runs import replaced_file
+from bert_playground.training.core.callback import Callback
+from bert_playground.training.core.state import History, TrainState
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INK, QUIET, TRAIN, VALIDATION, BEST = "#22303c", "#8a97a3", "#2f7ebc", "#d9622b", "#2a9d5c"
+
+
+class Curves(Callback):
+    """Draws `curves.png` when training ends."""
+
+    def __init__(self, path: Path, title: str = "") -> None:
+        """Make the callback; `title` says what was trained."""
+        self.path = path
+        self.title = title
+
+    def on_train_end(self, state: TrainState) -> None:
+        """Draw the history, also of an interrupted run."""
+        if state.history:
+            draw_curves(state, self.path, self.title)
+
+
+def draw_curves(state: TrainState, path: Path, title: str = "") -> None:
+    """Write a PNG of the history: losses on the left, and the monitored metric on the right when it is not the loss."""
+    # Imported here because it takes half a second, and the canvas directly because pyplot would want a display.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    has_metric = state.monitor not in ("", "val_loss") and bool(
+        _evaluations(state.history, state.monitor)[0].size
+    )
+    figure = Figure(
+        figsize=(11 if has_metric else 6.5, 4.2), dpi=140, layout="constrained", facecolor="white"
+    )
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, 2 if has_metric else 1, squeeze=False)[0]
+    _draw_losses(axes[0], state)
+    if has_metric:
+        _draw_metric(axes[1], state)
+    for axis in axes:
+        _polish(axis, state)
+    if title:
+        figure.suptitle(title, x=0.012, ha="left", fontsize=12, fontweight="bold", color=INK)
+    with replaced_file(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def _draw_losses(axis: "Axes", state: TrainState) -> None:
+    reports = [record for record in state.history if record["kind"] == "train"]
+    steps = np.array([record["step"] for record in reports])
+    losses = np.array([record["loss"] for record in reports])
+    axis.plot(steps, losses, color=TRAIN, alpha=0.3, linewidth=1)
+    axis.plot(steps, _smooth(losses), color=TRAIN, linewidth=2, label="training")
+    steps, losses = _evaluations(state.history, "val_loss")
+    if steps.size:
+        axis.plot(
+            steps,
+            losses,
+            color=VALIDATION,
+            linewidth=2,
+            marker="o",
+            markersize=3.5,
+            label="validation",
+        )
+        _mark_best(axis, state, "val_loss")
+    axis.set_title("loss", loc="left", fontsize=10, color=INK)
+    if reports:
+        axis.legend(frameon=False, fontsize=9, labelcolor=INK)
+
+
+def _draw_metric(axis: "Axes", state: TrainState) -> None:
+    steps, values = _evaluations(state.history, state.monitor)
+    axis.plot(steps, values, color=VALIDATION, linewidth=2, marker="o", markersize=3.5)
+    _mark_best(axis, state, state.monitor)
+    name = state.monitor.removeprefix("val_")
+    best = (
+        f", best {state.best_value:.4g} in epoch {state.best_epoch}"
+        if state.best_value is not None
+        else ""
+    )
+    axis.set_title(f"validation {name}{best}", loc="left", fontsize=10, color=INK)
+
+
+def _mark_best(axis: "Axes", state: TrainState, name: str) -> None:
+    if name in state.best_metrics:
+        axis.axvline(
+            state.best_step, color=BEST, linewidth=1, linestyle=(0, (4, 3)), alpha=0.7, zorder=0
+        )
+        axis.scatter([state.best_step], [state.best_metrics[name]], s=60, color=BEST, zorder=5)
+
+
+def _polish(axis: "Axes", state: TrainState) -> None:
+    axis.set_xlabel("optimizer step", fontsize=9, color=QUIET)
+    axis.set_xlim(left=0, right=max(1, state.step) * 1.02)
+    axis.grid(axis="y", color="#e6eaee", linewidth=0.8)
+    axis.set_axisbelow(True)
+    axis.tick_params(colors=QUIET, labelsize=9, length=0)
+    for side in ("top", "right", "left"):
+        axis.spines[side].set_visible(False)
+    axis.spines["bottom"].set_color("#c9d1d8")
+
+
+def _evaluations(history: History, name: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    found = [(record["step"], record[name]) for record in history if name in record]
+    return np.array([step for step, _ in found]), np.array([value for _, value in found])
+
+
+def _smooth(values: np.ndarray[Any, Any], window: int = 9) -> np.ndarray[Any, Any]:
+    """A moving mean over `window` reports, with shorter windows at the ends so that no lag appears."""
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    middle = np.arange(len(values))
+    reach = np.minimum(window // 2, np.minimum(middle, len(values) - 1 - middle))
+    means: np.ndarray[Any, Any] = (sums[middle + reach + 1] - sums[middle - reach]) / (
+        2 * reach + 1
+    )
+    return means

@@ -1,0 +1,106 @@
+"""ProgressBar on a terminal, ProgressLines elsewhere: loss, rates and time left."""
+
+import sys
+
+from loguru import logger
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from bert_playground.training.core.callback import Callback
+from bert_playground.training.core.state import TrainState
+
+
+class ProgressLines(Callback):
+    """Log lines: each training report, and each evaluation."""
+
+    def __init__(self, logging_steps: int = 10) -> None:
+        """Make the callback."""
+        self.logging_steps = logging_steps
+
+    def on_step_end(self, state: TrainState) -> None:
+        """One line every `logging_steps`."""
+        if state.step % self.logging_steps == 0 or state.step == 1:
+            logger.info(
+                f"step {state.step}/{state.total_steps}  epoch {state.epoch + 1}/{state.num_epochs}  "
+                f"{describe_pace(state)}  {describe_time(seconds_left(state))} left"
+            )
+
+    def on_evaluate_end(self, state: TrainState) -> None:
+        """One line with the metrics."""
+        logger.info(describe_evaluation(state))
+
+
+class ProgressBar(Callback):
+    """A bar over all steps with loss, rate and time left; evaluations are printed above it."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        """Make the callback; the bar goes to stderr."""
+        self.progress = Progress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("{task.fields[pace]}", style="cyan"),
+            TextColumn("{task.fields[left]} left", style="dim"),
+            console=console or Console(stderr=True),
+            transient=True,
+        )
+        self.task: TaskID | None = None
+
+    def on_train_begin(self, state: TrainState) -> None:
+        """Show the bar."""
+        self.task = self.progress.add_task(
+            "train", total=state.total_steps, completed=state.step, epoch="", pace="", left="-:--"
+        )
+        self.progress.start()
+
+    def on_step_end(self, state: TrainState) -> None:
+        """Move the bar."""
+        assert self.task is not None
+        self.progress.update(
+            self.task,
+            completed=state.step,
+            epoch=f"{state.epoch + 1}/{state.num_epochs}",
+            pace=describe_pace(state),
+            left=describe_time(seconds_left(state)),
+        )
+
+    def on_evaluate_end(self, state: TrainState) -> None:
+        """Print the metrics above the bar."""
+        logger.info(describe_evaluation(state))
+
+    def on_train_end(self, state: TrainState) -> None:
+        """Take the bar away."""
+        self.progress.stop()
+
+
+def create_progress(logging_steps: int) -> Callback:
+    """A bar on a terminal, plain lines in a file or a pipe."""
+    return ProgressBar() if sys.stderr.isatty() else ProgressLines(logging_steps)
+
+
+def describe_pace(state: TrainState) -> str:
+    """Loss, rate of learning and rates of work."""
+    return (
+        f"loss {state.loss:.4f}  lr {state.learning_rate:.2e}  "
+        f"{state.rows_per_second:,.0f} rows/s  {state.tokens_per_second:,.0f} tokens/s"
+    )
+
+
+def describe_evaluation(state: TrainState) -> str:
+    """The metrics of the last evaluation, with a star when it is the best so far."""
+    record = state.history[-1]
+    values = "  ".join(f"{name} {value:.4g}" for name, value in state.metrics.items())
+    star = "  *" if state.is_best else ""
+    return f"epoch {record['epoch']}/{state.num_epochs}  train_loss {record['train_loss']:.4g}  {values}{star}"
+
+
+def seconds_left(state: TrainState) -> float:
+    """How long the steps that are left take at the mean pace so far, evaluations included."""
+    return state.seconds / max(1, state.step) * (state.total_steps - state.step)
+
+
+def describe_time(seconds: float) -> str:
+    """Such as 0:42, 12:05 or 1:03:20."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

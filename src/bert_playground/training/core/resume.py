@@ -1,0 +1,83 @@
+"""Save and load optimizer, random state and position."""
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import mlx.core as mx
+import numpy as np
+from mlx.utils import tree_unflatten
+
+from bert_playground.runs import RunDir
+from bert_playground.training.core.optimizer import Moments, Tree, flatten
+from bert_playground.training.core.state import TrainState
+
+ARRAYS_NAME = "optimizer.safetensors"
+STATE_NAME = "state.json"
+
+
+def save_resumable(folder: Path, state: TrainState, parameters: Tree, moments: Moments) -> None:
+    """Write everything that the next step depends on, exactly: `optimizer.safetensors` and `state.json`.
+
+    The trained parameters are among the arrays because `model.safetensors` is written for readers: it may hold merged
+    adapters.
+    """
+    keys, position = _numpy_random_state()
+    arrays = flatten({"parameters": parameters, **moments})
+    arrays["random.mlx"] = cast("Any", mx.random.state)[0]
+    arrays["random.numpy"] = mx.array(keys)
+    mx.save_safetensors(str(folder / ARRAYS_NAME), arrays)
+    document = {"numpy_random_position": position, "state": state.to_dict()}
+    (folder / STATE_NAME).write_text(json.dumps(document), encoding="utf-8")
+
+
+def load_resumable(folder: Path) -> tuple[TrainState, Tree, Moments]:
+    """Read what `save_resumable` wrote, and set the random states of MLX and NumPy.
+
+    Raises:
+        FileNotFoundError: the folder holds a model but no state to resume from.
+    """
+    if not (folder / STATE_NAME).is_file() or not (folder / ARRAYS_NAME).is_file():
+        raise FileNotFoundError(
+            f"{folder} cannot be resumed: it has no {STATE_NAME} and {ARRAYS_NAME}; "
+            "give a run folder, or one of its checkpoints/step_* folders"
+        )
+    document = json.loads((folder / STATE_NAME).read_text(encoding="utf-8"))
+    arrays = mx.load(str(folder / ARRAYS_NAME))
+    assert isinstance(arrays, dict)
+    # MLX lets its state be set through a seed only, and the key of a seed is its two 32-bit halves.
+    high, low = np.array(arrays.pop("random.mlx"))
+    mx.random.seed((int(high) << 32) | int(low))
+    keys = np.array(arrays.pop("random.numpy"), dtype=np.uint32)
+    np.random.set_state(("MT19937", keys, document["numpy_random_position"], 0, 0.0))
+    trees: dict[str, Any] = dict(tree_unflatten(list(arrays.items())))
+    mx.eval(trees, mx.random.state)  # loading is lazy, and the file may be deleted soon
+    return (
+        TrainState.from_dict(document["state"]),
+        trees["parameters"],
+        {"m": trees["m"], "v": trees["v"]},
+    )
+
+
+def find_resumable(path: Path) -> Path:
+    """The checkpoint to resume from: `path` itself, or the newest `step_*` of a run folder.
+
+    Raises:
+        FileNotFoundError: there is none; says what the folder holds instead.
+    """
+    if (path / STATE_NAME).is_file():
+        return path
+    run = RunDir(path)
+    complete = [folder for folder in run.resumable() if (folder / STATE_NAME).is_file()]
+    if complete:
+        return complete[-1]
+    if not path.exists():
+        raise FileNotFoundError(f"no run to resume at {path}: the folder does not exist")
+    raise FileNotFoundError(
+        f"{path} has no checkpoints/step_* to resume from; a run keeps them unless checkpoint.save_best_only is on"
+    )
+
+
+def _numpy_random_state() -> tuple[np.ndarray[Any, np.dtype[np.uint32]], int]:
+    _, keys, position, _, _ = np.random.get_state(legacy=True)
+    return np.asarray(keys, dtype=np.uint32), int(position)

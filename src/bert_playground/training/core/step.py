@@ -1,0 +1,149 @@
+"""The compiled train step: loss, accumulation, clipping, update."""
+
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar, cast
+
+import mlx.core as mx
+import mlx.nn as nn
+from loguru import logger
+from mlx.utils import tree_map
+
+from bert_playground import kernels
+from bert_playground.data.core.types import Batch
+from bert_playground.training.core.optimizer import AdamW, Moments, Tree, gradient_norm
+
+
+class StepResult(NamedTuple):
+    """What one optimizer step gives; nothing in it is computed before it is evaluated."""
+
+    parameters: Tree
+    moments: Moments
+    loss: mx.array  # mean over the real examples of all batches
+    gradient_norm: mx.array  # of the mean gradient, before clipping
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+TrainStep = Callable[[Tree, Moments, Sequence[Batch], float, int], StepResult]
+
+
+def make_train_step(
+    model: nn.Module,
+    optimizer: AdamW,
+    *,
+    max_grad_norm: float | None = 1.0,
+    use_compilation: bool = True,
+) -> TrainStep:
+    """A function (parameters, moments, batches, learning rate, step from 1) -> StepResult.
+
+    Its state is explicit: parameters and moments go in and come out, and MLX's random state is declared to the compiler.
+    Several batches are one step on their union: each example counts once, however the batches divide them.
+    The caller must let go of the old parameters and moments before it evaluates, so that they are updated in place.
+
+    Args:
+        model: has `head.loss(logits, labels)`; its own arrays serve as a place to put `parameters` during tracing.
+        optimizer: gives the update.
+        max_grad_norm: gradients whose joint norm is larger are scaled down to it; None: never.
+        use_compilation: trace each new shape of batch once through `mx.compile`.
+    """
+
+    def loss_of(parameters: Tree, batch: Batch) -> mx.array:
+        model.update(parameters)
+        assert batch.labels is not None
+        # The sum, not the mean: sums of several batches can be added before the one division.
+        loss: mx.array = model.head.loss(model(batch.tokens), batch.labels)
+        return loss * batch.labels.shape[0]
+
+    loss_and_gradients = mx.value_and_grad(loss_of)
+
+    def update(
+        parameters: Tree,
+        moments: Moments,
+        loss: mx.array,
+        gradients: Tree,
+        scalars: dict[str, mx.array],
+    ) -> StepResult:
+        norm = gradient_norm(gradients) / scalars["rows"]
+        scale = 1.0 / scalars["rows"]
+        if max_grad_norm is not None:
+            scale = scale * mx.minimum(1.0, max_grad_norm / (norm + 1e-6))
+        parameters, moments = optimizer.update(
+            parameters,
+            gradients,
+            moments,
+            learning_rate=scalars["learning_rate"],
+            step=scalars["step"],
+            gradient_scale=scale,
+        )
+        return StepResult(parameters, moments, loss / scalars["rows"], norm)
+
+    def whole_step(
+        parameters: Tree, moments: Moments, batch: Batch, scalars: dict[str, mx.array]
+    ) -> StepResult:
+        return update(parameters, moments, *loss_and_gradients(parameters, batch), scalars)
+
+    def accumulate(
+        parameters: Tree, loss: mx.array, gradients: Tree, batch: Batch
+    ) -> tuple[mx.array, Tree]:
+        more_loss, more = loss_and_gradients(parameters, batch)
+        return loss + more_loss, tree_map(mx.add, gradients, more)
+
+    if use_compilation:
+        whole_step, accumulate = _compiled(whole_step), _compiled(accumulate)
+        update = _compiled(update)
+
+    def step(
+        parameters: Tree,
+        moments: Moments,
+        batches: Sequence[Batch],
+        learning_rate: float,
+        step: int,
+    ) -> StepResult:
+        scalars = {
+            "rows": mx.array(float(count_rows(batches))),
+            "learning_rate": mx.array(learning_rate),
+            "step": mx.array(float(step)),
+        }
+        if len(batches) == 1:
+            return StepResult(*whole_step(parameters, moments, batches[0], scalars))
+        loss, gradients = mx.array(0.0), tree_map(mx.zeros_like, parameters)
+        for batch in batches:
+            loss, gradients = accumulate(parameters, loss, gradients, batch)
+            mx.eval(loss, gradients)  # so that only one batch's activations are alive
+        return StepResult(*update(parameters, moments, loss, gradients, scalars))
+
+    return step
+
+
+def count_rows(batches: Sequence[Batch]) -> int:
+    """Examples in several batches."""
+    return sum(batch.tokens.num_rows for batch in batches)
+
+
+def count_tokens(batches: Sequence[Batch]) -> int:
+    """Token positions that are computed, padding included."""
+    return sum(batch.tokens.input_ids.size for batch in batches)
+
+
+def can_compile() -> bool:
+    """Whether `mx.compile` works here: on a Linux CPU it calls g++ while the program runs."""
+    if sys.platform != "linux" or mx.default_device() != mx.cpu or shutil.which("g++"):
+        return True
+    logger.info("no g++ found, which mx.compile needs on a Linux CPU: training runs uncompiled")
+    return False
+
+
+def is_compilation_worthwhile() -> bool:
+    """Whether to compile the step when the user leaves it open.
+
+    The native kernels take packed batches. Those have a new shape at nearly every step, and each shape is traced anew and kept for ever, while native
+    kernels have already fused what the compiler would fuse. Padded batches have few shapes.
+    """
+    return not kernels.is_native() and can_compile()
+
+
+def _compiled(function: Function) -> Function:
+    # Dropout draws from the random state, which must enter and leave the compiled graph like any other input.
+    compiled = mx.compile(function, inputs=mx.random.state, outputs=mx.random.state)
+    return cast("Function", compiled)

@@ -1,0 +1,193 @@
+"""Trainer: epochs, evaluation, callbacks told in order."""
+
+import math
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from loguru import logger
+
+from bert_playground.data.core.types import Batch, Loader
+from bert_playground.inference import predict_batches
+from bert_playground.models.bert_with_head import BertWithHead
+from bert_playground.training.core.callback import Callback
+from bert_playground.training.core.interrupt import INTERRUPTED, interrupt_after_step
+from bert_playground.training.core.optimizer import AdamW, Moments, Schedule
+from bert_playground.training.core.pace import Pace
+from bert_playground.training.core.resume import load_resumable, save_resumable
+from bert_playground.training.core.state import TrainState
+from bert_playground.training.core.step import count_rows, count_tokens, make_train_step
+
+Report = Callable[[np.ndarray[Any, Any], np.ndarray[Any, Any]], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Loop:
+    """How long and in what portions to train."""
+
+    epochs: int
+    max_steps: int | None = None
+    gradient_accumulation_steps: int = 1
+    max_grad_norm: float | None = 1.0
+    logging_steps: int = 10
+    use_compilation: bool = False
+    monitor: str = "val_loss"  # decides which evaluation is the best
+    mode: str = "min"
+
+
+class Trainer:
+    """Trains a model on batches and tells callbacks what happened; owns the model, the moments and the state."""
+
+    def __init__(
+        self,
+        model: BertWithHead,
+        optimizer: AdamW,
+        schedule: Schedule,
+        loop: Loop,
+        report: Report,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        """Make a trainer; `report(labels, scores)` gives the metrics of an evaluation by name."""
+        self.model = model
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.loop = loop
+        self.report = report
+        self.callbacks = list(callbacks)
+        self.state = TrainState(monitor=loop.monitor, mode=loop.mode)
+        self.moments: Moments = optimizer.create_moments(model.trainable_parameters())
+        self._step = make_train_step(
+            model, optimizer, max_grad_norm=loop.max_grad_norm, use_compilation=loop.use_compilation
+        )
+
+    def train(self, train_data: Loader, val_data: Loader | None = None) -> TrainState:
+        """Train from the present state to the end, and return the state.
+
+        The first Ctrl-C ends the run after the current step: callbacks still get `on_train_end`, then KeyboardInterrupt
+        is raised. A second one ends it at once.
+        """
+        state = self._plan(train_data)
+        with interrupt_after_step(state):
+            self._notify("on_train_begin")
+            while not state.stop_reason and state.epoch < state.num_epochs:
+                self._notify("on_epoch_begin")
+                self._train_epoch(train_data)
+                if state.stop_reason == INTERRUPTED:
+                    break
+                self._finish_epoch(len(train_data), val_data)
+            self._notify("on_train_end")
+        if state.stop_reason == INTERRUPTED:
+            raise KeyboardInterrupt
+        return state
+
+    def evaluate(self, data: Loader) -> dict[str, float]:
+        """The loss and the metrics of the model, as it is now, on labelled rows; dropout is off meanwhile."""
+        answer = predict_batches(self.model, data)
+        if answer.loss is None or answer.labels is None:
+            raise ValueError(
+                "the data to evaluate on has no labels; give a table with the target column"
+            )
+        return {"loss": answer.loss, **self.report(answer.labels, answer.scores)}
+
+    def save(self, folder: Path) -> None:
+        """Write what `resume` reads into an existing folder."""
+        save_resumable(folder, self.state, self.model.trainable_parameters(), self.moments)
+
+    def resume(self, folder: Path) -> None:
+        """Continue from a checkpoint exactly where it was taken."""
+        self.state, parameters, self.moments = load_resumable(folder)
+        self.state.stop_reason = ""
+        self.model.update(parameters)
+
+    def _plan(self, train_data: Loader) -> TrainState:
+        if len(train_data) == 0:
+            raise ValueError("there are no rows to train on")
+        state, loop = self.state, self.loop
+        state.num_epochs = loop.epochs
+        state.steps_per_epoch = math.ceil(len(train_data) / loop.gradient_accumulation_steps)
+        state.total_steps = loop.epochs * state.steps_per_epoch
+        if loop.max_steps is not None:
+            state.total_steps = min(state.total_steps, loop.max_steps)
+        if state.step >= state.total_steps and state.finished_step == state.step:
+            state.stop_reason = "all steps taken"
+        return state
+
+    def _train_epoch(self, train_data: Loader) -> None:
+        """Take the steps that are left of the current epoch."""
+        state, pace = self.state, Pace(self.state)
+        self.model.train()
+        with closing(_batches(train_data, state)) as batches:
+            while not state.stop_reason:
+                if state.step >= state.total_steps:
+                    state.stop_reason = "all steps taken"
+                    return
+                group = list(islice(batches, self.loop.gradient_accumulation_steps))
+                if not group:
+                    return
+                self._take_step(group)
+                pace.measure()
+                if state.step % self.loop.logging_steps == 0 or state.step == 1:
+                    state.record_step()
+                    pace.restart()
+                self._notify("on_step_end")
+
+    def _take_step(self, batches: Sequence[Batch]) -> None:
+        state = self.state
+        state.learning_rate = self.schedule.rate(state.step, state.total_steps)
+        moments, self.moments = self.moments, {}
+        result = self._step(
+            self.model.trainable_parameters(), moments, batches, state.learning_rate, state.step + 1
+        )
+        # The model and this frame let go of the old arrays before evaluation, so they are updated in place.
+        self.model.update(result.parameters)
+        self.moments = result.moments
+        del moments
+        mx.eval(result, mx.random.state)
+        loss = float(np.array(result.loss))
+        state.gradient_norm = float(np.array(result.gradient_norm))
+        if not (math.isfinite(loss) and math.isfinite(state.gradient_norm)):
+            raise ValueError(
+                f"training diverged at step {state.step + 1}: loss {loss}, gradient norm {state.gradient_norm}; "
+                f"try a lower --lr (it was {state.learning_rate:g}) or --precision f32"
+            )
+        state.batch += len(batches)
+        state.count_step(loss, count_rows(batches), count_tokens(batches))
+
+    def _finish_epoch(self, num_batches: int, val_data: Loader | None) -> None:
+        """Evaluate and count the epoch; one that `max_steps` cut short is not counted."""
+        state = self.state
+        epoch_loss, epoch_number = state.epoch_loss / state.epoch_rows, state.epoch + 1
+        if state.batch >= num_batches:
+            state.finish_epoch()
+        if val_data is not None:
+            started = time.perf_counter()
+            metrics = {f"val_{name}": value for name, value in self.evaluate(val_data).items()}
+            state.seconds += time.perf_counter() - started
+            self._check_monitor(metrics)
+            state.record_evaluation(epoch_number, epoch_loss, metrics)
+            self._notify("on_evaluate_end")
+        state.finished_step = state.step
+        self._notify("on_epoch_end")
+
+    def _check_monitor(self, metrics: dict[str, float]) -> None:
+        state = self.state
+        if state.monitor not in metrics:
+            logger.warning(
+                f"{state.monitor} cannot be computed on the validation rows; val_loss decides the best epoch instead"
+            )
+            state.monitor, state.mode = "val_loss", "min"
+
+    def _notify(self, hook: str) -> None:
+        for callback in self.callbacks:
+            getattr(callback, hook)(self.state)
+
+
+def _batches(data: Loader, state: TrainState) -> Generator[Batch, None, None]:
+    # Closing this generator also closes the loader's, and with it the prefetch thread.
+    yield from data.iterate(state.epoch, state.batch)

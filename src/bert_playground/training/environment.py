@@ -1,0 +1,73 @@
+"""What a run was computed with: versions, device, git commit, seed."""
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+
+from bert_playground import kernels
+
+PACKAGES = (
+    "bert-playground",
+    "bert-playground-kernels",
+    "mlx",
+    "numpy",
+    "polars",
+    "tokenizers",
+    "scikit-learn",
+)
+
+
+def describe_environment() -> dict[str, Any]:
+    """Facts that a figure needs beside it."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": str(mx.default_device()),
+        "computed_by": kernels.describe(),
+        "cpu_cores": os.cpu_count(),
+        "git_commit": git_commit(),
+        "command": sys.argv,
+        "versions": package_versions(),
+    }
+
+
+def package_versions() -> dict[str, str | None]:
+    """Version of each package that shapes the numbers; None: not installed."""
+    found: dict[str, str | None] = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout that this code runs from, "+changes" when files differ; None outside a checkout."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip()
+
+
+def peak_memory_bytes() -> int:
+    """The most memory that the process held: MLX's buffers on a GPU, the resident set on a CPU."""
+    if mx.default_device() != mx.cpu:
+        return mx.get_peak_memory()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,25 @@
+"""Metric: a function of labels and scores, and which direction is good."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One entry of METRICS.
+
+    Attributes:
+        compute: (labels [N], scores) -> float. Scores are P(class 1) [N], probabilities [N, L], or predicted numbers
+            [N]; a ValueError means "not defined on these rows", such as ROC-AUC of a single class.
+        higher_is_better: the direction.
+        tasks: the names of the tasks it can judge.
+    """
+
+    compute: Callable[[Array, Array], float]
+    higher_is_better: bool
+    tasks: tuple[str, ...]

@@ -1,0 +1,41 @@
+"""Recipe: learning rate, epochs and patience where the user leaves them open."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Values for one kind of run; see docs/log.md for the figures behind them."""
+
+    learning_rate: float
+    epochs: int
+    patience: int
+
+
+def choose_recipe(
+    *, is_pretrained: bool, has_adapters: bool, num_rows: int, batch_size: int
+) -> Recipe:
+    """What tends to work.
+
+    Random weights want a high rate and many passes, a checkpoint a low rate and few, adapters a high rate again because
+    their product starts at zero. Small tables need more passes: epochs are chosen for a number of steps.
+
+    Args:
+        is_pretrained: whether the encoder starts from a checkpoint.
+        has_adapters: whether only LoRA adapters and the head are trained.
+        num_rows: of the training split.
+        batch_size: rows per optimizer step, accumulation included.
+    """
+    steps_per_epoch = math.ceil(num_rows / batch_size)
+    if has_adapters:
+        return Recipe(
+            learning_rate=1e-3, epochs=_between(1500 / steps_per_epoch, 3, 15), patience=5
+        )
+    if is_pretrained:
+        return Recipe(learning_rate=5e-5, epochs=_between(500 / steps_per_epoch, 3, 6), patience=3)
+    return Recipe(learning_rate=5e-4, epochs=_between(3000 / steps_per_epoch, 4, 20), patience=6)
+
+
+def _between(value: float, lowest: int, highest: int) -> int:
+    return min(highest, max(lowest, round(value)))

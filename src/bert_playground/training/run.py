@@ -1,0 +1,362 @@
+"""create_trainer; run_training(config) → RunResult: the whole story on one page."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from loguru import logger
+
+from bert_playground.config.load import load_config
+from bert_playground.config.schema import RunConfig
+from bert_playground.data.loaders.mlx_loader import MLXLoader
+from bert_playground.data.pipeline import Tables, TextPipeline, prepare_tables
+from bert_playground.logs import log_to_file
+from bert_playground.lookup import look_up
+from bert_playground.models.bert_with_head import BertWithHead
+from bert_playground.models.checkpoint import save_model
+from bert_playground.models.factory import create_from_config
+from bert_playground.models.huggingface import fetch_folder
+from bert_playground.runs import RunDir, write_text
+from bert_playground.tasks import TASKS
+from bert_playground.tracking import require_mlflow
+from bert_playground.training.callbacks import (
+    Checkpointing,
+    Curves,
+    EarlyStopping,
+    Kept,
+    MetricsLog,
+    create_progress,
+)
+from bert_playground.training.core import (
+    OPTIMIZERS,
+    SCHEDULES,
+    AdamW,
+    Callback,
+    Loop,
+    Schedule,
+    Trainer,
+)
+from bert_playground.training.core.memory import (
+    raise_cache_limit,
+    set_precision,
+    use_gradient_checkpointing,
+)
+from bert_playground.training.core.resume import find_resumable
+from bert_playground.training.core.step import is_compilation_worthwhile
+from bert_playground.training.environment import describe_environment
+from bert_playground.training.integrations import MLflowCallback
+from bert_playground.training.metrics import choose_monitor, make_report
+from bert_playground.training.recipe import Recipe, choose_recipe
+from bert_playground.training.summary import summarise
+
+# What a resumed run may change without becoming another run.
+CHANGEABLE = (
+    "training.epochs",
+    "training.max_steps",
+    "training.logging_steps",
+    "training.output_dir",
+    "checkpoint.",
+)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run gives.
+
+    Attributes:
+        run_dir: where everything lies.
+        metrics: of the best evaluation; names start with val_.
+        best_checkpoint: a folder for `bert predict`, or None when none was kept.
+        summary: what summary.json holds.
+    """
+
+    run_dir: RunDir
+    metrics: dict[str, float]
+    best_checkpoint: Path | None
+    summary: dict[str, Any]
+
+
+def run_training(
+    config: RunConfig, sources: Mapping[str, str] | None = None, resume: Path | None = None
+) -> RunResult:
+    """Train as the configuration says, from tables to checkpoints.
+
+    Args:
+        config: what was asked for.
+        sources: for each dotted path of the configuration where its value came from.
+        resume: a run folder, or one of its checkpoints: go on from there with the configuration stored in the run.
+
+    Raises:
+        ValueError: tables, configuration or checkpoint do not fit; says what to do.
+        FileNotFoundError: a file is not there.
+        KeyboardInterrupt: Ctrl-C, after a clean save; a note says how to resume.
+    """
+    if resume is None:
+        run, checkpoint = RunDir.create(config.training.output_dir), None
+        _write_json(
+            run.config, {"values": config.model_dump(mode="json"), "sources": dict(sources or {})}
+        )
+    else:
+        checkpoint = find_resumable(resume)
+        run = RunDir.of_checkpoint(checkpoint)
+        config = read_run_config(run, config, sources or {})
+    try:
+        with log_to_file(run.train_log), _logged_errors():
+            return _train(run, config, checkpoint)
+    except KeyboardInterrupt as interrupt:
+        if run.resumable():
+            interrupt.add_note(f"saved; go on with: bert train --resume {run.path}")
+        raise
+    finally:
+        run.discard_unused()
+
+
+@contextmanager
+def _logged_errors() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        logger.debug(f"{type(error).__name__}: {error}")
+        raise
+
+
+def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunResult:
+    if config.tracking.mlflow:
+        require_mlflow()
+    raise_cache_limit()
+    mx.random.seed(config.training.seed)
+    np.random.seed(config.training.seed)
+    _write_json(run.environment, {"seed": config.training.seed, **describe_environment()})
+
+    tables = prepare_tables(config.data, config.training.seed)
+    pretrained_dir = fetch_folder(config.model.pretrained) if config.model.pretrained else None
+    pipeline = _fit_or_load(tables, config, pretrained_dir, checkpoint)
+    for statement in (*tables.statements, *pipeline.statements):
+        logger.info(statement)
+
+    model = create_from_config(
+        config,
+        TASKS[pipeline.task],
+        num_labels=max(1, len(pipeline.classes)),
+        vocab_size=pipeline.vocab_size,
+        pad_token_id=pipeline.pad_token_id,
+    )
+    train_data, val_data = _make_loaders(pipeline, tables, config)
+    trainer = make_trainer(model, config, pipeline=pipeline, run=run, num_rows=train_data.num_rows)
+    if checkpoint is not None:
+        trainer.resume(checkpoint)
+        logger.info(f"resumed {checkpoint} after step {trainer.state.step}")
+    state = trainer.train(train_data, val_data)
+
+    is_pretrained = pretrained_dir is not None
+    summary = summarise(run, trainer, pipeline, train_data, val_data, is_pretrained=is_pretrained)
+    if summary["hint"]:
+        logger.info(summary["hint"])
+    _write_json(run.summary, summary)
+    best = run.best if run.best.is_dir() else run.final
+    return RunResult(run, state.best_metrics, best if best.is_dir() else None, summary)
+
+
+def create_trainer(
+    model: BertWithHead,
+    config: RunConfig | str | Path | None = None,
+    *,
+    num_rows: int | None = None,
+) -> Trainer:
+    """A trainer for a model and loaders of one's own: `create_trainer(model, config).train(train_data, val_data)`.
+
+    It writes metrics, curves and checkpoints into a new run folder, as `bert train` does.
+
+    Args:
+        model: with its head.
+        config: a RunConfig, the name of a preset, or a path; None: all defaults.
+        num_rows: of the training data, from which epochs are chosen where the configuration leaves them open.
+    """
+    if not isinstance(config, RunConfig):
+        config, _ = load_config(config)
+    raise_cache_limit()
+    run = RunDir.create(config.training.output_dir)
+    _write_json(run.config, {"values": config.model_dump(mode="json"), "sources": {}})
+    return make_trainer(model, config, pipeline=None, run=run, num_rows=num_rows or 1000)
+
+
+def make_trainer(
+    model: BertWithHead,
+    config: RunConfig,
+    *,
+    pipeline: TextPipeline | None,
+    run: RunDir,
+    num_rows: int,
+) -> Trainer:
+    """Put model, optimizer, schedule and callbacks together as the configuration says."""
+    training, head_type = config.training, model.head.head_type
+    task = TASKS[pipeline.task if pipeline is not None else head_type]
+    recipe = choose_recipe(
+        is_pretrained=config.model.pretrained is not None,
+        has_adapters=config.lora.enabled,
+        num_rows=num_rows,
+        batch_size=training.batch_size * training.gradient_accumulation_steps,
+    )
+    metric = config.checkpoint.best_model_metric or training.metric
+    monitor, mode = choose_monitor(
+        task.name, task.metric, metric, config.checkpoint.best_model_mode
+    )
+    also = [name for name in (training.metric, monitor) if name and not name.endswith("loss")]
+    decode = (
+        None
+        if task.is_classification or pipeline is None
+        else lambda x: pipeline.decode(x).to_numpy()
+    )
+    trainer = Trainer(
+        model,
+        _create_optimizer(config),
+        _create_schedule(config, recipe),
+        Loop(
+            epochs=training.epochs or recipe.epochs,
+            max_steps=training.max_steps,
+            gradient_accumulation_steps=training.gradient_accumulation_steps,
+            max_grad_norm=training.max_grad_norm,
+            logging_steps=training.logging_steps,
+            use_compilation=training.use_compilation and is_compilation_worthwhile(),
+            monitor=monitor,
+            mode=mode,
+        ),
+        make_report(task.name, *(name.removeprefix("val_") for name in also), decode=decode),
+    )
+    precision = set_precision(model, training.precision)
+    if training.gradient_checkpointing:
+        use_gradient_checkpointing(model)
+    logger.info(
+        f"{trainer.optimizer.describe(model.trainable_parameters())}; activations in {precision}"
+    )
+    trainer.callbacks += _make_callbacks(trainer, config, run, recipe, pipeline)
+    return trainer
+
+
+def read_run_config(run: RunDir, asked: RunConfig, sources: Mapping[str, str]) -> RunConfig:
+    """The configuration stored in a run folder, with the few values that a resumed run may change.
+
+    Raises:
+        ValueError: another value was asked for by a flag.
+    """
+    stored = RunConfig.model_validate(json.loads(run.config.read_text(encoding="utf-8"))["values"])
+    flags = [path for path, source in sources.items() if source == "flag"]
+    changed = {
+        path: _value_at(asked, path)
+        for path in flags
+        if _value_at(asked, path) != _value_at(stored, path)
+    }
+    refused = [path for path in changed if not path.startswith(CHANGEABLE)]
+    if refused:
+        listed = ", ".join(
+            f"{path} ({_value_at(stored, path)}, asked {changed[path]})" for path in refused
+        )
+        raise ValueError(
+            f"a resumed run keeps its configuration, but these differ: {listed}; start a new run for them"
+        )
+    for path, value in changed.items():
+        section, key = path.split(".")
+        stored = stored.model_copy(
+            update={section: getattr(stored, section).model_copy(update={key: value})}
+        )
+    return stored
+
+
+def _fit_or_load(
+    tables: Tables, config: RunConfig, pretrained_dir: Path | None, checkpoint: Path | None
+) -> TextPipeline:
+    if checkpoint is not None:
+        return TextPipeline.load(checkpoint)
+    return TextPipeline.fit(
+        tables.train,
+        tables.options,
+        pretrained_dir=pretrained_dir,
+        vocab_size=config.model.vocab_size,
+        seed=config.training.seed,
+    )
+
+
+def _make_loaders(
+    pipeline: TextPipeline, tables: Tables, config: RunConfig
+) -> tuple[MLXLoader, MLXLoader]:
+    data, training = config.data, config.training
+    cache_dir = data.cache_dir if data.use_pretokenized else None
+    shared: dict[str, Any] = {"prefetch_size": data.prefetch_size, "cache_dir": cache_dir}
+    return (
+        pipeline.make_loader(
+            tables.train,
+            batch_size=training.batch_size,
+            shuffle=True,
+            seed=training.seed,
+            split="train",
+            **shared,
+        ),
+        pipeline.make_loader(
+            tables.val, batch_size=training.eval_batch_size, split="val", **shared
+        ),
+    )
+
+
+def _create_optimizer(config: RunConfig) -> AdamW:
+    options = config.optimizer
+    return look_up(OPTIMIZERS, options.type, "optimizer")(
+        weight_decay=options.weight_decay, beta1=options.beta1, beta2=options.beta2, eps=options.eps
+    )
+
+
+def _create_schedule(config: RunConfig, recipe: Recipe) -> Schedule:
+    return Schedule(
+        decay=look_up(SCHEDULES, config.scheduler.type, "schedule"),
+        peak=config.optimizer.learning_rate or recipe.learning_rate,
+        warmup_steps=config.scheduler.warmup_steps,
+        warmup_ratio=config.scheduler.warmup_ratio,
+    )
+
+
+def _make_callbacks(
+    trainer: Trainer, config: RunConfig, run: RunDir, recipe: Recipe, pipeline: TextPipeline | None
+) -> list[Callback]:
+    """In the order in which they are told; what reads a checkpoint comes after what writes it."""
+
+    def save(folder: Path) -> None:
+        save_model(trainer.model, folder, labels)
+        if pipeline is not None:
+            pipeline.save(folder)
+
+    labels = pipeline.classes if pipeline is not None else None
+    asked, training = config.checkpoint, config.training
+    patience = training.early_stopping_patience
+    callbacks = [
+        create_progress(training.logging_steps),
+        MetricsLog(run.metrics),
+        EarlyStopping(recipe.patience if patience is None else patience),
+    ]
+    if asked.enable_checkpointing:
+        kept = Kept(asked.save_best_model, asked.save_best_only, asked.save_steps, asked.keep_last)
+        callbacks.append(Checkpointing(run, save, trainer.save, kept))
+    title = (
+        f"{config.data.train.parent.name}: {pipeline.target}"
+        if pipeline and config.data.train
+        else ""
+    )
+    callbacks.append(Curves(run.curves, title))
+    if config.tracking.mlflow:
+        settings = {f"{section}.{key}": value for section, group in config for key, value in group}
+        callbacks.append(
+            MLflowCallback(run, training.output_dir, config.tracking.experiment, settings)
+        )
+    return callbacks
+
+
+def _value_at(config: RunConfig, path: str) -> Any:
+    section, key = path.split(".")
+    return getattr(getattr(config, section), key)
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")

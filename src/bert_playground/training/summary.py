@@ -1,0 +1,120 @@
+"""summary.json: what a run achieved, what it cost, and what to try next."""
+
+from typing import Any
+
+from bert_playground.data.loaders.mlx_loader import MLXLoader
+from bert_playground.data.pipeline import TextPipeline
+from bert_playground.models.bert_with_head import BertWithHead
+from bert_playground.runs import RunDir
+from bert_playground.training.core.optimizer import flatten
+from bert_playground.training.core.trainer import Trainer
+from bert_playground.training.environment import peak_memory_bytes
+from bert_playground.training.metrics.baseline import baseline_scores
+
+SUGGESTED = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+def summarise(
+    run: RunDir,
+    trainer: Trainer,
+    pipeline: TextPipeline,
+    train_data: MLXLoader,
+    val_data: MLXLoader,
+    *,
+    is_pretrained: bool,
+) -> dict[str, Any]:
+    """Everything a reader of results wants in one flat document; all numbers are measured in this run."""
+    state = trainer.state
+    train_seconds = max(state.seconds, 1e-9)
+    baseline = measure_baseline(trainer, pipeline, train_data, val_data)
+    return {
+        "task": pipeline.task,
+        "target": pipeline.target,
+        "monitor": state.monitor,
+        "mode": state.mode,
+        "metrics": state.best_metrics,
+        "last_metrics": state.metrics,
+        "baseline": baseline,
+        "hint": suggest_next(
+            state.best_metrics,
+            baseline,
+            monitor=state.monitor,
+            mode=state.mode,
+            is_pretrained=is_pretrained,
+            text_columns=tuple(feature.column for feature in pipeline.features if feature.is_text),
+        ),
+        "best_epoch": state.best_epoch,
+        "best_step": state.best_step,
+        "epochs": state.epoch,
+        "steps": state.step,
+        "stop_reason": state.stop_reason,
+        "train_rows": train_data.num_rows,
+        "val_rows": val_data.num_rows,
+        "parameters": count_parameters(trainer.model),
+        "trained_parameters": count_parameters(trainer.model, trained_only=True),
+        "seconds": state.seconds,
+        "rows_per_second": state.rows / train_seconds,
+        "tokens_per_second": state.tokens / train_seconds,
+        "peak_memory_bytes": peak_memory_bytes(),
+        "files": {
+            name: str(path)
+            for name, path in {
+                "run": run.path,
+                "best": run.best,
+                "final": run.final,
+                "curves": run.curves,
+                "log": run.train_log,
+                "metrics": run.metrics,
+            }.items()
+            if path.exists()
+        },
+    }
+
+
+def measure_baseline(
+    trainer: Trainer, pipeline: TextPipeline, train_data: MLXLoader, val_data: MLXLoader
+) -> dict[str, float]:
+    """The metrics, on the same validation rows, of the answer that looks at no column."""
+    train_labels, val_labels = train_data.table.labels, val_data.table.labels
+    assert train_labels is not None
+    assert val_labels is not None
+    num_classes = len(pipeline.classes) or None
+    scores = baseline_scores(train_labels, len(val_labels), num_classes)
+    return {f"val_{name}": value for name, value in trainer.report(val_labels, scores).items()}
+
+
+def count_parameters(model: BertWithHead, *, trained_only: bool = False) -> int:
+    """Values in the model, or only those that training changes."""
+    tree = model.trainable_parameters() if trained_only else model.parameters()
+    return sum(parameter.size for parameter in flatten(tree).values())
+
+
+def suggest_next(
+    metrics: dict[str, float],
+    baseline: dict[str, float],
+    *,
+    monitor: str,
+    mode: str,
+    is_pretrained: bool,
+    text_columns: tuple[str, ...],
+) -> str | None:
+    """When a run from random weights would gain from a checkpoint: free text, or no gain over the baseline.
+
+    Returns:
+        A sentence for the end of the run, or None.
+    """
+    if is_pretrained:
+        return None
+    if text_columns:
+        return (
+            f"{', '.join(text_columns)} hold free text, of which random weights know nothing: a pretrained checkpoint is "
+            f"worth trying, such as --model {SUGGESTED}"
+        )
+    if monitor in metrics and monitor in baseline:
+        gain = metrics[monitor] - baseline[monitor]
+        if (gain if mode == "max" else -gain) <= 0:
+            return (
+                f"{monitor} is no better than the answer without a model: a pretrained checkpoint is worth trying, "
+                f"such as --model {SUGGESTED}, or a higher --lr"
+            )
+    return None

@@ -1,0 +1,59 @@
+"""Fixtures: a made-up table that can be learnt, and a configuration small enough for stock MLX."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bert_playground.config import load_config
+from bert_playground.config.schema import RunConfig
+
+TINY = {
+    "model.hidden_size": 16,
+    "model.num_layers": 2,
+    "model.num_heads": 2,
+    "model.vocab_size": 200,
+    "training.epochs": 3,
+    "training.batch_size": 16,
+    "training.precision": "f32",
+    "training.use_compilation": False,
+    "training.logging_steps": 2,
+}
+
+
+@pytest.fixture(scope="session")
+def fruit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CSV of 120 rows: two columns decide `ripe`, `price` and `kind`, one is noise."""
+    random = np.random.default_rng(7)
+    path = tmp_path_factory.mktemp("fruit") / "train.csv"
+    lines = ["row,colour,size,shop,ripe,price,kind"]
+    for row in range(120):
+        colour, size = random.choice(["green", "red", "yellow"]), random.choice(["small", "large"])
+        shop = random.choice(["north", "south"])
+        ripe = {"green": "no", "red": "yes", "yellow": "yes"}[colour]
+        price = 3 + 4 * (size == "large") + 2 * (ripe == "yes") + random.random() / 4
+        kind = {"green": "lime", "red": "apple", "yellow": "banana"}[colour]
+        lines.append(f"{row},{colour},{size},{shop},{ripe},{price:.2f},{kind}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture
+def make_config(fruit: Path, tmp_path: Path) -> Callable[..., RunConfig]:
+    """A function of further settings, dotted paths as in flags, that gives a small configuration."""
+
+    def make(target: str = "ripe", **settings: object) -> RunConfig:
+        others = {"ripe", "price", "kind"} - {target}
+        flags = {
+            **TINY,
+            "data.train": fruit,
+            "data.target": target,
+            "data.drop_columns": sorted(others),
+            "training.output_dir": tmp_path / "output",
+            **settings,
+        }
+        config, _ = load_config(None, {}, flags)
+        return config
+
+    return make

@@ -1,0 +1,23 @@
+"""The recipe: more passes over small tables, lower rates for checkpoints."""
+
+from bert_playground.training.recipe import choose_recipe
+
+
+def recipe(num_rows: int, *, is_pretrained: bool = False, has_adapters: bool = False):
+    return choose_recipe(
+        is_pretrained=is_pretrained, has_adapters=has_adapters, num_rows=num_rows, batch_size=32
+    )
+
+
+def test_small_tables_get_more_epochs() -> None:
+    assert recipe(700).epochs > recipe(100_000).epochs >= 1
+
+
+def test_a_checkpoint_gets_a_lower_rate_and_fewer_epochs() -> None:
+    assert recipe(700, is_pretrained=True).learning_rate < recipe(700).learning_rate / 5
+    assert recipe(700, is_pretrained=True).epochs < recipe(700).epochs
+
+
+def test_adapters_get_a_high_rate() -> None:
+    adapted = recipe(700, is_pretrained=True, has_adapters=True)
+    assert adapted.learning_rate > recipe(700, is_pretrained=True).learning_rate
