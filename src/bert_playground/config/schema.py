@@ -6,7 +6,7 @@ A value of None means "decided from the data or the model"; what was decided is 
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -16,21 +16,38 @@ Probability = Annotated[float, Field(ge=0, lt=1)]
 class Section(BaseModel):
     """A frozen group of settings; an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), coerce_numbers_to_str=True
+    )
 
 
 class ModelSection(Section):
     """The encoder: a checkpoint, or an architecture to start from random weights."""
 
-    pretrained: str | None = Field(None, description="Hugging Face folder or Hub id; None: random weights")
-    architecture: Literal["bert", "modernbert"] = Field("modernbert", description="used without a checkpoint")
+    pretrained: str | None = Field(
+        None, description="Hugging Face folder or Hub id; None: random weights"
+    )
+    architecture: Literal["bert", "modernbert"] = Field(
+        "modernbert", description="used without a checkpoint"
+    )
     hidden_size: Positive = Field(256, description="width without a checkpoint")
-    num_layers: Positive = Field(4, validation_alias=AliasChoices("num_layers", "num_hidden_layers"))
-    num_heads: Positive = Field(4, validation_alias=AliasChoices("num_heads", "num_attention_heads"))
-    intermediate_size: Positive | None = Field(None, description="width of the feed-forward; None: from hidden_size")
-    vocab_size: Positive = Field(4096, description="most entries of a vocabulary trained on the table")
-    max_length: Positive | None = Field(None, description="same as data.max_length, the seeds' spelling")
-    dropout: Probability | None = Field(None, description="in the encoder; None: 0.1 from scratch, else the checkpoint's")
+    num_layers: Positive = 4
+    num_heads: Positive = 4
+    intermediate_size: Positive | None = Field(
+        None, description="width of the feed-forward; None: from hidden_size"
+    )
+    vocab_size: Positive = Field(
+        4096, description="most entries of a vocabulary trained on the table"
+    )
+    dropout: Probability | None = Field(
+        None, description="in the encoder; None: 0.1 from scratch, else the checkpoint's"
+    )
+
+    @field_validator("architecture", mode="before")
+    @classmethod
+    def _drop_head(cls, value: object) -> object:
+        """The seeds also say modernbert_with_head; the head is always there."""
+        return value.removesuffix("_with_head") if isinstance(value, str) else value
 
 
 class HeadSection(Section):
@@ -39,7 +56,9 @@ class HeadSection(Section):
     type: str | None = Field(None, description="None: from the task")
     num_labels: Positive | None = Field(None, description="None: from the data")
     dropout: Probability = 0.1
-    pooling: Literal["cls", "mean", "max", "attention"] | None = Field(None, description="None: the encoder's own")
+    pooling: Literal["cls", "mean", "max", "attention"] | None = Field(
+        None, description="None: the encoder's own"
+    )
     label_smoothing: Probability = 0.0
     use_focal_loss: bool = False
     focal_gamma: Annotated[float, Field(ge=0)] = 2.0
@@ -61,23 +80,33 @@ class DataSection(Section):
     val: Path | None = Field(None, description="None: split off the training table")
     target: str | None = Field(None, description="None: inferred and stated")
     id_column: str | None = Field(None, description="None: inferred and stated")
-    task: Literal["binary", "multiclass", "regression"] | None = Field(None, description="None: inferred and stated")
-    group_column: str | None = Field(None, description="rows of one group never stand on both sides of a split")
+    task: Literal["binary", "multiclass", "regression"] | None = Field(
+        None, description="None: inferred and stated"
+    )
+    group_column: str | None = Field(
+        None, description="rows of one group never stand on both sides of a split"
+    )
     drop_columns: tuple[str, ...] = ()
-    text_columns: tuple[str, ...] = Field((), description="kept word by word, whatever inference says")
+    text_columns: tuple[str, ...] = Field(
+        (), description="kept word by word, whatever inference says"
+    )
     template: str = "auto"
     max_length: Positive = 256
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     use_pretokenized: bool = Field(False, description="cache token ids under data/.tokenizer_cache")
     cache_dir: Path = Path("data/.tokenizer_cache")
-    num_workers: NotNegative | None = Field(None, description="threads that tokenise; None: all cores")
+    num_workers: NotNegative | None = Field(
+        None, description="threads that tokenise; None: all cores"
+    )
     prefetch_size: NotNegative = Field(4, description="batches prepared ahead of the model")
 
 
 class TrainingSection(Section):
     """The loop."""
 
-    epochs: Positive | None = Field(None, description="None: by the recipe for scratch or pretrained")
+    epochs: Positive | None = Field(
+        None, description="None: by the recipe for scratch or pretrained"
+    )
     max_steps: Positive | None = Field(None, description="stop after this many optimizer steps")
     batch_size: Positive = 32
     eval_batch_size: Positive = 128
@@ -87,7 +116,9 @@ class TrainingSection(Section):
     precision: Literal["auto", "f32", "bf16"] = "auto"
     use_compilation: bool = True
     metric: str | None = Field(None, description="None: the task's; decides the best epoch")
-    early_stopping_patience: NotNegative | None = Field(None, description="epochs without a better metric; 0: never stop early")
+    early_stopping_patience: NotNegative | None = Field(
+        None, description="epochs without a better metric; 0: never stop early"
+    )
     logging_steps: Positive = 10
     seed: NotNegative = 0
     output_dir: Path = Path("output")
@@ -97,7 +128,9 @@ class OptimizerSection(Section):
     """The optimizer."""
 
     type: Literal["adamw"] = "adamw"
-    learning_rate: Annotated[float, Field(gt=0)] | None = Field(None, description="None: by the recipe")
+    learning_rate: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="None: by the recipe"
+    )
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     beta1: Probability = 0.9
     beta2: Probability = 0.999
@@ -117,10 +150,18 @@ class CheckpointSection(Section):
 
     enable_checkpointing: bool = True
     save_best_model: bool = True
-    save_best_only: bool = Field(False, description="keep `best` alone: no step checkpoints, no `final`")
-    best_model_metric: str | None = Field(None, description="such as val_accuracy; None: the training metric")
-    best_model_mode: Literal["max", "min"] | None = Field(None, description="None: the metric's own direction")
-    save_steps: Positive | None = Field(None, description="a resumable checkpoint every n steps; None: each epoch")
+    save_best_only: bool = Field(
+        False, description="keep `best` alone: no step checkpoints, no `final`"
+    )
+    best_model_metric: str | None = Field(
+        None, description="such as val_accuracy; None: the training metric"
+    )
+    best_model_mode: Literal["max", "min"] | None = Field(
+        None, description="None: the metric's own direction"
+    )
+    save_steps: Positive | None = Field(
+        None, description="a resumable checkpoint every n steps; None: each epoch"
+    )
     keep_last: Positive = Field(2, description="resumable checkpoints kept")
 
 

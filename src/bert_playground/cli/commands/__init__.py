@@ -1,0 +1,1 @@
+"""One folder per group of commands, one file per command."""

@@ -1,0 +1,1 @@
+"""The commands at the top: train, predict, evaluate, info, benchmark, quickstart."""

@@ -1,0 +1,76 @@
+"""bert benchmark: time the forward pass and the training step."""
+
+from typing import Annotated, Any
+
+import typer
+
+from bert_playground.cli.utils import options
+from bert_playground.cli.utils.console import print_json, print_lines, print_table
+
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="rows per batch")]
+SequenceLength = Annotated[int, typer.Option("--seq-length", min=1, help="tokens per row")]
+Steps = Annotated[int, typer.Option("--steps", min=1, help="timed repetitions of each case")]
+TestCompilation = Annotated[
+    bool, typer.Option("--test-compilation", help="with and without mx.compile", show_default=False)
+]
+
+
+def benchmark(
+    model: options.Model = None,
+    batch_size: BatchSize = 32,
+    seq_length: SequenceLength = 128,
+    steps: Steps = 10,
+    precision: options.PrecisionName = None,
+    test_compilation: TestCompilation = False,
+    config: options.Config = None,
+    log_level: options.LogLevel = None,
+    json: options.Json = False,
+) -> None:
+    """Time forward passes and training steps on this machine."""
+    from bert_playground.bench import run_benchmark
+    from bert_playground.config import load_config
+    from bert_playground.logs import set_up_logs
+    from bert_playground.models.factory import create_from_config
+    from bert_playground.tasks import TASKS
+
+    set_up_logs(log_level)
+    flags = {**(options.model_flags(model) if model else {}), "data.max_length": seq_length}
+    asked, _ = load_config(config, flags=flags)
+    result = run_benchmark(
+        create_from_config(
+            asked, TASKS["binary"], num_labels=1, vocab_size=asked.model.vocab_size, pad_token_id=0
+        ),
+        batch_size=batch_size,
+        seq_length=seq_length,
+        steps=steps,
+        precision=asked.training.precision if precision is None else precision.value,
+        test_compilation=test_compilation,
+    )
+    if json:
+        print_json(result)
+    else:
+        _print(result)
+
+
+def _print(result: dict[str, Any]) -> None:
+    model = result["model"]
+    print_table(
+        f"{model['architecture']}, {model['num_layers']} layers x {model['hidden_size']}, "
+        f"{result['batch_size']} rows x {result['seq_length']} tokens, {result['precision']}",
+        ("case", "median ms", "best ms", "spread %", "tokens/s"),
+        [
+            (
+                name.replace("_", ", "),
+                round(case["seconds_median"] * 1e3, 2),
+                round(case["seconds_best"] * 1e3, 2),
+                round(case["spread"] * 100, 1),
+                round(case["tokens_per_second"]),
+            )
+            for name, case in result["cases"].items()
+        ],
+    )
+    print_lines(
+        [
+            f"{result['computed_by']} on {result['device']}, {result['peak_memory_bytes'] / 2**20:,.0f} MiB at most"
+        ]
+    )

@@ -1,0 +1,59 @@
+"""bert evaluate: score a checkpoint on a table whose answers are known."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bert_playground.cli.utils import options
+from bert_playground.cli.utils.checkpoints import choose_checkpoint
+from bert_playground.cli.utils.console import print_json, print_table
+
+Data = Annotated[Path, typer.Option("--data", help="CSV with the target", show_default=False)]
+
+
+def evaluate(
+    data: Data,
+    checkpoint: options.Checkpoint = None,
+    more_checkpoints: options.MoreCheckpoints = None,
+    batch_size: options.PredictBatchSize = 128,
+    log_level: options.LogLevel = None,
+    json: options.Json = False,
+) -> None:
+    """Score a checkpoint on a CSV that has the target column."""
+    from bert_playground.data.core.table import read_table, require_columns
+    from bert_playground.inference import Predictor
+    from bert_playground.logs import set_up_logs
+    from bert_playground.training.metrics.baseline import baseline_scores
+    from bert_playground.training.metrics.report import make_report
+
+    set_up_logs(log_level)
+    predictor = Predictor.load(
+        choose_checkpoint(checkpoint, more_checkpoints), batch_size=batch_size
+    )
+    frame = read_table(data)
+    require_columns(frame, [predictor.pipeline.target], str(data))
+    pipeline, answer = predictor.pipeline, predictor.score(frame)
+    labels = answer.labels
+    assert labels is not None  # the target column is there
+    report = make_report(
+        pipeline.task, decode=None if pipeline.classes else lambda x: pipeline.decode(x).to_numpy()
+    )
+    metrics = {"loss": answer.loss, **report(labels, answer.scores)}
+    constant = baseline_scores(labels, len(labels), len(pipeline.classes) or None)
+    baseline = report(labels, constant)
+    if json:
+        print_json(
+            {
+                "rows": frame.height,
+                "metrics": metrics,
+                "constant_answer": baseline,
+                "checkpoint": predictor.checkpoint,
+            }
+        )
+        return
+    print_table(
+        f"{pipeline.target} ({pipeline.task}) in {data}: {frame.height} rows, by {predictor.checkpoint}",
+        ("metric", "this model", "best constant answer"),
+        [(name, value, baseline.get(name)) for name, value in metrics.items()],
+    )

@@ -1,0 +1,52 @@
+"""bert quickstart: the first run, with nothing to prepare."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bert_playground.cli.utils import options
+from bert_playground.cli.utils.console import print_json, print_lines, print_table, program
+
+Output = Annotated[Path, typer.Option("--output", help="folder for the tables and the run")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="of split, weights and order")]
+
+
+def quickstart(
+    output: Output = Path("output"),
+    seed: Seed = 0,
+    log_level: options.LogLevel = None,
+    json: options.Json = False,
+) -> None:
+    """Train on a real table in a minute: no account, no download, no GPU."""
+    from bert_playground.logs import set_up_logs
+    from bert_playground.quickstart import STORY, run_quickstart
+
+    set_up_logs(log_level)
+    if not json:
+        print_lines([STORY, ""])
+    result = run_quickstart(output, seed)
+    if json:
+        print_json(result.to_dict())
+        return
+    print_table(
+        f"{result.num_test_rows} tumours that nobody saw while training",
+        ("model", "accuracy", "ROC-AUC"),
+        [
+            (score.name, round(score.accuracy, 4), round(score.roc_auc, 4))
+            for score in result.scores
+        ],
+    )
+    files = result.files
+    print_lines(
+        [
+            f"trained in {result.seconds:.0f} s on {files['train']}; every row of the table learned from the same rows",
+            "",
+            *(f"{name:<{max(map(len, files))}}  {path}" for name, path in files.items()),
+            "",
+            "next:",
+            f"  {program()} evaluate --data {files['train']} --checkpoint {files['checkpoint']}",
+            f"  {program()} train --train {files['train']} --model sentence-transformers/all-MiniLM-L6-v2   # fine-tune, downloads 90 MB",
+            f"  {program()} train --train your.csv   # your own table: target, task and id are inferred and stated",
+        ]
+    )

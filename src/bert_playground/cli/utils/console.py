@@ -1,0 +1,68 @@
+"""Printing: tables for people, JSON for programs, errors on stderr."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def print_json(content: Any) -> None:
+    """Write one JSON document to stdout and nothing else; paths and numpy numbers become plain."""
+    sys.stdout.write(json.dumps(content, indent=2, default=_plain) + "\n")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table; cells that are numbers stand right, the first column is the name of the row."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", title_style="bold")
+    rows = [list(row) for row in rows]
+    for position, column in enumerate(columns):
+        is_number = bool(rows) and all(isinstance(row[position], float | int) for row in rows)
+        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_cell(value)) for value in row))
+    _console().print(table)
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines as they are: no markup, no wrapping, so that commands and paths can be copied."""
+    console = _console()
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_error(message: str, notes: Iterable[str] = ()) -> None:
+    """One red message on stderr, then notes about what to do."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    console.print(f"error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    for note in notes:
+        console.print(note, style="dim", markup=False, highlight=False, soft_wrap=True)
+
+
+def program() -> str:
+    """How this program was called, for commands to copy."""
+    return "uv run bert" if "UV_RUN_RECURSION_DEPTH" in os.environ else "bert"
+
+
+def say(message: str) -> None:
+    """One remark on stderr, where it disturbs no output."""
+    sys.stderr.write(message + "\n")
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console()
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else str(value)

@@ -1,0 +1,64 @@
+"""Where exceptions end: one clear message and exit code 2, or 130 for Ctrl-C."""
+
+import errno
+import os
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from .console import print_error
+
+BAD_INPUT = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
+
+class FriendlyGroup(TyperGroup):
+    """The group of all commands; the one place where exceptions end."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for.
+
+        Raises:
+            typer.Exit: code 2 for what the user can mend, 130 for Ctrl-C. Other exceptions are defects and pass.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            print_error("stopped by Ctrl-C", notes_of(error))
+            raise typer.Exit(INTERRUPTED) from error
+        except BrokenPipeError as error:  # `bert info | head`: the reader has seen enough
+            # Python flushes stdout once more at exit, and would complain again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            raise typer.Exit(0) from error
+        except (ValueError, OSError) as error:
+            if ctx.meta.get("log_level") in ("TRACE", "DEBUG"):
+                raise
+            print_error(explain(error), [*notes_of(error), "(--log-level DEBUG shows where)"])
+            raise typer.Exit(BAD_INPUT) from error
+
+
+def explain(error: ValueError | OSError) -> str:
+    """What happened and what to do, in words."""
+    if isinstance(error, UnicodeError):
+        return f"a file is not UTF-8 text ({error}); save it as UTF-8"
+    if not isinstance(error, OSError) or error.errno is None:
+        return str(error)  # our own messages already say what to do
+    name = f"{str(error.filename)!r}" if error.filename is not None else "a file"
+    if error.errno == errno.ENOSPC:
+        return (
+            f"no space left on the disk while writing {name}; nothing was half-written. "
+            "Free some space, or write elsewhere with --output"
+        )
+    if isinstance(error, FileNotFoundError):
+        return f"{name} does not exist; check the path (relative paths start at the current folder)"
+    if isinstance(error, IsADirectoryError):
+        return f"{name} is a folder, expected a file"
+    if isinstance(error, PermissionError):
+        return f"no permission to use {name}; change its permissions or choose another path"
+    return f"{name}: {error.strerror}"
+
+
+def notes_of(error: BaseException) -> list[str]:
+    """What was added on the way up, such as the command that resumes a stopped run."""
+    return list(getattr(error, "__notes__", []))

@@ -1,0 +1,245 @@
+"""The shared flags, and the configuration path that each one sets."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+# Parameter of a command → dotted path in RunConfig. Unset flags are absent, so they override nothing.
+CONFIG_PATHS = {
+    "train": "data.train",
+    "val": "data.val",
+    "target": "data.target",
+    "id_column": "data.id_column",
+    "task": "data.task",
+    "template": "data.template",
+    "max_length": "data.max_length",
+    "use_pretokenized": "data.use_pretokenized",
+    "num_workers": "data.num_workers",
+    "prefetch_size": "data.prefetch_size",
+    "epochs": "training.epochs",
+    "max_steps": "training.max_steps",
+    "batch_size": "training.batch_size",
+    "grad_accum": "training.gradient_accumulation_steps",
+    "precision": "training.precision",
+    "metric": "training.metric",
+    "logging_steps": "training.logging_steps",
+    "seed": "training.seed",
+    "output": "training.output_dir",
+    "lr": "optimizer.learning_rate",
+    "mlflow": "tracking.mlflow",
+    "experiment": "tracking.experiment",
+}
+ARCHITECTURES = ("bert", "modernbert")
+
+
+class Task(StrEnum):
+    """What a target column asks."""
+
+    BINARY = "binary"
+    MULTICLASS = "multiclass"
+    REGRESSION = "regression"
+
+
+class Precision(StrEnum):
+    """How activations are stored."""
+
+    AUTO = "auto"
+    F32 = "f32"
+    BF16 = "bf16"
+
+
+class Level(StrEnum):
+    """How much the log says."""
+
+    TRACE = "TRACE"
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    SUCCESS = "SUCCESS"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+    CRITICAL = "CRITICAL"
+
+
+def given_flags(params: Mapping[str, Any]) -> dict[str, object]:
+    """Dotted path → value of the flags that were given, from the parameters of a command."""
+    given: dict[str, object] = {
+        path: params[name].value if isinstance(params[name], StrEnum) else params[name]
+        for name, path in CONFIG_PATHS.items()
+        if params.get(name) is not None
+    }
+    if model := params.get("model"):
+        given |= model_flags(model)
+    if params.get("lora"):
+        given |= {"lora.enabled": True, "lora.preset": params["lora"]}
+    if params.get("no_compile"):
+        given["training.use_compilation"] = False
+    return given
+
+
+def model_flags(model: str) -> dict[str, object]:
+    """`--model` names an architecture to start from random weights, else a checkpoint."""
+    name = model.removesuffix("_with_head")
+    return {"model.architecture": name} if name in ARCHITECTURES else {"model.pretrained": model}
+
+
+def remember_level(context: typer.Context, level: Level | None) -> Level | None:
+    """Leave the log level where the error handler finds it; all contexts share `meta`."""
+    if level is not None:
+        context.meta["log_level"] = level.value
+    return level
+
+
+def _flag(*names: str, help: str, panel: str | None = None, **more: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False, **more)
+
+
+_DATA, _MODEL, _TRAINING, _RUN = "The table", "The model", "Training", "The run"
+
+Train = Annotated[
+    Path | None,
+    _flag(
+        "--train",
+        help="CSV with the target (default data/titanic/train.csv, if there)",
+        panel=_DATA,
+    ),
+]
+Val = Annotated[
+    Path | None, _flag("--val", help="CSV to validate on (default: split off --train)", panel=_DATA)
+]
+Target = Annotated[
+    str | None,
+    _flag("--target", help="column to predict (default: inferred and stated)", panel=_DATA),
+]
+IdColumn = Annotated[
+    str | None,
+    _flag(
+        "--id-column", help="column that names the rows (default: inferred and stated)", panel=_DATA
+    ),
+]
+TaskName = Annotated[
+    Task | None, _flag("--task", help="kind of target (default: inferred and stated)", panel=_DATA)
+]
+Template = Annotated[
+    str | None, _flag("--template", help="how a row becomes a sentence (default auto)", panel=_DATA)
+]
+MaxLength = Annotated[
+    int | None, _flag("--max-length", min=4, help="most tokens of a row (default 256)", panel=_DATA)
+]
+UsePretokenized = Annotated[
+    bool | None,
+    _flag("--use-pretokenized", help="cache token ids under data/.tokenizer_cache", panel=_DATA),
+]
+NumWorkers = Annotated[
+    int | None,
+    _flag("--num-workers", min=0, help="threads that tokenise (default: all cores)", panel=_DATA),
+]
+PrefetchSize = Annotated[
+    int | None,
+    _flag("--prefetch-size", min=0, help="batches prepared ahead (default 4)", panel=_DATA),
+]
+
+Model = Annotated[
+    str | None,
+    _flag(
+        "--model",
+        help="checkpoint folder or Hub id; or bert, modernbert from random weights (default modernbert)",
+        panel=_MODEL,
+    ),
+]
+Lora = Annotated[
+    str | None,
+    _flag(
+        "--lora",
+        metavar="PRESET",
+        help="low-rank adapters: efficient, balanced or expressive",
+        panel=_MODEL,
+    ),
+]
+
+Epochs = Annotated[
+    int | None,
+    _flag(
+        "--epochs",
+        min=1,
+        help="passes over the table (default: by model and table)",
+        panel=_TRAINING,
+    ),
+]
+MaxSteps = Annotated[
+    int | None,
+    _flag("--max-steps", min=1, help="stop after this many optimizer steps", panel=_TRAINING),
+]
+BatchSize = Annotated[
+    int | None, _flag("--batch-size", min=1, help="rows per step (default 32)", panel=_TRAINING)
+]
+LearningRate = Annotated[
+    float | None, _flag("--lr", help="peak learning rate (default: by model)", panel=_TRAINING)
+]
+GradAccum = Annotated[
+    int | None, _flag("--grad-accum", min=1, help="batches per step (default 1)", panel=_TRAINING)
+]
+PrecisionName = Annotated[
+    Precision | None, _flag("--precision", help="of activations (default auto)", panel=_TRAINING)
+]
+Metric = Annotated[
+    str | None,
+    _flag("--metric", help="decides the best epoch (default: the task's)", panel=_TRAINING),
+]
+NoCompile = Annotated[
+    bool | None,
+    _flag("--no-compile", help="run every operation as written, for debugging", panel=_TRAINING),
+]
+Seed = Annotated[
+    int | None,
+    _flag("--seed", min=0, help="of split, weights and order (default 0)", panel=_TRAINING),
+]
+
+Config = Annotated[
+    str | None, _flag("--config", help="preset name, or path of a YAML or JSON file", panel=_RUN)
+]
+ShowConfig = Annotated[
+    bool, _flag("--show-config", help="print every value with its source, and stop", panel=_RUN)
+]
+Resume = Annotated[
+    Path | None,
+    _flag("--resume", metavar="RUN", help="go on with a stopped run: its folder", panel=_RUN),
+]
+OutputDir = Annotated[
+    Path | None, _flag("--output", help="folder for runs (default output)", panel=_RUN)
+]
+LoggingSteps = Annotated[
+    int | None,
+    _flag("--logging-steps", min=1, help="steps between reports (default 10)", panel=_RUN),
+]
+Mlflow = Annotated[bool | None, _flag("--mlflow", help="track the run with MLflow too", panel=_RUN)]
+Experiment = Annotated[
+    str | None,
+    _flag("--experiment", help="MLflow experiment (default bert-playground)", panel=_RUN),
+]
+LogLevel = Annotated[
+    Level | None,
+    _flag(
+        "--log-level",
+        envvar="LOGURU_LEVEL",
+        case_sensitive=False,
+        callback=remember_level,
+        help="how much the log says (default INFO)",
+        panel=_RUN,
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="print one JSON document instead", show_default=False)
+]
+Checkpoint = Annotated[
+    Path | None,
+    _flag(
+        "--checkpoint",
+        help="checkpoint or run folder; of several the newest (default: the newest in output/)",
+    ),
+]
+# The shell expands output/run_*/checkpoints/final to several words; all but the first arrive here.
+MoreCheckpoints = Annotated[list[Path] | None, typer.Argument(hidden=True, show_default=False)]
+PredictBatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="rows per batch")]

@@ -1,0 +1,129 @@
+"""defaults < preset or file < environment < flags, with the source of each value."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from bert_playground.lookup import nearest
+
+from .read import find_source, parse_value, read_mapping
+from .schema import RunConfig, Section
+
+ENVIRONMENT_PREFIX = "BERT_"
+# What people and other tools call a setting → where it lives.
+SPELLINGS = {
+    "model.max_length": "data.max_length",
+    "model.num_hidden_layers": "model.num_layers",
+    "model.num_attention_heads": "model.num_heads",
+    "training.learning_rate": "optimizer.learning_rate",
+    "use_compilation": "training.use_compilation",
+}
+
+
+class Given(NamedTuple):
+    """A value somebody asked for, and who."""
+
+    value: object
+    source: str
+
+
+def load_config(
+    source: str | Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, object] | None = None,
+) -> tuple[RunConfig, dict[str, str]]:
+    """Merge every place where a setting can be given; later places win.
+
+    Args:
+        source: name of a preset, or path of a YAML or JSON file.
+        environment: variables such as BERT_TRAINING__EPOCHS=3; None: those of this process.
+        flags: dotted path → value, only those the user gave.
+
+    Returns:
+        The configuration, and for each dotted path where its value came from.
+
+    Raises:
+        ValueError: unknown keys or impossible values; all of them are listed.
+        FileNotFoundError: there is no such file.
+    """
+    given: dict[str, Given] = {}
+    offenders: list[str] = []
+    for path, item in _layers(source, os.environ if environment is None else environment, flags):
+        if path in paths():
+            given[path] = item
+        else:
+            offenders.append(f"{path} ({item.source}): {_unknown(path)}")
+    try:
+        config = RunConfig.model_validate(_nest(given))
+    except ValidationError as error:
+        offenders += [_describe(details, given) for details in error.errors()]
+    if offenders:
+        raise ValueError("the configuration has mistakes:\n  " + "\n  ".join(offenders))
+    return config, {path: given[path].source if path in given else "default" for path in paths()}
+
+
+def paths() -> dict[str, object]:
+    """Every dotted path of RunConfig with its default."""
+    sections: dict[str, Section] = dict(RunConfig())  # a pydantic model iterates as (name, value)
+    return {
+        f"{name}.{key}": default for name, section in sections.items() for key, default in section
+    }
+
+
+def _layers(
+    source: str | Path | None, environment: Mapping[str, str], flags: Mapping[str, object] | None
+) -> Iterator[tuple[str, Given]]:
+    """Dotted path and value of every setting that was given, the weakest place first."""
+    if source is not None:
+        file, label = find_source(source)
+        for path, value in _flatten(read_mapping(file)):
+            yield SPELLINGS.get(path, path), Given(value, label)
+    for name, text in environment.items():
+        if name.startswith(ENVIRONMENT_PREFIX) and "__" in name and text != "":
+            path = name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
+            yield SPELLINGS.get(path, path), Given(parse_value(text), f"environment {name}")
+    for path, value in (flags or {}).items():
+        yield path, Given(value, "flag")
+
+
+def _flatten(mapping: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in mapping.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{path}.")
+        elif value is not None or path not in RunConfig.model_fields:  # "training:" asks nothing
+            yield path, value
+
+
+def _nest(given: Mapping[str, Given]) -> dict[str, dict[str, object]]:
+    nested: dict[str, dict[str, object]] = {}
+    for path, item in given.items():
+        section, key = path.split(".")
+        nested.setdefault(section, {})[key] = item.value
+    return nested
+
+
+def _unknown(path: str) -> str:
+    if path in RunConfig.model_fields:
+        keys = [known.split(".")[1] for known in paths() if known.startswith(f"{path}.")]
+        return f"is a section, expected keys under it such as {', '.join(keys[:3])}"
+    leaves = {known.split(".")[1]: known for known in reversed(paths())}
+    leaf = path.rpartition(".")[2]
+    hint = f"; did you mean {leaves[leaf]!r}?" if leaf in leaves else nearest(path, paths())
+    return "unknown key" + (hint or f"; the sections are {', '.join(RunConfig.model_fields)}")
+
+
+def _describe(details: ErrorDetails, given: Mapping[str, Given]) -> str:
+    path = ".".join(str(part) for part in details["loc"][:2])
+    item = given[path]
+    message, hint = details["msg"].removeprefix("Input "), ""
+    if details["type"] == "literal_error":
+        hint = nearest(str(item.value), re.findall(r"'([^']+)'", details["ctx"]["expected"]))
+    elif details["type"] == "tuple_type":
+        message = "should be a list, such as [Name, Ticket]"
+    return f"{path} = {item.value!r} ({item.source}): {message}{hint}"

@@ -1,0 +1,110 @@
+"""Presets and files: found by name or path; YAML read as people mean it."""
+
+import json
+import re
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bert_playground.lookup import nearest
+
+SUFFIXES = (".yaml", ".yml", ".json")
+
+
+class PlainLoader(yaml.SafeLoader):
+    """YAML 1.2's core schema: 2e-5 is a number; no, off, 12:30 and 2024-01-01 are words; no key twice."""
+
+    # YAML 1.1's table starts over, or `no` would be false and 2e-5 a word.
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """As the base class, but a key that stands twice is an error: the first value would vanish."""
+        keys = [key.value for key, _ in node.value]
+        for position, key in enumerate(keys):
+            if key in keys[:position]:
+                mark = node.value[position][0].start_mark
+                raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice", problem_mark=mark)
+        return super().construct_mapping(node, deep)
+
+
+# A leading zero ("007") leaves a word: it may name a column, and a numeric setting takes it all the same.
+for _name, _pattern, _first in (
+    ("bool", r"(true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    ("null", r"(~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    ("int", r"[-+]?(0|[1-9][0-9]*)$", "-+0123456789"),
+    ("float", r"[-+]?(?!0[0-9])(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$", "-+.0123456789"),
+    ("float", r"[-+]?\.(inf|Inf|INF)$", "-+."),
+):
+    PlainLoader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_name}", re.compile(_pattern), list(_first)
+    )
+
+
+def presets() -> dict[str, Path]:
+    """The shipped presets: name → file."""
+    installed = (
+        Path(__file__).parents[1] / "configs"
+    )  # in a wheel; a checkout has configs/ at its root
+    folder = installed if installed.is_dir() else Path(__file__).parents[3] / "configs"
+    return {file.stem: file for file in sorted(folder.iterdir()) if file.suffix in SUFFIXES}
+
+
+def find_source(source: str | Path) -> tuple[Path, str]:
+    """The file behind what the user wrote after --config, and what to call it.
+
+    A name is a preset. `configs/NAME.yaml` that does not exist here is the preset too, so that documented
+    commands work away from a checkout.
+
+    Raises:
+        ValueError: no preset has this name.
+        FileNotFoundError: there is no such file.
+    """
+    path, known = Path(source), presets()
+    if path.is_file() and (path.suffix in SUFFIXES or str(source) not in known):
+        return path, f"file {path}"
+    is_name = path.suffix not in SUFFIXES and len(path.parts) == 1
+    if (is_name or path.parent == Path("configs")) and path.stem in known:
+        return known[path.stem], f"preset {path.stem}"
+    if is_name:
+        raise ValueError(
+            f"no preset is called {str(source)!r}{nearest(str(source), known)} "
+            f"(presets: {', '.join(known)}; or give the path of a .yaml or .json file)"
+        )
+    raise FileNotFoundError(
+        f"no configuration file {str(path)!r}; give an existing path or a preset ({', '.join(known)})"
+    )
+
+
+def read_mapping(file: Path) -> dict[str, Any]:
+    """Read a YAML or JSON file whose top level is a mapping; an empty file asks for nothing.
+
+    Raises:
+        ValueError: not text in UTF-8, not YAML or JSON, or no mapping; the message has file and line.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        content = json.loads(text) if file.suffix == ".json" else yaml.load(text, PlainLoader)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{file} is not UTF-8 text: byte {error.start}; save it as UTF-8"
+        ) from error
+    except (json.JSONDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{file} cannot be read: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, Mapping):
+        raise ValueError(
+            f"{file} holds a {type(content).__name__}, expected sections such as training: with keys under them"
+        )
+    return {str(key): value for key, value in content.items()}
+
+
+def parse_value(text: str) -> object:
+    """An environment variable's text as YAML would read it: 3, 2e-5, true, [Name, Ticket], or the text itself."""
+    try:
+        value = yaml.load(text, PlainLoader)
+    except yaml.YAMLError:
+        return text
+    return text if isinstance(value, Mapping) else value

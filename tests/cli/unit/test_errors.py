@@ -1,0 +1,81 @@
+"""What the user can mend is one message and exit code 2; Ctrl-C is 130; a defect keeps its traceback."""
+
+import errno
+import os
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from bert_playground.cli.utils.errors import FriendlyGroup, explain
+from bert_playground.cli.utils.options import LogLevel
+
+
+def run(error: BaseException, *arguments: str):
+    app = typer.Typer(cls=FriendlyGroup)
+
+    @app.callback()
+    def group() -> None:
+        """Make the only command a subcommand."""
+
+    @app.command()
+    def fail(log_level: LogLevel = None) -> None:
+        raise error
+
+    return CliRunner().invoke(app, ["fail", *arguments])
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ValueError("labels has shape [2], expected [1]"), "labels has shape [2], expected [1]"),
+        (FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "a.csv"), "'a.csv' does not exist"),
+        (FileNotFoundError("no checkpoint at x; train one"), "no checkpoint at x; train one"),
+        (PermissionError(errno.EACCES, "denied", "a.csv"), "no permission to use 'a.csv'"),
+        (IsADirectoryError(errno.EISDIR, "is a folder", "a"), "'a' is a folder, expected a file"),
+        (OSError(errno.ENOSPC, "full", "model.safetensors"), "no space left on the disk while writing 'model.safetensors'"),
+        (OSError(errno.EIO, "Input/output error", "a"), "'a': Input/output error"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "not UTF-8"),
+    ],
+)  # fmt: skip
+def test_what_can_be_mended_is_one_message_and_exit_code_2(error, words):
+    result = run(error)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_message_keeps_its_brackets_and_is_not_wrapped():
+    message = "known: [red]x[/red] " + "word " * 60
+    assert message.strip() in run(ValueError(message)).stderr
+
+
+def test_ctrl_c_is_130_and_says_how_to_go_on():
+    error = KeyboardInterrupt()
+    error.add_note("saved; go on with: bert train --resume output/run_1")
+    result = run(error)
+    assert result.exit_code == 130
+    assert "stopped by Ctrl-C" in result.stderr
+    assert "go on with: bert train --resume output/run_1" in result.stderr
+
+
+def test_debug_shows_the_traceback():
+    result = run(ValueError("deep inside"), "--log-level", "debug")
+    assert isinstance(result.exception, ValueError)
+    assert result.exit_code == 1
+
+
+def test_a_defect_is_not_dressed_up():
+    result = run(TypeError("ours"))
+    assert isinstance(result.exception, TypeError)
+    assert result.exit_code == 1
+
+
+def test_closed_pipe_is_no_error():
+    assert run(BrokenPipeError(errno.EPIPE, "Broken pipe")).exit_code == 0
+
+
+def test_full_disk_says_what_to_do():
+    assert "--output" in explain(OSError(errno.ENOSPC, "full", "x"))

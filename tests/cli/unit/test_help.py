@@ -1,0 +1,71 @@
+"""What `bert … --help` says: a change is a reviewed difference (`just snapshots`), and it comes at once."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from bert_playground.cli.app import app
+
+SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
+GROUP = typer.main.get_command(app)
+COMMANDS = sorted(GROUP.commands)
+
+
+def describe(name: str) -> str:
+    """Options of a command with their help, without the drawing, which differs between versions of Typer."""
+    command = GROUP.commands[name]
+    lines = [f"bert {name}: {(command.help or '').strip()}"]
+    for parameter in command.params:
+        if not getattr(parameter, "hidden", False):
+            required = " (required)" if parameter.required else ""
+            lines.append(f"  {', '.join(parameter.opts)}{required}: {parameter.help}")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_is_the_snapshot(name):
+    snapshot = SNAPSHOTS / f"{name}.txt"
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        snapshot.parent.mkdir(exist_ok=True)
+        snapshot.write_text(describe(name), encoding="utf-8")
+    assert describe(name) == snapshot.read_text(encoding="utf-8"), "run `just snapshots`"
+
+
+def test_every_snapshot_has_its_command():
+    assert sorted(file.stem for file in SNAPSHOTS.glob("*.txt")) == COMMANDS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_every_option(name):
+    output = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).stdout
+    for parameter in GROUP.commands[name].params:
+        if not getattr(parameter, "hidden", False):
+            assert parameter.opts[0] in output
+
+
+def test_hidden_argument_stays_hidden():
+    assert (
+        "more_checkpoints"
+        not in CliRunner().invoke(app, ["predict", "--help"]).stdout.split("Usage", 1)[0]
+    )
+
+
+def test_help_answers_at_once():
+    """Processor time, so that a busy machine does not decide; the least of five."""
+    seconds = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(
+            [sys.executable, "-c", "from bert_playground.cli.app import main; main()", "--help"],
+            check=True,
+            capture_output=True,
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+    assert min(seconds) < 0.3
