@@ -14,3 +14,6 @@ BF16 = 4e-2
 FINITE_DIFFERENCE = 2e-2
 # A loss against its closed form in f64.
 LOSS = 1e-5
+# A native kernel against its MLX form, relative to the largest value of the same array.
+KERNEL = 2e-5
+KERNEL_BF16 = 3e-2

@@ -99,6 +99,46 @@ def linear(
     return activate(y, activation)
 
 
+def can_pack() -> bool:
+    """Whether `pack` and `packed_linear` exist here: they belong to the native kernels."""
+    return is_native()
+
+
+def pack(weight: mx.array, dtype: mx.Dtype, activation: Activation = "none") -> mx.array:
+    """A weight rearranged once for many products with activations of `dtype`; int8 also quantizes it, a scale per row.
+
+    The bytes belong to this process: they must never be saved.
+    """
+    assert _native is not None
+    if dtype == mx.int8:
+        return _native.pack_int8(weight, activation)
+    return _native.pack(weight, dtype, activation)
+
+
+def packed_linear(
+    x: mx.array,
+    packed: mx.array,
+    num_outputs: int,
+    bias: mx.array | None = None,
+    activation: Activation = "none",
+    *,
+    is_int8: bool = False,
+) -> mx.array:
+    """`linear` with a weight from `pack`, without gradients; int8 quantizes each token of x as it arrives.
+
+    Args:
+        x: [..., K], of the type that the weight was packed for, or any with int8.
+        packed: from `pack` with the same activation.
+        num_outputs: the rows of the weight.
+        bias: [num_outputs] or None.
+        activation: as in `linear`.
+        is_int8: whether the weight was packed as int8.
+    """
+    assert _native is not None
+    product = _native.int8_linear if is_int8 else _native.packed_linear
+    return product(x, packed, num_outputs, bias, activation)
+
+
 def activate(x: mx.array, activation: Activation) -> mx.array:
     """The activation alone, for layers whose product is computed elsewhere (quantized, adapted)."""
     if activation == "none":
@@ -208,8 +248,7 @@ def packed_attention(
         )
     num_tokens, width = qkv.shape[0], qkv.shape[1] // 3
     head_size = width // num_heads
-    token = mx.arange(num_tokens)
-    row = (token[:, None] >= cu_seqlens[None, 1:]).sum(axis=1)  # [N]
+    token, row = mx.arange(num_tokens), _row_of_token(cu_seqlens, num_tokens)
     queries, keys, values = (
         part.reshape(num_tokens, num_heads, head_size).transpose(1, 0, 2)
         for part in mx.split(qkv, 3, axis=-1)
@@ -224,6 +263,20 @@ def packed_attention(
     scores = mx.where(visible, scores, mx.finfo(mx.float32).min)
     probabilities = dropout(mx.softmax(scores, axis=-1), dropout_rate).astype(qkv.dtype)
     return (probabilities @ values).transpose(1, 0, 2).reshape(num_tokens, width)
+
+
+def sequence_sum(x: mx.array, cu_seqlens: mx.array) -> mx.array:
+    """The sum of x [N, C] over each packed row, [B, C] in f32; tokens behind the last row belong to none."""
+    if is_native():
+        assert _native is not None
+        return _native.sequence_sum(x, cu_seqlens)
+    # One row more than B takes what stands behind the last row.
+    sums = mx.zeros((cu_seqlens.shape[0], x.shape[1]))
+    return sums.at[_row_of_token(cu_seqlens, x.shape[0])].add(x.astype(mx.float32))[:-1]
+
+
+def _row_of_token(cu_seqlens: mx.array, num_tokens: int) -> mx.array:
+    return (mx.arange(num_tokens)[:, None] >= cu_seqlens[None, 1:]).sum(axis=1)  # [N]
 
 
 def rotate(x: mx.array, cosines: mx.array, sines: mx.array) -> mx.array:

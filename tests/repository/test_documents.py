@@ -120,6 +120,19 @@ def test_python_block_compiles_and_imports_what_exists(where, code):
             assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
 
 
+@pytest.mark.parametrize(
+    ("where", "code"),
+    [pytest.param(w, c, id=w) for w, c in blocks("python") if w.startswith("README")],
+)
+def test_python_in_the_readme_runs(where, code, passengers, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BERT_TRAINING__USE_COMPILATION", "no")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/titanic").symlink_to(passengers)
+    exec(compile(code, where, "exec"), {})
+    assert list(tmp_path.glob("output/run_*/checkpoints/best"))
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_to_files(document):
     text = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)

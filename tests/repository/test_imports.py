@@ -46,3 +46,11 @@ def test_importing_the_package_loads_nothing_heavy():
         run_python(f"import bert_playground, sys; print({set(HEAVY)} & set(sys.modules))")
         == "set()\n"
     )
+
+
+def test_version_is_known_and_other_names_are_not():
+    import bert_playground
+
+    assert bert_playground.__version__.count(".") == 2
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        bert_playground.nothing  # noqa: B018

@@ -24,4 +24,5 @@ from .operations import pack as pack
 from .operations import pack_int8 as pack_int8
 from .operations import packed_linear as packed_linear
 from .operations import quantized_linear as quantized_linear
+from .operations import sequence_sum as sequence_sum
 from .operations import square_sum as square_sum

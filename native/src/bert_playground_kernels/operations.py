@@ -86,7 +86,8 @@ def attention(
 
     Args:
         qkv: [tokens, 3 * num_heads * head_size], queries, then keys, then values.
-        cu_seqlens: int32 [sequences + 1], where each sequence starts, and the number of tokens at the end.
+        cu_seqlens: int32 [sequences + 1], where each sequence starts, and the number of tokens at the end. Tokens behind
+            that belong to no sequence and give zeros.
         half_window: a token sees those at most this far away, both ends included; negative = all.
         cosines, sines: [positions, head_size / 2], rotary embeddings of the queries and keys; the position of a token
             counts from the start of its sequence.
@@ -109,6 +110,14 @@ def dropout(x: mx.array, probability: float, seed: mx.array) -> mx.array:
 def embedding(table: mx.array, ids: mx.array, dtype: mx.Dtype) -> mx.array:
     """Rows of `table` [rows, width] for integer `ids`, as `dtype`; the gradient sums in a fixed order."""
     return _native.embedding(table, ids, dtype)
+
+
+def sequence_sum(x: mx.array, cu_seqlens: mx.array) -> mx.array:
+    """The sum of x [tokens, width] over each sequence, float32 [sequences, width]; `cu_seqlens` as in `attention`.
+
+    Tokens behind the last sequence belong to none.
+    """
+    return _native.sequence_sum(x, cu_seqlens)
 
 
 def cross_entropy(logits: mx.array, labels: mx.array) -> mx.array:

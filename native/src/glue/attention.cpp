@@ -80,7 +80,12 @@ class Attention : public CpuPrimitive {
     AttentionForward call = read_inputs(launch, inputs, options_);
     call.out = launch.write(outputs[0]);
     call.log_sum_exp = static_cast<float*>(launch.write(outputs[1]));
-    launch.run([call] { kernels().attention_forward(call); });
+    const int64_t positions = options_.has_rope ? inputs[2].shape(0) : call.tokens;
+    launch.run([call, positions] {
+      check_sequences(call.cu_seqlens, call.sequences, call.tokens);
+      check_positions(call.cu_seqlens, call.sequences, positions);
+      kernels().attention_forward(call);
+    });
   }
 
   Arrays vjp(const Arrays& primals, const Arrays& cotangents, const Argnums& argnums, const Arrays& outputs) override {
@@ -106,8 +111,7 @@ mx::array attention(const mx::array& qkv, const mx::array& cu_seqlens, int num_h
   require_activations(qkv, "qkv");
   require(num_heads > 0 && qkv.shape(-1) % (3 * num_heads) == 0,
           "qkv is " + describe(qkv) + ", expected a last dimension of 3 * num_heads * head_size with num_heads " + std::to_string(num_heads));
-  require(cu_seqlens.ndim() == 1 && cu_seqlens.size() >= 1 && cu_seqlens.dtype() == mx::int32,
-          "cu_seqlens is " + describe(cu_seqlens) + ", expected int32[num_sequences + 1]");
+  require_sequences(cu_seqlens);
   require(cosines.has_value() == sines.has_value(), "rotary embeddings need both cosines and sines");
   require_seed(seed, dropout);
   Arrays inputs{qkv, cu_seqlens};

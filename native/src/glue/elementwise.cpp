@@ -153,7 +153,10 @@ class EmbeddingOp : public CpuPrimitive {
     call.table_dtype = dtype_of(inputs[0]);
     call.ids = static_cast<const int32_t*>(launch.read(inputs[1]));
     call.y = launch.write(outputs[0]);
-    launch.run([call] { kernels().embedding_forward(call); });
+    launch.run([call] {
+      check_ids(call.ids, call.tokens, call.rows);
+      kernels().embedding_forward(call);
+    });
   }
 
   Arrays vjp(const Arrays& primals, const Arrays& cotangents, const Argnums& argnums, const Arrays&) override {

@@ -1,5 +1,7 @@
 #include "glue/launch.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstring>
 #include <sstream>
@@ -12,9 +14,18 @@ constexpr size_t alignment = 64;
 
 size_t bytes_to_boundary(const void* p) { return -reinterpret_cast<uintptr_t>(p) & (alignment - 1); }
 
+// Touching fresh pages costs more than most kernels; two-megabyte pages make it several times cheaper.
+void ask_for_huge_pages(void* memory, size_t bytes) {
+  constexpr uintptr_t huge_page = uintptr_t(1) << 21;
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(memory) + huge_page - 1) & -huge_page;
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(memory) + bytes) & -huge_page;
+  if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+}
+
 void allocate_aligned(mx::array& a) {
   auto data = mx::allocator::malloc(a.nbytes() + alignment);
   auto buffer = data.buffer();
+  ask_for_huge_pages(buffer.raw_ptr(), a.nbytes());
   const int64_t offset = static_cast<int64_t>(bytes_to_boundary(buffer.raw_ptr()));
   const auto largest = std::max_element(a.shape().begin(), a.shape().end());
   mx::array::Flags flags;
@@ -114,6 +125,35 @@ void require_seed(const std::optional<mx::array>& seed, float dropout) {
   if (dropout == 0.0f) return;
   require(seed.has_value(), "dropout needs a seed; pass an mx.random key");
   require(seed->dtype() == mx::uint32 && seed->size() == 2, "seed is " + describe(*seed) + ", expected uint32[2], an mx.random key");
+}
+
+void require_sequences(const mx::array& cu_seqlens) {
+  require(cu_seqlens.ndim() == 1 && cu_seqlens.size() >= 1 && cu_seqlens.dtype() == mx::int32,
+          "cu_seqlens is " + describe(cu_seqlens) + ", expected int32[num_sequences + 1]");
+}
+
+void check_sequences(const int32_t* cu_seqlens, int64_t sequences, int64_t tokens) {
+  const bool ordered = cu_seqlens[0] == 0 && std::is_sorted(cu_seqlens, cu_seqlens + sequences + 1);
+  if (ordered && cu_seqlens[sequences] <= tokens) return;
+  std::ostringstream text;
+  text << "cu_seqlens runs from " << cu_seqlens[0] << " to " << cu_seqlens[sequences] << (ordered ? "" : " and is not sorted from 0 up")
+       << ", expected 0, then where each sequence ends, and at most " << tokens << ", the number of tokens";
+  throw std::runtime_error(text.str());
+}
+
+void check_positions(const int32_t* cu_seqlens, int64_t sequences, int64_t positions) {
+  for (int64_t s = 0; s < sequences; ++s) {
+    const int64_t length = int64_t(cu_seqlens[s + 1]) - cu_seqlens[s];
+    if (length > positions)
+      throw std::runtime_error("sequence " + std::to_string(s) + " has " + std::to_string(length) + " tokens, but cosines and sines have only " +
+                               std::to_string(positions) + " positions; truncate it or pass longer tables");
+  }
+}
+
+void check_ids(const int32_t* ids, int64_t count, int64_t rows) {
+  const int32_t* wrong = std::find_if(ids, ids + count, [rows](int32_t id) { return id < 0 || id >= rows; });
+  if (wrong != ids + count)
+    throw std::runtime_error("ids holds " + std::to_string(*wrong) + ", expected 0 to " + std::to_string(rows - 1) + ", the rows of the table");
 }
 
 DType dtype_of(const mx::array& a) { return a.dtype() == mx::bfloat16 ? DType::bf16 : DType::f32; }

@@ -58,6 +58,12 @@ std::string describe(const mx::array& a);  // "float32[2, 3]"
 void require_activations(const mx::array& a, const char* name);
 void require_shape(const mx::array& a, const mx::Shape& shape, const char* name);
 void require_seed(const std::optional<mx::array>& seed, float dropout);
+void require_sequences(const mx::array& cu_seqlens);
+
+// Values are known only on the stream, so these are called there, outside any OpenMP region; Python sees a RuntimeError.
+void check_sequences(const int32_t* cu_seqlens, int64_t sequences, int64_t tokens);
+void check_positions(const int32_t* cu_seqlens, int64_t sequences, int64_t positions);
+void check_ids(const int32_t* ids, int64_t count, int64_t rows);
 
 DType dtype_of(const mx::array& a);
 Activation activation_of(const std::string& name);

@@ -34,6 +34,7 @@ NB_MODULE(_ext, module) {
   module.def("activation", &activation);
   module.def("dropout", &dropout);
   module.def("embedding", &embedding);
+  module.def("sequence_sum", &sequence_sum);
   module.def("cross_entropy", &cross_entropy);
   module.def("adamw", &adamw);
   module.def("square_sum", &square_sum);

@@ -12,7 +12,7 @@ class AmxEngine {
   using Element = bf16;
   static constexpr int64_t token_step = 32;
   static constexpr int64_t width_step = 32;
-  static constexpr int64_t strip = 32;
+  static constexpr int64_t strip = 64;
   static constexpr int64_t key_block = 128;
   static constexpr int64_t query_block = 128;
   static constexpr int64_t backward_key_block = 256;

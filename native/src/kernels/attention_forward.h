@@ -22,12 +22,12 @@ class ForwardWorker {
         width_(round_up(args.head_size, Engine::width_step)),
         to_log2_(args.scale * kLog2E),
         mask_(args.dropout),
-        memory_(place_in_scratch<Memory>(0, round_up(chunk, strip), width_)) {}
+        memory_(place_in_scratch<Memory>(0, round_up(chunk, Engine::token_step), width_)) {}
 
   void run(int64_t sequence, int64_t head_index, int64_t first) {
     const Head<T> head(args_, sequence, head_index);
     const Range queries = {first, smaller(first + chunk_, head.tokens)};
-    const int64_t count = queries.end - first, padded = round_up(count, strip);
+    const int64_t count = queries.end - first, padded = round_up(count, Engine::token_step);
     gather_rows(head.query, head.stride, first, count, padded, head.width, width_, rotation_of(args_), memory_.queries);
     prefetch_for_write(static_cast<T*>(args_.out) + (head.start + first) * head.embedding + head.index * head.width, head.embedding, count, head.width);
     for (int64_t i = 0; i < padded; ++i) memory_.reference[i] = -__builtin_inff();
@@ -81,29 +81,27 @@ class ForwardWorker {
       const int64_t query = queries.begin + r;
       const Range row = head.visible({query, query + 1}, args_.half_window);
       const int64_t origin = block.begin + begin;
+      Element* probabilities = memory_.probabilities + r * key_block;
+      const Range inside_block = {larger<int64_t>(0, row.begin - origin), smaller(block.end, row.end) - origin};
+      if (inside_block.empty()) {
+        std::memset(static_cast<void*>(probabilities), 0, size_t(columns) * sizeof(Element));
+        continue;
+      }
       const RandomKeys random = args_.dropout > 0 ? attention_keys(args_, head.index, head.start + query) : RandomKeys{};
-      softmax_row(s + r, memory_.scores + r * key_block, memory_.probabilities + r * key_block, columns,
-                  {larger<int64_t>(0, row.begin - origin), smaller(block.end, row.end) - origin}, origin, random);
+      softmax_row(s + r, memory_.scores + r * key_block, probabilities, columns, inside_block, origin, random);
     }
     Engine::template product<true>(rows, columns, memory_.probabilities, key_block, values_.depth(begin), width_, memory_.out + s * width_, width_);
   }
 
   // Scores of one query become unnormalised probabilities; those outside `row` become zero.
-  void softmax_row(int64_t r, const float* scores, Element* probabilities, int64_t columns, Range row, int64_t origin, RandomKeys random) {
-    if (row.empty()) {
-      std::memset(static_cast<void*>(probabilities), 0, size_t(columns) * sizeof(Element));
-      return;
-    }
-    const bool whole = row.begin == 0 && row.end >= columns && args_.dropout <= 0;
-    const auto exponentiate = [&]() BPK_INLINE_LAMBDA {
-      return whole ? exponentiate_row<true>(r, scores, probabilities, columns, row, origin, random)
-                   : exponentiate_row<false>(r, scores, probabilities, columns, row, origin, random);
-    };
+  BPK_INLINE void softmax_row(int64_t r, const float* scores, Element* probabilities, int64_t columns, Range row, int64_t origin, RandomKeys random) {
     if (memory_.reference[r] == -__builtin_inff()) memory_.reference[r] = highest_score(scores, columns, row);
-    RowSums sums = exponentiate();
+    const bool whole = row.begin == 0 && row.end >= columns && args_.dropout <= 0;
+    RowSums sums = whole ? exponentiate_row<true>(r, scores, probabilities, columns, row, origin, random)
+                         : exponentiate_row<false>(r, scores, probabilities, columns, row, origin, random);
     if (any(less(set(kHeadroom), sums.highest))) {
       raise_reference(r, memory_.reference[r] + reduce_max(sums.highest));
-      sums = exponentiate();
+      sums = repeat_row(r, scores, probabilities, columns, row, origin, random);
     }
     float* total = memory_.sums + r * VecF::lanes;
     store(total, load(total) + sums.probability);
@@ -128,7 +126,7 @@ class ForwardWorker {
 
   // `plain` rows lie inside the window and have no dropout.
   template <bool plain>
-  RowSums exponentiate_row(int64_t r, const float* scores, Element* probabilities, int64_t columns, Range row,
+  BPK_INLINE RowSums exponentiate_row(int64_t r, const float* scores, Element* probabilities, int64_t columns, Range row,
                                       int64_t origin, RandomKeys random) const {
     constexpr int lanes = VecF::lanes;
     const VecF to_log2 = set(to_log2_), reference = set(memory_.reference[r]);
@@ -151,6 +149,12 @@ class ForwardWorker {
     }
     if (c < columns) store(probabilities + c, one(c));
     return sums;
+  }
+
+  // Rare, so kept out of the way.
+  __attribute__((noinline)) RowSums repeat_row(int64_t r, const float* scores, Element* probabilities, int64_t columns, Range row,
+                                               int64_t origin, RandomKeys random) const {
+    return exponentiate_row<false>(r, scores, probabilities, columns, row, origin, random);
   }
 
   void raise_reference(int64_t r, float top) {
@@ -186,7 +190,9 @@ inline void attention_forward_with(const AttentionForward& args) {
   int64_t longest = 0;
   for (int64_t s = 0; s < args.sequences; ++s) longest = larger<int64_t>(longest, args.cu_seqlens[s + 1] - args.cu_seqlens[s]);
   if (longest == 0) return;
-  const int64_t chunk = smaller<int64_t>(longest, 480);
+  // Large chunks load the keys less often, small ones keep all threads busy. The result is the same.
+  int64_t chunk = smaller<int64_t>(longest, 960);
+  while (chunk > 120 && args.heads * args.tokens / chunk < 4 * omp_get_max_threads()) chunk /= 2;
   const AttentionTasks tasks = cut_tasks(args, chunk);
   parallel_team(tasks.cost, [&](int, int) {
     Engine::begin_thread();

@@ -20,7 +20,7 @@ inline void activation_forward_typed(const ActivationForward& args) {
     parallel_ranges(size, size * kActivationCost, [&](int64_t begin, int64_t end) {
       for_lanes(end - begin, [&](int64_t i, int n) {
         const VecF v = load_some(x + begin + i, n);
-        store_some(y + begin + i, args.activation == Activation::gelu ? gelu(v) : v, n);
+        store_some(y + begin + i, args.activation == Activation::gelu ? gelu<T>(v) : v, n);
       });
     }, 64);
     return;
@@ -30,7 +30,7 @@ inline void activation_forward_typed(const ActivationForward& args) {
       const T* row = x + token * 2 * width;
       for_lanes(width, [&](int64_t i, int n) {
         const VecF v = load_some(row + i, n);
-        const VecF activated = args.activation == Activation::geglu ? gelu(v) : silu(v);
+        const VecF activated = args.activation == Activation::geglu ? gelu<T>(v) : silu<T>(v);
         store_some(y + token * width + i, activated * load_some(row + width + i, n), n);
       });
     }
@@ -48,7 +48,7 @@ inline void activation_backward_typed(const ActivationBackward& args) {
       for_lanes(end - begin, [&](int64_t i, int n) {
         const VecF d = load_some(dy + begin + i, n);
         const bool identity = args.activation == Activation::none;
-        store_some(dx + begin + i, identity ? d : d * gelu_gradient(load_some(x + begin + i, n)), n);
+        store_some(dx + begin + i, identity ? d : d * gelu_gradient<T>(load_some(x + begin + i, n)), n);
       });
     }, 64);
     return;
@@ -60,7 +60,7 @@ inline void activation_backward_typed(const ActivationBackward& args) {
       for_lanes(width, [&](int64_t i, int n) {
         const VecF v = load_some(row + i, n);
         const VecF d = load_some(dy + token * width + i, n);
-        const ValueAndGradient f = args.activation == Activation::geglu ? gelu_both(v) : silu_both(v);
+        const ValueAndGradient f = args.activation == Activation::geglu ? gelu_both<T>(v) : silu_both<T>(v);
         store_some(drow + i, d * f.gradient * load_some(row + width + i, n), n);
         store_some(drow + width + i, d * f.value, n);
       });

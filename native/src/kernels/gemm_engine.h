@@ -22,7 +22,7 @@ struct VectorEngine {
   // Two columns of accumulators beside two registers of B and a broadcast fill the register file: 16 or 32 registers.
   static constexpr int max_rows = VecF::lanes == 16 ? 14 : 6;
   // A slice of a panel fills about two thirds of the L1 cache.
-  static constexpr int max_steps = 256;
+  static constexpr int max_steps = 192;
   static int64_t most_rows(int64_t) { return 12 * max_rows; }
   static constexpr int padded_rows(int rows) { return rows; }
   // Rows are dealt out evenly, since a group of 13 is as efficient as one of 14 but a lone last row is not.

@@ -2,7 +2,6 @@
 // The includer defines BPK_ISA (namespace), BPK_TABLE (the exported name) and BPK_FAST_BF16.
 #include "adamw.h"
 #include "attention.h"
-#include "attention.h"
 #include "cross_entropy.h"
 #include "elementwise.h"
 #include "embedding.h"
@@ -11,6 +10,7 @@
 #include "linear.h"
 #include "linear_backward.h"
 #include "norm.h"
+#include "pooling.h"
 #include "quantized.h"
 
 #define BPK_STRING_(x) #x
@@ -41,6 +41,8 @@ const Kernels BPK_TABLE = {
     .dropout = BPK_ISA::dropout,
     .embedding_forward = BPK_ISA::embedding_forward,
     .embedding_backward = BPK_ISA::embedding_backward,
+    .sequence_sum_forward = BPK_ISA::sequence_sum_forward,
+    .sequence_sum_backward = BPK_ISA::sequence_sum_backward,
     .cross_entropy_forward = BPK_ISA::cross_entropy_forward,
     .cross_entropy_backward = BPK_ISA::cross_entropy_backward,
     .adamw = BPK_ISA::adamw,

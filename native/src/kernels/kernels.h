@@ -90,6 +90,7 @@ struct NormBackward {
 };
 
 // Padding-free attention over sequences cu_seqlens[i]..cu_seqlens[i+1]; qkv rows are q | k | v, each heads * head_size.
+// Tokens behind the last sequence belong to none: their outputs and gradients are zero.
 struct AttentionForward {
   int64_t sequences, tokens, heads, head_size;
   DType dtype;
@@ -122,6 +123,10 @@ struct Dropout { int64_t size; DType dtype; float probability; const uint32_t* s
 // An id outside [0, rows) reads as a row of zeros and receives no gradient.
 struct EmbeddingForward { int64_t tokens, width, rows; DType dtype; const void* table; DType table_dtype; const int32_t* ids; void* y; };
 struct EmbeddingBackward { int64_t tokens, width, rows; DType dtype; const int32_t* ids; const void* dy; float* dtable; };  // dtable is zeroed inside
+
+// y[s] = the sum of the rows of x in sequence s, in f32; a row behind the last sequence belongs to none.
+struct SequenceSumForward { int64_t sequences, tokens, width; DType dtype; const void* x; const int32_t* cu_seqlens; float* y; };
+struct SequenceSumBackward { int64_t sequences, tokens, width; DType dtype; const int32_t* cu_seqlens; const float* dy; void* dx; };
 
 // loss[i] = logsumexp(logits[i]) - logits[i, label[i]] (0 where label < 0); dlogits = (softmax - onehot) * dloss[i]
 struct CrossEntropyForward { int64_t tokens, classes; DType dtype; const void* logits; const int32_t* labels; float* loss; float* log_sum_exp; };
@@ -183,6 +188,8 @@ struct Kernels {
   void (*dropout)(const Dropout&);
   void (*embedding_forward)(const EmbeddingForward&);
   void (*embedding_backward)(const EmbeddingBackward&);
+  void (*sequence_sum_forward)(const SequenceSumForward&);
+  void (*sequence_sum_backward)(const SequenceSumBackward&);
   void (*cross_entropy_forward)(const CrossEntropyForward&);
   void (*cross_entropy_backward)(const CrossEntropyBackward&);
   void (*adamw)(const AdamW&);

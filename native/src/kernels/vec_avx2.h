@@ -77,6 +77,9 @@ BPK_INLINE VecF min(VecF a, VecF b) { return {_mm256_min_ps(a.value, b.value)}; 
 BPK_INLINE VecF abs(VecF a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.value)}; }
 BPK_INLINE VecF sqrt(VecF a) { return {_mm256_sqrt_ps(a.value)}; }
 BPK_INLINE VecF round(VecF a) { return {_mm256_round_ps(a.value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+// To 12 bits; and in full by a division, which is as cheap as two refinements here.
+BPK_INLINE VecF approximate_reciprocal(VecF a) { return {_mm256_rcp_ps(a.value)}; }
+BPK_INLINE VecF refine_reciprocal(VecF a, VecF) { return {_mm256_div_ps(_mm256_set1_ps(1.0f), a.value)}; }
 BPK_INLINE VecF copy_sign(VecF size, VecF sign) {
   const __m256 minus = _mm256_set1_ps(-0.0f);
   return {_mm256_or_ps(_mm256_and_ps(minus, sign.value), _mm256_andnot_ps(minus, size.value))};

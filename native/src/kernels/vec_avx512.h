@@ -63,6 +63,9 @@ BPK_INLINE VecF min(VecF a, VecF b) { return {_mm512_min_ps(a.value, b.value)}; 
 BPK_INLINE VecF abs(VecF a) { return {_mm512_abs_ps(a.value)}; }
 BPK_INLINE VecF sqrt(VecF a) { return {_mm512_sqrt_ps(a.value)}; }
 BPK_INLINE VecF round(VecF a) { return {_mm512_roundscale_ps(a.value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+// To 14 bits, and from there to all but the last.
+BPK_INLINE VecF approximate_reciprocal(VecF a) { return {_mm512_rcp14_ps(a.value)}; }
+BPK_INLINE VecF refine_reciprocal(VecF a, VecF guess) { return fma(guess, fnma(a, guess, {_mm512_set1_ps(1.0f)}), guess); }
 BPK_INLINE VecF copy_sign(VecF size, VecF sign) {
   const __m512i minus = _mm512_set1_epi32(int(0x80000000));
   const __m512i bits = _mm512_ternarylogic_epi32(minus, _mm512_castps_si512(sign.value), _mm512_castps_si512(size.value), 0xca);

@@ -14,7 +14,6 @@ from bert_playground.models.heads import HeadConfig
 from bert_playground.models.hub_files import CONFIG, WEIGHTS
 from bert_playground.models.huggingface import Pretrained, load_with_head, read_pretrained
 from bert_playground.models.lora import merged_parameters
-from bert_playground.models.tokenwise import named_parameters
 from bert_playground.runs import replaced_directory, replaced_file, write_text
 
 
@@ -145,8 +144,3 @@ def hub_config(model: BertWithHead, labels: Sequence[Any] | None = None) -> dict
 def family_of(model: BertWithHead) -> EncoderFamily:
     """The line of ENCODERS that a model's encoder belongs to."""
     return look_up(ENCODERS, model.encoder.config.model_type, "architecture")
-
-
-def parameter_count(model: BertWithHead) -> int:
-    """The number of parameters, frozen ones included."""
-    return sum(weight.size for weight in named_parameters(model).values())

@@ -36,10 +36,40 @@ class Linear(nn.Module):
         self.weight = initialize((num_outputs, num_inputs))
         if bias:
             self.bias = mx.zeros(num_outputs)
+        self._packing: mx.Dtype | None = None
+        self._packed: tuple[mx.array, mx.array] | None = None  # the weight, and what it was packed to
 
     def __call__(self, x: mx.array, activation: kernels.Activation = "none") -> mx.array:
         """Map [..., num_inputs] to [..., num_outputs], half of it with a gated activation."""
-        return kernels.linear(x, self.weight, self.get("bias"), activation)
+        if self._packing is None or self.training or not kernels.can_pack():
+            return kernels.linear(x, self.weight, self.get("bias"), activation)
+        if self._packed is None or self._packed[0] is not self.weight:
+            packed = kernels.pack(self.weight, self._packing, activation)
+            mx.eval(packed)
+            self._packed = (self.weight, packed)
+        return kernels.packed_linear(
+            x,
+            self._packed[1],
+            self.weight.shape[0],
+            self.get("bias"),
+            activation,
+            is_int8=self._packing == mx.int8,
+        )
+
+    def keep_packed(self, dtype: mx.Dtype | None) -> None:
+        """From now on pack the weight once for evaluation, instead of at every call; None: no longer.
+
+        Args:
+            dtype: of the activations that will come, or int8 for 8-bit products.
+        """
+        self._packing, self._packed = dtype, None
+
+
+def keep_packed(module: nn.Module, dtype: mx.Dtype | None) -> None:
+    """Call `keep_packed` on every Linear inside: worth its memory where weights stay and many rows come."""
+    for part in module.modules():
+        if isinstance(part, Linear):
+            part.keep_packed(dtype)
 
 
 class Norm(nn.Module):

@@ -16,7 +16,7 @@ class Recipe:
 def choose_recipe(
     *, is_pretrained: bool, has_adapters: bool, num_rows: int, batch_size: int
 ) -> Recipe:
-    """What tends to work.
+    """What worked on Titanic and House Prices: 8 epochs did as well as 16 or 20, and overfitted less.
 
     Random weights want a high rate and many passes, a checkpoint a low rate and few, adapters a high rate again because
     their product starts at zero. Small tables need more passes: epochs are chosen for a number of steps.
@@ -34,7 +34,7 @@ def choose_recipe(
         )
     if is_pretrained:
         return Recipe(learning_rate=5e-5, epochs=_between(500 / steps_per_epoch, 3, 6), patience=3)
-    return Recipe(learning_rate=5e-4, epochs=_between(3000 / steps_per_epoch, 4, 20), patience=6)
+    return Recipe(learning_rate=5e-4, epochs=_between(2000 / steps_per_epoch, 3, 8), patience=4)
 
 
 def _between(value: float, lowest: int, highest: int) -> int:

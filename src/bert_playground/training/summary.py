@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import mlx.core as mx
+
 from bert_playground.data.loaders.mlx_loader import MLXLoader
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.models.bert_with_head import BertWithHead
@@ -52,6 +54,8 @@ def summarise(
         "val_rows": val_data.num_rows,
         "parameters": count_parameters(trainer.model),
         "trained_parameters": count_parameters(trainer.model, trained_only=True),
+        "precision": "bf16" if trainer.model.encoder.dtype == mx.bfloat16 else "f32",
+        "is_compiled": trainer.loop.use_compilation,
         "seconds": state.seconds,
         "rows_per_second": state.rows / train_seconds,
         "tokens_per_second": state.tokens / train_seconds,

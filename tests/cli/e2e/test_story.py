@@ -198,6 +198,9 @@ def test_ctrl_c_saves_and_says_how_to_go_on(passengers, tmp_path):
     assert "bert train --resume" in stderr
     (run,) = tmp_path.glob("run_*")
     assert not list(run.rglob(".*.partial"))
+    step = max(int(folder.name.removeprefix("step_")) for folder in run.glob("checkpoints/step_*"))
+    resumed = invoke("train", "--resume", run, "--max-steps", step + 3, "--json")
+    assert json.loads(resumed.stdout)["steps"] == step + 3
 
 
 @pytest.mark.slow

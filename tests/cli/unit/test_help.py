@@ -56,8 +56,9 @@ def test_hidden_argument_stays_hidden():
     )
 
 
+@pytest.mark.benchmark
 def test_help_answers_at_once():
-    """Processor time, so that a busy machine does not decide; the least of five."""
+    """Processor time, the least of five; that nothing heavy is imported is tested everywhere."""
     seconds = []
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,6 +1,10 @@
 """Merging: who wins, what YAML means, and what a mistake is answered."""
 
 import json
+import shutil
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -119,6 +123,25 @@ def test_the_seeds_ten_presets_load_by_name():
         config, sources = load_config(name, {})
         assert config != RunConfig(), name
         assert f"preset {name}" in sources.values()
+
+
+def test_presets_travel_in_the_wheel(root, tmp_path):
+    build = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    assert build["targets"]["wheel"]["force-include"] == {"configs": "bert_playground/configs"}
+    shutil.copytree(root / "src/bert_playground", tmp_path / "bert_playground")
+    shutil.copytree(root / "configs", tmp_path / "bert_playground/configs")  # as installed
+    code = "from bert_playground.config.read import presets; print(*presets().values())"
+    environment = {"PYTHONPATH": str(tmp_path)}
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    assert len(found) >= len(SEED_PRESETS)
+    assert all(file.startswith(str(tmp_path)) for file in found)
 
 
 def test_presets_load_by_path_too(root, monkeypatch, tmp_path):

@@ -1,13 +1,19 @@
 """MLflow tracking is opt-in, local, and says how to be installed."""
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
 from bert_playground import tracking
 from bert_playground.training import run_training
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def test_a_missing_extra_is_told_with_the_command_before_training(make_config, monkeypatch: pytest.MonkeyPatch) -> None:
+
+def test_a_missing_extra_is_told_with_the_command_before_training(
+    make_config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(name: str):
         raise ModuleNotFoundError(f"No module named {name!r}")
 
@@ -18,7 +24,9 @@ def test_a_missing_extra_is_told_with_the_command_before_training(make_config, m
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of MLflow and SQLAlchemy about each other
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning"
+)  # of MLflow and SQLAlchemy about each other
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_tracked_run_has_settings_metrics_and_the_best_checkpoint(make_config) -> None:

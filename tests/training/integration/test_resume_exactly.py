@@ -12,7 +12,8 @@ from safetensors.numpy import load_file
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.runs import RunDir
-from bert_playground.training import run_training
+from bert_playground.training import assemble, run_training
+from bert_playground.training.core import Callback, TrainState
 from bert_playground.training.core.resume import ARRAYS_NAME
 
 SETTINGS = {
@@ -27,7 +28,8 @@ TIMES = {"seconds", "rows_per_second", "tokens_per_second"}
 # A process that trains as the configuration on its command line says, and kills itself at a given moment.
 VICTIM = """
 import json, os, signal, sys
-import bert_playground.training.run as story
+import bert_playground.training.assemble as story
+from bert_playground.training import run_training
 from bert_playground.config.schema import RunConfig
 from bert_playground.training.core import Callback
 
@@ -54,7 +56,7 @@ elif moment == "last":
     story._make_callbacks = lambda *a: [*make_callbacks(*a), DieAfterStep()]
 else:
     story.save_model = die_while_saving
-story.run_training(config)
+run_training(config)
 """
 
 
@@ -119,3 +121,32 @@ def test_a_run_killed_at_a_random_step_continues_exactly(
     dice = random.Random(number)
     step = dice.randint(5, 18)
     assert_same_after_kill(make_config, tmp_path, dice.choice(["first", "last"]), step)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({"lora.enabled": True, "lora.preset": "efficient"}, id="adapters"),
+        pytest.param({"training.gradient_checkpointing": True}, id="gradient checkpointing"),
+        pytest.param({"training.precision": "bf16"}, id="bf16"),
+    ],
+)
+def test_a_run_that_failed_continues_exactly(
+    make_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, object]
+) -> None:
+    class Fail(Callback):
+        def on_step_end(self, state: TrainState) -> None:
+            if state.step == 10:
+                raise RuntimeError("as a broken kernel would")
+
+    settings = {**SETTINGS, **settings}
+    whole = run_training(make_config(**settings, **{"training.output_dir": tmp_path / "whole"}))
+    config = make_config(**settings, **{"training.output_dir": tmp_path / "failed"})
+    with monkeypatch.context() as patch:
+        make_callbacks = assemble._make_callbacks
+        patch.setattr(assemble, "_make_callbacks", lambda *a: [*make_callbacks(*a), Fail()])
+        with pytest.raises(RuntimeError, match="broken kernel"):
+            run_training(config)
+    (folder,) = config.training.output_dir.iterdir()
+    resumed = run_training(config, resume=folder)
+    assert outcome(resumed.run_dir) == outcome(whole.run_dir)

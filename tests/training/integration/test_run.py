@@ -133,7 +133,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(make_config, monkeypatch: pytest.Mon
             if state.step == 8:
                 os.kill(os.getpid(), signal.SIGINT)
 
-    import bert_playground.training.run as story
+    import bert_playground.training.assemble as story
 
     original = story._make_callbacks
     monkeypatch.setattr(story, "_make_callbacks", lambda *a: [PressCtrlC(), *original(*a)])
@@ -152,7 +152,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(make_config, monkeypatch: pytest.Mon
 def test_a_full_disk_is_a_clear_error_and_leaves_nothing_half_written(
     make_config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import bert_playground.training.run as story
+    import bert_playground.training.assemble as story
 
     def fill_disk(model, folder: Path, labels) -> None:
         (folder / "model.safetensors").write_bytes(b"half")
@@ -175,6 +175,15 @@ def test_a_resumed_run_refuses_another_configuration(make_config) -> None:
     longer = make_config(**{"training.epochs": 4})
     resumed = run_training(longer, {"training.epochs": "flag"}, resume=result.run_dir.path)
     assert resumed.summary["steps"] == 24
+
+
+def test_a_changed_table_cannot_be_resumed(make_config, fruit: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "train.csv"
+    copy.write_text(fruit.read_text())
+    result = run_training(make_config(**{"data.train": copy, "training.max_steps": 4}))
+    copy.write_text("\n".join(fruit.read_text().splitlines()[:80]) + "\n")
+    with pytest.raises(ValueError, match="had 6 steps per epoch, the data now gives 4"):
+        run_training(make_config(), resume=result.run_dir.path)
 
 
 def test_an_unknown_metric_is_refused_before_training(make_config) -> None:

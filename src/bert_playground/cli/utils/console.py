@@ -20,10 +20,12 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     table = Table(title=title, title_justify="left", title_style="bold")
     rows = [list(row) for row in rows]
     for position, column in enumerate(columns):
-        is_number = bool(rows) and all(isinstance(row[position], float | int) for row in rows)
+        is_number = bool(rows) and all(
+            row[position] is None or isinstance(row[position], float | int) for row in rows
+        )
         table.add_column(column, justify="right" if is_number else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_cell(value)) for value in row))
+        table.add_row(*(Text(spell(value)) for value in row))
     _console().print(table)
 
 
@@ -60,8 +62,11 @@ def _console() -> Any:
     return Console()
 
 
-def _cell(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+def spell(value: object) -> str:
+    """A table's cell: four digits of a small number, no exponent for a large one, nothing for None."""
+    if isinstance(value, float):
+        return f"{value:,.1f}" if 1e4 <= abs(value) < 1e12 else f"{value:.4g}"
+    return "" if value is None else str(value)
 
 
 def _plain(value: Any) -> Any:

@@ -92,8 +92,12 @@ def remember_level(context: typer.Context, level: Level | None) -> Level | None:
     return level
 
 
-def _flag(*names: str, help: str, panel: str | None = None, **more: Any) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False, **more)
+def _flag(
+    *names: str, help: str, metavar: str | None = "", panel: str | None = None, **more: Any
+) -> Any:
+    return typer.Option(
+        *names, help=help, metavar=metavar, rich_help_panel=panel, show_default=False, **more
+    )
 
 
 _DATA, _MODEL, _TRAINING, _RUN = "The table", "The model", "Training", "The run"
@@ -102,31 +106,58 @@ Train = Annotated[
     Path | None,
     _flag(
         "--train",
+        metavar="FILE",
         help="CSV with the target (default data/titanic/train.csv, if there)",
         panel=_DATA,
     ),
 ]
 Val = Annotated[
-    Path | None, _flag("--val", help="CSV to validate on (default: split off --train)", panel=_DATA)
+    Path | None,
+    _flag(
+        "--val", metavar="FILE", help="CSV to validate on (default: split off --train)", panel=_DATA
+    ),
 ]
 Target = Annotated[
     str | None,
-    _flag("--target", help="column to predict (default: inferred and stated)", panel=_DATA),
+    _flag(
+        "--target",
+        metavar="COLUMN",
+        help="column to predict (default: inferred and stated)",
+        panel=_DATA,
+    ),
 ]
 IdColumn = Annotated[
     str | None,
     _flag(
-        "--id-column", help="column that names the rows (default: inferred and stated)", panel=_DATA
+        "--id-column",
+        metavar="COLUMN",
+        help="column that names the rows (default: inferred and stated)",
+        panel=_DATA,
     ),
 ]
 TaskName = Annotated[
-    Task | None, _flag("--task", help="kind of target (default: inferred and stated)", panel=_DATA)
+    Task | None,
+    _flag(
+        "--task",
+        metavar="TASK",
+        help="binary, multiclass or regression (default: inferred and stated)",
+        panel=_DATA,
+    ),
 ]
 Template = Annotated[
-    str | None, _flag("--template", help="how a row becomes a sentence (default auto)", panel=_DATA)
+    str | None,
+    _flag(
+        "--template",
+        metavar="NAME",
+        help="how a row becomes a sentence (default auto)",
+        panel=_DATA,
+    ),
 ]
 MaxLength = Annotated[
-    int | None, _flag("--max-length", min=4, help="most tokens of a row (default 256)", panel=_DATA)
+    int | None,
+    _flag(
+        "--max-length", metavar="N", min=4, help="most tokens of a row (default 256)", panel=_DATA
+    ),
 ]
 UsePretokenized = Annotated[
     bool | None,
@@ -134,17 +165,30 @@ UsePretokenized = Annotated[
 ]
 NumWorkers = Annotated[
     int | None,
-    _flag("--num-workers", min=0, help="threads that tokenise (default: all cores)", panel=_DATA),
+    _flag(
+        "--num-workers",
+        metavar="N",
+        min=0,
+        help="threads that tokenise (default: all cores)",
+        panel=_DATA,
+    ),
 ]
 PrefetchSize = Annotated[
     int | None,
-    _flag("--prefetch-size", min=0, help="batches prepared ahead (default 4)", panel=_DATA),
+    _flag(
+        "--prefetch-size",
+        metavar="N",
+        min=0,
+        help="batches prepared ahead (default 4)",
+        panel=_DATA,
+    ),
 ]
 
 Model = Annotated[
     str | None,
     _flag(
         "--model",
+        metavar="NAME",
         help="checkpoint folder or Hub id; or bert, modernbert from random weights (default modernbert)",
         panel=_MODEL,
     ),
@@ -163,6 +207,7 @@ Epochs = Annotated[
     int | None,
     _flag(
         "--epochs",
+        metavar="N",
         min=1,
         help="passes over the table (default: by model and table)",
         panel=_TRAINING,
@@ -170,23 +215,43 @@ Epochs = Annotated[
 ]
 MaxSteps = Annotated[
     int | None,
-    _flag("--max-steps", min=1, help="stop after this many optimizer steps", panel=_TRAINING),
+    _flag(
+        "--max-steps",
+        metavar="N",
+        min=1,
+        help="stop after this many optimizer steps",
+        panel=_TRAINING,
+    ),
 ]
 BatchSize = Annotated[
-    int | None, _flag("--batch-size", min=1, help="rows per step (default 32)", panel=_TRAINING)
+    int | None,
+    _flag("--batch-size", metavar="N", min=1, help="rows per step (default 32)", panel=_TRAINING),
 ]
 LearningRate = Annotated[
-    float | None, _flag("--lr", help="peak learning rate (default: by model)", panel=_TRAINING)
+    float | None,
+    _flag("--lr", metavar="RATE", help="peak learning rate (default: by model)", panel=_TRAINING),
 ]
 GradAccum = Annotated[
-    int | None, _flag("--grad-accum", min=1, help="batches per step (default 1)", panel=_TRAINING)
+    int | None,
+    _flag("--grad-accum", metavar="N", min=1, help="batches per step (default 1)", panel=_TRAINING),
 ]
 PrecisionName = Annotated[
-    Precision | None, _flag("--precision", help="of activations (default auto)", panel=_TRAINING)
+    Precision | None,
+    _flag(
+        "--precision",
+        metavar="TYPE",
+        help="of activations: f32, bf16 (default auto)",
+        panel=_TRAINING,
+    ),
 ]
 Metric = Annotated[
     str | None,
-    _flag("--metric", help="decides the best epoch (default: the task's)", panel=_TRAINING),
+    _flag(
+        "--metric",
+        metavar="NAME",
+        help="decides the best epoch (default: the task's)",
+        panel=_TRAINING,
+    ),
 ]
 NoCompile = Annotated[
     bool | None,
@@ -194,11 +259,20 @@ NoCompile = Annotated[
 ]
 Seed = Annotated[
     int | None,
-    _flag("--seed", min=0, help="of split, weights and order (default 0)", panel=_TRAINING),
+    _flag(
+        "--seed",
+        metavar="N",
+        min=0,
+        help="of split, weights and order (default 0)",
+        panel=_TRAINING,
+    ),
 ]
 
 Config = Annotated[
-    str | None, _flag("--config", help="preset name, or path of a YAML or JSON file", panel=_RUN)
+    str | None,
+    _flag(
+        "--config", metavar="NAME", help="preset name, or path of a YAML or JSON file", panel=_RUN
+    ),
 ]
 ShowConfig = Annotated[
     bool, _flag("--show-config", help="print every value with its source, and stop", panel=_RUN)
@@ -208,38 +282,52 @@ Resume = Annotated[
     _flag("--resume", metavar="RUN", help="go on with a stopped run: its folder", panel=_RUN),
 ]
 OutputDir = Annotated[
-    Path | None, _flag("--output", help="folder for runs (default output)", panel=_RUN)
+    Path | None,
+    _flag("--output", metavar="FOLDER", help="folder for runs (default output)", panel=_RUN),
 ]
 LoggingSteps = Annotated[
     int | None,
-    _flag("--logging-steps", min=1, help="steps between reports (default 10)", panel=_RUN),
+    _flag(
+        "--logging-steps", metavar="N", min=1, help="steps between reports (default 10)", panel=_RUN
+    ),
 ]
 Mlflow = Annotated[bool | None, _flag("--mlflow", help="track the run with MLflow too", panel=_RUN)]
 Experiment = Annotated[
     str | None,
-    _flag("--experiment", help="MLflow experiment (default bert-playground)", panel=_RUN),
+    _flag(
+        "--experiment",
+        metavar="NAME",
+        help="MLflow experiment (default bert-playground)",
+        panel=_RUN,
+    ),
 ]
 LogLevel = Annotated[
     Level | None,
     _flag(
         "--log-level",
+        metavar="LEVEL",
         envvar="LOGURU_LEVEL",
         case_sensitive=False,
         callback=remember_level,
-        help="how much the log says (default INFO)",
-        panel=_RUN,
+        help="DEBUG, INFO, WARNING or ERROR (default INFO)",
     ),
 ]
 Json = Annotated[
-    bool, typer.Option("--json", help="print one JSON document instead", show_default=False)
+    bool,
+    typer.Option("--json", metavar="", help="print one JSON document instead", show_default=False),
 ]
 Checkpoint = Annotated[
     Path | None,
     _flag(
         "--checkpoint",
+        metavar="FOLDER",
         help="checkpoint or run folder; of several the newest (default: the newest in output/)",
     ),
 ]
 # The shell expands output/run_*/checkpoints/final to several words; all but the first arrive here.
-MoreCheckpoints = Annotated[list[Path] | None, typer.Argument(hidden=True, show_default=False)]
-PredictBatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="rows per batch")]
+MoreCheckpoints = Annotated[
+    list[Path] | None, typer.Argument(metavar="FOLDER", hidden=True, show_default=False)
+]
+PredictBatchSize = Annotated[
+    int, typer.Option("--batch-size", metavar="N", min=1, help="rows per batch")
+]

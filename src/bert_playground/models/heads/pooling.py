@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import mlx.core as mx
 
+from bert_playground import kernels
 from bert_playground.tokens import Tokens
 
 # Below every activation, and finite in f32: a row without tokens must not become NaN.
@@ -54,11 +55,9 @@ def pool_attention(hidden: mx.array, tokens: Tokens, query: mx.array) -> mx.arra
 
 def sum_rows(values: mx.array, tokens: Tokens) -> mx.array:
     """The sum over each row's real tokens: [B, T, C] or [N, C] to [B, C] in f32."""
-    values = values.astype(mx.float32)
     if tokens.cu_seqlens is not None:
-        # One row more than B takes what stands behind the last row.
-        rows = mx.zeros((tokens.num_rows + 1, values.shape[-1]))
-        return rows.at[tokens.row_index()].add(values)[:-1]
+        return kernels.sequence_sum(values, tokens.cu_seqlens)
+    values = values.astype(mx.float32)
     if tokens.attention_mask is not None:
         values = mx.where(_real(tokens), values, 0.0)
     return values.sum(axis=1)
@@ -79,6 +78,7 @@ def max_rows(values: mx.array, tokens: Tokens) -> mx.array:
     """The maximum over each row's real tokens: [B, T, C] or [N, C] to [B, C] in f32."""
     values = values.astype(mx.float32)
     if tokens.cu_seqlens is not None:
+        # One row more than B takes what stands behind the last row.
         rows = mx.full((tokens.num_rows + 1, values.shape[-1]), LOWEST)
         return rows.at[tokens.row_index()].maximum(values)[:-1]
     if tokens.attention_mask is not None:

@@ -73,8 +73,6 @@ class Checkpointing(Callback):
         """`final`, or a resumable checkpoint when the run was interrupted."""
         if state.stop_reason == INTERRUPTED:
             self._save_step(state)
-            if not self.kept.best_only:
-                logger.info(f"saved; go on with: bert train --resume {self.run.path}")
         elif not self.kept.best_only:
             self._save(self.run.final)
 

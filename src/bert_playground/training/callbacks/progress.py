@@ -22,7 +22,8 @@ class ProgressLines(Callback):
         if state.step % self.logging_steps == 0 or state.step == 1:
             logger.info(
                 f"step {state.step}/{state.total_steps}  epoch {state.epoch + 1}/{state.num_epochs}  "
-                f"{describe_pace(state)}  {describe_time(seconds_left(state))} left"
+                f"loss {state.loss:.4f}  lr {state.learning_rate:.2e}  {describe_pace(state)}  "
+                f"{describe_time(seconds_left(state))} left"
             )
 
     def on_evaluate_end(self, state: TrainState) -> None:
@@ -37,8 +38,9 @@ class ProgressBar(Callback):
         """Make the callback; the bar goes to stderr."""
         self.progress = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=12),
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("loss {task.fields[loss]}"),
             TextColumn("{task.fields[pace]}", style="cyan"),
             TextColumn("{task.fields[left]} left", style="dim"),
             console=console or Console(stderr=True),
@@ -49,7 +51,13 @@ class ProgressBar(Callback):
     def on_train_begin(self, state: TrainState) -> None:
         """Show the bar."""
         self.task = self.progress.add_task(
-            "train", total=state.total_steps, completed=state.step, epoch="", pace="", left="-:--"
+            "train",
+            total=state.total_steps,
+            completed=state.step,
+            epoch="",
+            loss="",
+            pace="",
+            left="-:--",
         )
         self.progress.start()
 
@@ -60,6 +68,7 @@ class ProgressBar(Callback):
             self.task,
             completed=state.step,
             epoch=f"{state.epoch + 1}/{state.num_epochs}",
+            loss=f"{state.loss:.3f}",
             pace=describe_pace(state),
             left=describe_time(seconds_left(state)),
         )
@@ -79,11 +88,8 @@ def create_progress(logging_steps: int) -> Callback:
 
 
 def describe_pace(state: TrainState) -> str:
-    """Loss, rate of learning and rates of work."""
-    return (
-        f"loss {state.loss:.4f}  lr {state.learning_rate:.2e}  "
-        f"{state.rows_per_second:,.0f} rows/s  {state.tokens_per_second:,.0f} tokens/s"
-    )
+    """The rates of work since the last report."""
+    return f"{state.rows_per_second:,.0f} rows/s  {state.tokens_per_second:,.0f} tokens/s"
 
 
 def describe_evaluation(state: TrainState) -> str:

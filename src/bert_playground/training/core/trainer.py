@@ -110,8 +110,14 @@ class Trainer:
             raise ValueError("there are no rows to train on")
         state, loop = self.state, self.loop
         state.num_epochs = loop.epochs
-        state.steps_per_epoch = math.ceil(len(train_data) / loop.gradient_accumulation_steps)
-        state.total_steps = loop.epochs * state.steps_per_epoch
+        steps_per_epoch = math.ceil(len(train_data) / loop.gradient_accumulation_steps)
+        if state.step and steps_per_epoch != state.steps_per_epoch:
+            raise ValueError(
+                f"the run to resume had {state.steps_per_epoch} steps per epoch, the data now gives {steps_per_epoch}; "
+                "restore the training table, or start a new run"
+            )
+        state.steps_per_epoch = steps_per_epoch
+        state.total_steps = loop.epochs * steps_per_epoch
         if loop.max_steps is not None:
             state.total_steps = min(state.total_steps, loop.max_steps)
         if state.step >= state.total_steps and state.finished_step == state.step:

@@ -7,11 +7,18 @@ import typer
 from bert_playground.cli.utils import options
 from bert_playground.cli.utils.console import print_json, print_lines, print_table
 
-BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="rows per batch")]
-SequenceLength = Annotated[int, typer.Option("--seq-length", min=1, help="tokens per row")]
-Steps = Annotated[int, typer.Option("--steps", min=1, help="timed repetitions of each case")]
+BatchSize = Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="rows per batch")]
+SequenceLength = Annotated[
+    int, typer.Option("--seq-length", metavar="N", min=1, help="tokens per row")
+]
+Steps = Annotated[
+    int, typer.Option("--steps", metavar="N", min=1, help="timed repetitions of each case")
+]
 TestCompilation = Annotated[
-    bool, typer.Option("--test-compilation", help="with and without mx.compile", show_default=False)
+    bool,
+    typer.Option(
+        "--test-compilation", metavar="", help="with and without mx.compile", show_default=False
+    ),
 ]
 
 

@@ -9,7 +9,9 @@ from bert_playground.cli.utils import options
 from bert_playground.cli.utils.checkpoints import choose_checkpoint
 from bert_playground.cli.utils.console import print_json, print_table
 
-Data = Annotated[Path, typer.Option("--data", help="CSV with the target", show_default=False)]
+Data = Annotated[
+    Path, typer.Option("--data", metavar="FILE", help="CSV with the target", show_default=False)
+]
 
 
 def evaluate(

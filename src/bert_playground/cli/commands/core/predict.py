@@ -7,21 +7,26 @@ import typer
 
 from bert_playground.cli.utils import options
 from bert_playground.cli.utils.checkpoints import choose_checkpoint
-from bert_playground.cli.utils.console import print_json, print_lines
+from bert_playground.cli.utils.console import print_json, print_lines, spell
 
 if TYPE_CHECKING:
     from polars import DataFrame, Series
 
     from bert_playground.inference import Predictor
 
-Test = Annotated[Path, typer.Option("--test", help="CSV to answer", show_default=False)]
-Output = Annotated[Path, typer.Option("--output", help="CSV to write")]
+Test = Annotated[
+    Path, typer.Option("--test", metavar="FILE", help="CSV to answer", show_default=False)
+]
+Output = Annotated[Path, typer.Option("--output", metavar="FILE", help="CSV to write")]
 Sample = Annotated[
     Path | None,
-    typer.Option("--sample", help="sample submission to check against", show_default=False),
+    typer.Option(
+        "--sample", metavar="FILE", help="sample submission to check against", show_default=False
+    ),
 ]
 Proba = Annotated[
-    bool, typer.Option("--proba", help="write probabilities, not labels", show_default=False)
+    bool,
+    typer.Option("--proba", metavar="", help="write probabilities, not labels", show_default=False),
 ]
 
 
@@ -109,9 +114,8 @@ def _summary(written: "DataFrame") -> list[str]:
             continue
         counts = column.value_counts(sort=True)
         if column.dtype.is_float() or counts.height > 20:
-            lines.append(
-                f"  {column.name}: from {column.min()!s} to {column.max()!s}, median {column.median()!s}"
-            )
+            least, middle, most = map(spell, (column.min(), column.median(), column.max()))
+            lines.append(f"  {column.name}: from {least} to {most}, median {middle}")
         else:
             shares = ", ".join(f"{row[0]} in {row[1]} rows" for row in counts.rows())
             lines.append(f"  {column.name}: {shares}")
