@@ -37,7 +37,8 @@ class Linear(nn.Module):
         if bias:
             self.bias = mx.zeros(num_outputs)
         self._packing: mx.Dtype | None = None
-        self._packed: tuple[mx.array, mx.array] | None = None  # the weight, and what it was packed to
+        # The weight, and what it was packed to.
+        self._packed: tuple[mx.array, mx.array] | None = None
 
     def __call__(self, x: mx.array, activation: kernels.Activation = "none") -> mx.array:
         """Map [..., num_inputs] to [..., num_outputs], half of it with a gated activation."""

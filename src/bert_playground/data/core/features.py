@@ -17,7 +17,7 @@ from bert_playground.data.core.columns import (
     infer_kind,
 )
 
-NUM_BINS = 16  # quantile bins of a number; fewer distinct values each get a bin of their own
+MAX_OWN_BINS = 12  # a number with so few distinct values keeps them, each a bin of its own
 MIN_ROWS = (
     3  # a category, title or prefix on fewer training rows is read as "other" or word by word
 )
@@ -230,14 +230,19 @@ def _fit_number(frame: pl.DataFrame, feature: Feature) -> Feature:
     values = frame.select(_cleaned(feature.column).cast(pl.Float64, strict=False)).to_series()
     numbers = np.clip(values.drop_nulls().drop_nans().to_numpy(), -1e300, 1e300)
     distinct = np.unique(numbers)
-    if len(distinct) <= NUM_BINS:
+    if len(distinct) <= MAX_OWN_BINS:
         edges = np.unique(distinct[:-1] + np.diff(distinct) / 2)
         known = tuple(f"{value:.6g}" for value in distinct)
         if len(set(known)) == len(edges) + 1 == len(known):
             return Feature(feature.column, feature.label, "number", known, tuple(edges.tolist()))
-    edges = _quantile_edges(numbers, NUM_BINS)
+    edges = _quantile_edges(numbers, choose_num_bins(len(numbers)))
     known = tuple(f"q{i}" for i in range(1, len(edges) + 2))
     return Feature(feature.column, feature.label, "number", known, tuple(edges.tolist()))
+
+
+def choose_num_bins(num_values: int) -> int:
+    """The cube root of the number of values, 8 to 64: more rows can tell finer bins apart."""
+    return min(64, max(8, round(float(np.cbrt(num_values)))))
 
 
 def _quantile_edges(numbers: np.ndarray, num_bins: int) -> np.ndarray:

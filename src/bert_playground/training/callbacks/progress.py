@@ -77,8 +77,8 @@ class ProgressBar(Callback):
         """Print the metrics above the bar."""
         logger.info(describe_evaluation(state))
 
-    def on_train_end(self, state: TrainState) -> None:
-        """Take the bar away."""
+    def close(self) -> None:
+        """Take the bar away, and give the terminal its cursor back."""
         self.progress.stop()
 
 

@@ -27,3 +27,6 @@ class Callback:
 
     def on_evaluate_end(self, state: TrainState) -> None:
         """After an evaluation; `state.metrics` has its values and `state.is_best` the verdict."""
+
+    def close(self) -> None:
+        """Let go of what is held, such as the terminal; called last in any case, also after an error."""

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from loguru import logger
+
 # What happened, in order: training reports and evaluations, each a flat record. It is metrics.jsonl, line by line.
 History = list[dict[str, Any]]
 
@@ -102,6 +104,11 @@ class TrainState:
         }
         self.history.append({**position, **metrics, "seconds": self.seconds})
         self.metrics = metrics
+        if self.monitor not in metrics:  # such as ROC-AUC when validation rows have a single class
+            logger.warning(
+                f"{self.monitor} is not defined on the validation rows; val_loss decides instead"
+            )
+            self.monitor, self.mode = "val_loss", "min"
         if self._is_better(metrics):
             self.best_metrics, self.best_step, self.best_epoch = metrics, self.step, epoch
             self.evaluations_since_best = 0

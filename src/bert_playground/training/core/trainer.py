@@ -11,7 +11,6 @@ from typing import Any
 
 import mlx.core as mx
 import numpy as np
-from loguru import logger
 
 from bert_playground.data.core.types import Batch, Loader
 from bert_playground.inference import predict_batches
@@ -73,15 +72,12 @@ class Trainer:
         is raised. A second one ends it at once.
         """
         state = self._plan(train_data)
-        with interrupt_after_step(state):
-            self._notify("on_train_begin")
-            while not state.stop_reason and state.epoch < state.num_epochs:
-                self._notify("on_epoch_begin")
-                self._train_epoch(train_data)
-                if state.stop_reason == INTERRUPTED:
-                    break
-                self._finish_epoch(len(train_data), val_data)
-            self._notify("on_train_end")
+        try:
+            with interrupt_after_step(state):
+                self._run(train_data, val_data)
+        finally:
+            for callback in self.callbacks:
+                callback.close()
         if state.stop_reason == INTERRUPTED:
             raise KeyboardInterrupt
         return state
@@ -104,6 +100,17 @@ class Trainer:
         self.state, parameters, self.moments = load_resumable(folder)
         self.state.stop_reason = ""
         self.model.update(parameters)
+
+    def _run(self, train_data: Loader, val_data: Loader | None) -> None:
+        state = self.state
+        self._notify("on_train_begin")
+        while not state.stop_reason and state.epoch < state.num_epochs:
+            self._notify("on_epoch_begin")
+            self._train_epoch(train_data)
+            if state.stop_reason == INTERRUPTED:
+                break
+            self._finish_epoch(len(train_data), val_data)
+        self._notify("on_train_end")
 
     def _plan(self, train_data: Loader) -> TrainState:
         if len(train_data) == 0:
@@ -175,19 +182,10 @@ class Trainer:
             started = time.perf_counter()
             metrics = {f"val_{name}": value for name, value in self.evaluate(val_data).items()}
             state.seconds += time.perf_counter() - started
-            self._check_monitor(metrics)
             state.record_evaluation(epoch_number, epoch_loss, metrics)
             self._notify("on_evaluate_end")
         state.finished_step = state.step
         self._notify("on_epoch_end")
-
-    def _check_monitor(self, metrics: dict[str, float]) -> None:
-        state = self.state
-        if state.monitor not in metrics:
-            logger.warning(
-                f"{state.monitor} cannot be computed on the validation rows; val_loss decides the best epoch instead"
-            )
-            state.monitor, state.mode = "val_loss", "min"
 
     def _notify(self, hook: str) -> None:
         for callback in self.callbacks:

@@ -31,6 +31,7 @@ class MLflowCallback(Callback):
         self.tracked = TrackedRun(output_dir, experiment, run.path.name)
         self.tracked.log_params(params)
         self.num_logged = 0
+        self.is_running = True
 
     def on_train_begin(self, state: TrainState) -> None:
         """A resumed run is a new tracked run with the whole history."""
@@ -53,7 +54,14 @@ class MLflowCallback(Callback):
         if self.run.curves.is_file():
             self.tracked.log_file(self.run.curves)
         self.tracked.finish("KILLED" if state.stop_reason == INTERRUPTED else "FINISHED")
+        self.is_running = False
         logger.info(f"tracked; to look at it: mlflow ui --backend-store-uri {self.tracked.address}")
+
+    def close(self) -> None:
+        """A run that did not come to its end has failed."""
+        if self.is_running:
+            self.tracked.finish("FAILED")
+            self.is_running = False
 
     def _log(self, state: TrainState) -> None:
         for record in state.history[self.num_logged :]:

@@ -101,6 +101,19 @@ def test_a_callback_that_raises_ends_the_run(make_model, make_loader) -> None:
         trainer.train(make_loader())
 
 
+def test_the_bar_goes_away_after_an_error_too(make_model, make_loader) -> None:
+    class Fail(Callback):
+        def on_step_end(self, state: TrainState) -> None:
+            raise LookupError
+
+    bar = ProgressBar(Console(file=io.StringIO(), force_terminal=True))
+    trainer = make_trainer(make_model())
+    trainer.callbacks = [bar, Fail()]
+    with pytest.raises(LookupError):
+        trainer.train(make_loader())
+    assert not bar.progress.live.is_started
+
+
 def test_divergence_is_told_with_what_to_do(make_model, make_loader) -> None:
     model = make_model()
     model.head.classifier.weight = model.head.classifier.weight * float("nan")
@@ -189,7 +202,7 @@ def test_the_bar_shows_loss_and_goes_away(make_model, make_loader) -> None:
     trainer.callbacks = [bar]
     trainer.train(make_loader(40), make_loader(8))
     assert "loss" in screen.getvalue()
-    assert bar.progress.finished
+    assert not bar.progress.live.is_started
 
 
 def test_times_are_readable() -> None:

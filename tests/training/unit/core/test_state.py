@@ -36,3 +36,11 @@ def test_a_tie_goes_to_the_lower_validation_loss() -> None:
 def test_a_state_survives_json() -> None:
     state = evaluated(TrainState(monitor="val_accuracy"), (0.5, 1.0))
     assert TrainState.from_dict({**state.to_dict(), "of_a_later_version": 1}) == state
+
+
+def test_a_monitor_that_cannot_be_computed_gives_way_to_the_loss() -> None:
+    state = TrainState(monitor="val_roc_auc", mode="max")
+    for step, loss in enumerate([0.9, 0.5, 0.7], start=1):
+        state.step = step
+        state.record_evaluation(step, 0.5, {"val_loss": loss})
+    assert (state.monitor, state.mode, state.best_step) == ("val_loss", "min", 2)
