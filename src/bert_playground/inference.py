@@ -14,9 +14,11 @@ import polars as pl
 from bert_playground import kernels
 from bert_playground.data.core.types import Loader
 from bert_playground.data.pipeline import TextPipeline
+from bert_playground.memory import raise_cache_limit
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import load_model
 from bert_playground.models.lora import LoRALinear
+from bert_playground.models.tokenwise import keep_packed
 from bert_playground.runs import find_checkpoint
 from bert_playground.tokens import Tokens
 
@@ -105,10 +107,12 @@ class Predictor:
         Args:
             checkpoint: holds the model and `pipeline.json`.
             batch_size: rows per forward pass.
-            precision: "f32", "bf16", or "auto" for bf16 where the machine computes it faster.
+            precision: of the activations: "f32", "bf16", or "auto" for bf16 where the machine computes it faster; "int8"
+                multiplies 8-bit weights and activations in the encoder's layers, with bf16 or f32 between them.
 
         Raises:
             FileNotFoundError: no checkpoint there, or one that no pipeline was saved with.
+            ValueError: int8 without native kernels.
         """
         folder = find_checkpoint(checkpoint)
         if not (folder / "pipeline.json").is_file():
@@ -116,8 +120,14 @@ class Predictor:
                 f"{folder} holds a model but no pipeline.json, which says how a row becomes text; "
                 "give a checkpoint that `bert train` wrote"
             )
+        if precision == "int8" and not kernels.can_pack():
+            raise ValueError(
+                "int8 needs the native CPU kernels (bert info says why they are missing); use f32 or bf16"
+            )
+        raise_cache_limit()
         model = load_model(folder)
-        model.encoder.dtype = kernels.activation_dtype(precision)
+        model.encoder.dtype = kernels.activation_dtype("auto" if precision == "int8" else precision)
+        keep_packed(model.encoder, mx.int8 if precision == "int8" else model.encoder.dtype)
         return cls(model, TextPipeline.load(folder), folder, batch_size)
 
     def score(self, frame: pl.DataFrame) -> Predictions:

@@ -255,7 +255,9 @@ def packed_attention(
     )
     if cosines is not None and sines is not None:
         position = token - cu_seqlens[row]
-        queries, keys = (rotate(part, cosines[position], sines[position]) for part in (queries, keys))
+        queries, keys = (
+            rotate(part, cosines[position], sines[position]) for part in (queries, keys)
+        )
     visible = row[:, None] == row[None, :]
     if half_window is not None:
         visible = visible & (mx.abs(token[:, None] - token[None, :]) <= half_window)

@@ -10,12 +10,14 @@ from bert_playground import kernels
 from bert_playground.bench.timing import Timing, measure
 from bert_playground.data.core.types import Batch
 from bert_playground.inference import evaluation_mode
+from bert_playground.memory import peak_memory_bytes, raise_cache_limit
 from bert_playground.models.bert_with_head import BertWithHead
+from bert_playground.models.tokenwise import keep_packed
 from bert_playground.tokens import Tokens
-from bert_playground.training.core.memory import raise_cache_limit, set_precision
+from bert_playground.training.core.memory import set_precision
 from bert_playground.training.core.optimizer import AdamW
 from bert_playground.training.core.step import can_compile, make_train_step
-from bert_playground.training.environment import describe_environment, peak_memory_bytes
+from bert_playground.training.environment import describe_environment
 from bert_playground.training.summary import count_parameters
 
 
@@ -52,6 +54,7 @@ def run_benchmark(
         )
     raise_cache_limit()
     precision = set_precision(model, precision)
+    keep_packed(model, model.encoder.dtype)  # as `bert predict` does
     batch = make_batch(model, batch_size, seq_length, seed)
     num_tokens = batch_size * seq_length
     mx.reset_peak_memory()

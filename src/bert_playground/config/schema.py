@@ -115,7 +115,7 @@ class TrainingSection(Section):
     gradient_checkpointing: bool = False
     precision: Literal["auto", "f32", "bf16"] = "auto"
     use_compilation: bool = True
-    metric: str | None = Field(None, description="None: the task's; decides the best epoch")
+    metric: str | None = Field(None, description="None: the loss; decides the best epoch")
     early_stopping_patience: NotNegative | None = Field(
         None, description="epochs without a better metric; 0: never stop early"
     )
@@ -154,7 +154,7 @@ class CheckpointSection(Section):
         False, description="keep `best` alone: no step checkpoints, no `final`"
     )
     best_model_metric: str | None = Field(
-        None, description="such as val_accuracy; None: the training metric"
+        None, description="such as val_accuracy; None: the training metric, else val_loss"
     )
     best_model_mode: Literal["max", "min"] | None = Field(
         None, description="None: the metric's own direction"

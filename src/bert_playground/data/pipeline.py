@@ -191,19 +191,8 @@ class TextPipeline:
             options.template, features, is_pretrained=pretrained_dir is not None
         )
         tokenizer = _make_tokenizer(frame, features, template, pretrained_dir, vocab_size)
-        origin = (
-            "a vocabulary of the training rows"
-            if pretrained_dir is None
-            else f"that of {pretrained_dir.name}"
-        )
         inferred = () if options.target and options.task else roles.statements
-        statements = (
-            *inferred,
-            *said,
-            f"labels: {labels.describe()}",
-            f"text: template {template!r}; override with --template",
-            f"tokenizer: {origin}, {tokenizer.vocab_size} entries",
-        )
+        fitted = _state_fit(labels, template, tokenizer, pretrained_dir)
         name = "scratch" if pretrained_dir is None else pretrained_dir.name
         return cls(
             features,
@@ -214,7 +203,7 @@ class TextPipeline:
             roles.id_column,
             options.max_length,
             name,
-            statements,
+            (*inferred, *said, *fitted),
         )
 
     @property
@@ -367,6 +356,19 @@ class TextPipeline:
             raise ValueError(
                 f"{path} cannot be read: {error}; train again to write a new one"
             ) from error
+
+
+def _state_fit(
+    labels: LabelEncoder, template: str, tokenizer: TextTokenizer, pretrained_dir: Path | None
+) -> tuple[str, ...]:
+    is_binned = TEMPLATES[template].binned
+    binned = " (numbers in quantile bins, each known cell one token)" if is_binned else ""
+    origin = "a vocabulary of the training rows" if pretrained_dir is None else pretrained_dir.name
+    return (
+        f"labels: {labels.describe()}",
+        f"text: template {template!r}{binned}; override with --template",
+        f"tokenizer: {origin}, {tokenizer.vocab_size} entries",
+    )
 
 
 def _make_tokenizer(

@@ -10,7 +10,7 @@ from bert_playground.lookup import look_up
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import save_model
 from bert_playground.runs import RunDir
-from bert_playground.tasks import TASKS
+from bert_playground.tasks import TASKS, Task
 from bert_playground.training.callbacks import (
     Checkpointing,
     Curves,
@@ -53,9 +53,7 @@ def make_trainer(
         batch_size=training.batch_size * training.gradient_accumulation_steps,
     )
     metric = config.checkpoint.best_model_metric or training.metric
-    monitor, mode = choose_monitor(
-        task.name, task.metric, metric, config.checkpoint.best_model_mode
-    )
+    monitor, mode = choose_monitor(task.name, metric, config.checkpoint.best_model_mode)
     also = [name for name in (training.metric, monitor) if name and not name.endswith("loss")]
     decode = (
         None
@@ -84,7 +82,7 @@ def make_trainer(
     logger.info(
         f"{trainer.optimizer.describe(model.trainable_parameters())}; activations in {precision}"
     )
-    trainer.callbacks += _make_callbacks(trainer, config, run, recipe, pipeline)
+    trainer.callbacks += _make_callbacks(trainer, config, run, task, recipe, pipeline)
     return trainer
 
 
@@ -105,7 +103,12 @@ def _create_schedule(config: RunConfig, recipe: Recipe) -> Schedule:
 
 
 def _make_callbacks(
-    trainer: Trainer, config: RunConfig, run: RunDir, recipe: Recipe, pipeline: TextPipeline | None
+    trainer: Trainer,
+    config: RunConfig,
+    run: RunDir,
+    task: Task,
+    recipe: Recipe,
+    pipeline: TextPipeline | None,
 ) -> list[Callback]:
     """In the order in which they are told; what reads a checkpoint comes after what writes it."""
 
@@ -116,6 +119,8 @@ def _make_callbacks(
 
     labels = pipeline.classes if pipeline is not None else None
     asked, training = config.checkpoint, config.training
+    monitor = trainer.loop.monitor
+    metric = f"val_{task.metric}" if monitor == "val_loss" else monitor
     patience = training.early_stopping_patience
     callbacks = [
         create_progress(training.logging_steps),
@@ -130,7 +135,7 @@ def _make_callbacks(
         if pipeline and config.data.train
         else ""
     )
-    callbacks.append(Curves(run.curves, title))
+    callbacks.append(Curves(run.curves, metric, title))
     if config.tracking.mlflow:
         settings = {f"{section}.{key}": value for section, group in config for key, value in group}
         callbacks.append(

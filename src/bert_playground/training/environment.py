@@ -2,7 +2,6 @@
 
 import os
 import platform
-import resource
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -63,11 +62,3 @@ def git_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return described.stdout.strip()
-
-
-def peak_memory_bytes() -> int:
-    """The most memory that the process held: MLX's buffers on a GPU, the resident set on a CPU."""
-    if mx.default_device() != mx.cpu:
-        return mx.get_peak_memory()
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

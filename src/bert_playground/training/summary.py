@@ -6,11 +6,13 @@ import mlx.core as mx
 
 from bert_playground.data.loaders.mlx_loader import MLXLoader
 from bert_playground.data.pipeline import TextPipeline
+from bert_playground.memory import peak_memory_bytes
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.runs import RunDir
+from bert_playground.tasks import TASKS
 from bert_playground.training.core.optimizer import flatten
 from bert_playground.training.core.trainer import Trainer
-from bert_playground.training.environment import peak_memory_bytes
+from bert_playground.training.metrics import METRICS
 from bert_playground.training.metrics.baseline import baseline_scores
 
 SUGGESTED = "sentence-transformers/all-MiniLM-L6-v2"
@@ -40,8 +42,7 @@ def summarise(
         "hint": suggest_next(
             state.best_metrics,
             baseline,
-            monitor=state.monitor,
-            mode=state.mode,
+            metric=TASKS[pipeline.task].metric,
             is_pretrained=is_pretrained,
             text_columns=tuple(feature.column for feature in pipeline.features if feature.is_text),
         ),
@@ -97,8 +98,7 @@ def suggest_next(
     metrics: dict[str, float],
     baseline: dict[str, float],
     *,
-    monitor: str,
-    mode: str,
+    metric: str,
     is_pretrained: bool,
     text_columns: tuple[str, ...],
 ) -> str | None:
@@ -114,11 +114,12 @@ def suggest_next(
             f"{', '.join(text_columns)} hold free text, of which random weights know nothing: a pretrained checkpoint is "
             f"worth trying, such as --model {SUGGESTED}"
         )
-    if monitor in metrics and monitor in baseline:
-        gain = metrics[monitor] - baseline[monitor]
-        if (gain if mode == "max" else -gain) <= 0:
+    name = f"val_{metric}"
+    if name in metrics and name in baseline:
+        gain = metrics[name] - baseline[name]
+        if (gain if METRICS[metric].higher_is_better else -gain) <= 0:
             return (
-                f"{monitor} is no better than the answer without a model: a pretrained checkpoint is worth trying, "
+                f"{name} is no better than the answer without a model: a pretrained checkpoint is worth trying, "
                 f"such as --model {SUGGESTED}, or a higher --lr"
             )
     return None

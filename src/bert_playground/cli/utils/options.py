@@ -51,6 +51,15 @@ class Precision(StrEnum):
     BF16 = "bf16"
 
 
+class PredictPrecision(StrEnum):
+    """How activations and products are computed when weights stay as they are."""
+
+    AUTO = "auto"
+    F32 = "f32"
+    BF16 = "bf16"
+    INT8 = "int8"
+
+
 class Level(StrEnum):
     """How much the log says."""
 
@@ -249,7 +258,7 @@ Metric = Annotated[
     _flag(
         "--metric",
         metavar="NAME",
-        help="decides the best epoch (default: the task's)",
+        help="decides the best epoch (default: the loss)",
         panel=_TRAINING,
     ),
 ]
@@ -330,4 +339,7 @@ MoreCheckpoints = Annotated[
 ]
 PredictBatchSize = Annotated[
     int, typer.Option("--batch-size", metavar="N", min=1, help="rows per batch")
+]
+PredictPrecisionName = Annotated[
+    PredictPrecision, typer.Option("--precision", metavar="TYPE", help="f32, bf16 or int8")
 ]

@@ -18,26 +18,25 @@ INK, QUIET, TRAIN, VALIDATION, BEST = "#22303c", "#8a97a3", "#2f7ebc", "#d9622b"
 class Curves(Callback):
     """Draws `curves.png` when training ends."""
 
-    def __init__(self, path: Path, title: str = "") -> None:
-        """Make the callback; `title` says what was trained."""
+    def __init__(self, path: Path, metric: str = "", title: str = "") -> None:
+        """Make the callback; `metric` is drawn beside the loss, and `title` says what was trained."""
         self.path = path
+        self.metric = metric
         self.title = title
 
     def on_train_end(self, state: TrainState) -> None:
         """Draw the history, also of an interrupted run."""
         if state.history:
-            draw_curves(state, self.path, self.title)
+            draw_curves(state, self.path, self.metric, self.title)
 
 
-def draw_curves(state: TrainState, path: Path, title: str = "") -> None:
-    """Write a PNG of the history: losses on the left, and the monitored metric on the right when it is not the loss."""
+def draw_curves(state: TrainState, path: Path, metric: str = "", title: str = "") -> None:
+    """Write a PNG of the history: losses on the left, and `metric`, such as val_accuracy, on the right if it was measured."""
     # Imported here because it takes half a second, and the canvas directly because pyplot would want a display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    has_metric = state.monitor not in ("", "val_loss") and bool(
-        _evaluations(state.history, state.monitor)[0].size
-    )
+    has_metric = bool(_evaluations(state.history, metric)[0].size)
     figure = Figure(
         figsize=(11 if has_metric else 6.5, 4.2), dpi=140, layout="constrained", facecolor="white"
     )
@@ -45,7 +44,7 @@ def draw_curves(state: TrainState, path: Path, title: str = "") -> None:
     axes = figure.subplots(1, 2 if has_metric else 1, squeeze=False)[0]
     _draw_losses(axes[0], state)
     if has_metric:
-        _draw_metric(axes[1], state)
+        _draw_metric(axes[1], state, metric)
     for axis in axes:
         _polish(axis, state)
     if title:
@@ -77,17 +76,14 @@ def _draw_losses(axis: "Axes", state: TrainState) -> None:
         axis.legend(frameon=False, fontsize=9, labelcolor=INK)
 
 
-def _draw_metric(axis: "Axes", state: TrainState) -> None:
-    steps, values = _evaluations(state.history, state.monitor)
+def _draw_metric(axis: "Axes", state: TrainState, metric: str) -> None:
+    steps, values = _evaluations(state.history, metric)
     axis.plot(steps, values, color=VALIDATION, linewidth=2, marker="o", markersize=3.5)
-    _mark_best(axis, state, state.monitor)
-    name = state.monitor.removeprefix("val_")
-    best = (
-        f", best {state.best_value:.4g} in epoch {state.best_epoch}"
-        if state.best_value is not None
-        else ""
-    )
-    axis.set_title(f"validation {name}{best}", loc="left", fontsize=10, color=INK)
+    _mark_best(axis, state, metric)
+    title = f"validation {metric.removeprefix('val_')}"
+    if metric in state.best_metrics:
+        title += f", {state.best_metrics[metric]:.4g} in the best epoch, {state.best_epoch}"
+    axis.set_title(title, loc="left", fontsize=10, color=INK)
 
 
 def _mark_best(axis: "Axes", state: TrainState, name: str) -> None:

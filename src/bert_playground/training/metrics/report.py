@@ -33,21 +33,21 @@ def look_up_metric(name: str, task: str) -> Metric:
     return metric
 
 
-def choose_monitor(
-    task: str, default: str, metric: str | None, mode: str | None = None
-) -> tuple[str, str]:
+def choose_monitor(task: str, metric: str | None, mode: str | None = None) -> tuple[str, str]:
     """Which value decides the best epoch: its name with "val_" before it, and "max" or "min".
+
+    Unasked, it is the loss. The best of many accuracies on few rows is mostly luck: on ten held-out parts of Titanic,
+    the epoch with the best accuracy promised 0.839 and kept 0.797, the one with the best loss 0.813 and 0.803.
 
     Args:
         task: the task's name.
-        default: the task's own metric.
-        metric: what the user asked for, such as "val_accuracy", "accuracy" or "val_loss"; None: `default`.
+        metric: what the user asked for, such as "val_accuracy", "accuracy" or "val_loss"; None: the loss.
         mode: "max" or "min"; None: the metric's own direction.
 
     Raises:
         ValueError: no such metric for the task.
     """
-    name = (metric or default).removeprefix("val_")
+    name = (metric or "loss").removeprefix("val_")
     if name == "loss":
         return "val_loss", mode or "min"
     higher_is_better = look_up_metric(name, task).higher_is_better

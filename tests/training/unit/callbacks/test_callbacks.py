@@ -214,9 +214,9 @@ def test_times_are_readable() -> None:
     ]
 
 
-@pytest.mark.parametrize("monitor", ["val_accuracy", "val_loss"])
-def test_curves_are_drawn_of_any_history(tmp_path: Path, monitor: str) -> None:
-    state = TrainState(monitor=monitor, mode="min" if monitor == "val_loss" else "max")
+@pytest.mark.parametrize("metric", ["val_accuracy", "val_absent", ""])
+def test_curves_are_drawn_of_any_history(tmp_path: Path, metric: str) -> None:
+    state = TrainState(monitor="val_loss", mode="min")
     for step in range(1, 30):
         state.count_step(loss=1 / step, rows=4, tokens=40)
         state.record_step()
@@ -224,7 +224,7 @@ def test_curves_are_drawn_of_any_history(tmp_path: Path, monitor: str) -> None:
             state.record_evaluation(
                 step // 10, 1 / step, {"val_loss": 0.5 + 1 / step, "val_accuracy": 0.5}
             )
-    draw_curves(state, tmp_path / "curves.png", "a title")
+    draw_curves(state, tmp_path / "curves.png", metric, "a title")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 

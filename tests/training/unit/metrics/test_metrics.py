@@ -108,7 +108,7 @@ def test_a_metric_of_another_task_is_refused() -> None:
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
-        ((None, None), ("val_accuracy", "max")),
+        ((None, None), ("val_loss", "min")),
         (("val_roc_auc", None), ("val_roc_auc", "max")),
         (("log_loss", None), ("val_log_loss", "min")),
         (("val_loss", None), ("val_loss", "min")),
@@ -116,7 +116,7 @@ def test_a_metric_of_another_task_is_refused() -> None:
     ],
 )
 def test_the_monitor_has_its_metrics_direction(asked, expected) -> None:
-    assert choose_monitor("binary", "accuracy", *asked) == expected
+    assert choose_monitor("binary", *asked) == expected
 
 
 def test_the_baseline_is_the_majority_and_the_mean() -> None:

@@ -19,6 +19,7 @@ def evaluate(
     checkpoint: options.Checkpoint = None,
     more_checkpoints: options.MoreCheckpoints = None,
     batch_size: options.PredictBatchSize = 128,
+    precision: options.PredictPrecisionName = options.PredictPrecision.AUTO,
     log_level: options.LogLevel = None,
     json: options.Json = False,
 ) -> None:
@@ -31,7 +32,9 @@ def evaluate(
 
     set_up_logs(log_level)
     predictor = Predictor.load(
-        choose_checkpoint(checkpoint, more_checkpoints), batch_size=batch_size
+        choose_checkpoint(checkpoint, more_checkpoints),
+        batch_size=batch_size,
+        precision=precision.value,
     )
     frame = read_table(data)
     require_columns(frame, [predictor.pipeline.target], str(data))

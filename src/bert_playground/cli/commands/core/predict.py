@@ -38,6 +38,7 @@ def predict(
     sample: Sample = None,
     proba: Proba = False,
     batch_size: options.PredictBatchSize = 128,
+    precision: options.PredictPrecisionName = options.PredictPrecision.AUTO,
     log_level: options.LogLevel = None,
     json: options.Json = False,
 ) -> None:
@@ -49,7 +50,9 @@ def predict(
 
     set_up_logs(log_level)
     predictor = Predictor.load(
-        choose_checkpoint(checkpoint, more_checkpoints), batch_size=batch_size
+        choose_checkpoint(checkpoint, more_checkpoints),
+        batch_size=batch_size,
+        precision=precision.value,
     )
     pipeline = predictor.pipeline
     frame = read_table(test)
