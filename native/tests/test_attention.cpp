@@ -249,6 +249,34 @@ void test_extreme_scores() {
   for (int64_t i = 0; i < got.dqkv.size(); ++i) expect(std::isfinite(to_float(got.dqkv[i])), "extreme scores, gradient is finite");
 }
 
+// A caller may round the number of tokens up; what no sequence covers comes out as zeros.
+template <class T>
+void test_tokens_behind_the_last_sequence() {
+  const Case c{{9, 4}, 2, 32};
+  const Tables tables(c);
+  const int64_t tokens = 40, covered = 13;
+  const auto qkv = Array<T>::normal(tokens * 192, 1), dout = Array<T>::normal(tokens * 64, 2);
+  auto out = Array<T>::filled(tokens * 64, not_a_number), dqkv = Array<T>::filled(tokens * 192, not_a_number);
+  Array<float> log_sum_exp(tokens * 2);
+  const int32_t starts[] = {0, 9, 13};
+  bpk::AttentionForward args{};
+  args.sequences = 2;
+  args.tokens = tokens;
+  args.heads = 2;
+  args.head_size = 32;
+  args.dtype = dtype_of<T>();
+  args.qkv = qkv.data();
+  args.cu_seqlens = starts;
+  args.scale = float(c.factor());
+  args.half_window = -1;
+  args.out = out.data();
+  args.log_sum_exp = log_sum_exp.data();
+  kernels::attention_forward(args);
+  kernels::attention_backward({args, dout.data(), dqkv.data()});
+  for (int64_t i = 0; i < tokens * 64; ++i) expect((to_float(out[i]) == 0) == (i >= covered * 64), "only covered rows of out are not zero");
+  for (int64_t i = covered * 192; i < tokens * 192; ++i) expect(to_float(dqkv[i]) == 0, "uncovered rows of dqkv are zero");
+}
+
 template <class T>
 void test_denormals() {
   const Case c{{33}, 1, 32};
@@ -279,6 +307,7 @@ void test_all() {
   test_not_a_number_stays_in_its_sequence<T>();
   test_extreme_scores<T>();
   test_denormals<T>();
+  test_tokens_behind_the_last_sequence<T>();
   test_thread_count_does_not_matter<T>();
 }
 

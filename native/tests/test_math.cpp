@@ -1,4 +1,7 @@
 // Elementary functions, conversions and lane operations against f64.
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "check.h"
 #include "kernels/math.h"
 #include "kernels/random.h"
@@ -170,6 +173,26 @@ void test_flush_and_threads() {
   }
 }
 
+// After a fork the child must not wait for threads that stayed behind.
+void test_forked_child_computes() {
+  const auto count = [] {
+    int64_t visited[64] = {};
+    parallel_team(1 << 20, [&](int thread, int) { team_tasks(1000, 7, [&](int64_t) { ++visited[thread]; }); });
+    int64_t sum = 0;
+    for (int64_t v : visited) sum += v;
+    return sum;
+  };
+  expect(count() == 1000, "the team works before the fork");
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(10);
+    _exit(count() == 1000 ? 0 : 1);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  expect(status == 0, "a forked child computes");
+}
+
 }  // namespace
 
 int main() {
@@ -181,5 +204,6 @@ int main() {
   test_lane_operations();
   test_random_masks();
   test_flush_and_threads();
+  test_forked_child_computes();
   return report("math");
 }

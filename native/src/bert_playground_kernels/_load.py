@@ -22,11 +22,20 @@ def _load() -> tuple[ModuleType | None, str]:
     try:
         native = importlib.import_module("._ext", __package__)
     except ModuleNotFoundError:
-        return None, f"they were built without a C++ compiler; install g++ 11 or newer (apt install g++), then run: {REINSTALL}"
+        return (
+            None,
+            f"they were built without a C++ compiler; install g++ 11 or newer (apt install g++), then run: {REINSTALL}",
+        )
     except ImportError as error:  # another libmlx lacks a symbol, or libgomp is missing
-        return None, f"they do not load beside mlx {mx.__version__} ({error}); rebuild them: {REINSTALL}"
+        return (
+            None,
+            f"they do not load beside mlx {mx.__version__} ({error}); rebuild them: {REINSTALL}",
+        )
     if native.mlx_version != mx.__version__:
-        return None, f"they were built for mlx {native.mlx_version}, but mlx {mx.__version__} is installed; rebuild them: {REINSTALL}"
+        return (
+            None,
+            f"they were built for mlx {native.mlx_version}, but mlx {mx.__version__} is installed; rebuild them: {REINSTALL}",
+        )
     if native.isa() is None:
         return None, "this CPU has no AVX2"
     return native, ""

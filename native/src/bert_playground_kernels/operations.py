@@ -20,7 +20,9 @@ def num_threads() -> int:
     return _native.num_threads()
 
 
-def linear(x: mx.array, weight: mx.array, bias: mx.array | None = None, activation: str = "none") -> mx.array:
+def linear(
+    x: mx.array, weight: mx.array, bias: mx.array | None = None, activation: str = "none"
+) -> mx.array:
     """act(x weight^T + bias).
 
     Gradients are computed only for the arrays that are asked for: a frozen weight costs nothing.
@@ -44,13 +46,19 @@ def pack(weight: mx.array, dtype: mx.Dtype, activation: str = "none") -> mx.arra
 
 
 def packed_linear(
-    x: mx.array, packed: mx.array, out_features: int, bias: mx.array | None = None, activation: str = "none"
+    x: mx.array,
+    packed: mx.array,
+    out_features: int,
+    bias: mx.array | None = None,
+    activation: str = "none",
 ) -> mx.array:
     """`linear` for inference, with a weight from `pack`; it has no gradient. out_features counts the rows of the weight."""
     return _native.packed_linear(x, packed, out_features, bias, activation)
 
 
-def norm(x: mx.array, weight: mx.array, bias: mx.array | None = None, *, eps: float, rms: bool = False) -> mx.array:
+def norm(
+    x: mx.array, weight: mx.array, bias: mx.array | None = None, *, eps: float, rms: bool = False
+) -> mx.array:
     """Layer norm of the last dimension, or RMS norm (no mean subtracted)."""
     return _native.norm(x, weight, bias, eps, rms)
 
@@ -88,13 +96,18 @@ def attention(
         qkv: [tokens, 3 * num_heads * head_size], queries, then keys, then values.
         cu_seqlens: int32 [sequences + 1], where each sequence starts, and the number of tokens at the end. Tokens behind
             that belong to no sequence and give zeros.
+        num_heads: each has width / num_heads elements.
         half_window: a token sees those at most this far away, both ends included; negative = all.
-        cosines, sines: [positions, head_size / 2], rotary embeddings of the queries and keys; the position of a token
-            counts from the start of its sequence.
+        cosines: [positions, head_size / 2], rotary embeddings of the queries and keys; the position of a token counts from
+            the start of its sequence.
+        sines: like cosines.
         interleaved: rotary pairs are (2j, 2j + 1) instead of (j, j + head_size / 2).
-        dropout: probability of dropping an attention weight; needs `seed`, an mx.random key.
+        dropout: probability of dropping an attention weight.
+        seed: an mx.random key, needed with dropout.
     """
-    return _native.attention(qkv, cu_seqlens, num_heads, half_window, cosines, sines, interleaved, dropout, seed)
+    return _native.attention(
+        qkv, cu_seqlens, num_heads, half_window, cosines, sines, interleaved, dropout, seed
+    )
 
 
 def activation(x: mx.array, name: str) -> mx.array:
@@ -145,7 +158,17 @@ def adamw(
     graph serves all steps.
     """
     updated = _native.adamw(
-        parameter, gradient, m, v, learning_rate, step, gradient_scale, beta1, beta2, eps, weight_decay
+        parameter,
+        gradient,
+        m,
+        v,
+        learning_rate,
+        step,
+        gradient_scale,
+        beta1,
+        beta2,
+        eps,
+        weight_decay,
     )
     return updated[0], updated[1], updated[2]
 
@@ -175,7 +198,11 @@ def pack_int8(weight: mx.array, activation: str = "none") -> mx.array:
 
 
 def int8_linear(
-    x: mx.array, packed: mx.array, out_features: int, bias: mx.array | None = None, activation: str = "none"
+    x: mx.array,
+    packed: mx.array,
+    out_features: int,
+    bias: mx.array | None = None,
+    activation: str = "none",
 ) -> mx.array:
     """`linear` for inference in int8: x is quantized per token on the fly; it has no gradient."""
     return _native.int8_linear(x, packed, out_features, bias, activation)

@@ -1,8 +1,10 @@
 #include "glue/launch.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <sstream>
 #include <stdexcept>
@@ -11,6 +13,11 @@ namespace bpk::glue {
 namespace {
 
 constexpr size_t alignment = 64;
+
+// MLX's stream threads stay behind in the parent of a fork(): the child would wait for them for ever.
+std::atomic<bool> has_run{false};
+std::atomic<bool> is_orphan{false};
+[[maybe_unused]] const int registered = pthread_atfork(nullptr, nullptr, [] { is_orphan = has_run.load(); });
 
 size_t bytes_to_boundary(const void* p) { return -reinterpret_cast<uintptr_t>(p) & (alignment - 1); }
 
@@ -57,6 +64,8 @@ void CpuPrimitive::eval_gpu(const Arrays&, Arrays&) {
   throw std::runtime_error(std::string(name()) + " runs on the CPU only; use it under mx.stream(mx.cpu)");
 }
 
+Launch::Launch(mx::Stream stream) : encoder_(mx::cpu::get_command_encoder(stream)) { has_run = true; }
+
 const void* Launch::read(const mx::array& input) {
   encoder_.set_input_array(input);
   if (input.flags().row_contiguous) return input.data<char>();
@@ -96,6 +105,12 @@ const Kernels& kernels() {
   const Kernels* selected = select_kernels();
   if (!selected) throw std::runtime_error("bert_playground_kernels needs a CPU with AVX2 and FMA");
   return *selected;
+}
+
+mx::Stream cpu_stream() {
+  if (is_orphan)
+    throw std::runtime_error("this process was forked after MLX had run, whose threads stayed behind; start workers with multiprocessing's spawn method");
+  return mx::default_stream(mx::Device::cpu);
 }
 
 void require(bool condition, const std::string& message) {

@@ -26,7 +26,7 @@ class CpuPrimitive : public mx::Primitive {
 // One kernel call on the way to its stream: gives out raw pointers that stay valid until the kernel has run.
 class Launch {
  public:
-  explicit Launch(mx::Stream stream) : encoder_(mx::cpu::get_command_encoder(stream)) {}
+  explicit Launch(mx::Stream stream);
 
   // The input's elements in row-major order; a strided input is copied first, on the stream.
   const void* read(const mx::array& input);
@@ -50,7 +50,7 @@ class Launch {
 };
 
 const Kernels& kernels();
-inline mx::Stream cpu_stream() { return mx::default_stream(mx::Device::cpu); }
+mx::Stream cpu_stream();
 
 // Checks raise ValueError while the graph is built: once it runs, a wrong shape could only corrupt memory.
 void require(bool condition, const std::string& message);

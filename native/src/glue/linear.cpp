@@ -153,6 +153,10 @@ class PackedLinear : public CpuPrimitive {
     launch.run([call] { kernels().linear_forward(call); });
   }
 
+  Arrays vjp(const Arrays&, const Arrays&, const Argnums&, const Arrays&) override {
+    throw std::invalid_argument("packed_linear has no gradient; use linear with the weight itself");
+  }
+
  private:
   Activation activation_;
   int out_features_;

@@ -141,6 +141,10 @@ class Int8LinearOp : public CpuPrimitive {
     launch.run([call] { kernels().int8_linear(call); });
   }
 
+  Arrays vjp(const Arrays&, const Arrays&, const Argnums&, const Arrays&) override {
+    throw std::invalid_argument("int8_linear has no gradient; use linear with the weight itself");
+  }
+
  private:
   Activation activation_;
   int out_features_;

@@ -12,8 +12,11 @@ class AmxEngine {
   using Element = bf16;
   static constexpr int64_t token_step = 32;
   static constexpr int64_t width_step = 32;
+  static constexpr int64_t depth_step = 32;
+  static constexpr int64_t row_step = 32;
   static constexpr int64_t strip = 64;
-  static constexpr int64_t key_block = 128;
+  static constexpr int64_t forward_strip = 16;
+  static constexpr int64_t key_block = 64;
   static constexpr int64_t query_block = 128;
   static constexpr int64_t backward_key_block = 256;
 
@@ -57,7 +60,8 @@ class AmxEngine {
 
   // Two by two tiles where there are rows enough, since each tile loaded is then used twice; else one by four.
   template <bool accumulate>
-  static void product(int64_t rows, int64_t depth, const bf16* a, int64_t a_stride, Operand b, int64_t columns, float* c, int64_t c_stride) {
+  static void product(int64_t rows, int64_t depth, const bf16* a, int64_t a_stride, Operand b, int64_t columns, float* c,
+                      int64_t c_stride) {
     // The tile intrinsics do not tell the compiler that they read memory.
     asm volatile("" ::: "memory");
     const int64_t tiles = columns / 16, steps = depth / 32;
@@ -66,21 +70,48 @@ class AmxEngine {
       const bf16* left = a + r * a_stride;
       float* sums = c + r * c_stride;
       int64_t n = 0;
-      for (; n + 2 <= tiles; n += 2) two_by_two<accumulate>(steps, left, a_stride, b.columns(n * 16), sums + n * 16, c_stride);
-      if (n < tiles) {
-        one_by<accumulate, 1>(steps, left, a_stride, b.columns(n * 16), sums + n * 16, c_stride);
-        one_by<accumulate, 1>(steps, left + 16 * a_stride, a_stride, b.columns(n * 16), sums + n * 16 + 16 * c_stride, c_stride);
-      }
+      for (; n + 2 <= tiles; n += 2)
+        two_by_two<accumulate>(steps, left, a_stride, b.columns(n * 16), sums + n * 16, c_stride);
+      if (n == tiles) continue;
+      const Operand last = b.columns(n * 16);
+      one_by<accumulate, 1>(steps, left, a_stride, last, sums + n * 16, c_stride);
+      one_by<accumulate, 1>(steps, left + 16 * a_stride, a_stride, last, sums + 16 * c_stride + n * 16, c_stride);
     }
     if (r < rows) {
       const bf16* left = a + r * a_stride;
       float* sums = c + r * c_stride;
       int64_t n = 0;
-      for (; n + 4 <= tiles; n += 4) one_by<accumulate, 4>(steps, left, a_stride, b.columns(n * 16), sums + n * 16, c_stride);
-      for (; n + 2 <= tiles; n += 2) one_by<accumulate, 2>(steps, left, a_stride, b.columns(n * 16), sums + n * 16, c_stride);
+      for (; n + 4 <= tiles; n += 4)
+        one_by<accumulate, 4>(steps, left, a_stride, b.columns(n * 16), sums + n * 16, c_stride);
+      for (; n + 2 <= tiles; n += 2)
+        one_by<accumulate, 2>(steps, left, a_stride, b.columns(n * 16), sums + n * 16, c_stride);
       if (n < tiles) one_by<accumulate, 1>(steps, left, a_stride, b.columns(n * 16), sums + n * 16, c_stride);
     }
   }
+
+  // A product for at most 16 rows, taken in steps of 64 columns.
+  template <bool accumulate>
+  struct Product {
+    int64_t rows, depth;
+    const bf16* a;
+    int64_t a_stride;
+    Operand b;
+    int64_t columns;
+    float* c;
+    int64_t c_stride;
+
+    BPK_INLINE void step() {
+      if (columns == 0) return;
+      const int64_t part = smaller<int64_t>(columns, 64);
+      product<accumulate>(16, depth, a, a_stride, b, part, c, c_stride);
+      columns -= part;
+      b = b.columns(64);
+      c += 64;
+    }
+    void finish() {
+      while (columns) step();
+    }
+  };
 
   // One row of probabilities, two registers at a time: a single store of full width, which tile loads can follow sooner.
   BPK_INLINE static void store_run(bf16* p, VecF first, VecF second) {

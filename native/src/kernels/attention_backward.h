@@ -37,12 +37,13 @@ class BackwardWorker {
     const int64_t padded = round_up(head.tokens, step);
     std::memset(memory_.dquery, 0, size_t(padded * width_) * sizeof(float));
     QueryGradient dquery(memory_.dquery, padded, width_);
-    for (int64_t k = 0; k < head.tokens; k += key_block) add_key_block(head, {k, smaller(k + key_block, head.tokens)}, dquery);
+    for (int64_t k = 0; k < head.tokens; k += key_block)
+      add_key_block(head, {k, smaller(k + key_block, head.tokens)}, dquery);
 
     T* out = dqkv_ + (head.query - static_cast<const T*>(args_.qkv));
     for (int64_t q = 0; q < head.tokens; q += step)
-      scatter_rows(dquery.rows(q, memory_.staging), width_, q, smaller(step, head.tokens - q), head.width, rotation_of(args_),
-                   args_.scale, out, head.stride);
+      scatter_rows(dquery.rows(q, memory_.staging), width_, q, smaller(step, head.tokens - q), head.width,
+                   rotation_of(args_), args_.scale, out, head.stride);
   }
 
  private:
@@ -52,14 +53,15 @@ class BackwardWorker {
     float *scores, *dprobabilities, *dkey, *dvalue, *dquery, *staging, *log_sum_exp, *delta;
     uint32_t *random_first, *random_second;
     void place(Arena& arena, int64_t tokens, int64_t width) {
-      for (Element** rows : {&query_rows, &dout_rows, &query_across, &dout_across}) *rows = arena.take<Element>(tokens * width);
-      for (Element** rows : {&query_along, &dout_along}) *rows = arena.take<Element>(QueryGradient::along_size(tokens * width));
-      for (Element** rows : {&key_rows, &value_rows}) *rows = arena.take<Element>((key_block + strip) * width);
+      const int64_t size = tokens * width;
+      for (Element** rows : {&query_rows, &dout_rows, &query_across, &dout_across}) *rows = arena.take<Element>(size);
+      for (Element** rows : {&query_along, &dout_along}) *rows = arena.take<Element>(QueryGradient::along_size(size));
+      for (Element** rows : {&key_rows, &value_rows}) *rows = arena.take<Element>(round_up(key_block, step) * width);
       keys = arena.take<Element>(QueryGradient::keys_size(key_block * width));
       for (Element** rows : {&probabilities, &score_gradients}) *rows = arena.take<Element>(strip * query_block);
       block_gradients = arena.take<Element>(QueryGradient::score_size);
       for (float** rows : {&scores, &dprobabilities}) *rows = arena.take<float>(strip * query_block);
-      for (float** rows : {&dkey, &dvalue}) *rows = arena.take<float>((key_block + strip) * width);
+      for (float** rows : {&dkey, &dvalue}) *rows = arena.take<float>(round_up(key_block, step) * width);
       dquery = arena.take<float>(tokens * width);
       staging = arena.take<float>(step * width);
       for (float** row : {&log_sum_exp, &delta}) *row = arena.take<float>(tokens);
@@ -105,17 +107,20 @@ class BackwardWorker {
     for (int64_t part = -1; part < 2; ++part)
       prefetch_for_write(dkey + block.begin * head.stride + part * head.embedding, head.stride, count, head.width);
     dquery.begin_key_block(memory_.key_rows, padded, memory_.keys);
-    for (float* sums : {memory_.dkey, memory_.dvalue}) std::memset(sums, 0, size_t((padded + strip) * width_) * sizeof(float));
+    for (float* sums : {memory_.dkey, memory_.dvalue})
+      std::memset(sums, 0, size_t(padded * width_) * sizeof(float));
 
     const Range seen = head.visible(block, args_.half_window);
     for (int64_t q = seen.begin / query_block * query_block; q < seen.end; q += query_block) {
       const Range queries = {q, smaller(q + query_block, head.tokens)};
       dquery.begin_query_block(memory_.block_gradients, args_.half_window >= 0);
-      for (int64_t s = 0; s < padded; s += strip) add_strip(head, block, s, smaller(strip, padded - s), queries, dquery);
+      const int64_t rows = round_up(count, Engine::row_step);
+      for (int64_t s = 0; s < rows; s += strip) add_strip(head, block, s, smaller(strip, rows - s), queries, dquery);
       dquery.finish_query_block(q, round_up(queries.end - q, step));
     }
+    T* dvalue = dkey + head.embedding;
     scatter_rows(memory_.dkey, width_, block.begin, count, head.width, rotation_of(args_), args_.scale, dkey, head.stride);
-    scatter_rows(memory_.dvalue, width_, block.begin, count, head.width, kNoRotation, 1.0f, dkey + head.embedding, head.stride);
+    scatter_rows(memory_.dvalue, width_, block.begin, count, head.width, kNoRotation, 1.0f, dvalue, head.stride);
   }
 
   // Keys s..s+rows of the block against one block of queries.
@@ -126,24 +131,26 @@ class BackwardWorker {
     if (seen.empty()) return;
     const int64_t begin = seen.begin / step * step, columns = round_up(seen.end, step) - begin;
     const int64_t query = queries.begin + begin;
-    Engine::template product<false>(rows, width_, memory_.key_rows + s * width_, width_, query_across_.columns(query), columns,
-                                    memory_.scores, query_block);
-    Engine::template product<false>(rows, width_, memory_.value_rows + s * width_, width_, dout_across_.columns(query), columns,
-                                    memory_.dprobabilities, query_block);
+    Engine::template product<false>(rows, width_, memory_.key_rows + s * width_, width_, query_across_.columns(query),
+                                    columns, memory_.scores, query_block);
+    Engine::template product<false>(rows, width_, memory_.value_rows + s * width_, width_, dout_across_.columns(query),
+                                    columns, memory_.dprobabilities, query_block);
     for (int64_t r = 0; r < rows; r += 2) {
       const RowGradient first(*this, head, keys.begin + r, r, query, columns);
       const RowGradient second(*this, head, keys.begin + r + 1, r + 1, query, columns);
       for (int64_t c = 0; c < columns; c += VecF::lanes) {
         const ScorePair a = first.at(c), b = second.at(c);
-        Engine::store_pair(memory_.probabilities + r * query_block + c, query_block, a.probability, b.probability);
-        dquery.store_pair(s + r, begin + c, memory_.score_gradients + r * query_block + c, query_block, a.gradient, b.gradient);
+        const int64_t at = r * query_block + c;
+        Engine::store_pair(memory_.probabilities + at, query_block, a.probability, b.probability);
+        dquery.store_pair(s + r, begin + c, memory_.score_gradients + at, query_block, a.gradient, b.gradient);
       }
     }
-    Engine::template product<true>(rows, columns, memory_.probabilities, query_block, dout_along_.depth(query), width_,
+    const int64_t depth = round_up(seen.end - begin, Engine::depth_step);
+    Engine::template product<true>(rows, depth, memory_.probabilities, query_block, dout_along_.depth(query), width_,
                                    memory_.dvalue + s * width_, width_);
-    Engine::template product<true>(rows, columns, memory_.score_gradients, query_block, query_along_.depth(query), width_,
+    Engine::template product<true>(rows, depth, memory_.score_gradients, query_block, query_along_.depth(query), width_,
                                    memory_.dkey + s * width_, width_);
-    dquery.finish_strip(s, rows, memory_.score_gradients, query_block, query, columns);
+    dquery.finish_strip(s, rows, memory_.score_gradients, query_block, query, depth);
   }
 
   struct ScorePair {
@@ -203,16 +210,16 @@ class BackwardWorker {
 
 template <class T, class Engine>
 inline void attention_backward_with(const AttentionBackward& args) {
-  int64_t longest = 0;
   const AttentionForward& forward = args.forward;
-  for (int64_t s = 0; s < forward.sequences; ++s)
-    longest = larger<int64_t>(longest, forward.cu_seqlens[s + 1] - forward.cu_seqlens[s]);
+  const int64_t longest = longest_sequence(forward);
   if (longest == 0) return;
   const AttentionTasks tasks = cut_tasks(forward, longest);
   parallel_team(tasks.cost * 3, [&](int, int) {
     Engine::begin_thread();
     BackwardWorker<T, Engine> worker(args, longest);
-    team_tasks(tasks.count, tasks.batch, [&](int64_t i) { worker.run(tasks.pieces[i / forward.heads].sequence, i % forward.heads); });
+    team_tasks(tasks.count, tasks.batch, [&](int64_t i) {
+      worker.run(tasks.pieces[i / forward.heads].sequence, i % forward.heads);
+    });
     Engine::end_thread();
   });
 }

@@ -12,7 +12,7 @@ namespace bpk::BPK_ISA {
 template <class T, class Engine>
 class ForwardWorker {
   using Element = typename Engine::Element;
-  static constexpr int64_t strip = Engine::strip, key_block = Engine::key_block;
+  static constexpr int64_t strip = Engine::forward_strip, key_block = Engine::key_block;
   static constexpr float kHeadroom = 8;
 
  public:
@@ -29,7 +29,8 @@ class ForwardWorker {
     const Range queries = {first, smaller(first + chunk_, head.tokens)};
     const int64_t count = queries.end - first, padded = round_up(count, Engine::token_step);
     gather_rows(head.query, head.stride, first, count, padded, head.width, width_, rotation_of(args_), memory_.queries);
-    prefetch_for_write(static_cast<T*>(args_.out) + (head.start + first) * head.embedding + head.index * head.width, head.embedding, count, head.width);
+    T* const out = static_cast<T*>(args_.out) + (head.start + first) * head.embedding + head.index * head.width;
+    prefetch_for_write(out, head.embedding, count, head.width);
     for (int64_t i = 0; i < padded; ++i) memory_.reference[i] = -__builtin_inff();
     std::memset(memory_.sums, 0, size_t(padded * VecF::lanes) * sizeof(float));
     std::memset(memory_.out, 0, size_t(padded * width_) * sizeof(float));
@@ -39,9 +40,9 @@ class ForwardWorker {
     for (int64_t k = keys.begin / key_block * key_block; k < keys.end; k += key_block) {
       const Range block = {k, smaller(k + key_block, head.tokens)};
       load_block(head, block);
-      for (int64_t s = 0; s < count; s += strip) add_block(head, block, {first + s, smaller(first + s + strip, queries.end)}, s);
+      add_block(head, block, queries);
     }
-    finish(head, first, count);
+    finish(head, first, count, out);
   }
 
  private:
@@ -53,8 +54,8 @@ class ForwardWorker {
       rows = arena.take<Element>(key_block * width);
       across = arena.take<Element>(key_block * width);
       along = arena.take<Element>(key_block * width);
-      probabilities = arena.take<Element>(strip * key_block);
-      scores = arena.take<float>(strip * key_block);
+      probabilities = arena.take<Element>(2 * strip * key_block);
+      scores = arena.take<float>(2 * strip * key_block);
       out = arena.take<float>(queries_padded * width);
       reference = arena.take<float>(queries_padded);
       sums = arena.take<float>(queries_padded * VecF::lanes);
@@ -69,32 +70,84 @@ class ForwardWorker {
     values_ = Engine::pack_along(memory_.rows, padded, width_, memory_.along);
   }
 
-  void add_block(const Head<T>& head, Range block, Range queries, int64_t s) {
-    Range seen = head.visible(queries, args_.half_window);
-    seen = {larger(seen.begin, block.begin) - block.begin, smaller(seen.end, block.end) - block.begin};
-    if (seen.empty()) return;
-    const int64_t begin = seen.begin / Engine::token_step * Engine::token_step;
-    const int64_t columns = round_up(seen.end, Engine::token_step) - begin;
-    const int64_t rows = queries.end - queries.begin;
-    Engine::template product<false>(rows, width_, memory_.queries + s * width_, width_, keys_.columns(begin), columns, memory_.scores, key_block);
-    for (int64_t r = 0; r < rows; ++r) {
-      const int64_t query = queries.begin + r;
-      const Range row = head.visible({query, query + 1}, args_.half_window);
-      const int64_t origin = block.begin + begin;
-      Element* probabilities = memory_.probabilities + r * key_block;
-      const Range inside_block = {larger<int64_t>(0, row.begin - origin), smaller(block.end, row.end) - origin};
-      if (inside_block.empty()) {
-        std::memset(static_cast<void*>(probabilities), 0, size_t(columns) * sizeof(Element));
-        continue;
-      }
-      const RandomKeys random = args_.dropout > 0 ? attention_keys(args_, head.index, head.start + query) : RandomKeys{};
-      softmax_row(s + r, memory_.scores + r * key_block, probabilities, columns, inside_block, origin, random);
+  // A strip of queries and the columns of the key block it sees.
+  struct Strip {
+    Range queries;
+    int64_t row;             // of the first query, within the chunk
+    int64_t begin, columns;  // within the block; no columns: nothing to do
+    int64_t depth;           // the columns that values are summed over, less padding
+    float* scores;
+    Element* probabilities;
+  };
+
+  Strip strip_at(const Head<T>& head, Range block, Range queries, int64_t row) const {
+    const int64_t parity = row / strip % 2, first = queries.begin + row;
+    Strip s = {{first, smaller(first + strip, queries.end)}, row, 0, 0, 0, memory_.scores + parity * strip * key_block,
+               memory_.probabilities + parity * strip * key_block};
+    if (first >= queries.end) return s;
+    const Range seen = head.visible(s.queries, args_.half_window);
+    const int64_t begin = larger(seen.begin, block.begin) - block.begin, end = smaller(seen.end, block.end) - block.begin;
+    if (begin >= end) return s;
+    s.begin = begin / Engine::token_step * Engine::token_step;
+    s.columns = round_up(end, Engine::token_step) - s.begin;
+    s.depth = round_up(end - s.begin, Engine::depth_step);
+    return s;
+  }
+
+  using Scores = typename Engine::template Product<false>;
+  using Values = typename Engine::template Product<true>;
+  Scores scores_of(const Strip& s) const {
+    const Element* queries = memory_.queries + s.row * width_;
+    return {s.queries.end - s.queries.begin, width_, queries, width_, keys_.columns(s.begin), s.columns, s.scores, key_block};
+  }
+  Values values_of(const Strip& s) const {
+    const int64_t width = s.columns ? width_ : 0;  // of a strip without columns there is nothing to do
+    return {s.queries.end - s.queries.begin, s.depth, s.probabilities, key_block, values_.depth(s.begin), width,
+            memory_.out + s.row * width_, width_};
+  }
+
+  // The products of the neighbouring strips are taken in small steps between the rows of softmax: the matrix unit then works
+  // beside the vector units, and nothing waits for what was stored just before.
+  void add_block(const Head<T>& head, Range block, Range queries) {
+    Strip current = strip_at(head, block, queries, 0);
+    scores_of(current).finish();
+    Values values = values_of({});
+    for (int64_t row = 0; row < queries.end - queries.begin; row += strip) {
+      const Strip next = strip_at(head, block, queries, row + strip);
+      Scores scores = scores_of(next);
+      if (current.columns) softmax_strip(head, block, current, [&](int64_t r) BPK_INLINE_LAMBDA {
+        if (r % 8 == 3) scores.step();
+        if (r % 8 == 7) values.step();
+      });
+      scores.finish();
+      values.finish();
+      values = values_of(current);
+      current = next;
     }
-    Engine::template product<true>(rows, columns, memory_.probabilities, key_block, values_.depth(begin), width_, memory_.out + s * width_, width_);
+    values.finish();
+  }
+
+  template <class Between>
+  BPK_INLINE void softmax_strip(const Head<T>& head, Range block, const Strip& s, const Between& between) {
+    const int64_t origin = block.begin + s.begin;
+    for (int64_t r = 0; r < s.queries.end - s.queries.begin; ++r) {
+      const int64_t query = s.queries.begin + r;
+      const Range seen = head.visible({query, query + 1}, args_.half_window);
+      const Range inside_block = {larger<int64_t>(0, seen.begin - origin), smaller(block.end, seen.end) - origin};
+      Element* probabilities = s.probabilities + r * key_block;
+      if (inside_block.empty()) {
+        std::memset(static_cast<void*>(probabilities), 0, size_t(s.columns) * sizeof(Element));
+      } else {
+        const RandomKeys random = args_.dropout > 0 ? attention_keys(args_, head.index, head.start + query) : RandomKeys{};
+        softmax_row(s.row + r, s.scores + r * key_block, probabilities, s.columns, inside_block, origin, random);
+      }
+      between(r);
+    }
   }
 
   // Scores of one query become unnormalised probabilities; those outside `row` become zero.
-  BPK_INLINE void softmax_row(int64_t r, const float* scores, Element* probabilities, int64_t columns, Range row, int64_t origin, RandomKeys random) {
+  BPK_INLINE void softmax_row(int64_t r, const float* scores, Element* probabilities, int64_t columns, Range row,
+                              int64_t origin, RandomKeys random) {
     if (memory_.reference[r] == -__builtin_inff()) memory_.reference[r] = highest_score(scores, columns, row);
     const bool whole = row.begin == 0 && row.end >= columns && args_.dropout <= 0;
     RowSums sums = whole ? exponentiate_row<true>(r, scores, probabilities, columns, row, origin, random)
@@ -152,8 +205,8 @@ class ForwardWorker {
   }
 
   // Rare, so kept out of the way.
-  __attribute__((noinline)) RowSums repeat_row(int64_t r, const float* scores, Element* probabilities, int64_t columns, Range row,
-                                               int64_t origin, RandomKeys random) const {
+  __attribute__((noinline)) RowSums repeat_row(int64_t r, const float* scores, Element* probabilities, int64_t columns,
+                                               Range row, int64_t origin, RandomKeys random) const {
     return exponentiate_row<false>(r, scores, probabilities, columns, row, origin, random);
   }
 
@@ -166,8 +219,7 @@ class ForwardWorker {
     for (int64_t i = 0; i < width_; i += VecF::lanes) store(out + i, load(out + i) * factor);
   }
 
-  void finish(const Head<T>& head, int64_t first, int64_t count) {
-    T* out = static_cast<T*>(args_.out) + (head.start + first) * head.embedding + head.index * head.width;
+  void finish(const Head<T>& head, int64_t first, int64_t count, T* out) {
     for (int64_t r = 0; r < count; ++r) {
       const float sum = reduce_add(load(memory_.sums + r * VecF::lanes));
       move_row<false>(memory_.out + r * width_, out + r * head.embedding, head.width, kNoRotation, 0, 1.0f / sum);
@@ -187,8 +239,7 @@ class ForwardWorker {
 
 template <class T, class Engine>
 inline void attention_forward_with(const AttentionForward& args) {
-  int64_t longest = 0;
-  for (int64_t s = 0; s < args.sequences; ++s) longest = larger<int64_t>(longest, args.cu_seqlens[s + 1] - args.cu_seqlens[s]);
+  const int64_t longest = longest_sequence(args);
   if (longest == 0) return;
   // Large chunks load the keys less often, small ones keep all threads busy. The result is the same.
   int64_t chunk = smaller<int64_t>(longest, 960);

@@ -13,7 +13,10 @@ class PlainEngine {
   using Element = float;
   static constexpr int64_t token_step = VecF::lanes;  // blocks hold a multiple of this many tokens
   static constexpr int64_t width_step = VecF::lanes;  // and rows a multiple of this many elements
-  static constexpr int64_t strip = 24;                // rows of scores in work at a time; even
+  static constexpr int64_t depth_step = 1;            // a product contracts over a multiple of this many tokens
+  static constexpr int64_t row_step = 2;              // and has a multiple of this many rows in the backward pass
+  static constexpr int64_t strip = 24;                // rows of scores in work at a time in the backward pass; even
+  static constexpr int64_t forward_strip = 24;
   static constexpr int64_t key_block = 64;
   static constexpr int64_t query_block = 64;
   static constexpr int64_t backward_key_block = 96;
@@ -45,9 +48,28 @@ class PlainEngine {
 
   // c (+)= a b for `rows` rows of a with `depth` elements each and `columns` columns of b.
   template <bool accumulate>
-  static void product(int64_t rows, int64_t depth, const float* a, int64_t a_stride, Operand b, int64_t columns, float* c, int64_t c_stride) {
+  static void product(int64_t rows, int64_t depth, const float* a, int64_t a_stride, Operand b, int64_t columns, float* c,
+                      int64_t c_stride) {
     product_strided<accumulate>(rows, depth, a, a_stride, 1, b, columns, c, c_stride);
   }
+
+  // A product that can be taken in steps; on vector registers there is nothing to gain from that.
+  template <bool accumulate>
+  struct Product {
+    int64_t rows, depth;
+    const float* a;
+    int64_t a_stride;
+    Operand b;
+    int64_t columns;
+    float* c;
+    int64_t c_stride;
+
+    void step() { finish(); }
+    void finish() {
+      if (columns) product<accumulate>(rows, depth, a, a_stride, b, columns, c, c_stride);
+      columns = 0;
+    }
+  };
 
   // One row of probabilities, two registers at a time.
   BPK_INLINE static void store_run(float* p, VecF first, VecF second) {
@@ -79,7 +101,8 @@ class PlainEngine {
       PlainEngine::store_pair(p, stride, first, second);
     }
     void finish_strip(int64_t key, int64_t keys, const float* scores, int64_t stride, int64_t query, int64_t queries) const {
-      product_strided<true>(queries, keys, scores, 1, stride, {rows_ + key * width_, width_}, width_, sums_ + query * width_, width_);
+      const Operand rows = {rows_ + key * width_, width_};
+      product_strided<true>(queries, keys, scores, 1, stride, rows, width_, sums_ + query * width_, width_);
     }
     void finish_query_block(int64_t, int64_t) const {}
 
@@ -128,8 +151,8 @@ class PlainEngine {
   }
 
   template <bool accumulate>
-  static void product_strided(int64_t rows, int64_t depth, const float* a, int64_t a_row, int64_t a_depth, Operand b, int64_t columns,
-                              float* c, int64_t c_stride) {
+  static void product_strided(int64_t rows, int64_t depth, const float* a, int64_t a_row, int64_t a_depth, Operand b,
+                              int64_t columns, float* c, int64_t c_stride) {
     for (int64_t n = 0; n < columns; n += column_tile * VecF::lanes)
       for (int64_t r = 0; r < rows; r += row_tile) {
         const int64_t height = smaller<int64_t>(row_tile, rows - r);

@@ -47,6 +47,13 @@ struct Head {
 
 inline Rotation rotation_of(const AttentionForward& args) { return {args.cosines, args.sines, args.interleaved}; }
 
+inline int64_t longest_sequence(const AttentionForward& args) {
+  int64_t longest = 0;
+  for (int64_t s = 0; s < args.sequences; ++s)
+    longest = larger<int64_t>(longest, args.cu_seqlens[s + 1] - args.cu_seqlens[s]);
+  return longest;
+}
+
 // Random masks have one row per (head, query) and one column per key.
 inline RandomKeys attention_keys(const AttentionForward& args, int64_t head, int64_t token) {
   return random_keys(args.seed, uint64_t(head * args.tokens + token));

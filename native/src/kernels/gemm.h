@@ -76,6 +76,7 @@ void multiply_block(const GemmShape& shape, const GemmBlocks& blocks, int64_t ro
       for (int group = 0; group < groups; ++group) {
         const int height = first_row(group + 1) - first_row(group);
         float* tile = is_cut ? sums + (panel * groups + group) * tile_size : sums;
+        if (is_last) finish.prefetch(row0 + first_row(group), height, panel0 + panel);
         Engine::multiply(height, left_of(group), right, steps / lanes, tile, step0 > 0, {right + shape.steps * panel_width + group * next_lines * steps, next_lines});
         if (is_last) finish(tile, row0 + first_row(group), height, panel0 + panel);
       }
@@ -97,6 +98,7 @@ void multiply(const GemmShape& shape, int threads, BlockCounter& counter, const 
   (void)session;
   for (int64_t block; (block = counter.take()) < blocks.count();)
     multiply_block<Engine>(shape, blocks, block % blocks.row_blocks * blocks.rows, block / blocks.row_blocks * blocks.panels, source, panels, finish);
+  _mm_sfence();  // for finishes that store around the caches
 }
 
 }  // namespace bpk::BPK_ISA

@@ -120,6 +120,17 @@ inline void pack_int8(const PackInt8& call) {
   });
 }
 
+// Stores whole numbers between 0 and 255.
+BPK_INLINE void store_bytes(uint8_t* to, VecF v, int64_t n) {
+#ifdef __AVX512F__
+  _mm_mask_storeu_epi8(to, first_lanes(n).bits, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v.value)));
+#else
+  float values[VecF::lanes];
+  store(values, v);
+  for (int64_t j = 0; j < n; ++j) to[j] = uint8_t(int(values[j]));
+#endif
+}
+
 struct QuantizedRow {
   float scale, zero;
 };
@@ -139,9 +150,7 @@ QuantizedRow quantize_row(const T* x, int64_t size, uint8_t* to) {
   const float offset = __builtin_rintf(-smallest * inverse);
   for_lanes(size, [&](int64_t i, int64_t n) {
     const VecF q = max(zero(), min(set(255.0f), round(fma(load_some(x + i, n), set(inverse), set(offset)))));
-    float values[VecF::lanes];
-    store(values, q);
-    for (int j = 0; j < n; ++j) to[i + j] = uint8_t(int(values[j]));
+    store_bytes(to + i, q, n);
   });
   return {scale + reduce_add(taint), offset};
 }

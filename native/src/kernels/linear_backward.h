@@ -24,10 +24,10 @@ void activation_gradient_rows(const LinearBackward& call, int64_t row0, int64_t 
       if (call.activation == Activation::none) {
         emit(c, d, n);
       } else if (call.activation == Activation::gelu) {
-        emit(c, d * gelu_gradient(load_some(zr, n)), n);
+        emit(c, d * gelu_as<T>(load_some(zr, n)).gradient, n);
       } else {
         const VecF first = load_some(zr, n), second = load_some(zr + width, n);
-        const ValueAndGradient act = call.activation == Activation::geglu ? gelu_both(first) : silu_both(first);
+        const ValueAndGradient act = call.activation == Activation::geglu ? gelu_as<T>(first) : silu_both(first);
         emit(c, d * second * act.gradient, n);
         emit(width + c, d * act.value, n);
       }
@@ -88,7 +88,7 @@ void linear_backward_of(const LinearBackward& call) {
     }
     if (x_panels) {
       const ColumnSource<Step, T> source{g, out, tokens};
-      multiply<Engine>(dw_shape, threads, dw_counter, source, x_panels, PlainFinish<float>{call.dweight, in});
+      multiply<Engine>(dw_shape, threads, dw_counter, source, x_panels, PlainFinish<float, true>{call.dweight, in});
     }
   });
 }

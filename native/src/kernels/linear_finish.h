@@ -3,21 +3,69 @@
 #include "elementwise.h"
 #include "gemm_engine.h"
 #include "kernels.h"
+#include "linear_activation.h"
 
 namespace bpk::BPK_ISA {
 
-// Stores a tile as it is: the gradients.
+// Asks for the lines of an output tile while it is being computed: a store that misses the cache waits for the line.
 template <class T>
+BPK_INLINE void prefetch_tile(const T* out, int64_t ld, int rows) {
+  for (int i = 0; i < rows; ++i, out += ld) _mm_prefetch(reinterpret_cast<const char*>(out), _MM_HINT_T1);
+}
+
+// One row of a tile; a bf16 row is one cache line and one store.
+template <class T>
+BPK_INLINE void store_pair(T* to, VecF low, VecF high, int64_t count) {
+#ifdef __AVX512BF16__
+  if constexpr (sizeof(T) == 2) {
+    if (count >= panel_width) return _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(high.value, low.value));
+  }
+#endif
+  store_some(to, low, count);
+  store_some(to + VecF::lanes, high, count - VecF::lanes);
+}
+
+// The same around the caches, for what is read much later: saves fetching the old lines, and leaves room for what is read
+// soon. multiply() fences these stores.
+template <class T>
+BPK_INLINE void stream_pair(T* to, VecF low, VecF high, int64_t count) {
+  const bool whole_lines = count >= panel_width && reinterpret_cast<uintptr_t>(to) % 64 == 0;
+#ifdef __AVX512F__
+  if constexpr (sizeof(T) == 4) {
+    if (whole_lines) {
+      _mm512_stream_ps(to, low.value);
+      return _mm512_stream_ps(to + VecF::lanes, high.value);
+    }
+  }
+#endif
+#ifdef __AVX512BF16__
+  if constexpr (sizeof(T) == 2) {
+    if (whole_lines) return _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)_mm512_cvtne2ps_pbh(high.value, low.value));
+  }
+#endif
+  (void)whole_lines;
+  store_pair(to, low, high, count);
+}
+
+// Stores a tile as it is: the gradients. Those of weights wait for the optimizer and are streamed.
+template <class T, bool streams = false>
 struct PlainFinish {
   T* out;
   int64_t columns;
+
+  void prefetch(int64_t row0, int rows, int64_t panel) const {
+    if (streams) return;
+    const T* corner = out + row0 * columns + panel * panel_width;
+    prefetch_tile(corner, columns, rows);
+    if (sizeof(T) * panel_width > 64) prefetch_tile(corner + VecF::lanes, columns, rows);
+  }
 
   void operator()(const float* tile, int64_t row0, int rows, int64_t panel) const {
     const int64_t column = panel * panel_width, left = columns - column;
     for (int i = 0; i < rows; ++i, tile += panel_width) {
       T* to = out + (row0 + i) * columns + column;
-      store_some(to, load(tile), left);
-      store_some(to + VecF::lanes, load(tile + VecF::lanes), left - VecF::lanes);
+      const VecF low = load(tile), high = load(tile + VecF::lanes);
+      streams ? stream_pair(to, low, high, left) : store_pair(to, low, high, left);
     }
   }
 };
@@ -38,11 +86,21 @@ struct LinearFinish {
   Activation activation;
   Scale scale{};
 
+  void prefetch(int64_t row0, int rows, int64_t panel) const {
+    const bool halves = is_gated(activation);
+    const int64_t width = halves ? out_features / 2 : out_features, column = panel * (halves ? lanes : panel_width);
+    prefetch_tile(y + row0 * width + column, width, rows);
+    if (!halves && sizeof(T) * panel_width > 64) prefetch_tile(y + row0 * width + column + lanes, width, rows);
+    if (!z || !halves) return;
+    prefetch_tile(z + row0 * out_features + column, out_features, rows);
+    prefetch_tile(z + row0 * out_features + width + column, out_features, rows);
+  }
+
   void operator()(const float* tile, int64_t row0, int rows, int64_t panel) const {
     switch (activation) {
       case Activation::none: return plain(tile, row0, rows, panel, [](VecF v) { return v; });
-      case Activation::gelu: return plain(tile, row0, rows, panel, [](VecF v) { return gelu(v); });
-      case Activation::geglu: return gated(tile, row0, rows, panel, [](VecF v) { return gelu(v); });
+      case Activation::gelu: return plain(tile, row0, rows, panel, [](VecF v) { return gelu_as<T>(v).value; });
+      case Activation::geglu: return gated(tile, row0, rows, panel, [](VecF v) { return gelu_as<T>(v).value; });
       case Activation::swiglu: return gated(tile, row0, rows, panel, [](VecF v) { return silu(v); });
     }
   }
@@ -54,16 +112,14 @@ struct LinearFinish {
 
   template <class Act>
   BPK_INLINE void plain(const float* tile, int64_t row0, int rows, int64_t panel, const Act& act) const {
-    for (int half = 0; half < 2; ++half) {
-      const int64_t column = panel * panel_width + half * lanes, count = out_features - column;
-      if (count <= 0) return;
-      const VecF b = bias_at(column, count);
-      for (int i = 0; i < rows; ++i) {
-        const VecF v = scale(tile + i * panel_width + half * lanes, row0 + i, column, count) + b;
-        const int64_t at = (row0 + i) * out_features + column;
-        if (z) store_some(z + at, v, count);
-        store_some(y + at, act(v), count);
-      }
+    const int64_t column = panel * panel_width, count = out_features - column, second = column + lanes;
+    const VecF low_bias = bias_at(column, count), high_bias = bias_at(second, count - lanes);
+    for (int i = 0; i < rows; ++i, tile += panel_width) {
+      const VecF low = scale(tile, row0 + i, column, count) + low_bias;
+      const VecF high = scale(tile + lanes, row0 + i, second, count - lanes) + high_bias;
+      const int64_t at = (row0 + i) * out_features + column;
+      if (z) stream_pair(z + at, low, high, count);
+      store_pair(y + at, act(low), act(high), count);
     }
   }
 

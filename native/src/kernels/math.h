@@ -86,7 +86,8 @@ BPK_INLINE Normal normal(VecF x) {
 }
 
 BPK_INLINE VecF erf(VecF x) {
-  constexpr float series[] = {1.1283791f, -0.37612626f, 0.11283585f, -0.026853811f, 0.0051883277f, -0.00080101931f, 7.853860e-05f};
+  constexpr float series[] = {1.1283791f,    -0.37612626f,    0.11283585f, -0.026853811f,
+                              0.0051883277f, -0.00080101931f, 7.853860e-05f};
   const VecF a = abs(x);
   const VecF small = a * polynomial(a * a, series);
   const VecF large = fma(set(2.0f), normal(a * set(1.41421356f)).cumulative, set(-1.0f));
@@ -110,7 +111,8 @@ BPK_INLINE VecF gelu_gradient(VecF x) { return gelu_both<Element>(x).gradient; }
 
 template <class Element = float>
 BPK_INLINE ValueAndGradient silu_both(VecF x) {
-  const VecF e = min(set(1e37f), exp_for<Element>(zero() - x));  // finite, so that 1 - s can be had as e * s, without cancellation
+  // Finite, so that 1 - s can be had as e * s, without cancellation.
+  const VecF e = min(set(1e37f), exp_for<Element>(zero() - x));
   const VecF s = reciprocal<Element>(set(1.0f) + e);
   const VecF value = x * s;
   return {value, fma(value, e * s, s)};

@@ -88,7 +88,8 @@ inline void norm_forward(const NormForward& args) {
 
 // Adds one row to the parameter gradients and writes its dx and dresidual.
 template <class T>
-inline void norm_backward_row(const NormBackward& args, const DropoutMask& mask, int64_t token, float* dweight, float* dbias) {
+inline void norm_backward_row(const NormBackward& args, const DropoutMask& mask, int64_t token, float* dweight,
+                              float* dbias) {
   const int64_t width = args.width, start = token * width;
   const T* h = static_cast<const T*>(args.h) + start;
   const T* dy = static_cast<const T*>(args.dy) + start;

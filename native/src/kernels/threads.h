@@ -9,6 +9,7 @@
 // (a few bytes moved or a few flops each); below kSerialCost the caller's thread does it alone.
 #pragma once
 #include <omp.h>
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include <cstdlib>
@@ -32,8 +33,15 @@ class FlushDenormals {
 // Waking a team costs a few microseconds, the time in which one thread visits about this many elements.
 constexpr int64_t kSerialCost = 1 << 15;
 
+// A forked child has the parent's record of its team but not its threads, and would wait for them for ever.
+inline bool is_forked_child() {
+  static bool forked = false;
+  static const int registered = pthread_atfork(nullptr, nullptr, [] { forked = true; });
+  return registered == 0 && forked;
+}
+
 // Either one thread or all: libgomp ends the threads that a smaller team leaves out and must create them again later.
-inline int team_size(int64_t cost) { return cost < kSerialCost ? 1 : omp_get_max_threads(); }
+inline int team_size(int64_t cost) { return cost < kSerialCost || is_forked_child() ? 1 : omp_get_max_threads(); }
 
 inline void team_barrier() {
 #pragma omp barrier

@@ -68,8 +68,8 @@ BPK_INLINE VecF approximate_reciprocal(VecF a) { return {_mm512_rcp14_ps(a.value
 BPK_INLINE VecF refine_reciprocal(VecF a, VecF guess) { return fma(guess, fnma(a, guess, {_mm512_set1_ps(1.0f)}), guess); }
 BPK_INLINE VecF copy_sign(VecF size, VecF sign) {
   const __m512i minus = _mm512_set1_epi32(int(0x80000000));
-  const __m512i bits = _mm512_ternarylogic_epi32(minus, _mm512_castps_si512(sign.value), _mm512_castps_si512(size.value), 0xca);
-  return {_mm512_castsi512_ps(bits)};
+  const __m512i from = _mm512_castps_si512(sign.value), to = _mm512_castps_si512(size.value);
+  return {_mm512_castsi512_ps(_mm512_ternarylogic_epi32(minus, from, to, 0xca))};  // minus ? from : to, bit by bit
 }
 
 BPK_INLINE Mask less(VecF a, VecF b) { return {_mm512_cmp_ps_mask(a.value, b.value, _CMP_LT_OQ)}; }

@@ -40,7 +40,7 @@ class ModelSection(Section):
         4096, description="most entries of a vocabulary trained on the table"
     )
     dropout: Probability | None = Field(
-        None, description="in the encoder; None: 0.1 from scratch, else the checkpoint's"
+        None, description="in the encoder; None: 0.3 from scratch, else the checkpoint's"
     )
 
     @field_validator("architecture", mode="before")

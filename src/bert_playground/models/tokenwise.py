@@ -1,6 +1,7 @@
 """Linear, Norm, Embedding: layers that work on each token alone, computed by kernels.py."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -26,6 +27,19 @@ def named_parameters(module: nn.Module) -> dict[str, mx.array]:
     return dict(tree_flatten(module.parameters()))
 
 
+@dataclass(frozen=True)
+class _Packed:
+    """A packed weight, and what it was made from and for; no tuple, for a Module would take that for parameters."""
+
+    weight: mx.array
+    dtype: mx.Dtype
+    activation: kernels.Activation
+    packed: mx.array
+
+    def serves(self, weight: mx.array, dtype: mx.Dtype, activation: kernels.Activation) -> bool:
+        return self.weight is weight and (self.dtype, self.activation) == (dtype, activation)
+
+
 class Linear(nn.Module):
     """y = activation(x W^T + b), with the activation fused into the product."""
 
@@ -37,31 +51,37 @@ class Linear(nn.Module):
         if bias:
             self.bias = mx.zeros(num_outputs)
         self._packing: mx.Dtype | None = None
-        # The weight, and what it was packed to.
-        self._packed: tuple[mx.array, mx.array] | None = None
+        self._packed: _Packed | None = None
 
     def __call__(self, x: mx.array, activation: kernels.Activation = "none") -> mx.array:
         """Map [..., num_inputs] to [..., num_outputs], half of it with a gated activation."""
         if self._packing is None or self.training or not kernels.can_pack():
             return kernels.linear(x, self.weight, self.get("bias"), activation)
-        if self._packed is None or self._packed[0] is not self.weight:
-            packed = kernels.pack(self.weight, self._packing, activation)
-            mx.eval(packed)
-            self._packed = (self.weight, packed)
+        is_int8 = self._packing == mx.int8
         return kernels.packed_linear(
             x,
-            self._packed[1],
+            self._pack(mx.int8 if is_int8 else x.dtype, activation),
             self.weight.shape[0],
             self.get("bias"),
             activation,
-            is_int8=self._packing == mx.int8,
+            is_int8=is_int8,
         )
+
+    def _pack(self, dtype: mx.Dtype, activation: kernels.Activation) -> mx.array:
+        if self._packed is None or not self._packed.serves(self.weight, dtype, activation):
+            packed = kernels.pack(self.weight, dtype, activation)
+            mx.eval(packed)
+            self._packed = _Packed(self.weight, dtype, activation, packed)
+        return self._packed.packed
 
     def keep_packed(self, dtype: mx.Dtype | None) -> None:
         """From now on pack the weight once for evaluation, instead of at every call; None: no longer.
 
+        A new weight is packed anew, but one whose values were overwritten (`weight[...] = `) is not noticed: call this
+        again. No gradient passes a packed weight; `train()` takes the weight itself.
+
         Args:
-            dtype: of the activations that will come, or int8 for 8-bit products.
+            dtype: int8 for 8-bit products; any other means the type of the activations as they come.
         """
         self._packing, self._packed = dtype, None
 

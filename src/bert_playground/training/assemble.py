@@ -49,6 +49,7 @@ def make_trainer(
     recipe = choose_recipe(
         is_pretrained=config.model.pretrained is not None,
         has_adapters=config.lora.enabled,
+        is_classification=task.is_classification,
         num_rows=num_rows,
         batch_size=training.batch_size * training.gradient_accumulation_steps,
     )

@@ -139,6 +139,14 @@ def test_packed_attention(
 
 
 @native
+@both_types
+def test_sequence_sum(dtype: mx.Dtype) -> None:
+    cu_seqlens = mx.array([0, 4, 4, 11], dtype=mx.int32)  # two tokens stand behind the last row
+    x = draw(13, 20).astype(dtype)
+    assert_same(lambda x: kernels.sequence_sum(x, cu_seqlens), [x], TOLERANCES[dtype])
+
+
+@native
 @pytest.mark.parametrize("size", [1, 50, 4097])
 def test_adamw_and_square_sum(size: int) -> None:
     parameter, gradient, m = (draw(size, seed=seed) for seed in range(3))

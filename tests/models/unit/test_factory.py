@@ -126,7 +126,7 @@ def test_a_run_from_scratch_has_the_sizes_of_its_config(architecture: str) -> No
         for name in vars(shape)
         if "dropout" in name and name != "classifier_dropout"
     }
-    assert rates == {0.1}
+    assert rates == {0.3}
     assert model.head.config.hidden_dropout_prob == 0.2
     assert (model.head.config.pooling, model.head.output_size) == ("max", 4)
 

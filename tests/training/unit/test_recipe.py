@@ -1,16 +1,19 @@
 """The recipe: more passes over small tables, lower rates for checkpoints."""
 
-from bert_playground.training.recipe import choose_recipe
+from bert_playground.training.recipe import Recipe, choose_recipe
 
 
-def recipe(num_rows: int, *, is_pretrained: bool = False, has_adapters: bool = False):
-    return choose_recipe(
-        is_pretrained=is_pretrained, has_adapters=has_adapters, num_rows=num_rows, batch_size=32
-    )
+def recipe(num_rows: int, **changes: bool) -> Recipe:
+    kind = {"is_pretrained": False, "has_adapters": False, "is_classification": True, **changes}
+    return choose_recipe(**kind, num_rows=num_rows, batch_size=32)
 
 
 def test_small_tables_get_more_epochs() -> None:
     assert recipe(700).epochs > recipe(100_000).epochs >= 1
+
+
+def test_numbers_are_learned_longer_than_classes() -> None:
+    assert recipe(700, is_classification=False).epochs > recipe(700).epochs
 
 
 def test_a_checkpoint_gets_a_lower_rate_and_fewer_epochs() -> None:

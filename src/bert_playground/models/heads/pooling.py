@@ -48,7 +48,9 @@ def pool_attention(hidden: mx.array, tokens: Tokens, query: mx.array) -> mx.arra
     hidden = hidden.astype(mx.float32)
     scores = (hidden @ query[:, None]) * hidden.shape[-1] ** -0.5  # [..., 1]
     highest = mx.stop_gradient(max_rows(scores, tokens))  # [B, 1]
-    weights = mx.exp(mx.minimum(scores - spread_rows(highest, tokens), 0))
+    below = scores - spread_rows(highest, tokens)
+    # Only padding can be above 0, and must not overflow; mx.minimum would also stop the gradient at 0, of the highest.
+    weights = mx.exp(mx.where(below > 0, 0.0, below))
     total = sum_rows(weights * hidden, tokens)
     return total / mx.maximum(sum_rows(weights, tokens), 1e-30)
 

@@ -86,6 +86,34 @@ def test_gradients_reach_real_tokens_only(name: str, layout: str) -> None:
         assert (gradient[1, 2:] == 0).all()
 
 
+@pytest.mark.parametrize("layout", ["padded", "packed"])
+@pytest.mark.parametrize("size", [0.0, 1.0])
+def test_attention_pooling_has_the_gradients_of_a_softmax(size: float, layout: str) -> None:
+    # With a query of 0 all scores are the highest one: that is where training starts.
+    tokens, lengths = make_rows([4, 1, 2], 5), [4, 1, 2]
+    hidden = mx.random.normal((3, 5, HIDDEN), key=mx.random.key(0))
+    rows = [np.array(hidden[i, :n]).astype(np.float64) for i, n in enumerate(lengths)]
+    if layout == "packed":
+        hidden, tokens = real(hidden, tokens), as_packed(tokens)
+    query, cotangent = size * QUERY, np.random.default_rng(0).normal(size=(3, HIDDEN))
+
+    def total(hidden: mx.array, query: mx.array) -> mx.array:
+        return (pool_attention(hidden, tokens, query) * mx.array(cotangent)).sum()
+
+    of_hidden, of_query = mx.grad(total, argnums=(0, 1))(hidden, mx.array(query))
+    wanted_query, wanted_rows = np.zeros(HIDDEN), []
+    for row, d in zip(rows, cotangent, strict=True):
+        weights = np.exp(row @ query / HIDDEN**0.5)
+        weights /= weights.sum()
+        of_scores = weights * (row @ d - weights @ row @ d) / HIDDEN**0.5
+        wanted_query += of_scores @ row
+        wanted_rows.append(np.outer(weights, d) + np.outer(of_scores, query))
+    assert np.allclose(of_query, wanted_query, atol=1e-5)
+    assert np.abs(wanted_query).max() > 0.1
+    ours = real(of_hidden, make_rows(lengths, 5)) if layout == "padded" else of_hidden
+    assert np.allclose(ours, np.concatenate(wanted_rows), atol=1e-5)
+
+
 def test_pooling_answers_in_f32_whatever_the_activations_are() -> None:
     tokens = make_rows([3, 2])
     hidden = mx.random.normal((2, 3, HIDDEN)).astype(mx.bfloat16)
