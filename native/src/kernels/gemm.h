@@ -26,9 +26,11 @@ inline int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 template <class Engine>
 GemmBlocks choose_blocks(const GemmShape& shape, int threads) {
   const int64_t most_rows = Engine::most_rows(shape.steps);
-  constexpr int64_t most_panels = 768 / panel_width;
+  // Wide blocks, for which A is packed less often, unless the partial sums of all their tiles must be kept.
+  const int64_t most_panels = (shape.steps > Engine::max_steps ? 768 : 3072) / panel_width;
   GemmBlocks blocks{};
-  blocks.steps = smaller<int64_t>(shape.steps, Engine::max_steps);
+  const int64_t cuts = larger<int64_t>(1, ceil_divide(shape.steps, Engine::max_steps));
+  blocks.steps = round_up(ceil_divide(shape.steps, cuts), VecF::lanes);
   blocks.row_blocks = larger<int64_t>(1, ceil_divide(shape.rows, most_rows));
   blocks.panel_blocks = larger<int64_t>(1, ceil_divide(shape.panels, most_panels));
   // Enough blocks that all threads finish at about the same time.

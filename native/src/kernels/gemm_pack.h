@@ -49,7 +49,10 @@ struct ColumnSource {
         VecF block[lanes];
         for (int j = 0; j < lanes; ++j) {
           const int64_t k = (s + j) * Step::width;
-          block[j] = Step::load_across(data + k * ld + row0 + i0, ld, inner - k, rows - i0);
+          const T* from = data + k * ld + row0 + i0;
+          block[j] = Step::load_across(from, ld, inner - k, rows - i0);
+          // Rows are too far apart for the hardware prefetcher.
+          for (int e = 0; e < Step::width; ++e) _mm_prefetch(reinterpret_cast<const char*>(from + (lanes * Step::width + e) * ld), _MM_HINT_T0);
         }
         transpose(block);
         for (int j = 0; j < lanes && i0 + j < padded_rows; ++j) store_bits(to + (i0 + j) * lanes, block[j]);
@@ -76,11 +79,13 @@ void pack_panel_of_rows(uint32_t* panel, int64_t inner, const ColumnPointer& col
   }
 }
 
-// A panel whose columns are columns of a row-major matrix: element (k, j) at data + k * ld + j, `columns` of them exist.
+// Steps of a panel whose columns are columns of a row-major matrix: element (k, j) at data + k * ld + j, of which `inner`
+// rows and `columns` columns exist.
 template <class Step, class T>
-void pack_panel_of_columns(uint32_t* panel, const T* data, int64_t ld, int64_t inner, int64_t columns) {
+void pack_panel_of_columns(uint32_t* panel, const T* data, int64_t ld, int64_t inner, int64_t columns, int64_t step0, int64_t steps) {
   constexpr int lanes = VecF::lanes;
-  for (int64_t s = 0; s < padded_steps<Step>(inner); ++s, panel += panel_width) {
+  panel += step0 * panel_width;
+  for (int64_t s = step0; s < step0 + steps; ++s, panel += panel_width) {
     const int64_t k = s * Step::width;
     for (int half = 0; half < 2; ++half) {
       const int64_t j = half * lanes;

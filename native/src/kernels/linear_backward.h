@@ -35,12 +35,17 @@ void activation_gradient_rows(const LinearBackward& call, int64_t row0, int64_t 
   }
 }
 
+// All panels of a matrix by columns. The threads share its rows, so that each reads whole rows in order: a column alone
+// would touch a page for every few of its elements.
 template <class Step, class W>
 void pack_columns_share(const W* matrix, int64_t inner, int64_t columns, uint32_t* panels, int thread, int threads) {
-  const int64_t panel_size = padded_steps<Step>(inner) * panel_width;
-  for_share(panels_of_columns(columns), thread, threads, [&](int64_t panel) {
-    const int64_t column = panel * panel_width;
-    pack_panel_of_columns<Step>(panels + panel * panel_size, matrix + column, columns, inner, columns - column);
+  constexpr int64_t slice = VecF::lanes;
+  const int64_t steps = padded_steps<Step>(inner);
+  for_share(steps / slice, thread, threads, [&](int64_t i) {
+    for (int64_t panel = 0; panel < panels_of_columns(columns); ++panel) {
+      const int64_t column = panel * panel_width;
+      pack_panel_of_columns<Step>(panels + panel * steps * panel_width, matrix + column, columns, inner, columns - column, i * slice, slice);
+    }
   });
 }
 

@@ -69,7 +69,7 @@ void quantized_linear_backward_of(const QuantizedLinearBackward& backward) {
     for_share(shape.panels, thread, threads, [&](int64_t panel) {
       const int64_t column = panel * panel_width, count = smaller<int64_t>(panel_width, in - column);
       for (int64_t row = 0; row < out; ++row) dequantize(call, row, column, count, columns + row * panel_width);
-      pack_panel_of_columns<Step>(panels + panel * shape.steps * panel_width, columns, panel_width, out, count);
+      pack_panel_of_columns<Step>(panels + panel * shape.steps * panel_width, columns, panel_width, out, count, 0, shape.steps);
     });
     team_barrier();
     multiply<Engine>(shape, threads, counter, source, panels, finish);
