@@ -15,7 +15,9 @@ using bpk::Activation;
 namespace {
 
 template <class T>
-constexpr double tolerance() { return sizeof(T) == 2 ? 1.2e-2 : 3e-6; }
+constexpr double tolerance() {
+  return sizeof(T) == 2 ? 1.2e-2 : 3e-6;
+}
 
 double phi(double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); }
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
@@ -44,7 +46,8 @@ struct Reference {
 };
 
 Reference reference(const Case& c, const Doubles& x, const Doubles& w, const Doubles& b, const Doubles& dy) {
-  Reference r{Doubles(c.tokens * c.out), Doubles(c.tokens * c.width()), Doubles(c.tokens * c.in), Doubles(c.out * c.in), Doubles(c.out)};
+  Reference r{Doubles(c.tokens * c.out), Doubles(c.tokens * c.width()), Doubles(c.tokens * c.in), Doubles(c.out * c.in),
+              Doubles(c.out)};
   for (int64_t t = 0; t < c.tokens; ++t) {
     double* z = &r.z[t * c.out];
     for (int64_t n = 0; n < c.out; ++n) {
@@ -53,7 +56,8 @@ Reference reference(const Case& c, const Doubles& x, const Doubles& w, const Dou
     }
     Doubles g(c.out);
     for (int64_t n = 0; n < c.width(); ++n) {
-      const double d = dy[t * c.width() + n], a = activate(c.activation, z[n]), slope = activate_gradient(c.activation, z[n]);
+      const double d = dy[t * c.width() + n], a = activate(c.activation, z[n]),
+                   slope = activate_gradient(c.activation, z[n]);
       const double factor = gated(c.activation) ? z[c.width() + n] : 1;
       r.y[t * c.width() + n] = a * factor;
       g[n] = d * slope * factor;
@@ -71,9 +75,12 @@ Reference reference(const Case& c, const Doubles& x, const Doubles& w, const Dou
 }
 
 template <class T>
-bpk::LinearForward forward_call(const Case& c, const Array<T>& x, const Array<float>& w, const Array<float>& b, Array<T>& y, Array<T>& z) {
-  return {c.tokens, c.in, c.out, dtype_of<T>(), x.data(), w.data(), bpk::DType::f32, nullptr, c.bias ? b.data() : nullptr,
-          c.activation, y.data(), c.activation == Activation::none ? nullptr : z.data()};
+bpk::LinearForward forward_call(const Case& c, const Array<T>& x, const Array<float>& w, const Array<float>& b,
+                                Array<T>& y, Array<T>& z) {
+  return {c.tokens,        c.in,     c.out,
+          dtype_of<T>(),   x.data(), w.data(),
+          bpk::DType::f32, nullptr,  c.bias ? b.data() : nullptr,
+          c.activation,    y.data(), c.activation == Activation::none ? nullptr : z.data()};
 }
 
 template <class T>
@@ -104,8 +111,9 @@ void check_linear(const Case& c) {
 
   Array<T> dx(c.tokens * c.in);
   Array<float> dweight(c.out * c.in), dbias(c.out);
-  bpk::LinearBackward backward{c.tokens, c.in, c.out, dtype_of<T>(), x.data(), w.data(), bpk::DType::f32, c.activation,
-                               forward.z, dy.data(), dx.data(), dweight.data(), dbias.data()};
+  bpk::LinearBackward backward{c.tokens,        c.in,         c.out,     dtype_of<T>(), x.data(),  w.data(),
+                               bpk::DType::f32, c.activation, forward.z, dy.data(),     dx.data(), dweight.data(),
+                               dbias.data()};
   kernels::linear_backward(backward);
   expect_close(dx, want.dx, 2 * tolerance<T>(), name + "dx");
   expect_close(dweight, want.dweight, 2 * tolerance<T>(), name + "dweight");
@@ -119,7 +127,9 @@ void check_linear(const Case& c) {
     one.dweight = part == 1 ? one_dweight.data() : nullptr;
     one.dbias = part == 2 ? one_dbias.data() : nullptr;
     kernels::linear_backward(one);
-    const bool same = part == 0 ? same_bytes(dx, one_dx) : part == 1 ? same_bytes(dweight, one_dweight) : same_bytes(dbias, one_dbias);
+    const bool same = part == 0   ? same_bytes(dx, one_dx)
+                      : part == 1 ? same_bytes(dweight, one_dweight)
+                                  : same_bytes(dbias, one_dbias);
     expect(same, name + "a gradient asked for alone is the same");
   }
 }
@@ -139,13 +149,14 @@ void check_threads() {
     Array<float> dweight(c.out * c.in), dbias(c.out);
     const auto forward = forward_call(c, x, w, b, y, z);
     kernels::linear_forward(forward);
-    kernels::linear_backward({c.tokens, c.in, c.out, dtype_of<T>(), x.data(), w.data(), bpk::DType::f32, c.activation, z.data(), dy.data(),
-                              dx.data(), dweight.data(), dbias.data()});
+    kernels::linear_backward({c.tokens, c.in, c.out, dtype_of<T>(), x.data(), w.data(), bpk::DType::f32, c.activation,
+                              z.data(), dy.data(), dx.data(), dweight.data(), dbias.data()});
     if (threads == 1) {
       first_y = y, first_dx = dx, first_dweight = dweight, first_dbias = dbias;
       continue;
     }
-    expect(same_bytes(y, first_y) && same_bytes(dx, first_dx) && same_bytes(dweight, first_dweight) && same_bytes(dbias, first_dbias),
+    expect(same_bytes(y, first_y) && same_bytes(dx, first_dx) && same_bytes(dweight, first_dweight) &&
+               same_bytes(dbias, first_dbias),
            text("linear", name_of<T>(), "gives the same bytes with", threads, "threads"));
   }
   omp_set_num_threads(most);
@@ -176,10 +187,12 @@ void check_odd_numbers() {
 
 void check_empty() {
   Array<float> dweight = Array<float>::filled(12, 7), dbias = Array<float>::filled(4, 7);
-  kernels::linear_forward({0, 3, 4, bpk::DType::f32, nullptr, nullptr, bpk::DType::f32, nullptr, nullptr, Activation::none, nullptr, nullptr});
-  kernels::linear_backward({0, 3, 4, bpk::DType::f32, nullptr, nullptr, bpk::DType::f32, Activation::none, nullptr, nullptr, nullptr,
-                            dweight.data(), dbias.data()});
-  expect(same_bytes(dweight, Array<float>::filled(12, 0)) && same_bytes(dbias, Array<float>::filled(4, 0)), "no tokens give zero gradients");
+  kernels::linear_forward({0, 3, 4, bpk::DType::f32, nullptr, nullptr, bpk::DType::f32, nullptr, nullptr,
+                           Activation::none, nullptr, nullptr});
+  kernels::linear_backward({0, 3, 4, bpk::DType::f32, nullptr, nullptr, bpk::DType::f32, Activation::none, nullptr,
+                            nullptr, nullptr, dweight.data(), dbias.data()});
+  expect(same_bytes(dweight, Array<float>::filled(12, 0)) && same_bytes(dbias, Array<float>::filled(4, 0)),
+         "no tokens give zero gradients");
 }
 
 template <class T, class S>
@@ -200,8 +213,9 @@ void check_quantized(int64_t tokens, int64_t in, int64_t out, int bits, int grou
   const Case c{tokens, in, out, Activation::none, true};
   const Reference want = reference(c, x.doubles(), w, b.doubles(), dy.doubles());
   Array<T> y(tokens * out), dx(tokens * in);
-  const bpk::QuantizedLinear forward{tokens, in, out, dtype_of<T>(), x.data(), words.data(), scales.data(), offsets.data(), dtype_of<S>(),
-                                     group, bits, b.data(), y.data()};
+  const bpk::QuantizedLinear forward{
+      tokens,        in,    out,  dtype_of<T>(), x.data(), words.data(), scales.data(), offsets.data(),
+      dtype_of<S>(), group, bits, b.data(),      y.data()};
   kernels::quantized_linear(forward);
   expect_close(y, want.y, tolerance<T>(), name + "y");
   kernels::quantized_linear_backward({forward, dy.data(), dx.data()});
@@ -217,7 +231,8 @@ void check_int8(const Case& c) {
   Array<char> packed(int64_t(kernels::packed_int8_bytes(c.in, c.out)), 4);
   kernels::pack_int8({c.in, c.out, w.data(), c.activation, packed.data()});
   Array<T> y(c.tokens * c.width());
-  kernels::int8_linear({c.tokens, c.in, c.out, dtype_of<T>(), x.data(), packed.data(), b.data(), c.activation, y.data()});
+  kernels::int8_linear(
+      {c.tokens, c.in, c.out, dtype_of<T>(), x.data(), packed.data(), b.data(), c.activation, y.data()});
   Doubles xq(x.size()), wq(w.size());
   for (int64_t n = 0; n < c.out; ++n) {
     double largest = 0;
@@ -226,7 +241,8 @@ void check_int8(const Case& c) {
   }
   for (int64_t t = 0; t < c.tokens; ++t) {
     double low = 0, high = 0;
-    for (int64_t k = 0; k < c.in; ++k) low = std::min(low, double(to_float(x[t * c.in + k]))), high = std::max(high, double(to_float(x[t * c.in + k])));
+    for (int64_t k = 0; k < c.in; ++k)
+      low = std::min(low, double(to_float(x[t * c.in + k]))), high = std::max(high, double(to_float(x[t * c.in + k])));
     const double scale = (high - low) / 255, zero = std::rint(-low / scale);
     for (int64_t k = 0; k < c.in; ++k) {
       const double q = std::min(255.0, std::max(0.0, std::rint(to_float(x[t * c.in + k]) / scale + zero)));
@@ -244,7 +260,8 @@ void request_tiles() { syscall(SYS_arch_prctl, 0x1023, 18); }
 
 int main() {
   request_tiles();
-  const int64_t sizes[][3] = {{1, 1, 2}, {1, 50, 2}, {3, 17, 34}, {14, 64, 96}, {15, 257, 130}, {33, 96, 66}, {64, 128, 256}, {100, 50, 66}, {257, 300, 98}};
+  const int64_t sizes[][3] = {{1, 1, 2},    {1, 50, 2},     {3, 17, 34},   {14, 64, 96},  {15, 257, 130},
+                              {33, 96, 66}, {64, 128, 256}, {100, 50, 66}, {257, 300, 98}};
   for (const auto& s : sizes) {
     for (Activation a : {Activation::none, Activation::gelu, Activation::geglu, Activation::swiglu}) {
       for (bool bias : {false, true}) {

@@ -275,6 +275,21 @@ void test_square_sum() {
 
 // ---- all of them ----
 
+// Denormals count as zero inside the kernels, and the caller's floating-point mode comes back untouched.
+void test_denormals() {
+  const int64_t tokens = 64, width = 1024, size = tokens * width;  // enough work for the whole team
+  const auto tiny = Array<float>::filled(size, 1e-40f);
+  const auto gain = Array<float>::filled(width, 1), shift = Array<float>::normal(width, 1);
+  Array<float> y(size);
+  const unsigned mode = _mm_getcsr();
+  kernels::norm_forward({tokens, width, bpk::DType::f32, tiny.data(), nullptr, gain.data(), shift.data(), 1e-5f, false, 0, nullptr, y.data(),
+                         nullptr, nullptr, nullptr});
+  for (int64_t i = 0; i < size; ++i) expect(y[i] == shift[i % width], "the norm of a row of denormals is the bias");
+  kernels::activation_forward({tokens, width, bpk::DType::f32, bpk::Activation::gelu, tiny.data(), y.data()});
+  for (int64_t i = 0; i < size; ++i) expect(y[i] == 0, "gelu of a denormal is zero");
+  expect(((_mm_getcsr() ^ mode) & ~0x3fu) == 0, "the mode is restored");  // the low bits report exceptions
+}
+
 void test_thread_count_does_not_matter() {
   const int64_t tokens = 333, width = 200, size = tokens * width, rows = 50;
   const auto h = Array<float>::normal(size, 1), dy = Array<float>::normal(size, 2);
@@ -319,6 +334,7 @@ int main() {
   test_all<bf16>();
   test_cross_entropy_odd_labels();
   for (int64_t size : {0, 1, 17, 1024, 70001}) check_adamw(size, size % 2);
+  test_denormals();
   test_thread_count_does_not_matter();
   return report("token_ops");
 }

@@ -42,7 +42,9 @@ class AttentionGradient : public CpuPrimitive {
 
   const char* name() const override { return "AttentionGradient"; }
 
-  bool is_equivalent(const Primitive& other) const override { return options_ == static_cast<const AttentionGradient&>(other).options_; }
+  bool is_equivalent(const Primitive& other) const override {
+    return options_ == static_cast<const AttentionGradient&>(other).options_;
+  }
 
   // inputs: those of the forward pass, then out, log_sum_exp, dout
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
@@ -67,7 +69,9 @@ class Attention : public CpuPrimitive {
 
   const char* name() const override { return "Attention"; }
 
-  bool is_equivalent(const Primitive& other) const override { return options_ == static_cast<const Attention&>(other).options_; }
+  bool is_equivalent(const Primitive& other) const override {
+    return options_ == static_cast<const Attention&>(other).options_;
+  }
 
   std::vector<mx::Shape> output_shapes(const Arrays& inputs) override { return shapes_for(inputs[0]); }
 
@@ -94,7 +98,9 @@ class Attention : public CpuPrimitive {
     const auto& qkv = primals[0];
     Arrays gradients;
     for (int argnum : argnums) {
-      if (argnum == 0) gradients.push_back(mx::array(qkv.shape(), qkv.dtype(), std::make_shared<AttentionGradient>(stream(), options_), inputs));
+      if (argnum == 0)
+        gradients.push_back(
+            mx::array(qkv.shape(), qkv.dtype(), std::make_shared<AttentionGradient>(stream(), options_), inputs));
       else gradients.push_back(mx::zeros_like(primals[argnum], stream()));
     }
     return gradients;
@@ -106,11 +112,13 @@ class Attention : public CpuPrimitive {
 
 }  // namespace
 
-mx::array attention(const mx::array& qkv, const mx::array& cu_seqlens, int num_heads, int half_window, const MaybeArray& cosines,
-                    const MaybeArray& sines, bool interleaved, float dropout, const MaybeArray& seed) {
+mx::array attention(const mx::array& qkv, const mx::array& cu_seqlens, int num_heads, int half_window,
+                    const MaybeArray& cosines, const MaybeArray& sines, bool interleaved, float dropout,
+                    const MaybeArray& seed) {
   require_activations(qkv, "qkv");
   require(num_heads > 0 && qkv.shape(-1) % (3 * num_heads) == 0,
-          "qkv is " + describe(qkv) + ", expected a last dimension of 3 * num_heads * head_size with num_heads " + std::to_string(num_heads));
+          "qkv is " + describe(qkv) + ", expected a last dimension of 3 * num_heads * head_size with num_heads " +
+              std::to_string(num_heads));
   require_sequences(cu_seqlens);
   require(cosines.has_value() == sines.has_value(), "rotary embeddings need both cosines and sines");
   require_seed(seed, dropout);
@@ -124,8 +132,8 @@ mx::array attention(const mx::array& qkv, const mx::array& cu_seqlens, int num_h
     inputs.push_back(as_float32(*sines));
   }
   if (dropout > 0) inputs.push_back(*seed);
-  const auto primitive =
-      std::make_shared<Attention>(cpu_stream(), AttentionOptions{num_heads, half_window, cosines.has_value(), interleaved, dropout});
+  const auto primitive = std::make_shared<Attention>(
+      cpu_stream(), AttentionOptions{num_heads, half_window, cosines.has_value(), interleaved, dropout});
   return mx::array::make_arrays(primitive->shapes_for(qkv), {qkv.dtype(), mx::float32}, primitive, inputs)[0];
 }
 

@@ -10,7 +10,9 @@ class ActivationGradient : public CpuPrimitive {
 
   const char* name() const override { return "ActivationGradient"; }
 
-  bool is_equivalent(const Primitive& other) const override { return activation_ == static_cast<const ActivationGradient&>(other).activation_; }
+  bool is_equivalent(const Primitive& other) const override {
+    return activation_ == static_cast<const ActivationGradient&>(other).activation_;
+  }
 
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     Launch launch(stream());
@@ -36,11 +38,15 @@ class ActivationOp : public CpuPrimitive {
 
   const char* name() const override { return "Activation"; }
 
-  bool is_equivalent(const Primitive& other) const override { return activation_ == static_cast<const ActivationOp&>(other).activation_; }
+  bool is_equivalent(const Primitive& other) const override {
+    return activation_ == static_cast<const ActivationOp&>(other).activation_;
+  }
 
   std::vector<mx::Shape> output_shapes(const Arrays& inputs) override { return {shape_for(inputs[0].shape())}; }
 
-  mx::Shape shape_for(const mx::Shape& shape) const { return is_gated(activation_) ? with_last(shape, shape.back() / 2) : shape; }
+  mx::Shape shape_for(const mx::Shape& shape) const {
+    return is_gated(activation_) ? with_last(shape, shape.back() / 2) : shape;
+  }
 
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     Launch launch(stream());
@@ -57,7 +63,8 @@ class ActivationOp : public CpuPrimitive {
 
   Arrays vjp(const Arrays& primals, const Arrays& cotangents, const Argnums&, const Arrays&) override {
     const auto& x = primals[0];
-    return {mx::array(x.shape(), x.dtype(), std::make_shared<ActivationGradient>(stream(), activation_), {x, cotangents[0]})};
+    return {mx::array(x.shape(), x.dtype(), std::make_shared<ActivationGradient>(stream(), activation_),
+                      {x, cotangents[0]})};
   }
 
  private:
@@ -70,7 +77,9 @@ class DropoutOp : public CpuPrimitive {
 
   const char* name() const override { return "Dropout"; }
 
-  bool is_equivalent(const Primitive& other) const override { return probability_ == static_cast<const DropoutOp&>(other).probability_; }
+  bool is_equivalent(const Primitive& other) const override {
+    return probability_ == static_cast<const DropoutOp&>(other).probability_;
+  }
 
   std::vector<mx::Shape> output_shapes(const Arrays& inputs) override { return {inputs[0].shape()}; }
 
@@ -166,7 +175,8 @@ class EmbeddingOp : public CpuPrimitive {
         gradients.push_back(mx::zeros_like(primals[argnum], stream()));
         continue;
       }
-      const mx::array gradient(primals[0].shape(), mx::float32, std::make_shared<EmbeddingGradient>(stream()), {primals[1], cotangents[0]});
+      const mx::array gradient(primals[0].shape(), mx::float32, std::make_shared<EmbeddingGradient>(stream()),
+                               {primals[1], cotangents[0]});
       gradients.push_back(mx::astype(gradient, primals[0].dtype(), stream()));
     }
     return gradients;
@@ -178,7 +188,8 @@ class EmbeddingOp : public CpuPrimitive {
 mx::array activation(const mx::array& x, const std::string& name) {
   const Activation kind = activation_of(name);
   require_activations(x, "x");
-  require(!is_gated(kind) || x.shape(-1) % 2 == 0, "a gated activation needs an even last dimension, got " + describe(x));
+  require(!is_gated(kind) || x.shape(-1) % 2 == 0,
+          "a gated activation needs an even last dimension, got " + describe(x));
   if (kind == Activation::none) return x;
   const auto primitive = std::make_shared<ActivationOp>(cpu_stream(), kind);
   return mx::array(primitive->shape_for(x.shape()), x.dtype(), primitive, {x});

@@ -43,7 +43,8 @@ void allocate_aligned(mx::array& a) {
 }
 
 // Gathers any strided view into row-major order; the innermost dimension is copied in one go when it is dense.
-void gather(const char* from, char*& to, const mx::Shape& shape, const mx::Strides& strides, size_t axis, size_t itemsize) {
+void gather(const char* from, char*& to, const mx::Shape& shape, const mx::Strides& strides, size_t axis,
+            size_t itemsize) {
   if (axis == shape.size()) {
     std::memcpy(to, from, itemsize);
     to += itemsize;
@@ -72,8 +73,8 @@ const void* Launch::read(const mx::array& input) {
   mx::array dense(input.shape(), input.dtype(), nullptr, {});
   allocate_aligned(dense);
   encoder_.add_temporary(dense);
-  encoder_.dispatch([from = input.data<char>(), to = dense.data<char>(), shape = input.shape(), strides = input.strides(),
-                     itemsize = input.itemsize()]() {
+  encoder_.dispatch([from = input.data<char>(), to = dense.data<char>(), shape = input.shape(),
+                     strides = input.strides(), itemsize = input.itemsize()]() {
     char* cursor = to;
     gather(from, cursor, shape, strides, 0, itemsize);
   });
@@ -109,7 +110,9 @@ const Kernels& kernels() {
 
 mx::Stream cpu_stream() {
   if (is_orphan)
-    throw std::runtime_error("this process was forked after MLX had run, whose threads stayed behind; start workers with multiprocessing's spawn method");
+    throw std::runtime_error(
+        "this process was forked after MLX had run, whose threads stayed behind; start workers with multiprocessing's "
+        "spawn method");
   return mx::default_stream(mx::Device::cpu);
 }
 
@@ -139,7 +142,8 @@ void require_seed(const std::optional<mx::array>& seed, float dropout) {
   require(dropout >= 0.0f && dropout < 1.0f, "dropout is " + std::to_string(dropout) + ", expected 0 <= dropout < 1");
   if (dropout == 0.0f) return;
   require(seed.has_value(), "dropout needs a seed; pass an mx.random key");
-  require(seed->dtype() == mx::uint32 && seed->size() == 2, "seed is " + describe(*seed) + ", expected uint32[2], an mx.random key");
+  require(seed->dtype() == mx::uint32 && seed->size() == 2,
+          "seed is " + describe(*seed) + ", expected uint32[2], an mx.random key");
 }
 
 void require_sequences(const mx::array& cu_seqlens) {
@@ -151,8 +155,9 @@ void check_sequences(const int32_t* cu_seqlens, int64_t sequences, int64_t token
   const bool ordered = cu_seqlens[0] == 0 && std::is_sorted(cu_seqlens, cu_seqlens + sequences + 1);
   if (ordered && cu_seqlens[sequences] <= tokens) return;
   std::ostringstream text;
-  text << "cu_seqlens runs from " << cu_seqlens[0] << " to " << cu_seqlens[sequences] << (ordered ? "" : " and is not sorted from 0 up")
-       << ", expected 0, then where each sequence ends, and at most " << tokens << ", the number of tokens";
+  text << "cu_seqlens runs from " << cu_seqlens[0] << " to " << cu_seqlens[sequences]
+       << (ordered ? "" : " and is not sorted from 0 up") << ", expected 0, then where each sequence ends, and at most "
+       << tokens << ", the number of tokens";
   throw std::runtime_error(text.str());
 }
 
@@ -160,15 +165,17 @@ void check_positions(const int32_t* cu_seqlens, int64_t sequences, int64_t posit
   for (int64_t s = 0; s < sequences; ++s) {
     const int64_t length = int64_t(cu_seqlens[s + 1]) - cu_seqlens[s];
     if (length > positions)
-      throw std::runtime_error("sequence " + std::to_string(s) + " has " + std::to_string(length) + " tokens, but cosines and sines have only " +
-                               std::to_string(positions) + " positions; truncate it or pass longer tables");
+      throw std::runtime_error("sequence " + std::to_string(s) + " has " + std::to_string(length) +
+                               " tokens, but cosines and sines have only " + std::to_string(positions) +
+                               " positions; truncate it or pass longer tables");
   }
 }
 
 void check_ids(const int32_t* ids, int64_t count, int64_t rows) {
   const int32_t* wrong = std::find_if(ids, ids + count, [rows](int32_t id) { return id < 0 || id >= rows; });
   if (wrong != ids + count)
-    throw std::runtime_error("ids holds " + std::to_string(*wrong) + ", expected 0 to " + std::to_string(rows - 1) + ", the rows of the table");
+    throw std::runtime_error("ids holds " + std::to_string(*wrong) + ", expected 0 to " + std::to_string(rows - 1) +
+                             ", the rows of the table");
 }
 
 DType dtype_of(const mx::array& a) { return a.dtype() == mx::bfloat16 ? DType::bf16 : DType::f32; }
@@ -186,12 +193,15 @@ mx::Shape with_last(mx::Shape shape, int last) {
   return shape;
 }
 
-mx::array as_float32(const mx::array& a) { return a.dtype() == mx::float32 ? a : mx::astype(a, mx::float32, cpu_stream()); }
+mx::array as_float32(const mx::array& a) {
+  return a.dtype() == mx::float32 ? a : mx::astype(a, mx::float32, cpu_stream());
+}
 
 bool is_zero_cotangent(const mx::array& a) {
   if (!a.has_primitive() || std::strcmp(a.primitive().name(), "Full") != 0) return false;
   mx::array value = a.inputs().at(0);
-  while (value.has_primitive() && (!std::strcmp(value.primitive().name(), "Broadcast") || !std::strcmp(value.primitive().name(), "AsType"))) {
+  while (value.has_primitive() &&
+         (!std::strcmp(value.primitive().name(), "Broadcast") || !std::strcmp(value.primitive().name(), "AsType"))) {
     mx::array next = value.inputs().at(0);
     value = next;
   }
@@ -200,6 +210,8 @@ bool is_zero_cotangent(const mx::array& a) {
   return std::all_of(bytes, bytes + value.itemsize(), [](char byte) { return byte == 0; });
 }
 
-bool contains(const Argnums& argnums, int wanted) { return std::find(argnums.begin(), argnums.end(), wanted) != argnums.end(); }
+bool contains(const Argnums& argnums, int wanted) {
+  return std::find(argnums.begin(), argnums.end(), wanted) != argnums.end();
+}
 
 }  // namespace bpk::glue

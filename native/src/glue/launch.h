@@ -1,5 +1,5 @@
-// What every MLX primitive of this package shares: the CPU-only base class, dense inputs, aligned outputs, shape checks.
-// These glue files are the only ones that touch MLX's C++ interface, which changes in patch releases.
+// What every MLX primitive of this package shares: the CPU-only base class, dense inputs, aligned outputs, shape
+// checks. These glue files are the only ones that touch MLX's C++ interface, which changes in patch releases.
 #pragma once
 #include <optional>
 #include <string>
@@ -60,7 +60,8 @@ void require_shape(const mx::array& a, const mx::Shape& shape, const char* name)
 void require_seed(const std::optional<mx::array>& seed, float dropout);
 void require_sequences(const mx::array& cu_seqlens);
 
-// Values are known only on the stream, so these are called there, outside any OpenMP region; Python sees a RuntimeError.
+// Values are known only on the stream, so these are called there, outside any OpenMP region; Python sees a
+// RuntimeError.
 void check_sequences(const int32_t* cu_seqlens, int64_t sequences, int64_t tokens);
 void check_positions(const int32_t* cu_seqlens, int64_t sequences, int64_t positions);
 void check_ids(const int32_t* ids, int64_t count, int64_t rows);
@@ -68,7 +69,9 @@ void check_ids(const int32_t* ids, int64_t count, int64_t rows);
 DType dtype_of(const mx::array& a);
 Activation activation_of(const std::string& name);
 inline bool is_gated(Activation a) { return a == Activation::geglu || a == Activation::swiglu; }
-inline int64_t rows_of(const mx::array& a) { return a.shape(-1) == 0 ? 0 : static_cast<int64_t>(a.size()) / a.shape(-1); }
+inline int64_t rows_of(const mx::array& a) {
+  return a.shape(-1) == 0 ? 0 : static_cast<int64_t>(a.size()) / a.shape(-1);
+}
 mx::Shape with_last(mx::Shape shape, int last);
 mx::array as_float32(const mx::array& a);
 

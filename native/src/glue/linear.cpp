@@ -4,7 +4,9 @@
 namespace bpk::glue {
 namespace {
 
-int output_width(Activation activation, int out_features) { return is_gated(activation) ? out_features / 2 : out_features; }
+int output_width(Activation activation, int out_features) {
+  return is_gated(activation) ? out_features / 2 : out_features;
+}
 
 class LinearGradient : public CpuPrimitive {
  public:
@@ -13,7 +15,8 @@ class LinearGradient : public CpuPrimitive {
     bool operator==(const Wanted&) const = default;
   };
 
-  LinearGradient(mx::Stream stream, Activation activation, Wanted wanted) : CpuPrimitive(stream), activation_(activation), wanted_(wanted) {}
+  LinearGradient(mx::Stream stream, Activation activation, Wanted wanted)
+      : CpuPrimitive(stream), activation_(activation), wanted_(wanted) {}
 
   const char* name() const override { return "LinearGradient"; }
 
@@ -52,7 +55,8 @@ class LinearGradient : public CpuPrimitive {
 
 class Linear : public CpuPrimitive {
  public:
-  Linear(mx::Stream stream, Activation activation, bool keeps_z) : CpuPrimitive(stream), activation_(activation), keeps_z_(keeps_z) {}
+  Linear(mx::Stream stream, Activation activation, bool keeps_z)
+      : CpuPrimitive(stream), activation_(activation), keeps_z_(keeps_z) {}
 
   const char* name() const override { return "Linear"; }
 
@@ -109,7 +113,8 @@ class Linear : public CpuPrimitive {
     const auto gradient = std::make_shared<LinearGradient>(stream(), activation_, wanted);
     const Arrays results = mx::array::make_arrays(shapes, dtypes, gradient, inputs);
     Arrays gradients;
-    for (int argnum : argnums) gradients.push_back(mx::astype(results[position[argnum]], primals[argnum].dtype(), stream()));
+    for (int argnum : argnums)
+      gradients.push_back(mx::astype(results[position[argnum]], primals[argnum].dtype(), stream()));
     return gradients;
   }
 
@@ -164,7 +169,8 @@ class PackedLinear : public CpuPrimitive {
 
 class Pack : public CpuPrimitive {
  public:
-  Pack(mx::Stream stream, DType dtype, Activation activation) : CpuPrimitive(stream), dtype_(dtype), activation_(activation) {}
+  Pack(mx::Stream stream, DType dtype, Activation activation)
+      : CpuPrimitive(stream), dtype_(dtype), activation_(activation) {}
 
   const char* name() const override { return "Pack"; }
 
@@ -189,17 +195,19 @@ class Pack : public CpuPrimitive {
 void check_weight(const mx::array& weight, Activation activation) {
   require(weight.ndim() == 2 && (weight.dtype() == mx::float32 || weight.dtype() == mx::bfloat16),
           "weight is " + describe(weight) + ", expected float32 or bfloat16 [out_features, in_features]");
-  require(!is_gated(activation) || weight.shape(0) % 2 == 0, "a gated activation needs an even number of rows in weight, got " + describe(weight));
+  require(!is_gated(activation) || weight.shape(0) % 2 == 0,
+          "a gated activation needs an even number of rows in weight, got " + describe(weight));
 }
 
 }  // namespace
 
-mx::array linear(const mx::array& x, const mx::array& weight, const std::optional<mx::array>& bias, const std::string& activation_name) {
+mx::array linear(const mx::array& x, const mx::array& weight, const std::optional<mx::array>& bias,
+                 const std::string& activation_name) {
   const Activation activation = activation_of(activation_name);
   require_activations(x, "x");
   check_weight(weight, activation);
-  require(x.shape(-1) == weight.shape(1), "x is " + describe(x) + ", but weight " + describe(weight) + " needs its last dimension to be " +
-                                              std::to_string(weight.shape(1)));
+  require(x.shape(-1) == weight.shape(1), "x is " + describe(x) + ", but weight " + describe(weight) +
+                                              " needs its last dimension to be " + std::to_string(weight.shape(1)));
   Arrays inputs{x, weight};
   if (bias) {
     require_shape(*bias, {weight.shape(0)}, "bias");
@@ -217,21 +225,24 @@ mx::array linear(const mx::array& x, const mx::array& weight, const std::optiona
 mx::array pack(const mx::array& weight, mx::Dtype dtype, const std::string& activation_name) {
   const Activation activation = activation_of(activation_name);
   check_weight(weight, activation);
-  require(dtype == mx::float32 || dtype == mx::bfloat16, "dtype must be float32 or bfloat16, the type of the activations");
+  require(dtype == mx::float32 || dtype == mx::bfloat16,
+          "dtype must be float32 or bfloat16, the type of the activations");
   const DType kernel_dtype = dtype == mx::bfloat16 ? DType::bf16 : DType::f32;
   const size_t bytes = kernels().packed_bytes(weight.shape(1), weight.shape(0), kernel_dtype, activation);
-  return mx::array({static_cast<int>(bytes)}, mx::uint8, std::make_shared<Pack>(cpu_stream(), kernel_dtype, activation), {weight});
+  return mx::array({static_cast<int>(bytes)}, mx::uint8, std::make_shared<Pack>(cpu_stream(), kernel_dtype, activation),
+                   {weight});
 }
 
-mx::array packed_linear(const mx::array& x, const mx::array& packed, int out_features, const std::optional<mx::array>& bias,
-                        const std::string& activation_name) {
+mx::array packed_linear(const mx::array& x, const mx::array& packed, int out_features,
+                        const std::optional<mx::array>& bias, const std::string& activation_name) {
   const Activation activation = activation_of(activation_name);
   require_activations(x, "x");
-  require(!is_gated(activation) || out_features % 2 == 0, "a gated activation needs an even out_features, got " + std::to_string(out_features));
+  require(!is_gated(activation) || out_features % 2 == 0,
+          "a gated activation needs an even out_features, got " + std::to_string(out_features));
   const size_t bytes = kernels().packed_bytes(x.shape(-1), out_features, dtype_of(x), activation);
   require(packed.dtype() == mx::uint8 && packed.size() == bytes,
-          "packed is " + describe(packed) + ", expected uint8[" + std::to_string(bytes) + "] for x " + describe(x) + " and out_features " +
-              std::to_string(out_features) + "; make it with pack(weight, x.dtype, activation)");
+          "packed is " + describe(packed) + ", expected uint8[" + std::to_string(bytes) + "] for x " + describe(x) +
+              " and out_features " + std::to_string(out_features) + "; make it with pack(weight, x.dtype, activation)");
   Arrays inputs{x, packed};
   if (bias) {
     require_shape(*bias, {out_features}, "bias");

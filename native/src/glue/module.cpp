@@ -16,8 +16,8 @@ NB_MODULE(_ext, module) {
   nb::module_::import_("mlx.core");  // registers mx.array with nanobind
 
   // The version this file was compiled against; the package refuses any other at import.
-  module.attr("mlx_version") =
-      std::to_string(MLX_VERSION_MAJOR) + "." + std::to_string(MLX_VERSION_MINOR) + "." + std::to_string(MLX_VERSION_PATCH);
+  module.attr("mlx_version") = std::to_string(MLX_VERSION_MAJOR) + "." + std::to_string(MLX_VERSION_MINOR) + "." +
+                               std::to_string(MLX_VERSION_PATCH);
   module.def("isa", []() -> std::optional<std::string> {
     const bpk::Kernels* selected = bpk::select_kernels();
     return selected ? std::optional<std::string>(selected->name) : std::nullopt;

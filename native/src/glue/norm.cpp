@@ -12,13 +12,18 @@ struct NormOptions {
   bool operator==(const NormOptions&) const = default;
 };
 
-const uint32_t* read_seed(Launch& launch, const mx::array& seed) { return static_cast<const uint32_t*>(launch.read(seed)); }
+const uint32_t* read_seed(Launch& launch, const mx::array& seed) {
+  return static_cast<const uint32_t*>(launch.read(seed));
+}
 float* write_floats(Launch& launch, mx::array& output) { return static_cast<float*>(launch.write(output)); }
-const float* read_floats(Launch& launch, const mx::array& input) { return static_cast<const float*>(launch.read(input)); }
+const float* read_floats(Launch& launch, const mx::array& input) {
+  return static_cast<const float*>(launch.read(input));
+}
 
 class NormGradient : public CpuPrimitive {
  public:
-  NormGradient(mx::Stream stream, NormOptions options, bool has_dh) : CpuPrimitive(stream), options_(options), has_dh_(has_dh) {}
+  NormGradient(mx::Stream stream, NormOptions options, bool has_dh)
+      : CpuPrimitive(stream), options_(options), has_dh_(has_dh) {}
 
   const char* name() const override { return "NormGradient"; }
 
@@ -64,7 +69,9 @@ class Norm : public CpuPrimitive {
 
   const char* name() const override { return "Norm"; }
 
-  bool is_equivalent(const Primitive& other) const override { return options_ == static_cast<const Norm&>(other).options_; }
+  bool is_equivalent(const Primitive& other) const override {
+    return options_ == static_cast<const Norm&>(other).options_;
+  }
 
   std::vector<mx::Shape> output_shapes(const Arrays& inputs) override { return shapes_for(inputs[0].shape()); }
 
@@ -125,13 +132,15 @@ class Norm : public CpuPrimitive {
       shapes.push_back(x.shape());
       dtypes.push_back(x.dtype());
     }
-    const Arrays results = mx::array::make_arrays(shapes, dtypes, std::make_shared<NormGradient>(stream(), options_, has_dh), inputs);
+    const Arrays results =
+        mx::array::make_arrays(shapes, dtypes, std::make_shared<NormGradient>(stream(), options_, has_dh), inputs);
     Arrays gradients;
     for (int argnum : argnums) {
       if (argnum == 0) gradients.push_back(results[0]);
       else if (argnum == 1) gradients.push_back(results[1]);
       else if (options_.has_bias && argnum == bias_position()) gradients.push_back(results[2]);
-      else if (options_.has_residual && argnum == residual_position()) gradients.push_back(residual_differs ? results.back() : results[0]);
+      else if (options_.has_residual && argnum == residual_position())
+        gradients.push_back(residual_differs ? results.back() : results[0]);
       else gradients.push_back(mx::zeros_like(primals[argnum], stream()));
     }
     return gradients;
@@ -147,8 +156,8 @@ class Norm : public CpuPrimitive {
   NormOptions options_;
 };
 
-std::pair<Arrays, int> build(const mx::array& x, const MaybeArray& residual, const mx::array& weight, const MaybeArray& bias, float epsilon,
-                             bool rms, float dropout, const MaybeArray& seed) {
+std::pair<Arrays, int> build(const mx::array& x, const MaybeArray& residual, const mx::array& weight,
+                             const MaybeArray& bias, float epsilon, bool rms, float dropout, const MaybeArray& seed) {
   require_activations(x, "x");
   const int width = x.shape(-1);
   require_shape(weight, {width}, "weight");
@@ -159,14 +168,17 @@ std::pair<Arrays, int> build(const mx::array& x, const MaybeArray& residual, con
   }
   if (residual) {
     require_shape(*residual, x.shape(), "residual");
-    require(residual->dtype() == x.dtype(), "residual is " + describe(*residual) + ", expected the dtype of x " + describe(x));
+    require(residual->dtype() == x.dtype(),
+            "residual is " + describe(*residual) + ", expected the dtype of x " + describe(x));
     inputs.push_back(*residual);
   }
   require_seed(seed, dropout);
   if (dropout > 0) inputs.push_back(*seed);
   const auto stream = cpu_stream();
-  const auto primitive = std::make_shared<Norm>(stream, NormOptions{epsilon, rms, dropout, residual.has_value(), bias.has_value()});
-  return {mx::array::make_arrays(primitive->shapes_for(x.shape()), primitive->dtypes_for(x.dtype()), primitive, inputs), primitive->h_position()};
+  const auto primitive =
+      std::make_shared<Norm>(stream, NormOptions{epsilon, rms, dropout, residual.has_value(), bias.has_value()});
+  return {mx::array::make_arrays(primitive->shapes_for(x.shape()), primitive->dtypes_for(x.dtype()), primitive, inputs),
+          primitive->h_position()};
 }
 
 }  // namespace
@@ -175,8 +187,9 @@ mx::array norm(const mx::array& x, const mx::array& weight, const MaybeArray& bi
   return build(x, std::nullopt, weight, bias, epsilon, rms, 0.0f, std::nullopt).first[0];
 }
 
-std::pair<mx::array, mx::array> add_norm(const mx::array& x, const mx::array& residual, const mx::array& weight, const MaybeArray& bias,
-                                         float epsilon, bool rms, float dropout, const MaybeArray& seed) {
+std::pair<mx::array, mx::array> add_norm(const mx::array& x, const mx::array& residual, const mx::array& weight,
+                                         const MaybeArray& bias, float epsilon, bool rms, float dropout,
+                                         const MaybeArray& seed) {
   const auto [outputs, h] = build(x, residual, weight, bias, epsilon, rms, dropout, seed);
   return {outputs[0], outputs[h]};
 }

@@ -1,4 +1,5 @@
-// The operations as functions on MLX arrays, the way the Python module offers them; see __init__.py for what each means.
+// The operations as functions on MLX arrays, the way the Python module offers them; see __init__.py for what each
+// means.
 #pragma once
 #include "glue/launch.h"
 
@@ -8,14 +9,17 @@ using MaybeArray = std::optional<mx::array>;
 
 mx::array linear(const mx::array& x, const mx::array& weight, const MaybeArray& bias, const std::string& activation);
 mx::array pack(const mx::array& weight, mx::Dtype dtype, const std::string& activation);
-mx::array packed_linear(const mx::array& x, const mx::array& packed, int out_features, const MaybeArray& bias, const std::string& activation);
+mx::array packed_linear(const mx::array& x, const mx::array& packed, int out_features, const MaybeArray& bias,
+                        const std::string& activation);
 
 mx::array norm(const mx::array& x, const mx::array& weight, const MaybeArray& bias, float epsilon, bool rms);
-std::pair<mx::array, mx::array> add_norm(const mx::array& x, const mx::array& residual, const mx::array& weight, const MaybeArray& bias,
-                                         float epsilon, bool rms, float dropout, const MaybeArray& seed);
+std::pair<mx::array, mx::array> add_norm(const mx::array& x, const mx::array& residual, const mx::array& weight,
+                                         const MaybeArray& bias, float epsilon, bool rms, float dropout,
+                                         const MaybeArray& seed);
 
-mx::array attention(const mx::array& qkv, const mx::array& cu_seqlens, int num_heads, int half_window, const MaybeArray& cosines,
-                    const MaybeArray& sines, bool interleaved, float dropout, const MaybeArray& seed);
+mx::array attention(const mx::array& qkv, const mx::array& cu_seqlens, int num_heads, int half_window,
+                    const MaybeArray& cosines, const MaybeArray& sines, bool interleaved, float dropout,
+                    const MaybeArray& seed);
 
 mx::array activation(const mx::array& x, const std::string& name);
 mx::array dropout(const mx::array& x, float probability, const mx::array& seed);
@@ -23,14 +27,16 @@ mx::array embedding(const mx::array& table, const mx::array& ids, mx::Dtype dtyp
 mx::array sequence_sum(const mx::array& x, const mx::array& cu_seqlens);
 mx::array cross_entropy(const mx::array& logits, const mx::array& labels);
 
-std::vector<mx::array> adamw(const mx::array& parameter, const mx::array& gradient, const mx::array& m, const mx::array& v,
-                             const mx::array& learning_rate, const mx::array& step, const mx::array& gradient_scale, float beta1,
-                             float beta2, float epsilon, float weight_decay);
+std::vector<mx::array> adamw(const mx::array& parameter, const mx::array& gradient, const mx::array& m,
+                             const mx::array& v, const mx::array& learning_rate, const mx::array& step,
+                             const mx::array& gradient_scale, float beta1, float beta2, float epsilon,
+                             float weight_decay);
 mx::array square_sum(const mx::array& x);
 
-mx::array quantized_linear(const mx::array& x, const mx::array& weight, const mx::array& scales, const mx::array& biases,
-                           const MaybeArray& bias, int group_size, int bits);
+mx::array quantized_linear(const mx::array& x, const mx::array& weight, const mx::array& scales,
+                           const mx::array& biases, const MaybeArray& bias, int group_size, int bits);
 mx::array pack_int8(const mx::array& weight, const std::string& activation);
-mx::array int8_linear(const mx::array& x, const mx::array& packed, int out_features, const MaybeArray& bias, const std::string& activation);
+mx::array int8_linear(const mx::array& x, const mx::array& packed, int out_features, const MaybeArray& bias,
+                      const std::string& activation);
 
 }  // namespace bpk::glue

@@ -33,7 +33,9 @@ class QuantizedLinearGradient : public CpuPrimitive {
 
   const char* name() const override { return "QuantizedLinearGradient"; }
 
-  bool is_equivalent(const Primitive& other) const override { return options_ == static_cast<const QuantizedLinearGradient&>(other).options_; }
+  bool is_equivalent(const Primitive& other) const override {
+    return options_ == static_cast<const QuantizedLinearGradient&>(other).options_;
+  }
 
   // inputs: dy in the place of x, weight, scales, biases; output: dx
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
@@ -56,9 +58,13 @@ class QuantizedLinearOp : public CpuPrimitive {
 
   const char* name() const override { return "QuantizedLinear"; }
 
-  bool is_equivalent(const Primitive& other) const override { return options_ == static_cast<const QuantizedLinearOp&>(other).options_; }
+  bool is_equivalent(const Primitive& other) const override {
+    return options_ == static_cast<const QuantizedLinearOp&>(other).options_;
+  }
 
-  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override { return {with_last(inputs[0].shape(), inputs[1].shape(0))}; }
+  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
+    return {with_last(inputs[0].shape(), inputs[1].shape(0))};
+  }
 
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     Launch launch(stream());
@@ -74,12 +80,14 @@ class QuantizedLinearOp : public CpuPrimitive {
     for (int argnum : argnums) {
       if (argnum == 0) {
         const auto gradient = std::make_shared<QuantizedLinearGradient>(stream(), options_);
-        gradients.push_back(mx::array(primals[0].shape(), dy.dtype(), gradient, {dy, primals[1], primals[2], primals[3]}));
+        gradients.push_back(
+            mx::array(primals[0].shape(), dy.dtype(), gradient, {dy, primals[1], primals[2], primals[3]}));
       } else if (argnum == 4) {
         const auto rows = mx::reshape(dy, {-1, dy.shape(-1)}, stream());
         gradients.push_back(mx::sum(mx::astype(rows, mx::float32, stream()), 0, false, stream()));
       } else {
-        throw std::invalid_argument("quantized_linear has no gradient for its quantized weight; freeze it or dequantize first");
+        throw std::invalid_argument(
+            "quantized_linear has no gradient for its quantized weight; freeze it or dequantize first");
       }
     }
     return gradients;
@@ -124,7 +132,9 @@ class Int8LinearOp : public CpuPrimitive {
 
   std::vector<mx::Shape> output_shapes(const Arrays& inputs) override { return {shape_for(inputs[0].shape())}; }
 
-  mx::Shape shape_for(const mx::Shape& shape) const { return with_last(shape, is_gated(activation_) ? out_features_ / 2 : out_features_); }
+  mx::Shape shape_for(const mx::Shape& shape) const {
+    return with_last(shape, is_gated(activation_) ? out_features_ / 2 : out_features_);
+  }
 
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     Launch launch(stream());
@@ -152,14 +162,17 @@ class Int8LinearOp : public CpuPrimitive {
 
 }  // namespace
 
-mx::array quantized_linear(const mx::array& x, const mx::array& weight, const mx::array& scales, const mx::array& biases,
-                           const MaybeArray& bias, int group_size, int bits) {
+mx::array quantized_linear(const mx::array& x, const mx::array& weight, const mx::array& scales,
+                           const mx::array& biases, const MaybeArray& bias, int group_size, int bits) {
   require_activations(x, "x");
   require(bits == 4 || bits == 8, "bits is " + std::to_string(bits) + ", expected 4 or 8");
-  require(group_size == 32 || group_size == 64 || group_size == 128, "group_size is " + std::to_string(group_size) + ", expected 32, 64 or 128");
+  require(group_size == 32 || group_size == 64 || group_size == 128,
+          "group_size is " + std::to_string(group_size) + ", expected 32, 64 or 128");
   require(weight.ndim() == 2 && weight.dtype() == mx::uint32 && weight.shape(1) * 32 / bits == x.shape(-1),
-          "weight is " + describe(weight) + ", expected uint32[out_features, " + std::to_string(x.shape(-1) * bits / 32) + "] for x " + describe(x));
-  require(x.shape(-1) % group_size == 0, "the last dimension of x " + describe(x) + " is no multiple of group_size " + std::to_string(group_size));
+          "weight is " + describe(weight) + ", expected uint32[out_features, " +
+              std::to_string(x.shape(-1) * bits / 32) + "] for x " + describe(x));
+  require(x.shape(-1) % group_size == 0,
+          "the last dimension of x " + describe(x) + " is no multiple of group_size " + std::to_string(group_size));
   const mx::Shape groups{weight.shape(0), x.shape(-1) / group_size};
   require_shape(scales, groups, "scales");
   require_shape(biases, groups, "biases");
@@ -176,18 +189,23 @@ mx::array quantized_linear(const mx::array& x, const mx::array& weight, const mx
 mx::array pack_int8(const mx::array& weight, const std::string& activation_name) {
   const Activation activation = activation_of(activation_name);
   require(weight.ndim() == 2, "weight is " + describe(weight) + ", expected [out_features, in_features]");
-  require(!is_gated(activation) || weight.shape(0) % 2 == 0, "a gated activation needs an even number of rows in weight, got " + describe(weight));
+  require(!is_gated(activation) || weight.shape(0) % 2 == 0,
+          "a gated activation needs an even number of rows in weight, got " + describe(weight));
   const size_t bytes = kernels().packed_int8_bytes(weight.shape(1), weight.shape(0));
-  return mx::array({static_cast<int>(bytes)}, mx::uint8, std::make_shared<PackInt8Op>(cpu_stream(), activation), {as_float32(weight)});
+  return mx::array({static_cast<int>(bytes)}, mx::uint8, std::make_shared<PackInt8Op>(cpu_stream(), activation),
+                   {as_float32(weight)});
 }
 
-mx::array int8_linear(const mx::array& x, const mx::array& packed, int out_features, const MaybeArray& bias, const std::string& activation_name) {
+mx::array int8_linear(const mx::array& x, const mx::array& packed, int out_features, const MaybeArray& bias,
+                      const std::string& activation_name) {
   const Activation activation = activation_of(activation_name);
   require_activations(x, "x");
-  require(!is_gated(activation) || out_features % 2 == 0, "a gated activation needs an even out_features, got " + std::to_string(out_features));
+  require(!is_gated(activation) || out_features % 2 == 0,
+          "a gated activation needs an even out_features, got " + std::to_string(out_features));
   const size_t bytes = kernels().packed_int8_bytes(x.shape(-1), out_features);
-  require(packed.dtype() == mx::uint8 && packed.size() == bytes,
-          "packed is " + describe(packed) + ", expected uint8[" + std::to_string(bytes) + "]; make it with pack_int8(weight, activation)");
+  require(packed.dtype() == mx::uint8 && packed.size() == bytes, "packed is " + describe(packed) + ", expected uint8[" +
+                                                                     std::to_string(bytes) +
+                                                                     "]; make it with pack_int8(weight, activation)");
   Arrays inputs{x, packed};
   if (bias) {
     require_shape(*bias, {out_features}, "bias");

@@ -4,7 +4,9 @@
 namespace bpk::glue {
 namespace {
 
-const float* read_floats(Launch& launch, const mx::array& input) { return static_cast<const float*>(launch.read(input)); }
+const float* read_floats(Launch& launch, const mx::array& input) {
+  return static_cast<const float*>(launch.read(input));
+}
 
 class CrossEntropyGradient : public CpuPrimitive {
  public:
@@ -77,9 +79,13 @@ class AdamWOp : public CpuPrimitive {
 
   const char* name() const override { return "AdamW"; }
 
-  bool is_equivalent(const Primitive& other) const override { return options_ == static_cast<const AdamWOp&>(other).options_; }
+  bool is_equivalent(const Primitive& other) const override {
+    return options_ == static_cast<const AdamWOp&>(other).options_;
+  }
 
-  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override { return {inputs[0].shape(), inputs[0].shape(), inputs[0].shape()}; }
+  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
+    return {inputs[0].shape(), inputs[0].shape(), inputs[0].shape()};
+  }
 
   // inputs: parameter, m, v, gradient, learning_rate, step, gradient_scale; outputs: parameter, m, v
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
@@ -143,26 +149,34 @@ mx::array cross_entropy(const mx::array& logits, const mx::array& labels) {
   require_shape(labels, rows, "labels");
   const auto stream = cpu_stream();
   const auto labels32 = labels.dtype() == mx::int32 ? labels : mx::astype(labels, mx::int32, stream);
-  return mx::array::make_arrays({rows, rows}, {mx::float32, mx::float32}, std::make_shared<CrossEntropy>(stream), {logits, labels32})[0];
+  return mx::array::make_arrays({rows, rows}, {mx::float32, mx::float32}, std::make_shared<CrossEntropy>(stream),
+                                {logits, labels32})[0];
 }
 
-std::vector<mx::array> adamw(const mx::array& parameter, const mx::array& gradient, const mx::array& m, const mx::array& v,
-                             const mx::array& learning_rate, const mx::array& step, const mx::array& gradient_scale, float beta1,
-                             float beta2, float epsilon, float weight_decay) {
-  require(parameter.dtype() == mx::float32, "parameter is " + describe(parameter) + ", expected float32: the optimizer keeps full precision");
+std::vector<mx::array> adamw(const mx::array& parameter, const mx::array& gradient, const mx::array& m,
+                             const mx::array& v, const mx::array& learning_rate, const mx::array& step,
+                             const mx::array& gradient_scale, float beta1, float beta2, float epsilon,
+                             float weight_decay) {
+  require(parameter.dtype() == mx::float32,
+          "parameter is " + describe(parameter) + ", expected float32: the optimizer keeps full precision");
   require_shape(gradient, parameter.shape(), "gradient");
   require_shape(m, parameter.shape(), "m");
   require_shape(v, parameter.shape(), "v");
-  require(m.dtype() == mx::float32 && v.dtype() == mx::float32, "m is " + describe(m) + " and v is " + describe(v) + ", expected float32");
-  const std::pair<const char*, const mx::array*> scalars[] = {{"learning_rate", &learning_rate}, {"step", &step}, {"gradient_scale", &gradient_scale}};
-  for (const auto& [name, scalar] : scalars) require(scalar->size() == 1, std::string(name) + " is " + describe(*scalar) + ", expected one value");
+  require(m.dtype() == mx::float32 && v.dtype() == mx::float32,
+          "m is " + describe(m) + " and v is " + describe(v) + ", expected float32");
+  const std::pair<const char*, const mx::array*> scalars[] = {
+      {"learning_rate", &learning_rate}, {"step", &step}, {"gradient_scale", &gradient_scale}};
+  for (const auto& [name, scalar] : scalars)
+    require(scalar->size() == 1, std::string(name) + " is " + describe(*scalar) + ", expected one value");
   const auto primitive = std::make_shared<AdamWOp>(cpu_stream(), AdamWOptions{beta1, beta2, epsilon, weight_decay});
-  return mx::array::make_arrays({parameter.shape(), parameter.shape(), parameter.shape()}, {mx::float32, mx::float32, mx::float32}, primitive,
-                                {parameter, m, v, as_float32(gradient), as_float32(learning_rate), as_float32(step), as_float32(gradient_scale)});
+  return mx::array::make_arrays(
+      {parameter.shape(), parameter.shape(), parameter.shape()}, {mx::float32, mx::float32, mx::float32}, primitive,
+      {parameter, m, v, as_float32(gradient), as_float32(learning_rate), as_float32(step), as_float32(gradient_scale)});
 }
 
 mx::array square_sum(const mx::array& x) {
-  require(x.dtype() == mx::float32 || x.dtype() == mx::bfloat16, "x is " + describe(x) + ", expected float32 or bfloat16");
+  require(x.dtype() == mx::float32 || x.dtype() == mx::bfloat16,
+          "x is " + describe(x) + ", expected float32 or bfloat16");
   return mx::array(mx::Shape{}, mx::float32, std::make_shared<SquareSumOp>(cpu_stream()), {x});
 }
 

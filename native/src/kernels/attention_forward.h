@@ -127,10 +127,24 @@ class ForwardWorker {
     values.finish();
   }
 
+  // Whether every query of the strip sees every column, with neither padding nor dropout: the common case, and the fast one.
+  bool sees_all(Range block, const Strip& s) const {
+    const int64_t begin = block.begin + s.begin, end = begin + s.columns, window = args_.half_window;
+    if (args_.dropout > 0 || end > block.end) return false;
+    return window < 0 || (s.queries.end - 1 - window <= begin && end <= s.queries.begin + window + 1);
+  }
+
   template <class Between>
   BPK_INLINE void softmax_strip(const Head<T>& head, Range block, const Strip& s, const Between& between) {
-    const int64_t origin = block.begin + s.begin;
-    for (int64_t r = 0; r < s.queries.end - s.queries.begin; ++r) {
+    const int64_t origin = block.begin + s.begin, rows = s.queries.end - s.queries.begin;
+    if (sees_all(block, s)) {
+      for (int64_t r = 0; r < rows; ++r) {
+        softmax_row<true>(s.row + r, s.scores + r * key_block, s.probabilities + r * key_block, s.columns, {}, origin, {});
+        between(r);
+      }
+      return;
+    }
+    for (int64_t r = 0; r < rows; ++r) {
       const int64_t query = s.queries.begin + r;
       const Range seen = head.visible({query, query + 1}, args_.half_window);
       const Range inside_block = {larger<int64_t>(0, seen.begin - origin), smaller(block.end, seen.end) - origin};
@@ -139,22 +153,21 @@ class ForwardWorker {
         std::memset(static_cast<void*>(probabilities), 0, size_t(s.columns) * sizeof(Element));
       } else {
         const RandomKeys random = args_.dropout > 0 ? attention_keys(args_, head.index, head.start + query) : RandomKeys{};
-        softmax_row(s.row + r, s.scores + r * key_block, probabilities, s.columns, inside_block, origin, random);
+        softmax_row<false>(s.row + r, s.scores + r * key_block, probabilities, s.columns, inside_block, origin, random);
       }
       between(r);
     }
   }
 
   // Scores of one query become unnormalised probabilities; those outside `row` become zero.
+  template <bool plain>
   BPK_INLINE void softmax_row(int64_t r, const float* scores, Element* probabilities, int64_t columns, Range row,
                               int64_t origin, RandomKeys random) {
-    if (memory_.reference[r] == -__builtin_inff()) memory_.reference[r] = highest_score(scores, columns, row);
-    const bool whole = row.begin == 0 && row.end >= columns && args_.dropout <= 0;
-    RowSums sums = whole ? exponentiate_row<true>(r, scores, probabilities, columns, row, origin, random)
-                         : exponentiate_row<false>(r, scores, probabilities, columns, row, origin, random);
+    if (memory_.reference[r] == -__builtin_inff()) memory_.reference[r] = highest_score<plain>(scores, columns, row);
+    RowSums sums = exponentiate_row<plain>(r, scores, probabilities, columns, row, origin, random);
     if (any(less(set(kHeadroom), sums.highest))) {
       raise_reference(r, memory_.reference[r] + reduce_max(sums.highest));
-      sums = repeat_row(r, scores, probabilities, columns, row, origin, random);
+      sums = repeat_row<plain>(r, scores, probabilities, columns, row, origin, random);
     }
     float* total = memory_.sums + r * VecF::lanes;
     store(total, load(total) + sums.probability);
@@ -166,9 +179,11 @@ class ForwardWorker {
     return select(lane_range(row.begin - c, row.end - c), v, set(-__builtin_inff()));
   }
 
-  float highest_score(const float* scores, int64_t columns, Range row) const {
+  template <bool plain>
+  BPK_INLINE float highest_score(const float* scores, int64_t columns, Range row) const {
     VecF highest = set(-__builtin_inff());
-    for (int64_t c = 0; c < columns; c += VecF::lanes) highest = max(inside(load(scores + c), c, row), highest);
+    for (int64_t c = 0; c < columns; c += VecF::lanes)
+      highest = max(plain ? load(scores + c) : inside(load(scores + c), c, row), highest);
     return reduce_max(highest) * to_log2_;  // a NaN is left to the sum
   }
 
@@ -177,7 +192,7 @@ class ForwardWorker {
     VecF highest;      // of scores above the reference
   };
 
-  // `plain` rows lie inside the window and have no dropout.
+  // A plain row is seen as a whole, and has no dropout.
   template <bool plain>
   BPK_INLINE RowSums exponentiate_row(int64_t r, const float* scores, Element* probabilities, int64_t columns, Range row,
                                       int64_t origin, RandomKeys random) const {
@@ -205,9 +220,10 @@ class ForwardWorker {
   }
 
   // Rare, so kept out of the way.
+  template <bool plain>
   __attribute__((noinline)) RowSums repeat_row(int64_t r, const float* scores, Element* probabilities, int64_t columns,
                                                Range row, int64_t origin, RandomKeys random) const {
-    return exponentiate_row<false>(r, scores, probabilities, columns, row, origin, random);
+    return exponentiate_row<plain>(r, scores, probabilities, columns, row, origin, random);
   }
 
   void raise_reference(int64_t r, float top) {

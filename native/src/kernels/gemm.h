@@ -1,9 +1,11 @@
 // Blocked matrix product C = A B: the loops around a register kernel.
 //
 // B is packed into panels beforehand and shared by the team. C is cut into blocks, handed out one by one; for each, its
-// rows of A are packed into the thread's own cache. The inner dimension is cut so that a panel slice stays in the L1 cache
-// while it meets all rows of the block. Each element of C is summed in one order whatever thread computes it.
+// rows of A are packed into the thread's own cache. The inner dimension is cut so that a panel slice stays in the L1
+// cache while it meets all rows of the block. Each element of C is summed in one order whatever thread computes it.
 #pragma once
+#include <sched.h>
+
 #include "gemm_engine.h"
 #include "threads.h"
 
@@ -52,8 +54,8 @@ GemmBlocks choose_blocks(const GemmShape& shape, int threads) {
 
 // One block of C. finish(tile, row, rows, panel) receives each completed tile once, while it is in the L1 cache.
 template <class Engine, class Source, class Finish>
-void multiply_block(const GemmShape& shape, const GemmBlocks& blocks, int64_t row0, int64_t panel0, const Source& source,
-                    const uint32_t* panels, const Finish& finish) {
+void multiply_block(const GemmShape& shape, const GemmBlocks& blocks, int64_t row0, int64_t panel0,
+                    const Source& source, const uint32_t* panels, const Finish& finish) {
   constexpr int lanes = VecF::lanes;
   const int rows = int(smaller(blocks.rows, shape.rows - row0));
   const int panel_count = int(smaller(blocks.panels, shape.panels - panel0));
@@ -72,14 +74,16 @@ void multiply_block(const GemmShape& shape, const GemmBlocks& blocks, int64_t ro
       const int height = first_row(group + 1) - first_row(group);
       source.pack(left_of(group), row0 + first_row(group), height, Engine::padded_rows(height), step0, steps);
     }
-    const int next_lines = int(ceil_divide(panel_width, groups));  // the groups share the work of prefetching the next panel
+    // The groups share the work of prefetching the next panel: a step block of it has panel_width lines.
+    const int next_lines = int(ceil_divide(panel_width, groups));
     for (int panel = 0; panel < panel_count; ++panel) {
       const uint32_t* right = panels + ((panel0 + panel) * shape.steps + step0) * panel_width;
       for (int group = 0; group < groups; ++group) {
         const int height = first_row(group + 1) - first_row(group);
         float* tile = is_cut ? sums + (panel * groups + group) * tile_size : sums;
         if (is_last) finish.prefetch(row0 + first_row(group), height, panel0 + panel);
-        Engine::multiply(height, left_of(group), right, steps / lanes, tile, step0 > 0, {right + shape.steps * panel_width + group * next_lines * steps, next_lines});
+        Engine::multiply(height, left_of(group), right, steps / lanes, tile, step0 > 0,
+                         {right + shape.steps * panel_width + group * next_lines * steps, next_lines});
         if (is_last) finish(tile, row0 + first_row(group), height, panel0 + panel);
       }
     }
@@ -92,14 +96,29 @@ struct BlockCounter {
   int64_t take() { return __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED); }
 };
 
+// Holds the team until all have packed their share. That is soon, so nobody goes to sleep as at an OpenMP barrier; but a
+// core that is needed by somebody else, perhaps by the thread waited for, is given up.
+struct PackingGate {
+  int arrived = 0;
+  void wait_for(int threads) {
+    __atomic_fetch_add(&arrived, 1, __ATOMIC_ACQ_REL);
+    for (int spins = 0; __atomic_load_n(&arrived, __ATOMIC_ACQUIRE) < threads; ++spins) {
+      if (spins < 1000) _mm_pause();
+      else sched_yield();
+    }
+  }
+};
+
 template <class Engine, class Source, class Finish>
-void multiply(const GemmShape& shape, int threads, BlockCounter& counter, const Source& source, const uint32_t* panels, const Finish& finish) {
+void multiply(const GemmShape& shape, int threads, BlockCounter& counter, const Source& source, const uint32_t* panels,
+              const Finish& finish) {
   if (shape.rows <= 0 || shape.panels <= 0) return;
   const GemmBlocks blocks = choose_blocks<Engine>(shape, threads);
   const typename Engine::Session session;
   (void)session;
   for (int64_t block; (block = counter.take()) < blocks.count();)
-    multiply_block<Engine>(shape, blocks, block % blocks.row_blocks * blocks.rows, block / blocks.row_blocks * blocks.panels, source, panels, finish);
+    multiply_block<Engine>(shape, blocks, block % blocks.row_blocks * blocks.rows,
+                           block / blocks.row_blocks * blocks.panels, source, panels, finish);
   _mm_sfence();  // for finishes that store around the caches
 }
 

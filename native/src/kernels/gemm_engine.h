@@ -10,7 +10,7 @@
 
 namespace bpk::BPK_ISA {
 
-// Memory to prefetch meanwhile: so many cache lines for each step block.
+// Memory that the next calls will need, to be prefetched meanwhile: so many cache lines for each step block.
 struct Upcoming {
   const uint32_t* from;
   int lines;
@@ -26,11 +26,14 @@ struct VectorEngine {
   static int64_t most_rows(int64_t) { return 12 * max_rows; }
   static constexpr int padded_rows(int rows) { return rows; }
   // Rows are dealt out evenly, since a group of 13 is as efficient as one of 14 but a lone last row is not.
-  static int group_begin(int rows, int groups, int group) { return rows / groups * group + smaller(group, rows % groups); }
+  static int group_begin(int rows, int groups, int group) {
+    return rows / groups * group + smaller(group, rows % groups);
+  }
 
   struct Session {};
 
-  static void multiply(int rows, const uint32_t* a, const uint32_t* b, int64_t step_blocks, float* c, bool accumulate, Upcoming) {
+  static void multiply(int rows, const uint32_t* a, const uint32_t* b, int64_t step_blocks, float* c, bool accumulate,
+                       Upcoming) {
     kernel_for<max_rows>(rows)(a, b, step_blocks, c, accumulate);
   }
 
@@ -93,13 +96,17 @@ class TileSession {
   TileSession& operator=(const TileSession&) = delete;
 };
 
-// The instruction for a step type; tile numbers must be literals.
+// The products of one step block; tile numbers must be literals.
 struct Bf16Tiles {
   using Step = Bf16Step;
-#define BPK_TILE_PRODUCT(c, a, b) _tile_dpbf16ps(c, a, b)
-  static BPK_INLINE void products_upper() { BPK_TILE_PRODUCT(0, 4, 6); BPK_TILE_PRODUCT(1, 4, 7); }
-  static BPK_INLINE void products_lower() { BPK_TILE_PRODUCT(2, 5, 6); BPK_TILE_PRODUCT(3, 5, 7); }
-#undef BPK_TILE_PRODUCT
+  static BPK_INLINE void products_upper() {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+  }
+  static BPK_INLINE void products_lower() {
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
 };
 
 template <class Tiles>
@@ -108,20 +115,24 @@ struct TileEngine {
   static constexpr int max_rows = 32;
   // Tiles are fast enough from the L2 cache; going through memory for partial sums would cost more.
   static constexpr int max_steps = 1536;
-  static int64_t most_rows(int64_t steps) { return smaller<int64_t>(256, round_up((int64_t(1) << 18) / smaller<int64_t>(steps, max_steps), 32)); }
+  static int64_t most_rows(int64_t steps) {
+    return smaller<int64_t>(256, round_up((int64_t(1) << 18) / smaller<int64_t>(steps, max_steps), 32));
+  }
   static constexpr int padded_rows(int rows) { return rows <= 16 ? 16 : 32; }
   static int group_begin(int rows, int, int group) { return smaller(rows, group * max_rows); }
   using Session = TileSession;
 
   // Tiles 0..3 hold C as 2 x 2, tiles 4 and 5 the rows of A, tiles 6 and 7 the columns of B.
-  static void multiply(int rows, const uint32_t* a, const uint32_t* b, int64_t step_blocks, float* c, bool accumulate, Upcoming next) {
+  static void multiply(int rows, const uint32_t* a, const uint32_t* b, int64_t step_blocks, float* c, bool accumulate,
+                       Upcoming next) {
     if (rows > 16) multiply_rows<32>(a, b, step_blocks, c, accumulate, next);
     else multiply_rows<16>(a, b, step_blocks, c, accumulate, next);
   }
 
  private:
   template <int rows>
-  static void multiply_rows(const uint32_t* a, const uint32_t* b, int64_t step_blocks, float* c, bool accumulate, Upcoming next) {
+  static void multiply_rows(const uint32_t* a, const uint32_t* b, int64_t step_blocks, float* c, bool accumulate,
+                            Upcoming next) {
     constexpr int stride = panel_width * 4;
     float* lower = c + 16 * panel_width;
     if (accumulate) {
@@ -141,7 +152,8 @@ struct TileEngine {
     }
     for (int64_t block = 0; block < step_blocks; ++block, a += rows * 16, b += 16 * panel_width) {
       // Tile loads run too close to their use for the hardware prefetcher to help.
-      for (int line = 0; line < next.lines; ++line, next.from += 16) _mm_prefetch(reinterpret_cast<const char*>(next.from), _MM_HINT_T1);
+      for (int line = 0; line < next.lines; ++line, next.from += 16)
+        _mm_prefetch(reinterpret_cast<const char*>(next.from), _MM_HINT_T1);
       _tile_loadd(4, a, 64);
       _tile_loadd(6, b, stride);
       _tile_loadd(7, b + 16, stride);

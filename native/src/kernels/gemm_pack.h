@@ -3,8 +3,8 @@
 // Left operand, for a group of rows:   [step block][row][VecF::lanes steps]
 // Right operand, for a panel:          [step][panel_width columns]
 //
-// Both are zero-padded to whole step blocks, so the kernels have no tails; copying also removes any misalignment and the
-// power-of-two strides that make rows collide in the cache.
+// Both are zero-padded to whole step blocks, so the kernels have no tails; copying also removes any misalignment and
+// the power-of-two strides that make rows collide in the cache.
 #pragma once
 #include "gemm_step.h"
 
@@ -52,7 +52,8 @@ struct ColumnSource {
           const T* from = data + k * ld + row0 + i0;
           block[j] = Step::load_across(from, ld, inner - k, rows - i0);
           // Rows are too far apart for the hardware prefetcher.
-          for (int e = 0; e < Step::width; ++e) _mm_prefetch(reinterpret_cast<const char*>(from + (lanes * Step::width + e) * ld), _MM_HINT_T0);
+          for (int e = 0; e < Step::width; ++e)
+            _mm_prefetch(reinterpret_cast<const char*>(from + (lanes * Step::width + e) * ld), _MM_HINT_T0);
         }
         transpose(block);
         for (int j = 0; j < lanes && i0 + j < padded_rows; ++j) store_bits(to + (i0 + j) * lanes, block[j]);
@@ -79,10 +80,11 @@ void pack_panel_of_rows(uint32_t* panel, int64_t inner, const ColumnPointer& col
   }
 }
 
-// Steps of a panel whose columns are columns of a row-major matrix: element (k, j) at data + k * ld + j, of which `inner`
-// rows and `columns` columns exist.
+// Steps of a panel whose columns are columns of a row-major matrix: element (k, j) at data + k * ld + j, of which
+// `inner` rows and `columns` columns exist.
 template <class Step, class T>
-void pack_panel_of_columns(uint32_t* panel, const T* data, int64_t ld, int64_t inner, int64_t columns, int64_t step0, int64_t steps) {
+void pack_panel_of_columns(uint32_t* panel, const T* data, int64_t ld, int64_t inner, int64_t columns, int64_t step0,
+                           int64_t steps) {
   constexpr int lanes = VecF::lanes;
   panel += step0 * panel_width;
   for (int64_t s = step0; s < step0 + steps; ++s, panel += panel_width) {

@@ -1,9 +1,9 @@
-// Steps: the matrix kernels see the inner dimension in units of four bytes, whatever the element type. One step holds one
-// f32, two bf16 or four int8, so that packing, blocking and the register kernel are written once for all of them.
+// Steps: the matrix kernels see the inner dimension in units of four bytes, whatever the element type. One step holds
+// one f32, two bf16 or four int8, so that packing, blocking and the register kernel are written once for all of them.
 //
 //   Step::width                          elements per step
 //   Step::load_along(p, n)               VecF::lanes consecutive steps of a row; elements from n on count as zero
-//   Step::load_across(p, ld, rows, n)    one step of VecF::lanes columns: `width` rows, ld apart; missing ones count as zero
+//   Step::load_across(p, ld, rows, n)    one step of VecF::lanes columns: `width` rows, ld apart; missing ones are zero
 //   Step::multiply_add(a, b, sum)        sum + a b over the elements of the step, per lane
 //
 // A VecF carries the steps as bits; sums are f32, or int32 for the integer steps.
@@ -20,9 +20,13 @@ struct FloatStep {
   static constexpr int width = 1;
 
   template <class T>
-  static BPK_INLINE VecF load_along(const T* p, int64_t n) { return load_some(p, n); }
+  static BPK_INLINE VecF load_along(const T* p, int64_t n) {
+    return load_some(p, n);
+  }
   template <class T>
-  static BPK_INLINE VecF load_across(const T* p, int64_t, int64_t rows, int64_t n) { return rows > 0 ? load_some(p, n) : zero(); }
+  static BPK_INLINE VecF load_across(const T* p, int64_t, int64_t rows, int64_t n) {
+    return rows > 0 ? load_some(p, n) : zero();
+  }
   static BPK_INLINE VecF multiply_add(VecF a, VecF b, VecF sum) { return fma(a, b, sum); }
 };
 

@@ -92,7 +92,8 @@ struct PackedInt8 {
 // One size for all activations: a gated weight may need one panel more.
 inline size_t packed_int8_bytes(int64_t in_features, int64_t out_features) {
   const int64_t rows = PackedInt8::padded_rows(out_features);
-  return size_t(2 * rows + (panels_of_columns(out_features) + 1) * padded_steps<Int8Step>(in_features) * panel_width) * 4;
+  const int64_t panels = panels_of_columns(out_features) + 1;
+  return size_t(2 * rows + panels * padded_steps<Int8Step>(in_features) * panel_width) * 4;
 }
 
 inline void pack_int8(const PackInt8& call) {
@@ -176,13 +177,15 @@ void int8_linear_of(const Int8Linear& call) {
   QuantizedRow* rows = scratch<QuantizedRow>(transposed_slot, tokens);
   const RowSource<Int8Step, uint8_t> source{quantized, in, in};
   const Int8Scale scale{rows, packed.scales, packed.sums};
-  const LinearFinish<T, Int8Scale> finish{static_cast<T*>(call.y), nullptr, call.bias, call.out_features, call.activation, scale};
+  T* y = static_cast<T*>(call.y);
+  const LinearFinish<T, Int8Scale> finish{y, nullptr, call.bias, call.out_features, call.activation, scale};
   BlockCounter counter;
+  PackingGate gate;
   parallel_team(product_cost(tokens, in, call.out_features), [&](int thread, int threads) {
     for_share(tokens, thread, threads, [&](int64_t token) {
       rows[token] = quantize_row(static_cast<const T*>(call.x) + token * in, in, quantized + token * in);
     });
-    team_barrier();
+    gate.wait_for(threads);
     multiply<Int8Engine>(shape, threads, counter, source, packed.panels, finish);
   });
 }

@@ -18,9 +18,13 @@ using Bf16Engine = FloatEngine;
 template <class T>
 struct EngineFor;
 template <>
-struct EngineFor<float> { using Type = FloatEngine; };
+struct EngineFor<float> {
+  using Type = FloatEngine;
+};
 template <>
-struct EngineFor<bf16> { using Type = Bf16Engine; };
+struct EngineFor<bf16> {
+  using Type = Bf16Engine;
+};
 
 inline int64_t panels_of_columns(int64_t columns) { return ceil_divide(columns, panel_width); }
 
@@ -30,7 +34,8 @@ inline int64_t panels_of_weight(int64_t out_features, Activation activation) {
 }
 
 inline size_t packed_bytes(int64_t in_features, int64_t out_features, DType dtype, Activation activation) {
-  const int64_t steps = dtype == DType::f32 ? padded_steps<FloatStep>(in_features) : padded_steps<Bf16Engine::Step>(in_features);
+  const int64_t steps =
+      dtype == DType::f32 ? padded_steps<FloatStep>(in_features) : padded_steps<Bf16Engine::Step>(in_features);
   return size_t(panels_of_weight(out_features, activation) * steps) * panel_width * 4;
 }
 
@@ -51,7 +56,8 @@ inline int64_t weight_row(int64_t panel, int j, int64_t out_features, Activation
 }
 
 template <class Step, class W>
-void pack_weight_share(const W* weight, int64_t in_features, int64_t out_features, Activation activation, uint32_t* panels, int thread, int threads) {
+void pack_weight_share(const W* weight, int64_t in_features, int64_t out_features, Activation activation,
+                       uint32_t* panels, int thread, int threads) {
   const int64_t panel_size = padded_steps<Step>(in_features) * panel_width;
   for_share(panels_of_weight(out_features, activation), thread, threads, [&](int64_t panel) {
     pack_panel_of_rows<Step>(panels + panel * panel_size, in_features, [&](int j) -> const W* {
@@ -62,16 +68,25 @@ void pack_weight_share(const W* weight, int64_t in_features, int64_t out_feature
 }
 
 template <class Step>
-void pack_any_weight_share(const void* weight, DType dtype, int64_t in_features, int64_t out_features, Activation activation, uint32_t* panels, int thread, int threads) {
-  if (dtype == DType::f32) pack_weight_share<Step>(static_cast<const float*>(weight), in_features, out_features, activation, panels, thread, threads);
-  else pack_weight_share<Step>(static_cast<const bf16*>(weight), in_features, out_features, activation, panels, thread, threads);
+void pack_any_weight_share(const void* weight, DType dtype, int64_t in_features, int64_t out_features,
+                           Activation activation, uint32_t* panels, int thread, int threads) {
+  if (dtype == DType::f32)
+    pack_weight_share<Step>(static_cast<const float*>(weight), in_features, out_features, activation, panels, thread,
+                            threads);
+  else
+    pack_weight_share<Step>(static_cast<const bf16*>(weight), in_features, out_features, activation, panels, thread,
+                            threads);
 }
 
 inline void pack_weight(const PackWeight& call) {
   parallel_team(call.in_features * call.out_features, [&](int thread, int threads) {
     auto* panels = static_cast<uint32_t*>(call.packed);
-    if (call.dtype == DType::f32) pack_any_weight_share<FloatStep>(call.weight, call.weight_dtype, call.in_features, call.out_features, call.activation, panels, thread, threads);
-    else pack_any_weight_share<Bf16Engine::Step>(call.weight, call.weight_dtype, call.in_features, call.out_features, call.activation, panels, thread, threads);
+    if (call.dtype == DType::f32)
+      pack_any_weight_share<FloatStep>(call.weight, call.weight_dtype, call.in_features, call.out_features,
+                                       call.activation, panels, thread, threads);
+    else
+      pack_any_weight_share<Bf16Engine::Step>(call.weight, call.weight_dtype, call.in_features, call.out_features,
+                                              call.activation, panels, thread, threads);
   });
 }
 
@@ -82,16 +97,20 @@ template <class T>
 void linear_forward_of(const LinearForward& call) {
   using Engine = typename EngineFor<T>::Type;
   using Step = typename Engine::Step;
-  const GemmShape shape{call.tokens, panels_of_weight(call.out_features, call.activation), padded_steps<Step>(call.in_features)};
+  const GemmShape shape{call.tokens, panels_of_weight(call.out_features, call.activation),
+                        padded_steps<Step>(call.in_features)};
   const RowSource<Step, T> source{static_cast<const T*>(call.x), call.in_features, call.in_features};
-  const LinearFinish<T> finish{static_cast<T*>(call.y), static_cast<T*>(call.z), call.bias, call.out_features, call.activation};
+  const LinearFinish<T> finish{static_cast<T*>(call.y), static_cast<T*>(call.z), call.bias, call.out_features,
+                               call.activation};
   auto* packed = static_cast<const uint32_t*>(call.packed);
   uint32_t* fresh = packed ? nullptr : scratch<uint32_t>(panels_slot, shape.panels * shape.steps * panel_width);
   BlockCounter counter;
+  PackingGate gate;
   parallel_team(product_cost(call.tokens, call.in_features, call.out_features), [&](int thread, int threads) {
     if (fresh) {
-      pack_any_weight_share<Step>(call.weight, call.weight_dtype, call.in_features, call.out_features, call.activation, fresh, thread, threads);
-      team_barrier();
+      pack_any_weight_share<Step>(call.weight, call.weight_dtype, call.in_features, call.out_features, call.activation,
+                                  fresh, thread, threads);
+      gate.wait_for(threads);
     }
     multiply<Engine>(shape, threads, counter, source, packed ? packed : fresh, finish);
   });

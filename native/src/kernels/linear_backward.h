@@ -44,7 +44,8 @@ void pack_columns_share(const W* matrix, int64_t inner, int64_t columns, uint32_
   for_share(steps / slice, thread, threads, [&](int64_t i) {
     for (int64_t panel = 0; panel < panels_of_columns(columns); ++panel) {
       const int64_t column = panel * panel_width;
-      pack_panel_of_columns<Step>(panels + panel * steps * panel_width, matrix + column, columns, inner, columns - column, i * slice, slice);
+      pack_panel_of_columns<Step>(panels + panel * steps * panel_width, matrix + column, columns, inner,
+                                  columns - column, i * slice, slice);
     }
   });
 }
@@ -61,24 +62,29 @@ void linear_backward_of(const LinearBackward& call) {
 
   T* gradient = has_activation ? scratch<T>(gradient_slot, tokens * out) : nullptr;
   float* partial = call.dbias ? scratch<float>(partial_slot, chunks * out) : nullptr;
-  uint32_t* weight_panels = call.dx ? scratch<uint32_t>(panels_slot, dx_shape.panels * dx_shape.steps * panel_width) : nullptr;
-  uint32_t* x_panels = call.dweight ? scratch<uint32_t>(transposed_slot, dw_shape.panels * dw_shape.steps * panel_width) : nullptr;
+  uint32_t* weight_panels =
+      call.dx ? scratch<uint32_t>(panels_slot, dx_shape.panels * dx_shape.steps * panel_width) : nullptr;
+  uint32_t* x_panels =
+      call.dweight ? scratch<uint32_t>(transposed_slot, dw_shape.panels * dw_shape.steps * panel_width) : nullptr;
   const T* g = has_activation ? gradient : static_cast<const T*>(call.dy);
   BlockCounter chunk_counter, dx_counter, dw_counter;
+  PackingGate gate;
 
   parallel_team(product_cost(tokens, in, out), [&](int thread, int threads) {
     if (weight_panels) {
-      if (call.weight_dtype == DType::f32) pack_columns_share<Step>(static_cast<const float*>(call.weight), out, in, weight_panels, thread, threads);
+      if (call.weight_dtype == DType::f32)
+        pack_columns_share<Step>(static_cast<const float*>(call.weight), out, in, weight_panels, thread, threads);
       else pack_columns_share<Step>(static_cast<const bf16*>(call.weight), out, in, weight_panels, thread, threads);
     }
     if (x_panels) pack_columns_share<Step>(static_cast<const T*>(call.x), tokens, in, x_panels, thread, threads);
     if (gradient || partial) {
       for (int64_t chunk; (chunk = chunk_counter.take()) < chunks;) {
         const int64_t row0 = chunk * bias_chunk;
-        activation_gradient_rows<T>(call, row0, smaller(bias_chunk, tokens - row0), gradient, partial ? partial + chunk * out : nullptr);
+        activation_gradient_rows<T>(call, row0, smaller(bias_chunk, tokens - row0), gradient,
+                                    partial ? partial + chunk * out : nullptr);
       }
     }
-    team_barrier();
+    gate.wait_for(threads);
     if (partial) {
       for_share(ceil_divide(out, VecF::lanes), thread, threads, [&](int64_t group) {
         const int64_t column = group * VecF::lanes, n = out - column;
@@ -89,7 +95,8 @@ void linear_backward_of(const LinearBackward& call) {
     }
     if (weight_panels) {
       const RowSource<Step, T> source{g, out, out};
-      multiply<Engine>(dx_shape, threads, dx_counter, source, weight_panels, PlainFinish<T>{static_cast<T*>(call.dx), in});
+      multiply<Engine>(dx_shape, threads, dx_counter, source, weight_panels,
+                       PlainFinish<T>{static_cast<T*>(call.dx), in});
     }
     if (x_panels) {
       const ColumnSource<Step, T> source{g, out, tokens};

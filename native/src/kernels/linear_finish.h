@@ -25,8 +25,8 @@ BPK_INLINE void store_pair(T* to, VecF low, VecF high, int64_t count) {
   store_some(to + VecF::lanes, high, count - VecF::lanes);
 }
 
-// The same around the caches, for what is read much later: saves fetching the old lines, and leaves room for what is read
-// soon. multiply() fences these stores.
+// The same around the caches, for what is read much later: saves fetching the old lines, and leaves room for what is
+// read soon. multiply() fences these stores.
 template <class T>
 BPK_INLINE void stream_pair(T* to, VecF low, VecF high, int64_t count) {
   const bool whole_lines = count >= panel_width && reinterpret_cast<uintptr_t>(to) % 64 == 0;
@@ -40,7 +40,8 @@ BPK_INLINE void stream_pair(T* to, VecF low, VecF high, int64_t count) {
 #endif
 #ifdef __AVX512BF16__
   if constexpr (sizeof(T) == 2) {
-    if (whole_lines) return _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)_mm512_cvtne2ps_pbh(high.value, low.value));
+    if (whole_lines)
+      return _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)_mm512_cvtne2ps_pbh(high.value, low.value));
   }
 #endif
   (void)whole_lines;
@@ -108,7 +109,9 @@ struct LinearFinish {
  private:
   static constexpr int lanes = VecF::lanes;
 
-  BPK_INLINE VecF bias_at(int64_t column, int64_t count) const { return bias ? load_partial(bias + column, count) : zero(); }
+  BPK_INLINE VecF bias_at(int64_t column, int64_t count) const {
+    return bias ? load_partial(bias + column, count) : zero();
+  }
 
   template <class Act>
   BPK_INLINE void plain(const float* tile, int64_t row0, int rows, int64_t panel, const Act& act) const {

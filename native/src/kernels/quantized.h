@@ -1,5 +1,6 @@
-// Linear layers on weights quantized in MLX's affine layout: groups along a row share a scale and an offset, values of 4 or
-// 8 bits fill 32-bit words from the low end. The weight is widened while it is packed, so the products are those of linear.h.
+// Linear layers on weights quantized in MLX's affine layout: groups along a row share a scale and an offset, values of
+// 4 or 8 bits fill 32-bit words from the low end. The weight is widened while it is packed, so the products are those
+// of linear.h.
 #pragma once
 #include "linear.h"
 
@@ -25,7 +26,8 @@ inline void dequantize(const QuantizedLinear& call, int64_t row, int64_t begin, 
 
 inline void dequantize(const QuantizedLinear& call, int64_t row, int64_t begin, int64_t count, float* to) {
   const bool is_f32 = call.scale_dtype == DType::f32;
-  if (call.bits == 4) is_f32 ? dequantize<4, float>(call, row, begin, count, to) : dequantize<4, bf16>(call, row, begin, count, to);
+  if (call.bits == 4)
+    is_f32 ? dequantize<4, float>(call, row, begin, count, to) : dequantize<4, bf16>(call, row, begin, count, to);
   else is_f32 ? dequantize<8, float>(call, row, begin, count, to) : dequantize<8, bf16>(call, row, begin, count, to);
 }
 
@@ -39,6 +41,7 @@ void quantized_linear_of(const QuantizedLinear& call) {
   const LinearFinish<T> finish{static_cast<T*>(call.y), nullptr, call.bias, out, Activation::none};
   uint32_t* panels = scratch<uint32_t>(panels_slot, shape.panels * shape.steps * panel_width);
   BlockCounter counter;
+  PackingGate gate;
   parallel_team(product_cost(call.tokens, in, out), [&](int thread, int threads) {
     float* rows = scratch<float>(partial_slot, panel_width * in);
     for_share(shape.panels, thread, threads, [&](int64_t panel) {
@@ -47,7 +50,7 @@ void quantized_linear_of(const QuantizedLinear& call) {
       pack_panel_of_rows<Step>(panels + panel * shape.steps * panel_width, in,
                                [&](int j) -> const float* { return j < count ? rows + j * in : nullptr; });
     });
-    team_barrier();
+    gate.wait_for(threads);
     multiply<Engine>(shape, threads, counter, source, panels, finish);
   });
 }
@@ -64,14 +67,16 @@ void quantized_linear_backward_of(const QuantizedLinearBackward& backward) {
   const PlainFinish<T> finish{static_cast<T*>(backward.dx), in};
   uint32_t* panels = scratch<uint32_t>(panels_slot, shape.panels * shape.steps * panel_width);
   BlockCounter counter;
+  PackingGate gate;
   parallel_team(product_cost(call.tokens, in, out), [&](int thread, int threads) {
     float* columns = scratch<float>(partial_slot, panel_width * out);
     for_share(shape.panels, thread, threads, [&](int64_t panel) {
       const int64_t column = panel * panel_width, count = smaller<int64_t>(panel_width, in - column);
       for (int64_t row = 0; row < out; ++row) dequantize(call, row, column, count, columns + row * panel_width);
-      pack_panel_of_columns<Step>(panels + panel * shape.steps * panel_width, columns, panel_width, out, count, 0, shape.steps);
+      pack_panel_of_columns<Step>(panels + panel * shape.steps * panel_width, columns, panel_width, out, count, 0,
+                                  shape.steps);
     });
-    team_barrier();
+    gate.wait_for(threads);
     multiply<Engine>(shape, threads, counter, source, panels, finish);
   });
 }

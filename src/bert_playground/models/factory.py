@@ -19,7 +19,9 @@ from bert_playground.tasks import Task
 if TYPE_CHECKING:
     from bert_playground.config.schema import ModelSection, RunConfig
 
-SCRATCH_DROPOUT = 0.3  # better than 0.1 on Titanic, obesity, nlp-disaster and House Prices: docs/log.md
+SCRATCH_DROPOUT = (
+    0.3  # better than 0.1 on Titanic, obesity, nlp-disaster and House Prices: docs/log.md
+)
 POSITIONS_MULTIPLE = 64
 
 
