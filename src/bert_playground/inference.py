@@ -14,7 +14,7 @@ import polars as pl
 from bert_playground import kernels
 from bert_playground.data.core.types import Loader
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.memory import raise_cache_limit
+from bert_playground.memory import fit_cache_limit, raise_cache_limit
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import load_model
 from bert_playground.models.lora import LoRALinear
@@ -76,6 +76,7 @@ def predict_batches(
         for batch in loader:
             batch_scores, batch_loss = answer(batch.tokens, batch.labels)
             mx.eval(batch_scores, batch_loss)
+            fit_cache_limit()
             rows.append(np.array(batch.rows))
             scores.append(np.array(batch_scores.astype(mx.float32)))
             if batch.labels is not None and batch_loss is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import mlx.core as mx
 
 GIGABYTE = 2**30
+LEAST_CACHE = 2**28
 
 
 def raise_cache_limit() -> int:
@@ -21,6 +22,12 @@ def raise_cache_limit() -> int:
     limit = min(machine_memory_bytes() // 4, 8 * GIGABYTE)
     mx.set_cache_limit(limit)
     return limit
+
+
+def fit_cache_limit() -> None:
+    """Keep no more freed buffers on CPU than the arrays that were ever alive at once: batches differ in size, and more is waste."""
+    if mx.default_device() == mx.cpu:
+        mx.set_cache_limit(min(max(mx.get_peak_memory(), LEAST_CACHE), machine_memory_bytes() // 4))
 
 
 def machine_memory_bytes() -> int:

@@ -14,6 +14,7 @@ import numpy as np
 
 from bert_playground.data.core.types import Batch, Loader
 from bert_playground.inference import predict_batches
+from bert_playground.memory import fit_cache_limit
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.interrupt import INTERRUPTED, interrupt_after_step
@@ -162,6 +163,7 @@ class Trainer:
         self.moments = result.moments
         del moments
         mx.eval(result, mx.random.state)
+        fit_cache_limit()
         loss = float(np.array(result.loss))
         state.gradient_norm = float(np.array(result.gradient_norm))
         if not (math.isfinite(loss) and math.isfinite(state.gradient_norm)):
