@@ -14,6 +14,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {lowered[matches[0]]!r}?" if matches else ""
 
 
+def shorten(names: Iterable[str], most: int = 12) -> str:
+    """The names in one line; of a long list the first ones and the count."""
+    listed = list(names)
+    more = f", … ({len(listed)} in all)" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more
+
+
 def look_up(table: Mapping[str, Value], name: str, kind: str) -> Value:
     """Read `table[name]`.
 

@@ -1,13 +1,13 @@
 """RunDir: every path under output/run_*, and the newest checkpoint."""
 
-import errno
 import shutil
-import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+from bert_playground.lookup import shorten
 
 WEIGHTS_NAME = "model.safetensors"
 
@@ -117,7 +117,7 @@ def find_checkpoint(path: Path) -> Path:
     for candidate in (path, run.best, run.final, *reversed(run.resumable())):
         if any(candidate.glob("*.safetensors")):
             return candidate
-    inside = ", ".join(sorted(child.name for child in path.iterdir())) or "nothing"
+    inside = shorten(child.name for child in sorted(path.iterdir())) or "nothing"
     raise FileNotFoundError(
         f"{path} holds no checkpoint: expected {WEIGHTS_NAME} in it or a run folder with checkpoints/best, found {inside}"
     )
@@ -131,80 +131,3 @@ def newest(paths: Iterable[Path]) -> Path:
         return (max(weights, default=path.stat().st_mtime), str(path))
 
     return max((find_checkpoint(Path(path)) for path in paths), key=written)
-
-
-@contextmanager
-def replaced_file(target: Path) -> Iterator[Path]:
-    """A temporary path that takes the place of `target` when the block ends well, and is removed when it does not."""
-    temporary = _beside(target)
-    try:
-        with _disk_errors_named(target):
-            yield temporary
-            temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def replaced_directory(target: Path) -> Iterator[Path]:
-    """A temporary folder that takes the place of `target` when the block ends well, and is removed when it does not.
-
-    An older folder at `target` stays whole until the new one is complete.
-    """
-    temporary, older = _beside(target), _beside(target, "replaced")
-    try:
-        with _disk_errors_named(target):
-            temporary.mkdir(parents=True)
-            yield temporary
-            if target.exists():
-                target.rename(older)
-            temporary.rename(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if older.exists() and not target.exists():
-            older.rename(target)
-        shutil.rmtree(older, ignore_errors=True)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Clear what a killed process left half-written in `folder`, and put back a folder it was about to replace."""
-    for leftover in folder.glob(".*.replaced"):
-        target = folder / leftover.name.removeprefix(".").rsplit(".", 2)[0]
-        if not target.exists():
-            leftover.rename(target)
-    for leftover in (*folder.glob(".*.replaced"), *folder.glob(".*.partial")):
-        if leftover.is_dir():
-            shutil.rmtree(leftover)
-        else:
-            leftover.unlink()
-
-
-def write_text(target: Path, text: str) -> None:
-    """Write a text file so that it is either the old one or the whole new one."""
-    with replaced_file(target) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def _beside(target: Path, suffix: str = "partial") -> Path:
-    return target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.{suffix}")
-
-
-@contextmanager
-def _disk_errors_named(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        # MLX reports a failed write as a RuntimeError, so the disk itself is asked as well.
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        full = full or (isinstance(error, RuntimeError) and _free_bytes(target) < 2**20)
-        if not full:
-            raise
-        raise OSError(
-            errno.ENOSPC,
-            "the disk is full; nothing was half-written. Free some space, or choose another disk with --output",
-            str(target),
-        ) from error
-
-
-def _free_bytes(target: Path) -> int:
-    return shutil.disk_usage(target.parent).free

@@ -34,6 +34,11 @@ class AmxEngine {
   }
   static void end_thread() { _tile_release(); }
 
+  static constexpr bool packs_along = true;
+
+  static Operand across(const bf16* packed, int64_t, int64_t width) { return {packed, width * 16, tile_size}; }
+  static Operand along(const bf16* packed, int64_t width) { return {packed, tile_size, width * 32}; }
+
   // Pairs lie along the width, so a tile is the transpose of a 16 x 16 block of 32-bit pairs.
   static Operand pack_across(const bf16* rows, int64_t tokens, int64_t width, bf16* out) {
     for (int64_t t = 0; t < tokens; t += 16)
@@ -43,7 +48,7 @@ class AmxEngine {
         transpose(pairs);
         for (int i = 0; i < 16; ++i) store_pairs(out + t * width + d * 16 + i * 32, pairs[i]);
       }
-    return {out, width * 16, tile_size};
+    return across(out, tokens, width);
   }
 
   static Operand pack_along(const bf16* rows, int64_t tokens, int64_t width, bf16* out) {
@@ -55,7 +60,7 @@ class AmxEngine {
           store_pairs(tile, v.low);
           store_pairs(tile + tile_size, v.high);
         }
-    return {out, tile_size, width * 32};
+    return along(out, width);
   }
 
   // Two by two tiles where there are rows enough, since each tile loaded is then used twice; else one by four.

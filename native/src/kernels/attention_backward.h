@@ -218,7 +218,7 @@ inline void attention_backward_with(const AttentionBackward& args) {
     Engine::begin_thread();
     BackwardWorker<T, Engine> worker(args, longest);
     team_tasks(tasks.count, tasks.batch, [&](int64_t i) {
-      worker.run(tasks.pieces[i / forward.heads].sequence, i % forward.heads);
+      worker.run(tasks.list[i].sequence, tasks.list[i].head);
     });
     Engine::end_thread();
   });

@@ -16,16 +16,18 @@ class ForwardWorker {
   static constexpr float kHeadroom = 8;
 
  public:
-  ForwardWorker(const AttentionForward& args, int64_t chunk)
+  ForwardWorker(const AttentionForward& args, int64_t chunk, int64_t longest)
       : args_(args),
         chunk_(chunk),
         width_(round_up(args.head_size, Engine::width_step)),
         to_log2_(args.scale * kLog2E),
         mask_(args.dropout),
-        memory_(place_in_scratch<Memory>(0, round_up(chunk, Engine::token_step), width_)) {}
+        memory_(place_in_scratch<Memory>(0, round_up(chunk, Engine::token_step), round_up(longest, key_block), width_)) {}
 
-  void run(int64_t sequence, int64_t head_index, int64_t first) {
-    const Head<T> head(args_, sequence, head_index);
+  void run(const AttentionTask& task) {
+    const Head<T> head(args_, task.sequence, task.head);
+    const int64_t first = task.first;
+    if (task.sequence != packed_.sequence || task.head != packed_.head) packed_ = {task.sequence, task.head, 0};
     const Range queries = {first, smaller(first + chunk_, head.tokens)};
     const int64_t count = queries.end - first, padded = round_up(count, Engine::token_step);
     gather_rows(head.query, head.stride, first, count, padded, head.width, width_, rotation_of(args_), memory_.queries);
@@ -49,11 +51,11 @@ class ForwardWorker {
   struct Memory {
     Element *queries, *rows, *across, *along, *probabilities;
     float *scores, *out, *reference, *sums;
-    void place(Arena& arena, int64_t queries_padded, int64_t width) {
+    void place(Arena& arena, int64_t queries_padded, int64_t keys_padded, int64_t width) {
       queries = arena.take<Element>(queries_padded * width);
       rows = arena.take<Element>(key_block * width);
-      across = arena.take<Element>(key_block * width);
-      along = arena.take<Element>(key_block * width);
+      across = arena.take<Element>(keys_padded * width);
+      along = arena.take<Element>(keys_padded * width);
       probabilities = arena.take<Element>(2 * strip * key_block);
       scores = arena.take<float>(2 * strip * key_block);
       out = arena.take<float>(queries_padded * width);
@@ -62,12 +64,20 @@ class ForwardWorker {
     }
   };
 
+  // Packs a block of keys and values, unless an earlier chunk of the same head has left it here.
   void load_block(const Head<T>& head, Range block) {
     const int64_t count = block.end - block.begin, padded = round_up(count, Engine::token_step);
+    Element* const across = memory_.across + block.begin * width_;
+    Element* const along = memory_.along + block.begin * width_;
+    keys_ = Engine::across(across, padded, width_);
+    values_ = Engine::along(along, width_);
+    if (block.begin < packed_.end) return;
     gather_rows(head.key, head.stride, block.begin, count, padded, head.width, width_, rotation_of(args_), memory_.rows);
-    keys_ = Engine::pack_across(memory_.rows, padded, width_, memory_.across);
-    gather_rows(head.value, head.stride, block.begin, count, padded, head.width, width_, kNoRotation, memory_.rows);
-    values_ = Engine::pack_along(memory_.rows, padded, width_, memory_.along);
+    Engine::pack_across(memory_.rows, padded, width_, across);
+    Element* const value_rows = Engine::packs_along ? memory_.rows : along;
+    gather_rows(head.value, head.stride, block.begin, count, padded, head.width, width_, kNoRotation, value_rows);
+    Engine::pack_along(value_rows, padded, width_, along);
+    if (block.begin == packed_.end) packed_.end = block.begin + key_block;
   }
 
   // A strip of queries and the columns of the key block it sees.
@@ -251,6 +261,10 @@ class ForwardWorker {
   const DropoutMask mask_;
   const Memory memory_;
   typename Engine::Operand keys_, values_;
+  struct {
+    int64_t sequence, head;
+    int64_t end;  // blocks before this key are packed
+  } packed_ = {-1, -1, 0};
 };
 
 template <class T, class Engine>
@@ -263,11 +277,8 @@ inline void attention_forward_with(const AttentionForward& args) {
   const AttentionTasks tasks = cut_tasks(args, chunk);
   parallel_team(tasks.cost, [&](int, int) {
     Engine::begin_thread();
-    ForwardWorker<T, Engine> worker(args, chunk);
-    team_tasks(tasks.count, tasks.batch, [&](int64_t i) {
-      const AttentionTasks::Piece piece = tasks.pieces[i / args.heads];
-      worker.run(piece.sequence, i % args.heads, piece.first);
-    });
+    ForwardWorker<T, Engine> worker(args, chunk, longest);
+    team_tasks(tasks.count, tasks.batch, [&](int64_t i) { worker.run(tasks.list[i]); });
     Engine::end_thread();
   });
 }

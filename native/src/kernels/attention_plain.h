@@ -31,6 +31,12 @@ class PlainEngine {
   static void begin_thread() {}
   static void end_thread() {}
 
+  static constexpr bool packs_along = false;  // rows of tokens already are what is needed
+
+  // Operands that lie packed in memory.
+  static Operand across(const float* packed, int64_t tokens, int64_t) { return {packed, tokens}; }
+  static Operand along(const float* packed, int64_t width) { return {packed, width}; }
+
   static Operand pack_across(const float* rows, int64_t tokens, int64_t width, float* out) {
     constexpr int lanes = VecF::lanes;
     for (int64_t t = 0; t < tokens; t += lanes)
@@ -40,10 +46,9 @@ class PlainEngine {
         transpose(block);
         for (int i = 0; i < lanes; ++i) store(out + (d + i) * tokens + t, block[i]);
       }
-    return {out, tokens};
+    return across(out, tokens, width);
   }
 
-  // Rows of tokens already are what is needed.
   static Operand pack_along(const float* rows, int64_t, int64_t width, float*) { return {rows, width}; }
 
   // c (+)= a b for `rows` rows of a with `depth` elements each and `columns` columns of b.

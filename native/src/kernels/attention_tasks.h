@@ -59,14 +59,14 @@ inline RandomKeys attention_keys(const AttentionForward& args, int64_t head, int
   return random_keys(args.seed, uint64_t(head * args.tokens + token));
 }
 
-// Pieces of `chunk` tokens of each sequence, for every head: task i is head i % heads of piece i / heads, so that
-// neighbouring tasks read neighbouring memory.
+// A head of a sequence, and a piece of its queries.
+struct AttentionTask {
+  int64_t sequence, head, first;
+};
+
 struct AttentionTasks {
-  struct Piece {
-    int64_t sequence, first;
-  };
-  const Piece* pieces;
-  int64_t count;  // pieces * heads
+  const AttentionTask* list;  // the pieces of one head lie together, and so do the heads of one sequence
+  int64_t count;
   int64_t cost;   // for parallel_team
   int64_t batch;  // tasks to take at a time
 };
@@ -78,12 +78,16 @@ inline AttentionTasks cut_tasks(const AttentionForward& args, int64_t chunk) {
     pieces += (tokens + chunk - 1) / chunk;
     pairs += tokens * (args.half_window < 0 ? tokens : smaller(tokens, 2 * args.half_window + 1));
   }
-  auto* list = scratch<AttentionTasks::Piece>(1, pieces);
+  const int64_t count = pieces * args.heads, threads = omp_get_max_threads();
+  auto* list = scratch<AttentionTask>(1, count);
   int64_t i = 0;
   for (int64_t s = 0; s < args.sequences; ++s)
-    for (int64_t first = 0; first < args.cu_seqlens[s + 1] - args.cu_seqlens[s]; first += chunk) list[i++] = {s, first};
-  const int64_t count = pieces * args.heads;
-  const int64_t batch = larger<int64_t>(1, smaller(args.heads, count / (16 * omp_get_max_threads())));
+    for (int64_t head = 0; head < args.heads; ++head)
+      for (int64_t first = 0; first < args.cu_seqlens[s + 1] - args.cu_seqlens[s]; first += chunk) list[i++] = {s, head, first};
+  // A thread that takes all pieces of a head packs its keys once; that must not leave other threads without work.
+  const int64_t pieces_of_head = (longest_sequence(args) + chunk - 1) / chunk;
+  int64_t batch = larger<int64_t>(1, smaller(args.heads, count / (16 * threads)));
+  if (count / pieces_of_head >= 3 * threads) batch = larger(batch, pieces_of_head);
   return {list, count, pairs * args.heads * args.head_size / 8, batch};
 }
 

@@ -25,31 +25,32 @@ enum ScratchSlot { left_slot = 8, sums_slot, panels_slot, gradient_slot, partial
 
 inline int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+// Searches the cuts near the coarsest for the one that ends first. A block costs its size, and packing or fetching a row
+// or a column costs about as much as multiplying with sixteen; part of a round is lost to uneven cores.
 template <class Engine>
 GemmBlocks choose_blocks(const GemmShape& shape, int threads) {
-  const int64_t most_rows = Engine::most_rows(shape.steps);
-  // Wide blocks, for which A is packed less often, unless the partial sums of all their tiles must be kept.
-  const int64_t most_panels = (shape.steps > Engine::max_steps ? 768 : 3072) / panel_width;
-  GemmBlocks blocks{};
+  constexpr int64_t edge = 16, row_unit = Engine::max_rows > 16 ? 32 : 1;
+  constexpr double lost_rounds = 0.25;
   const int64_t cuts = larger<int64_t>(1, ceil_divide(shape.steps, Engine::max_steps));
-  blocks.steps = round_up(ceil_divide(shape.steps, cuts), VecF::lanes);
-  blocks.row_blocks = larger<int64_t>(1, ceil_divide(shape.rows, most_rows));
-  blocks.panel_blocks = larger<int64_t>(1, ceil_divide(shape.panels, most_panels));
-  // Enough blocks that all threads finish at about the same time.
-  while (blocks.count() < 3 * threads && threads > 1) {
-    const bool can_cut_rows = shape.rows > blocks.row_blocks * 2 * Engine::max_rows;
-    const bool can_cut_panels = shape.panels > blocks.panel_blocks * 2;
-    if (!can_cut_rows && !can_cut_panels) break;
-    const bool rows_are_longer = shape.rows / blocks.row_blocks >= shape.panels * panel_width / blocks.panel_blocks;
-    if (can_cut_rows && (rows_are_longer || !can_cut_panels)) ++blocks.row_blocks;
-    else ++blocks.panel_blocks;
+  const int64_t steps = round_up(ceil_divide(shape.steps, cuts), VecF::lanes);
+  // Wide blocks, for which A is packed less often, unless the partial sums of all their tiles must be kept.
+  const int64_t most_panels = (cuts > 1 ? 768 : 3072) / panel_width;
+  const int64_t fewest_rows = ceil_divide(shape.rows, Engine::most_rows(shape.steps));
+  const int64_t fewest_panels = ceil_divide(shape.panels, most_panels);
+
+  GemmBlocks best{};
+  double best_cost = 0;
+  for (int64_t i = fewest_rows; i <= smaller(fewest_rows + 15, ceil_divide(shape.rows, Engine::max_rows)); ++i) {
+    for (int64_t j = fewest_panels; j <= smaller(fewest_panels + 7, shape.panels); ++j) {
+      GemmBlocks blocks{round_up(ceil_divide(shape.rows, i), row_unit), ceil_divide(shape.panels, j), steps, 0, 0};
+      blocks.row_blocks = ceil_divide(shape.rows, blocks.rows);
+      blocks.panel_blocks = ceil_divide(shape.panels, blocks.panels);
+      const double rounds = double(ceil_divide(blocks.count(), threads)) + (threads > 1 ? lost_rounds : 0);
+      const double cost = rounds * double(blocks.rows + edge) * double(blocks.panels * panel_width + edge);
+      if (best_cost == 0 || cost < best_cost) best = blocks, best_cost = cost;
+    }
   }
-  blocks.rows = ceil_divide(shape.rows, blocks.row_blocks);
-  if (Engine::max_rows > 16) blocks.rows = round_up(blocks.rows, 32);
-  blocks.row_blocks = larger<int64_t>(1, ceil_divide(shape.rows, blocks.rows));
-  blocks.panels = larger<int64_t>(1, ceil_divide(shape.panels, blocks.panel_blocks));
-  blocks.panel_blocks = larger<int64_t>(1, ceil_divide(shape.panels, blocks.panels));
-  return blocks;
+  return best;
 }
 
 // One block of C. finish(tile, row, rows, panel) receives each completed tile once, while it is in the L1 cache.

@@ -161,10 +161,18 @@ struct Int8Scale {
   const float* scales;
   const float* sums;
 
-  BPK_INLINE VecF operator()(const float* products, int64_t token, int64_t column, int64_t count) const {
-    const QuantizedRow row = tokens[token];
-    const VecF centred = fnma(set(row.zero), load_partial(sums + column, count), from_int(load(products)));
-    return centred * set(row.scale) * load_partial(scales + column, count);
+  struct Columns {
+    const QuantizedRow* tokens;
+    VecF scales, sums;
+
+    BPK_INLINE VecF operator()(const float* products, int64_t token) const {
+      const QuantizedRow row = tokens[token];
+      return fnma(set(row.zero), sums, from_int(load(products))) * (set(row.scale) * scales);
+    }
+  };
+
+  BPK_INLINE Columns of(int64_t column, int64_t count) const {
+    return {tokens, load_partial(scales + column, count), load_partial(sums + column, count)};
   }
 };
 

@@ -71,9 +71,13 @@ struct PlainFinish {
   }
 };
 
-// Turns sums into pre-activations; the int8 layers put their scales here.
+// Turns sums into pre-activations; the int8 layers put their scales here. of(column, count) holds what belongs to a vector
+// of columns, for all rows of a tile.
 struct NoScale {
-  BPK_INLINE VecF operator()(const float* sums, int64_t, int64_t, int64_t) const { return load(sums); }
+  struct Columns {
+    BPK_INLINE VecF operator()(const float* sums, int64_t) const { return load(sums); }
+  };
+  BPK_INLINE Columns of(int64_t, int64_t) const { return {}; }
 };
 
 // y = act(scale(sums) + bias), and z before the activation when asked for. In a gated layer the two halves of a panel
@@ -117,9 +121,10 @@ struct LinearFinish {
   BPK_INLINE void plain(const float* tile, int64_t row0, int rows, int64_t panel, const Act& act) const {
     const int64_t column = panel * panel_width, count = out_features - column, second = column + lanes;
     const VecF low_bias = bias_at(column, count), high_bias = bias_at(second, count - lanes);
+    const auto low_scale = scale.of(column, count), high_scale = scale.of(second, count - lanes);
     for (int i = 0; i < rows; ++i, tile += panel_width) {
-      const VecF low = scale(tile, row0 + i, column, count) + low_bias;
-      const VecF high = scale(tile + lanes, row0 + i, second, count - lanes) + high_bias;
+      const VecF low = low_scale(tile, row0 + i) + low_bias;
+      const VecF high = high_scale(tile + lanes, row0 + i) + high_bias;
       const int64_t at = (row0 + i) * out_features + column;
       if (z) stream_pair(z + at, low, high, count);
       store_pair(y + at, act(low), act(high), count);
@@ -130,9 +135,10 @@ struct LinearFinish {
   BPK_INLINE void gated(const float* tile, int64_t row0, int rows, int64_t panel, const Act& act) const {
     const int64_t width = out_features / 2, column = panel * lanes, count = width - column;
     const VecF first_bias = bias_at(column, count), second_bias = bias_at(width + column, count);
+    const auto first_scale = scale.of(column, count), second_scale = scale.of(width + column, count);
     for (int i = 0; i < rows; ++i, tile += panel_width) {
-      const VecF first = scale(tile, row0 + i, column, count) + first_bias;
-      const VecF second = scale(tile + lanes, row0 + i, width + column, count) + second_bias;
+      const VecF first = first_scale(tile, row0 + i) + first_bias;
+      const VecF second = second_scale(tile + lanes, row0 + i) + second_bias;
       if (z) {
         T* to = z + (row0 + i) * out_features + column;
         store_some(to, first, count);

@@ -15,7 +15,6 @@ from bert_playground import kernels
 from bert_playground.config.schema import DataSection
 from bert_playground.data.core.columns import infer_roles
 from bert_playground.data.core.features import Feature, fit_features
-from bert_playground.data.core.files import write_whole
 from bert_playground.data.core.labels import LabelEncoder
 from bert_playground.data.core.split import find_groups, make_strata, number_groups, split_rows
 from bert_playground.data.core.table import as_text, read_table, require_columns
@@ -32,6 +31,7 @@ from bert_playground.data.tokenization import (
     encode_cached,
     train_tokenizer,
 )
+from bert_playground.files import write_bytes
 from bert_playground.tasks import TASKS
 
 FORMAT = 1  # of pipeline.json
@@ -323,8 +323,8 @@ class TextPipeline:
             "features": [feature.to_dict() for feature in self.features],
             "statements": self.statements,
         }
-        write_whole(folder / "tokenizer" / "tokenizer.json", self.tokenizer.to_json().encode())
-        write_whole(
+        write_bytes(folder / "tokenizer" / "tokenizer.json", self.tokenizer.to_json().encode())
+        write_bytes(
             folder / "pipeline.json", json.dumps(state, indent=2, ensure_ascii=False).encode()
         )
 

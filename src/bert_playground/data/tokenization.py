@@ -27,7 +27,7 @@ from tokenizers import (
     trainers,
 )
 
-from bert_playground.data.core.files import write_whole
+from bert_playground.files import write_bytes
 from bert_playground.lookup import nearest
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -294,7 +294,7 @@ def encode_cached(
         logger.debug(f"token ids read from {path}")
         return cached
     rows = tokenizer.encode_rows(segments, max_length)
-    write_whole(path, save({"ids": rows.ids, "offsets": rows.offsets}))
+    write_bytes(path, save({"ids": rows.ids, "offsets": rows.offsets}))
     logger.debug(f"token ids written to {path}")
     return rows
 

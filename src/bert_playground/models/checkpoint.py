@@ -7,6 +7,7 @@ from typing import Any
 
 import mlx.core as mx
 
+from bert_playground.files import replaced_directory, save_arrays, write_text
 from bert_playground.lookup import look_up
 from bert_playground.models.bert.names import Weights, restore
 from bert_playground.models.bert_with_head import ENCODERS, BertWithHead, EncoderFamily
@@ -14,7 +15,6 @@ from bert_playground.models.heads import HeadConfig
 from bert_playground.models.hub_files import CONFIG, WEIGHTS
 from bert_playground.models.huggingface import Pretrained, load_with_head, read_pretrained
 from bert_playground.models.lora import merged_parameters
-from bert_playground.runs import replaced_directory, replaced_file, write_text
 
 
 def save_model(
@@ -39,14 +39,7 @@ def save_model(
 
 
 def _write_into(directory: Path, model: BertWithHead, labels: Sequence[Any] | None) -> None:
-    with replaced_file(directory / WEIGHTS) as temporary:
-        # MLX adds the suffix to a name that lacks it.
-        written = temporary.with_name(f"{temporary.name}.safetensors")
-        try:
-            mx.save_safetensors(str(written), hub_weights(model), metadata={"format": "pt"})
-            written.replace(temporary)
-        finally:
-            written.unlink(missing_ok=True)
+    save_arrays(directory / WEIGHTS, hub_weights(model), {"format": "pt"})
     write_text(directory / CONFIG, json.dumps(hub_config(model, labels), indent=2) + "\n")
 
 

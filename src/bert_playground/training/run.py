@@ -15,12 +15,13 @@ from bert_playground.config.load import load_config
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.loaders.mlx_loader import MLXLoader
 from bert_playground.data.pipeline import Tables, TextPipeline, prepare_tables
+from bert_playground.files import write_text
 from bert_playground.logs import log_to_file
 from bert_playground.memory import raise_cache_limit
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.factory import create_from_config
 from bert_playground.models.huggingface import fetch_folder
-from bert_playground.runs import RunDir, write_text
+from bert_playground.runs import RunDir
 from bert_playground.tasks import TASKS
 from bert_playground.tracking import require_mlflow
 from bert_playground.training.assemble import make_trainer

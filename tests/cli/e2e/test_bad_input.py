@@ -188,6 +188,6 @@ def test_folder_without_permission(folder, checkpoint, passengers, monkeypatch):
     def denied(*arguments: object, **more: object) -> None:
         raise PermissionError(13, "Permission denied", "submission.csv")
 
-    monkeypatch.setattr("tempfile.mkstemp", denied)
+    monkeypatch.setattr(Path, "write_bytes", denied)
     arguments = ["--test", passengers / "test.csv", "--checkpoint", checkpoint]
     refused(invoke("predict", *arguments), "no permission", "submission.csv")

@@ -1,3 +1,5 @@
+"""Memory: freed buffers are reused and bounded."""
+
 import mlx.core as mx
 import pytest
 

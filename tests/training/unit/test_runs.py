@@ -1,6 +1,5 @@
-"""RunDir and atomic writes."""
+"""RunDir: names, and which checkpoint is meant."""
 
-import errno
 import os
 import time
 from datetime import datetime
@@ -8,15 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bert_playground.runs import (
-    RunDir,
-    find_checkpoint,
-    newest,
-    remove_leftovers,
-    replaced_directory,
-    replaced_file,
-    write_text,
-)
+from bert_playground.runs import RunDir, find_checkpoint, newest
 
 
 def make_checkpoint(folder: Path, age: float = 0) -> Path:
@@ -64,62 +55,3 @@ def test_a_folder_without_weights_is_refused_and_its_content_told(tmp_path: Path
         find_checkpoint(tmp_path)
     with pytest.raises(FileNotFoundError, match="is a file"):
         find_checkpoint(tmp_path / "notes.txt")
-
-
-def test_a_failed_write_leaves_the_old_content(tmp_path: Path) -> None:
-    target = tmp_path / "a.txt"
-    write_text(target, "old")
-
-    def fail() -> None:
-        with replaced_file(target) as temporary:
-            temporary.write_text("half")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fail()
-    assert target.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_a_failed_directory_leaves_the_old_one(tmp_path: Path) -> None:
-    target = tmp_path / "best"
-    with replaced_directory(target) as temporary:
-        (temporary / "a").write_text("old")
-
-    def fail() -> None:
-        with replaced_directory(target) as temporary:
-            (temporary / "a").write_text("half")
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    with pytest.raises(OSError, match="disk is full") as caught:
-        fail()
-    assert caught.value.filename == str(target)
-    assert (target / "a").read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_other_errors_pass_as_they_are(tmp_path: Path) -> None:
-    def fail() -> None:
-        with replaced_file(tmp_path / "a"):
-            raise PermissionError(errno.EACCES, "not yours")
-
-    with pytest.raises(PermissionError, match="not yours"):
-        fail()
-
-
-def test_leftovers_of_a_killed_process_are_cleared_and_a_replaced_folder_comes_back(
-    tmp_path: Path,
-) -> None:
-    for name in (
-        ".best.0a1b2c3d.partial",
-        ".best.99999999.replaced",
-        ".final.11111111.replaced",
-        "final",
-    ):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "from").write_text(name)
-    (tmp_path / ".a.json.00000000.partial").touch()
-    remove_leftovers(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "final"]
-    assert (tmp_path / "best" / "from").read_text() == ".best.99999999.replaced"
-    assert (tmp_path / "final" / "from").read_text() == "final"

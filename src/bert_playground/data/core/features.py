@@ -16,6 +16,7 @@ from bert_playground.data.core.columns import (
     Kind,
     infer_kind,
 )
+from bert_playground.lookup import shorten
 
 MAX_OWN_BINS = 12  # a number with so few distinct values keeps them, each a bin of its own
 MIN_ROWS = (
@@ -280,13 +281,13 @@ def _state(kinds: dict[str, Kind], features: list[Feature]) -> list[str]:
     ):
         names = [name for name, kind in kinds.items() if kind.name == form and name in by_column]
         if names:
-            statements.append(f"{title}: {_shorten(names)}")
+            statements.append(f"{title}: {shorten(names)}")
     for name, kind in kinds.items():
         if kind.is_identifying:
             statements.append(_say_reduction(name, kind, by_column.get(name)))
     nothing = [name for name, kind in kinds.items() if kind.name == "nothing"]
     if nothing:
-        statements.append(f"left out, without any value or with a single one: {_shorten(nothing)}")
+        statements.append(f"left out, without any value or with a single one: {shorten(nothing)}")
     return statements
 
 
@@ -302,8 +303,3 @@ def _say_reduction(name: str, kind: Kind, feature: Feature | None) -> str:
         "words": f"{len(feature.known)} frequent words",
     }[feature.form]
     return f"{start}: reduced to {what} ({shown}){end}"
-
-
-def _shorten(names: list[str], most: int = 12) -> str:
-    more = f", … ({len(names)} columns)" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from bert_playground.data.core.table import as_text
+from bert_playground.lookup import shorten
 from bert_playground.tasks import TASKS
 
 DTYPES = {"int": pl.Int64, "float": pl.Float64, "bool": pl.Boolean, "str": pl.String}
@@ -62,7 +63,7 @@ class LabelEncoder:
         if task == "binary" and len(classes) != 2:
             raise ValueError(
                 f"task binary needs 2 classes, but target {labels.name!r} has {len(classes)}: "
-                f"{_shorten(classes)}; use --task multiclass"
+                f"{shorten(map(str, classes))}; use --task multiclass"
             )
         return cls(task, dtype, tuple(classes))
 
@@ -96,8 +97,8 @@ class LabelEncoder:
         if numbers.has_nulls():
             unseen = text.filter(numbers.is_null()).unique().sort().to_list()
             raise ValueError(
-                f"target {labels.name!r} has {len(unseen)} label(s) that no training row has: {_shorten(unseen)} "
-                f"(known: {_shorten(list(self.classes))}); correct them, or train on rows that have them"
+                f"target {labels.name!r} has {len(unseen)} label(s) that no training row has: {shorten(unseen)} "
+                f"(known: {shorten(map(str, self.classes))}); correct them, or train on rows that have them"
             )
         return numbers.to_numpy()
 
@@ -135,7 +136,7 @@ class LabelEncoder:
     def describe(self) -> str:
         """One phrase: the classes, or how the target was scaled."""
         if self.classes:
-            return f"classes {_shorten(list(self.classes))}"
+            return f"classes {shorten(map(str, self.classes))}"
         form = "log1p, as it is positive and skewed, then " if self.uses_log else ""
         return f"learned as {form}standardised (mean {self.mean:.4g}, deviation {self.scale:.4g})"
 
@@ -159,7 +160,7 @@ def require_labels(labels: pl.Series) -> None:
     if len(missing):
         raise ValueError(
             f"target {labels.name!r} is missing in {len(missing)} of {len(labels)} rows (rows "
-            f"{_shorten(missing.to_list())}, counted from 1 below the header); "
+            f"{shorten(map(str, missing))}, counted from 1 below the header); "
             "remove these rows or fill in their labels"
         )
 
@@ -217,8 +218,3 @@ def _skew(values: np.ndarray) -> float:
     centred = values - values.mean()
     deviation = centred.std()
     return float((centred**3).mean() / deviation**3) if deviation > 0 else 0.0
-
-
-def _shorten(values: list[Any], most: int = 8) -> str:
-    more = f", … ({len(values)} in all)" if len(values) > most else ""
-    return ", ".join(map(str, values[:most])) + more

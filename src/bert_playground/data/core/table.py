@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from bert_playground.lookup import nearest
+from bert_playground.lookup import nearest, shorten
 
 DELIMITERS = (",", ";", "\t")
 
@@ -70,7 +70,7 @@ def require_columns(frame: pl.DataFrame, names: list[str], where: str) -> None:
         listed = ", ".join(f"{name!r}{nearest(name, frame.columns)}" for name in missing)
         raise ValueError(
             f"{where} lacks {len(missing)} column(s): {listed} "
-            f"(it has: {', '.join(frame.columns)}); add them or rename the ones meant"
+            f"(it has: {shorten(frame.columns)}); add them or rename the ones meant"
         )
 
 

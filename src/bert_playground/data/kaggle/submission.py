@@ -4,8 +4,8 @@ from pathlib import Path
 
 import polars as pl
 
-from bert_playground.data.core.files import write_whole
 from bert_playground.data.core.table import as_text, read_table
+from bert_playground.files import write_bytes
 
 
 def write_submission(
@@ -48,7 +48,7 @@ def write_submission(
         frame = match_sample(frame, sample, target)
     booleans = [name for name, dtype in frame.schema.items() if dtype == pl.Boolean]
     spelled = frame.with_columns(as_text(frame.select(booleans)).get_columns())
-    write_whole(Path(path), spelled.write_csv().encode())
+    write_bytes(Path(path), spelled.write_csv().encode())
     return frame
 
 

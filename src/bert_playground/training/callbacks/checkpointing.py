@@ -7,7 +7,8 @@ from pathlib import Path
 
 from loguru import logger
 
-from bert_playground.runs import RunDir, remove_leftovers, replaced_directory
+from bert_playground.files import remove_leftovers, replaced_directory
+from bert_playground.runs import RunDir
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.interrupt import INTERRUPTED
 from bert_playground.training.core.state import TrainState

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bert_playground.runs import replaced_file
+from bert_playground.files import replaced_file
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.state import History, TrainState
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from bert_playground.runs import write_text
+from bert_playground.files import write_text
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.state import History, TrainState
 

@@ -16,9 +16,11 @@ INTERRUPTED = "interrupted"
 def interrupt_after_step(state: TrainState) -> Iterator[None]:
     """Turn the first Ctrl-C into `state.stop_reason`, so that no step is left half-done; the second one acts as usual.
 
-    Outside the main thread Python allows no signal handlers, and nothing changes.
+    Outside the main thread Python allows no signal handlers, and a run in the background may ignore Ctrl-C (`nohup … &`):
+    then nothing changes.
     """
-    if threading.current_thread() is not threading.main_thread():
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         yield
         return
 

@@ -8,6 +8,7 @@ import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_unflatten
 
+from bert_playground.files import save_arrays, write_text
 from bert_playground.runs import RunDir
 from bert_playground.training.core.optimizer import Moments, Tree, flatten
 from bert_playground.training.core.state import TrainState
@@ -26,9 +27,9 @@ def save_resumable(folder: Path, state: TrainState, parameters: Tree, moments: M
     arrays = flatten({"parameters": parameters, **moments})
     arrays["random.mlx"] = cast("Any", mx.random.state)[0]
     arrays["random.numpy"] = mx.array(keys)
-    mx.save_safetensors(str(folder / ARRAYS_NAME), arrays)
+    save_arrays(folder / ARRAYS_NAME, arrays)
     document = {"numpy_random_position": position, "state": state.to_dict()}
-    (folder / STATE_NAME).write_text(json.dumps(document), encoding="utf-8")
+    write_text(folder / STATE_NAME, json.dumps(document))
 
 
 def load_resumable(folder: Path) -> tuple[TrainState, Tree, Moments]:

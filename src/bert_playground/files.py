@@ -1,0 +1,119 @@
+"""Files appear complete or not at all, and a full disk is named."""
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlx.core as mx
+
+
+@contextmanager
+def replaced_file(target: Path) -> Iterator[Path]:
+    """A temporary path that takes the place of `target` when the block ends well, and is removed when it does not."""
+    temporary = _beside(target)
+    try:
+        with _disk_errors_named(target):
+            yield temporary
+            temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replaced_directory(target: Path) -> Iterator[Path]:
+    """A temporary folder that takes the place of `target` when the block ends well, and is removed when it does not.
+
+    An older folder at `target` stays whole until the new one is complete.
+    """
+    temporary, older = _beside(target), _beside(target, "replaced")
+    try:
+        with _disk_errors_named(target):
+            temporary.mkdir(parents=True)
+            yield temporary
+            if target.exists():
+                target.rename(older)
+            temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if older.exists() and not target.exists():
+            older.rename(target)
+        shutil.rmtree(older, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Clear what a killed process left half-written in `folder`, and put back a folder it was about to replace."""
+    for leftover in folder.glob(".*.replaced"):
+        target = folder / leftover.name.removeprefix(".").rsplit(".", 2)[0]
+        if not target.exists():
+            leftover.rename(target)
+    for leftover in (*folder.glob(".*.replaced"), *folder.glob(".*.partial")):
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a text file so that it is either the old one or the whole new one."""
+    write_bytes(target, text.encode("utf-8"))
+
+
+def write_bytes(target: Path, content: bytes) -> None:
+    """Write a file so that it is either the old one or the whole new one; folders are made."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replaced_file(target) as temporary:
+        temporary.write_bytes(content)
+
+
+def save_arrays(
+    target: Path, arrays: dict[str, mx.array], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a safetensors file so that it is either the old one or the whole new one.
+
+    Raises:
+        OSError: it cannot be written; ENOSPC when the disk is full.
+    """
+    with replaced_file(target) as temporary:
+        # MLX adds the suffix to a name that lacks it.
+        written = temporary.with_name(f"{temporary.name}.safetensors")
+        try:
+            mx.save_safetensors(str(written), arrays, metadata=dict(metadata or {}))
+            written.replace(temporary)
+        except RuntimeError as error:  # what MLX makes of a failed write
+            raise OSError(_why_writing_fails(written), str(error), str(target)) from error
+        finally:
+            written.unlink(missing_ok=True)
+
+
+def _beside(target: Path, suffix: str = "partial") -> Path:
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.{suffix}")
+
+
+@contextmanager
+def _disk_errors_named(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OSError(
+            errno.ENOSPC,
+            "the disk is full; nothing was half-written. Free some space, or choose another disk with --output",
+            str(target),
+        ) from error
+
+
+def _why_writing_fails(path: Path) -> int:
+    """The number of the error that one more block at the end of a half-written file runs into."""
+    try:
+        with path.open("ab") as file:
+            file.write(bytes(2**20))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.errno or errno.EIO
+    return errno.EIO
