@@ -14,7 +14,7 @@ import polars as pl
 from bert_playground import kernels
 from bert_playground.data.core.types import Loader
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.memory import fit_cache_limit, raise_cache_limit
+from bert_playground.memory import fit_cache_limit
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import load_model
 from bert_playground.models.lora import LoRALinear
@@ -125,7 +125,6 @@ class Predictor:
             raise ValueError(
                 "int8 needs the native CPU kernels (bert info says why they are missing); use f32 or bf16"
             )
-        raise_cache_limit()
         model = load_model(folder)
         model.encoder.dtype = kernels.activation_dtype("auto" if precision == "int8" else precision)
         keep_packed(model.encoder, mx.int8 if precision == "int8" else model.encoder.dtype)

@@ -3,33 +3,25 @@
 import os
 import resource
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 import mlx.core as mx
 
-GIGABYTE = 2**30
 LEAST_CACHE = 2**28
 
 
-def raise_cache_limit() -> int:
-    """Let MLX keep freed buffers on CPU; its own 32 MB there means fresh pages, slow to touch, at every step.
-
-    Returns:
-        The limit in bytes: a quarter of the memory, at most 8 GB. On a GPU MLX's own limit stays.
-    """
-    if mx.default_device() != mx.cpu:
-        return 0
-    limit = min(machine_memory_bytes() // 4, 8 * GIGABYTE)
-    mx.set_cache_limit(limit)
-    return limit
-
-
 def fit_cache_limit() -> None:
-    """Keep no more freed buffers on CPU than the arrays that were ever alive at once: batches differ in size, and more is waste."""
+    """Let MLX keep as much of its freed buffers on CPU as was ever alive at once; call it after each step.
+
+    MLX's own 32 MB there means fresh pages, slow to touch, at every step. A generous limit from the start would keep what
+    the first step frees and nothing reuses, and a copy of each of the many sizes that batches have.
+    """
     if mx.default_device() == mx.cpu:
         mx.set_cache_limit(min(max(mx.get_peak_memory(), LEAST_CACHE), machine_memory_bytes() // 4))
 
 
+@lru_cache
 def machine_memory_bytes() -> int:
     """The memory of this machine, or of the container it runs in."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -10,7 +10,7 @@ from bert_playground import kernels
 from bert_playground.bench.timing import Timing, measure
 from bert_playground.data.core.types import Batch
 from bert_playground.inference import evaluation_mode
-from bert_playground.memory import peak_memory_bytes, raise_cache_limit
+from bert_playground.memory import fit_cache_limit, peak_memory_bytes
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.tokenwise import keep_packed
 from bert_playground.tokens import Tokens
@@ -52,7 +52,6 @@ def run_benchmark(
         raise ValueError(
             f"seq_length is {seq_length}, but the encoder has {model.encoder.max_length} positions; lower --seq-length"
         )
-    raise_cache_limit()
     precision = set_precision(model, precision)
     keep_packed(model, model.encoder.dtype)  # as `bert predict` does
     batch = make_batch(model, batch_size, seq_length, seed)
@@ -122,6 +121,7 @@ def make_forward(
 
     def work() -> None:
         mx.eval(forward(batch.tokens))
+        fit_cache_limit()
 
     return work
 
@@ -144,5 +144,6 @@ def make_step(model: BertWithHead, batch: Batch, *, use_compilation: bool) -> Ca
         model.update(result.parameters)
         state["moments"] = result.moments
         mx.eval(result, mx.random.state)
+        fit_cache_limit()
 
     return work

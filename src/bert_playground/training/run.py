@@ -17,7 +17,6 @@ from bert_playground.data.loaders.mlx_loader import MLXLoader
 from bert_playground.data.pipeline import Tables, TextPipeline, prepare_tables
 from bert_playground.files import write_text
 from bert_playground.logs import log_to_file
-from bert_playground.memory import raise_cache_limit
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.factory import create_from_config
 from bert_playground.models.huggingface import fetch_folder
@@ -104,7 +103,6 @@ def _logged_errors() -> Iterator[None]:
 def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunResult:
     if config.tracking.mlflow:
         require_mlflow()
-    raise_cache_limit()
     mx.random.seed(config.training.seed)
     np.random.seed(config.training.seed)
     _write_json(run.environment, {"seed": config.training.seed, **describe_environment()})
@@ -155,7 +153,6 @@ def create_trainer(
     """
     if not isinstance(config, RunConfig):
         config, _ = load_config(config)
-    raise_cache_limit()
     run = RunDir.create(config.training.output_dir)
     _write_json(run.config, {"values": config.model_dump(mode="json"), "sources": {}})
     return make_trainer(model, config, pipeline=None, run=run, num_rows=num_rows or 1000)
