@@ -77,18 +77,17 @@ struct VectorEngine {
 
 #ifdef __AMX_TILE__
 // One configuration serves all: eight tiles of 16 rows by 64 bytes. Padding rows are zeros, so no tile is ever smaller.
+struct alignas(64) TileConfiguration {
+  uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+
 class TileSession {
  public:
   TileSession() {
-    struct alignas(64) Configuration {
-      uint8_t palette = 1, start_row = 0, reserved[14] = {};
-      uint16_t row_bytes[16] = {};
-      uint8_t rows[16] = {};
-    } configuration;
-    for (int i = 0; i < 8; ++i) {
-      configuration.row_bytes[i] = 64;
-      configuration.rows[i] = 16;
-    }
+    // In read-only memory: the intrinsic shows the compiler only the first eight bytes, so stores to a local may vanish.
+    static constexpr TileConfiguration configuration;
     _tile_loadconfig(&configuration);
   }
   ~TileSession() { _tile_release(); }
