@@ -1,62 +1,91 @@
-"""Read a CSV as text, strictly: every fault is named with its place and its remedy."""
+"""Tables of any format (CSV, TSV, Parquet, Arrow, JSON Lines; compressed; several files; frames) as text."""
 
-import codecs
-import csv
+import bz2
+import gzip
 import io
-import itertools
-from collections import Counter
+import lzma
+import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import polars as pl
+import zstandard
 
+from bert_playground.data.core.csv_file import parse_csv
 from bert_playground.lookup import nearest, shorten
 
-DELIMITERS = (",", ";", "\t")
+Files = str | Path | Sequence[str | Path]
 
 
-def read_table(path: Path) -> pl.DataFrame:
-    """Read a CSV whose cells stay the text they are: an id "007" keeps its zeros, an empty cell is null.
+def read_table(source: Files | pl.DataFrame | Any) -> pl.DataFrame:
+    """Read a table; every cell becomes the text that a CSV would have, an empty cell null.
 
-    The delimiter (comma, semicolon or tab) is the one that the header has most of. Blank lines are skipped.
+    Args:
+        source: a file, a pattern such as "data/part-*.csv", a list of files (rows below each other), or a Polars or
+            pandas frame. The format follows from the name: .parquet, .arrow, .feather, .jsonl, .ndjson, .json, and
+            CSV for every other; .gz, .bz2, .xz, .zst and .zip are unpacked.
+
+    Returns:
+        All columns as strings. Records inside a cell become columns "a.b", lists "first|second".
 
     Raises:
         FileNotFoundError: there is no such file; the message has the nearest name in the folder.
-        ValueError: not UTF-8, NUL bytes, no rows, ragged rows or duplicate column names.
+        ValueError: a file is damaged or has no rows, or files have different columns.
     """
-    path = Path(path)
-    content = _read_bytes(path)
-    text = _decode(path, content)
-    delimiter = sniff_delimiter(text)
-    names = _check_header(path, text, delimiter)
+    if _is_frame(source):
+        return _require_rows(as_text(_to_polars(source)), "the frame")
+    paths = expand_paths(cast("Files", source))
+    frames = [read_file(path) for path in paths]
+    for path, frame in zip(paths[1:], frames[1:], strict=True):
+        if set(frame.columns) != set(frames[0].columns):
+            differing = sorted(set(frame.columns) ^ set(frames[0].columns))
+            raise ValueError(
+                f"{path} and {paths[0]} have different columns: {shorten(differing)}; files that are read as one table "
+                "must have the same"
+            )
+    return pl.concat([frame.select(frames[0].columns) for frame in frames])
+
+
+def expand_paths(source: Files) -> list[Path]:
+    """The files that a path, a pattern or a list of both names, patterns in sorted order.
+
+    Raises:
+        FileNotFoundError: one is not there, or a pattern matches nothing.
+    """
+    if not isinstance(source, str | Path):
+        return [path for entry in source for path in expand_paths(entry)]
+    path = Path(source)
+    if path.exists() or not any(letter in str(path) for letter in "*?["):
+        return [path]
+    found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    if not found:
+        raise FileNotFoundError(f"no file matches {path}; check the pattern")
+    return found
+
+
+def read_file(path: Path) -> pl.DataFrame:
+    """Read one file; see `read_table`."""
+    name, content = _unpack(path, _read_bytes(path))
+    suffix = Path(name).suffix.lower()
+    parse = PARSERS.get(suffix)
+    if parse is None:
+        return _require_rows(parse_csv(path, content), str(path))
     try:
-        frame = pl.read_csv(content, separator=delimiter, infer_schema=False)
-    except pl.exceptions.PolarsError as error:
-        _check_rectangular(path, text, delimiter, len(names))
+        frame = parse(io.BytesIO(content))
+    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         first_line = str(error).splitlines()[0]
-        raise ValueError(f"{path} cannot be read as CSV: {first_line}") from error
-    if (
-        frame.width and frame[:, -1].has_nulls()
-    ):  # a short row and an empty last cell look alike to Polars
-        _check_rectangular(path, text, delimiter, len(names))
-    frame = frame.rename(dict(zip(frame.columns, names, strict=True)))
-    if frame.width > 1:
-        frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
-    if frame.height == 0:
         raise ValueError(
-            f"{path} has a header but no rows; expected at least one row of data below it"
-        )
-    return frame
+            f"{path} cannot be read as {suffix.removeprefix('.')}: {first_line}; export it again"
+        ) from error
+    return _require_rows(as_text(frame), str(path))
 
 
 def as_text(frame: pl.DataFrame) -> pl.DataFrame:
     """Cells of any type as the text a CSV would have: 22.0 in a column of whole floats becomes "22", true "True"."""
+    while records := [name for name, kind in frame.schema.items() if isinstance(kind, pl.Struct)]:
+        frame = frame.unnest(*records, separator=".")
     return frame.select(_as_text(column) for column in frame.iter_columns())
-
-
-def sniff_delimiter(text: str) -> str:
-    """The delimiter that occurs most often in the header, outside quotes."""
-    header = "".join(text.split("\n", 1)[0].split('"')[::2])
-    return max(DELIMITERS, key=header.count)
 
 
 def require_columns(frame: pl.DataFrame, names: list[str], where: str) -> None:
@@ -74,12 +103,117 @@ def require_columns(frame: pl.DataFrame, names: list[str], where: str) -> None:
         )
 
 
+def _is_frame(source: Any) -> bool:
+    return isinstance(source, pl.DataFrame) or type(source).__module__.partition(".")[0] == "pandas"
+
+
+def _to_polars(frame: Any) -> pl.DataFrame:
+    if isinstance(frame, pl.DataFrame):
+        return frame
+    missing = frame.isna()
+    return pl.DataFrame(
+        {
+            str(name): frame[name].astype(object).mask(missing[name], None).tolist()
+            for name in frame.columns
+        },
+        strict=False,
+    )
+
+
+def _require_rows(frame: pl.DataFrame, where: str) -> pl.DataFrame:
+    if frame.height == 0:
+        raise ValueError(f"{where} has a header but no rows; expected at least one row of data")
+    return frame
+
+
+def _read_lines(content: io.BytesIO) -> pl.DataFrame:
+    return pl.read_ndjson(content, infer_schema_length=None)
+
+
+def _read_json(content: io.BytesIO) -> pl.DataFrame:
+    is_list = content.getvalue().lstrip().startswith(b"[")
+    return pl.read_json(content, infer_schema_length=None) if is_list else _read_lines(content)
+
+
+PARSERS: dict[str, Callable[[io.BytesIO], pl.DataFrame]] = {
+    ".parquet": pl.read_parquet,
+    ".pq": pl.read_parquet,
+    ".arrow": pl.read_ipc,
+    ".feather": pl.read_ipc,
+    ".ipc": pl.read_ipc,
+    ".jsonl": _read_lines,
+    ".ndjson": _read_lines,
+    ".json": _read_json,
+}
+
+
+def _unzip(content: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return archive.read(_only_member(archive))
+
+
+def _only_member(archive: zipfile.ZipFile) -> str:
+    members = [
+        name
+        for name in archive.namelist()
+        if not name.endswith("/") and not name.startswith("__MACOSX")
+    ]
+    if len(members) != 1:
+        raise ValueError(f"it holds {len(members)} files ({shorten(members)}), expected one")
+    return members[0]
+
+
+def _unpack_zstd(content: bytes) -> bytes:
+    with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(content)) as reader:
+        return bytes(reader.read())
+
+
+PACKINGS: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.decompress,
+    ".bz2": bz2.decompress,
+    ".xz": lzma.decompress,
+    ".zst": _unpack_zstd,
+    ".zip": _unzip,
+}
+
+
+def _unpack(path: Path, content: bytes) -> tuple[str, bytes]:
+    """The name without the packing's suffix, and the bytes inside."""
+    suffix = path.suffix.lower()
+    if suffix not in PACKINGS:
+        return path.name, content
+    try:
+        unpacked = PACKINGS[suffix](content)
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        lzma.LZMAError,
+        zipfile.BadZipFile,
+        zstandard.ZstdError,
+    ) as error:
+        raise ValueError(
+            f"{path} cannot be unpacked as {suffix.removeprefix('.')}: {error}; unpack it by hand, or fetch it again"
+        ) from error
+    if not unpacked.strip():
+        raise ValueError(f"{path} is empty inside; expected a table with rows")
+    return path.stem, unpacked
+
+
 def _as_text(column: pl.Series) -> pl.Series:
-    if column.dtype == pl.String:
+    kind = column.dtype
+    if kind == pl.String:
         return column
-    if column.dtype == pl.Boolean:
+    if kind == pl.Boolean:
         return column.replace_strict([True, False], ["True", "False"], return_dtype=pl.String)
-    if column.dtype.is_float():
+    if isinstance(kind, pl.List | pl.Array):
+        items = column.cast(pl.List(pl.String))
+        return items.list.join("|").alias(column.name)
+    if kind == pl.Binary:
+        raise ValueError(f"column {column.name!r} holds bytes, no text; leave it out or decode it")
+    if isinstance(kind, pl.Datetime):
+        return column.dt.to_string("%Y-%m-%d %H:%M:%S")
+    if kind.is_float():
         column = column.fill_nan(None)
         whole = (column.round() == column) & (column.abs() < 2**53)
         if bool(whole.all()):
@@ -102,51 +236,3 @@ def _read_bytes(path: Path) -> bytes:
     if not content.strip():
         raise ValueError(f"{path} is empty; expected a CSV with a header line and rows")
     return content
-
-
-def _decode(path: Path, content: bytes) -> str:
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise ValueError(
-            f"{path} is UTF-16, expected UTF-8; convert it: iconv -f UTF-16 -t UTF-8 {path} > utf8.csv"
-        )
-    if (place := content.find(b"\0")) >= 0:
-        raise ValueError(
-            f"{path} has a NUL byte at byte {place}: it is damaged or no text file; export it again as CSV"
-        )
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(
-            f"{path} is not UTF-8: byte {error.start} (line {line}) is 0x{content[error.start]:02x}; "
-            f"it is probably Windows-1252: iconv -f WINDOWS-1252 -t UTF-8 {path} > utf8.csv"
-        ) from error
-
-
-def _check_header(path: Path, text: str, delimiter: str) -> list[str]:
-    names = next(
-        row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row
-    )
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
-        raise ValueError(
-            f"{path} has duplicate column names: {', '.join(map(repr, repeated))}; give each column its own name"
-        )
-    return names
-
-
-def _check_rectangular(path: Path, text: str, delimiter: str, width: int) -> None:
-    """Raise for the first row that has more or fewer cells than the header."""
-    limit = csv.field_size_limit(len(text) + 1)
-    try:
-        rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-        ragged = ((rows.line_num, len(row)) for row in rows if row and len(row) != width)
-        faults = list(itertools.islice(ragged, 5))
-    finally:
-        csv.field_size_limit(limit)
-    if faults:
-        listed = ", ".join(f"line {line} has {cells}" for line, cells in faults)
-        raise ValueError(
-            f"{path} is ragged: the header has {width} cells, but {listed}; "
-            "quote cells that contain the delimiter, or complete the rows"
-        )
