@@ -1,4 +1,4 @@
-"""What each column is: target, id, task, and the kind of every feature; all said in sentences."""
+"""Which column is the target, which the id, and what task that is; all said in sentences."""
 
 from dataclasses import dataclass
 
@@ -10,39 +10,7 @@ from bert_playground.data.core.table import require_columns
 from bert_playground.lookup import look_up
 from bert_playground.tasks import TASKS
 
-MISSING = (
-    "",
-    "?",
-    "nan",
-    "null",
-    "#n/a",
-)  # in lower case; no cell of any column means anything by these
-NONE = ("na", "n/a", "none")  # no number, but in a category often an answer: "no garage"
 TARGET_NAMES = ("target", "label", "class", "y", "outcome", "labels", "category")
-DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2})?.*)?$"
-NAME_PATTERN = r"^[^,]+, *([A-Z][A-Za-z ]*)\. "  # "Surname, Title. First names"
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What one feature column holds.
-
-    Attributes:
-        name: "number", "category", "date", "text", "name", "code", "words" or "nothing" (no value at all, or one).
-            The last three identify: "name" is a person's name with a title, "code" a short string with digits,
-            "words" any other string that is nearly unique.
-        num_values: rows that have a value.
-        num_distinct: distinct values.
-    """
-
-    name: str
-    num_values: int
-    num_distinct: int
-
-    @property
-    def is_identifying(self) -> bool:
-        """Whether its values point at rows rather than describe them."""
-        return self.name in ("name", "code", "words")
 
 
 @dataclass(frozen=True)
@@ -54,46 +22,6 @@ class Roles:
     task: str
     dropped: tuple[str, ...]
     statements: tuple[str, ...]
-
-
-def clean(column: pl.Series) -> pl.Series:
-    """The column without surrounding blanks, and null where nothing is said."""
-    stripped = column.str.strip_chars()
-    return stripped.set(stripped.str.to_lowercase().is_in(MISSING).fill_null(False), None)
-
-
-def infer_kind(column: pl.Series) -> Kind:
-    """Tell the kind of a column from statistics of its values, never from its name."""
-    cleaned = clean(column)
-    is_none = cleaned.str.to_lowercase().is_in(NONE)
-    values = cleaned.drop_nulls()
-    plain = cleaned.filter(~is_none.fill_null(True))  # numbers and dates: "NA" is no value
-    distinct = values.n_unique()
-    if distinct <= 1:
-        return Kind("nothing", len(values), distinct)
-    if len(plain) and plain.cast(pl.Float64, strict=False).is_not_null().all():
-        name = "number" if plain.n_unique() > 1 else "category"
-        return Kind(name, len(plain), plain.n_unique())
-    if len(plain) and plain.str.contains(DATE_PATTERN).all():
-        return Kind("date", len(plain), plain.n_unique())
-    return Kind(_string_kind(values, distinct), len(values), distinct)
-
-
-def _string_kind(values: pl.Series, distinct: int) -> str:
-    words = float(values.str.count_matches(r"\S+").mean())  # type: ignore[arg-type]
-    if words >= 6 and distinct > 20:
-        return "text"
-    if distinct <= 20 or distinct <= 0.3 * len(values):
-        return "category"
-    if _share(values, NAME_PATTERN) >= 0.8:
-        return "name"
-    if _share(values, r"\d") >= 0.8 and words < 4:
-        return "code"
-    return "text" if words >= 5 else "words"
-
-
-def _share(values: pl.Series, pattern: str) -> float:
-    return float(values.str.contains(pattern).mean())  # type: ignore[arg-type]
 
 
 def infer_roles(

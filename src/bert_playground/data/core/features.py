@@ -1,21 +1,23 @@
 """Features: what of each column reaches the text, fitted on training rows and said in sentences."""
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 import polars as pl
 
-from bert_playground.data.core.columns import (
+from bert_playground.data.core.kinds import (
     DATE_PATTERN,
     MISSING,
     NAME_PATTERN,
     NONE,
     Kind,
+    as_kind,
     infer_kind,
 )
+from bert_playground.data.core.spellings import read_date, read_hour, read_items, read_number
 from bert_playground.lookup import shorten
 
 MAX_OWN_BINS = 12  # a number with so few distinct values keeps them, each a bin of its own
@@ -23,6 +25,12 @@ MIN_ROWS = (
     3  # a category, title or prefix on fewer training rows is read as "other" or word by word
 )
 MAX_KNOWN = 256
+SAID_SPELLINGS = {
+    "worded": "{}: numbers among signs or words",
+    "comma": "{}: numbers with a decimal comma",
+    "%m/%d/%Y": "{}: dates read as month/day/year; override with data.kinds",
+    "%d/%m/%Y": "{}: dates read as day/month/year",
+}
 DATE_PARTS = ("year", "month", "day", "weekday", "hour")
 
 
@@ -37,6 +45,7 @@ class Feature:
         known: values of the training rows, in the order of their bins or by frequency.
         edges: between the bins of a number, ascending, one fewer than `known`.
         part: of a date.
+        spelling: of numbers, dates and lists; see spellings.py.
     """
 
     column: str
@@ -45,11 +54,12 @@ class Feature:
     known: tuple[str, ...] = ()
     edges: tuple[float, ...] = ()
     part: str = ""
+    spelling: str = ""
 
     @property
     def is_text(self) -> bool:
         """Whether its cells are read word by word."""
-        return self.form in ("text", "words")
+        return self.form in ("text", "words", "list")
 
     def cell(self, *, binned: bool) -> pl.Expr:
         """The cell as text, never null: "missing" where there is no value."""
@@ -71,7 +81,7 @@ def _cleaned(column: str) -> pl.Expr:
 
 
 def _number(feature: Feature, binned: bool) -> pl.Expr:
-    value = _cleaned(feature.column).cast(pl.Float64, strict=False).fill_nan(None)
+    value = read_number(_cleaned(feature.column), feature.spelling)
     if binned:
         edges = pl.lit(pl.Series(feature.edges, dtype=pl.Float64))
         number = pl.when(value.is_not_null()).then(
@@ -122,12 +132,24 @@ def _words(feature: Feature, binned: bool) -> pl.Expr:
     return pl.when(joined == "").then(pl.lit("other")).otherwise(joined)
 
 
+def _list(feature: Feature, binned: bool) -> pl.Expr:
+    items = read_items(_cleaned(feature.column), feature.spelling)
+    if feature.known:
+        items = items.list.filter(pl.element().is_in(feature.known))
+    joined = items.list.join(", ")
+    return pl.when(joined == "").then(pl.lit("other")).otherwise(joined)
+
+
 def _date(feature: Feature, binned: bool) -> pl.Expr:
     value = pl.col(feature.column).str.strip_chars()
-    value = pl.when(value.str.contains(DATE_PATTERN)).then(value)
+    if feature.spelling:
+        date, hour = read_date(value, feature.spelling), read_hour(value)
+    else:
+        value = pl.when(value.str.contains(DATE_PATTERN)).then(value)
+        date = value.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
+        hour = value.str.slice(11, 2)
     if feature.part == "hour":
-        return value.str.slice(11, 2)
-    date = value.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
+        return hour
     if feature.part == "weekday":
         return date.dt.strftime("%A")
     part: pl.Expr = getattr(date.dt, feature.part)()
@@ -142,7 +164,10 @@ FORMS: dict[str, Callable[[Feature, bool], pl.Expr]] = {
     "prefix": _prefix,
     "words": _words,
     "date": _date,
+    "list": _list,
 }
+# How a column of a kind is read where that has another name.
+FORM_OF_KIND = {"name": "title", "code": "prefix", "ordinal": "category", "boolean": "category"}
 
 
 def fit_features(
@@ -151,6 +176,7 @@ def fit_features(
     skip: Sequence[str] = (),
     text_columns: Sequence[str] = (),
     id_column: str | None = None,
+    given_kinds: Mapping[str, str] | None = None,
 ) -> tuple[tuple[Feature, ...], tuple[str, ...]]:
     """Decide what of each column is kept.
 
@@ -159,6 +185,7 @@ def fit_features(
         skip: columns that are no features: the target and what the user drops.
         text_columns: kept word by word, whatever their values look like.
         id_column: no feature either, unless it is a date.
+        given_kinds: names in KINDS for columns whose kind is not to be inferred.
 
     Returns:
         The features, long texts last so that truncation meets them first, and the sentences that state the choice.
@@ -170,8 +197,9 @@ def fit_features(
     kinds = {name: infer_kind(frame[name]) for name in names}
     if id_column in kinds and kinds[id_column].name != "date":
         del kinds[id_column]
-    for name in text_columns:
-        kinds[name] = Kind("text", kinds[name].num_values, kinds[name].num_distinct)
+    given = {**(given_kinds or {}), **dict.fromkeys(text_columns, "text")}
+    for name in given:
+        kinds[name] = as_kind(frame[name], given[name])
     if all(kind.is_identifying or kind.name == "nothing" for kind in kinds.values()):
         kinds = {
             name: Kind("text", kind.num_values, kind.num_distinct) if kind.is_identifying else kind
@@ -194,12 +222,17 @@ def _fit_column(frame: pl.DataFrame, name: str, kind: Kind) -> list[Feature]:
     if kind.name == "nothing":
         return []
     if kind.name == "number":
-        return [_fit_number(frame, Feature(name, label, "number"))]
+        return [_fit_number(frame, Feature(name, label, "number", spelling=kind.spelling))]
     if kind.name == "date":
-        parts = [Feature(name, f"{label} {part}", "date", part=part) for part in DATE_PARTS]
+        parts = [
+            Feature(name, f"{label} {part}", "date", part=part, spelling=kind.spelling)
+            for part in DATE_PARTS
+        ]
         fitted = [_fit_known(frame, part) for part in parts]
         return [part for part in fitted if len(part.known) > 1]
-    form = {"name": "title", "code": "prefix"}.get(kind.name, kind.name)
+    form = FORM_OF_KIND.get(kind.name, kind.name)
+    if form == "list":
+        return [_fit_items(frame, Feature(name, label, "list", spelling=kind.spelling))]
     if form == "words":
         feature = _fit_words(frame, Feature(name, label, "words"))
     else:
@@ -212,7 +245,7 @@ def _fit_known(frame: pl.DataFrame, feature: Feature) -> Feature:
     counts = frame.select(value=feature.cell(binned=True)).group_by("value").len()
     counts = counts.filter(pl.col("len") >= min(MIN_ROWS, max(1, frame.height // 10)))
     known = counts.sort("len", "value", descending=[True, False])["value"][:MAX_KNOWN].to_list()
-    return Feature(feature.column, feature.label, feature.form, tuple(known), part=feature.part)
+    return replace(feature, known=tuple(known))
 
 
 def _fit_words(frame: pl.DataFrame, feature: Feature) -> Feature:
@@ -224,21 +257,30 @@ def _fit_words(frame: pl.DataFrame, feature: Feature) -> Feature:
     counts = counts.filter(pl.col("count") >= max(5, frame.height / 200)).sort(
         "count", "word", descending=[True, False]
     )
-    return Feature(feature.column, feature.label, "words", tuple(counts["word"][:MAX_KNOWN]))
+    return replace(feature, known=tuple(counts["word"][:MAX_KNOWN]))
+
+
+def _fit_items(frame: pl.DataFrame, feature: Feature) -> Feature:
+    items = frame.select(item=read_items(_cleaned(feature.column), feature.spelling))
+    counts = items.to_series().explode().drop_nulls().value_counts()
+    counts = counts.filter(pl.col("count") >= min(MIN_ROWS, max(1, frame.height // 10)))
+    counts = counts.sort("count", "item", descending=[True, False])
+    return replace(feature, known=tuple(counts["item"][:MAX_KNOWN]))
 
 
 def _fit_number(frame: pl.DataFrame, feature: Feature) -> Feature:
-    values = frame.select(_cleaned(feature.column).cast(pl.Float64, strict=False)).to_series()
+    value = read_number(_cleaned(feature.column), feature.spelling)
+    values = frame.select(value).to_series()
     numbers = np.clip(values.drop_nulls().drop_nans().to_numpy(), -1e300, 1e300)
     distinct = np.unique(numbers)
     if len(distinct) <= MAX_OWN_BINS:
         edges = np.unique(distinct[:-1] + np.diff(distinct) / 2)
         known = tuple(f"{value:.6g}" for value in distinct)
         if len(set(known)) == len(edges) + 1 == len(known):
-            return Feature(feature.column, feature.label, "number", known, tuple(edges.tolist()))
+            return replace(feature, known=known, edges=tuple(edges.tolist()))
     edges = _quantile_edges(numbers, choose_num_bins(len(numbers)))
     known = tuple(f"q{i}" for i in range(1, len(edges) + 2))
-    return Feature(feature.column, feature.label, "number", known, tuple(edges.tolist()))
+    return replace(feature, known=known, edges=tuple(edges.tolist()))
 
 
 def choose_num_bins(num_values: int) -> int:
@@ -265,7 +307,7 @@ def _with_own_labels(features: list[Feature]) -> list[Feature]:
     return [
         feature
         if labels.count(feature.label) == 1
-        else Feature(**{**asdict(feature), "label": f"{feature.column} {feature.part}".strip()})
+        else replace(feature, label=f"{feature.column} {feature.part}".strip())
         for feature in features
     ]
 
@@ -276,13 +318,20 @@ def _state(kinds: dict[str, Kind], features: list[Feature]) -> list[str]:
     for form, title in (
         ("number", "numbers"),
         ("category", "categories"),
+        ("ordinal", "ordered categories"),
+        ("boolean", "yes or no"),
         ("date", "dates"),
+        ("list", "lists"),
         ("text", "free text"),
     ):
         names = [name for name, kind in kinds.items() if kind.name == form and name in by_column]
         if names:
             statements.append(f"{title}: {shorten(names)}")
     for name, kind in kinds.items():
+        if kind.spelling in SAID_SPELLINGS:
+            statements.append(SAID_SPELLINGS[kind.spelling].format(name))
+        if kind.odd:
+            statements.append(f"{name}: read as a number; {shorten(kind.odd)} count as missing")
         if kind.is_identifying:
             statements.append(_say_reduction(name, kind, by_column.get(name)))
     nothing = [name for name, kind in kinds.items() if kind.name == "nothing"]

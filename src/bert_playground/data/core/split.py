@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from bert_playground.data.core.columns import clean, infer_kind
+from bert_playground.data.core.kinds import clean, infer_kind
 
 
 def find_groups(frame: pl.DataFrame) -> tuple[np.ndarray, tuple[str, ...]] | None:
