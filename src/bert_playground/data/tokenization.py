@@ -54,6 +54,10 @@ class TokenizedTable(NamedTuple):
         """Tokens in each row, [R]."""
         return np.diff(self.offsets)
 
+    def rows(self) -> list[np.ndarray]:
+        """The ids of each row."""
+        return np.split(self.ids, self.offsets[1:-1])
+
 
 @dataclass(frozen=True)
 class TextTokenizer:
@@ -115,6 +119,10 @@ class TextTokenizer:
     def to_json(self) -> str:
         """The tokenizer as tokenizer.json has it."""
         return str(self.tokenizer.to_str(pretty=True))
+
+    def spell(self, ids: Iterable[int]) -> list[str]:
+        """The vocabulary's entries with these ids."""
+        return [self.tokenizer.id_to_token(int(number)) for number in ids]
 
     def encode_texts(self, texts: Sequence[str]) -> TokenizedTable:
         """Ids of each text, without prefix and suffix."""

@@ -1,0 +1,153 @@
+"""describe_table: what inference makes of a table, what is missing, and what tells the target too well."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from bert_playground.data.core.columns import Roles, infer_roles
+from bert_playground.data.core.features import fit_features
+from bert_playground.data.core.kinds import Kind, clean, infer_kind
+from bert_playground.data.core.labels import LabelEncoder
+from bert_playground.data.core.leakage import find_leaks
+from bert_playground.data.core.spellings import read_number
+from bert_playground.data.templates.text import TEMPLATES, choose_template, render_segments
+
+MANY_CATEGORIES = 1000
+LONG_CELL = 10_000  # characters
+MOSTLY_MISSING = 0.5
+
+
+@dataclass(frozen=True)
+class ColumnFacts:
+    """One column of a table.
+
+    Attributes:
+        name: of the column.
+        role: "target", "id", "feature" or "left out".
+        kind: a name in KINDS.
+        missing: share of rows without a value.
+        distinct: different values.
+        values: the range of numbers, or the most frequent values.
+    """
+
+    name: str
+    role: str
+    kind: str
+    missing: float
+    distinct: int
+    values: str
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """A table as training would read it.
+
+    Attributes:
+        num_rows: R.
+        columns: in their order.
+        statements: what training would decide: target, id, task and features.
+        warnings: what a person should look at: leakage suspects, duplicates, oversized columns.
+        examples: the text of the first rows, as a pretrained encoder would read them.
+    """
+
+    num_rows: int
+    columns: tuple[ColumnFacts, ...]
+    statements: tuple[str, ...]
+    warnings: tuple[str, ...]
+    examples: tuple[str, ...]
+
+
+def describe_table(
+    frame: pl.DataFrame,
+    *,
+    target: str | None = None,
+    id_column: str | None = None,
+    task: str | None = None,
+    num_examples: int = 3,
+) -> TableFacts:
+    """Look at a training table as `bert train` would.
+
+    Args:
+        frame: all cells as text, from `read_table`.
+        target: None: inferred.
+        id_column: None: inferred.
+        task: None: inferred.
+        num_examples: rows to show as text.
+
+    Raises:
+        ValueError: a column that was named is not there, or labels are missing or unfit for the task.
+    """
+    roles = infer_roles(frame, target=target, id_column=id_column, task=task)
+    kinds = {name: infer_kind(frame[name]) for name in frame.columns}
+    features, said = fit_features(
+        frame, skip=(roles.target, *roles.dropped), id_column=roles.id_column
+    )
+    read = {feature.column for feature in features}
+    template = choose_template("auto", features, is_pretrained=True)
+    segments = render_segments(frame[:num_examples], features, TEMPLATES[template])
+    return TableFacts(
+        frame.height,
+        tuple(
+            _describe_column(frame[name], kind, _role(name, roles, read))
+            for name, kind in kinds.items()
+        ),
+        (*roles.statements, *said),
+        tuple(_warnings(frame, roles, kinds)),
+        tuple(segments.select(pl.concat_str(pl.all())).to_series()),
+    )
+
+
+def _role(name: str, roles: Roles, read: set[str]) -> str:
+    if name == roles.target:
+        return "target"
+    if name == roles.id_column and name not in read:
+        return "id"
+    return "feature" if name in read else "left out"
+
+
+def _describe_column(column: pl.Series, kind: Kind, role: str) -> ColumnFacts:
+    values = clean(column)
+    missing = values.null_count() / max(1, len(values))
+    return ColumnFacts(
+        column.name, role, kind.name, missing, values.drop_nulls().n_unique(), _show(values, kind)
+    )
+
+
+def _show(values: pl.Series, kind: Kind) -> str:
+    if kind.name == "number":
+        numbers = values.to_frame().select(read_number(pl.col(values.name), kind.spelling))
+        series = numbers.to_series().drop_nulls()
+        lowest, median, highest = np.quantile(series.to_numpy(), (0, 0.5, 1))
+        return f"{lowest:g} to {highest:g}, median {median:g}"
+    counts = values.drop_nulls().value_counts()
+    frequent = counts.sort("count", values.name, descending=[True, False])[values.name][:5]
+    shown = ", ".join(text if len(text) <= 24 else f"{text[:23]}…" for text in frequent)
+    return shown + (", …" if counts.height > 5 else "")
+
+
+def _warnings(frame: pl.DataFrame, roles: Roles, kinds: dict[str, Kind]) -> list[str]:
+    labels = LabelEncoder.fit(frame[roles.target], roles.task)
+    found = find_leaks(frame, labels, roles.target, roles.id_column)
+    if roles.id_column is not None:
+        repeated = frame.height - frame[roles.id_column].n_unique()
+        if repeated:
+            found.append(f"{roles.id_column} repeats on {repeated} rows, though it is the id")
+    without_id = frame.drop(roles.id_column) if roles.id_column else frame
+    duplicates = frame.height - without_id.n_unique()
+    if duplicates:
+        found.append(
+            f"{duplicates} rows repeat another row in everything but the id: a random split puts copies on both sides"
+        )
+    for name, kind in kinds.items():
+        if name in (roles.target, roles.id_column):
+            continue
+        longest = int(frame[name].str.len_chars().max() or 0)  # type: ignore[arg-type]
+        missing = clean(frame[name]).null_count() / frame.height
+        if kind.name == "category" and kind.num_distinct > MANY_CATEGORIES:
+            found.append(f"{name} has {kind.num_distinct} categories: rare ones are read as other")
+        if longest > LONG_CELL:
+            found.append(f"{name} has a cell of {longest} characters: long rows are cut")
+        if kind.name != "nothing" and missing > MOSTLY_MISSING:
+            found.append(f"{name} is missing on {missing:.0%} of the rows".replace("%", " %"))
+    return found

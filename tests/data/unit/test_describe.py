@@ -1,0 +1,97 @@
+"""What `bert data describe` finds: kinds, missing values, repeated rows and columns that know the answer."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from bert_playground.data.core.labels import LabelEncoder
+from bert_playground.data.core.leakage import find_leaks, score_alone
+from bert_playground.data.describe import describe_table
+
+ROWS = 300
+GENERATOR = np.random.default_rng(0)
+SIGNAL = GENERATOR.normal(size=ROWS)
+BINARY = (SIGNAL + GENERATOR.normal(size=ROWS) > 0).astype(int)
+
+
+def make_frame(**columns: list[str | None]) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "id": [str(number) for number in GENERATOR.permutation(ROWS)],
+            "signal": [f"{value:.4f}" for value in SIGNAL],
+            "noise": [f"{value:.4f}" for value in GENERATOR.normal(size=ROWS)],
+            **columns,
+            "target": [str(label) for label in BINARY],
+        }
+    )
+
+
+def leaks(frame: pl.DataFrame) -> list[str]:
+    labels = LabelEncoder.fit(frame["target"], "binary")
+    return find_leaks(frame, labels, "target", "id")
+
+
+def test_an_honest_table_has_no_suspects() -> None:
+    assert leaks(make_frame()) == []
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        pytest.param([f"{label * 10 + 1.5}" for label in BINARY], id="number"),
+        pytest.param([("paid", "failed")[label] for label in BINARY], id="category"),
+        pytest.param([None if label else "x" for label in BINARY], id="missing"),
+    ],
+)
+def test_a_column_that_is_the_answer_is_named(cells: list[str | None]) -> None:
+    (said,) = leaks(make_frame(outcome=cells))
+    assert said.startswith("outcome alone answers target (ROC-AUC 1.000)")
+
+
+def test_an_id_that_counts_rows_sorted_by_the_answer_is_named() -> None:
+    order = np.argsort(BINARY, kind="stable")
+    frame = make_frame()[order].with_columns(id=pl.Series([str(i) for i in range(ROWS)]))
+    (said,) = leaks(frame)
+    assert said.startswith("id tells something of target (ROC-AUC")
+
+
+def test_regression_and_classes_are_scored_too() -> None:
+    target = SIGNAL * 3 + 1
+    assert score_alone(pl.Series("c", [f"{v}" for v in target]), target, "regression") > 0.98
+    classes = np.digitize(SIGNAL, [-0.5, 0.5])
+    words = pl.Series("c", [["a", "b", "c"][number] for number in classes])
+    assert score_alone(words, classes, "multiclass") == 1
+    assert score_alone(pl.Series("c", ["same"] * ROWS), classes, "multiclass") < 0.5
+
+
+def test_facts_of_each_column() -> None:
+    frame = make_frame(
+        half=[None if i % 4 else "a" for i in range(ROWS)], price=[f"${i},000" for i in range(ROWS)]
+    )
+    facts = describe_table(frame, target="target")
+    by_name = {fact.name: fact for fact in facts.columns}
+    assert facts.num_rows == ROWS
+    assert by_name["target"].role == "target"
+    assert by_name["id"].role == "id"
+    assert by_name["half"].missing == 0.75
+    assert by_name["half"].role == "left out"  # one value tells nothing but that it is there
+    assert (by_name["price"].kind, by_name["price"].values) == (
+        "number",
+        "0 to 299000, median 149500",
+    )
+    assert len(facts.examples) == 3
+    assert facts.examples[0].startswith("signal: ")
+
+
+def test_repeated_rows_and_ids_are_named() -> None:
+    frame = make_frame()
+    frame = pl.concat([frame, frame[:7]])
+    warnings = " | ".join(describe_table(frame, target="target", id_column="id").warnings)
+    assert "id repeats on 7 rows" in warnings
+    assert "7 rows repeat another row" in warnings
+
+
+def test_oversized_columns_are_named() -> None:
+    frame = make_frame(story=[f"{'word ' * 10}{i}" for i in range(ROWS - 1)] + ["x " * 9000])
+    warnings = " | ".join(describe_table(frame, target="target").warnings)
+    assert "story has a cell of 18000 characters" in warnings
