@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 import transformers
+from neobert_in_torch import Classifier, LanguageModel, tiny_config
 from safetensors.torch import load_file, save_file
 
 SIZES = {
@@ -149,22 +150,52 @@ def make_case(case: Case, folder: Path, seed: int) -> None:
     outputs = model(**inputs, output_hidden_states=True)
     reference = dict(inputs)
     if "SequenceClassification" in case.model_class:
-        labels = torch.arange(len(case.lengths)) % config.num_labels
-        loss = model(**inputs, labels=labels).loss
-        loss.backward()
-        reference |= {"logits": outputs.logits, "labels": labels, "loss": loss}
-        reference |= {f"gradient.{name}": p.grad for name, p in model.named_parameters()}
+        reference |= classification_reference(model, outputs.logits)
     else:
         base = getattr(model, model.base_model_prefix, model)
         reference["hidden"] = base(**inputs).last_hidden_state
     shutil.rmtree(folder, ignore_errors=True)
     model.save_pretrained(folder)
+    write_reference(folder, reference)
+    path = folder / "config.json"
+    path.write_text(json.dumps(case.edit_config(json.loads(path.read_text())), indent=2) + "\n")
+
+
+def classification_reference(
+    model: torch.nn.Module, logits: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Logits, made-up labels, their loss, and the gradient of every parameter."""
+    labels = torch.arange(logits.shape[0]) % logits.shape[1]
+    loss = torch.nn.functional.cross_entropy(logits, labels)
+    loss.backward()
+    gradients = {f"gradient.{name}": p.grad for name, p in model.named_parameters()}
+    return {"logits": logits, "labels": labels, "loss": loss} | gradients
+
+
+def write_reference(folder: Path, reference: dict[str, torch.Tensor]) -> None:
+    """Write inputs and outputs beside the model."""
     save_file(
         {name: tensor.detach().contiguous() for name, tensor in reference.items()},
         folder / "reference.safetensors",
     )
-    path = folder / "config.json"
-    path.write_text(json.dumps(case.edit_config(json.loads(path.read_text())), indent=2) + "\n")
+
+
+def make_neobert(model_class: type, folder: Path, seed: int) -> None:
+    """Write the folder of a NeoBERT, by our own reference in torch."""
+    config = tiny_config(num_labels=3)
+    model = model_class(config)
+    randomize(model, seed)
+    case = Case("NeoBert", model_class.__name__, {})
+    inputs = make_inputs(case, seed)
+    reference = inputs | {"hidden": model.model(**inputs)}
+    if model_class is Classifier:
+        config["architectures"] = ["NeoBERTForSequenceClassification"]
+        reference |= classification_reference(model, model(**inputs))
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    save_file(model.state_dict(), folder / "model.safetensors", {"format": "pt"})
+    write_reference(folder, reference)
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
 def make_minilm(checkpoint: Path, folder: Path) -> None:
@@ -195,6 +226,8 @@ def main() -> None:
         make_case(case, arguments.output / name, seed)
         count = len(load_file(arguments.output / name / "model.safetensors"))
         print(f"{name}: {count} tensors")
+    make_neobert(LanguageModel, arguments.output / "neobert", len(CASES))
+    make_neobert(Classifier, arguments.output / "neobert_classification", len(CASES) + 1)
     if arguments.minilm:
         make_minilm(arguments.minilm, arguments.output / "minilm")
 

@@ -1,5 +1,7 @@
 """How far a result may be from its reference; never loosened without a note here."""
 
+import mlx.core as mx
+
 # f32 against transformers on a tiny model, relative to the largest output. Two implementations in torch differ by 3e-6.
 TINY = 2e-5
 # Gradients of a tiny model, relative to the largest value of the same gradient.
@@ -23,3 +25,7 @@ KERNEL_INT8 = 5e-2
 CURVE = 1e-4
 # The same in bf16 against f32.
 CURVE_BF16 = 3e-2
+# A quantized model against the full weights that it stands for, by type: the same products in another order.
+QUANTIZED = {mx.float32: LAYOUT, mx.bfloat16: BF16}
+# Logits of an adapted model against peft's, absolute, and of a merged model against the adapted one.
+ADAPTER = 1e-5

@@ -34,6 +34,11 @@ def is_native() -> bool:
     return _native is not None and mx.default_device() == mx.cpu
 
 
+def serves(dtype: mx.Dtype) -> bool:
+    """Whether the native kernels compute activations of this type; f16, which no CPU is fast in, is MLX's own."""
+    return is_native() and dtype != mx.float16
+
+
 def has_fast_bf16() -> bool:
     """Whether bf16 activations are worth choosing: Metal, CUDA, or a CPU with bf16 matrix units and our kernels."""
     if mx.default_device() != mx.cpu:
@@ -90,10 +95,37 @@ def linear(
         bias: [M] or None.
         activation: "gelu" is the erf form; "geglu" and "swiglu" give act(first half) * second half, [..., M / 2].
     """
-    if is_native():
+    if serves(x.dtype):
         assert _native is not None
         return _native.linear(x, weight, bias, activation)
     y = x @ weight.astype(x.dtype).T
+    if bias is not None:
+        y = y + bias.astype(x.dtype)
+    return activate(finite(y), activation)
+
+
+def quantized_linear(
+    x: mx.array,
+    weight: mx.array,
+    scales: mx.array,
+    biases: mx.array,
+    bias: mx.array | None = None,
+    activation: Activation = "none",
+    *,
+    group_size: int,
+    bits: int,
+) -> mx.array:
+    """`linear` with a weight [M, K] from mx.quantize, in the type of x; gradients reach x and bias alone."""
+    if is_native():
+        assert _native is not None
+        parts = (weight, scales, biases)
+        y = _native.quantized_linear(x, *parts, bias, group_size=group_size, bits=bits)
+        return activate(y, activation)
+    if mx.default_device() == mx.cpu:  # where MLX's own product is up to 10 times slower
+        full = mx.dequantize(weight, scales, biases, group_size=group_size, bits=bits)
+        return linear(x, full, bias, activation)
+    scales, biases = scales.astype(x.dtype), biases.astype(x.dtype)
+    y = mx.quantized_matmul(x, weight, scales, biases, group_size=group_size, bits=bits)
     if bias is not None:
         y = y + bias.astype(x.dtype)
     return activate(y, activation)
@@ -143,25 +175,33 @@ def activate(x: mx.array, activation: Activation) -> mx.array:
     """The activation alone, for layers whose product is computed elsewhere (quantized, adapted)."""
     if activation == "none":
         return x
-    if is_native():
+    if serves(x.dtype):
         assert _native is not None
         return _native.activation(x, activation)
     if activation == "gelu":
         return gelu(x)
     value, gate = mx.split(x, 2, axis=-1)
-    return (gelu(value) if activation == "geglu" else value * mx.sigmoid(value)) * gate
+    return finite((gelu(value) if activation == "geglu" else value * mx.sigmoid(value)) * gate)
+
+
+def finite(x: mx.array) -> mx.array:
+    """The same, but f16 ends at its largest number: infinities would soon be subtracted or multiplied by 0, giving NaN."""
+    if x.dtype != mx.float16:
+        return x
+    largest = mx.finfo(mx.float16).max
+    return mx.clip(x, -largest, largest)
 
 
 def gelu(x: mx.array) -> mx.array:
     """X P(X < x) for a standard normal X, the erf form (nn.gelu is compiled, and on Linux wants g++ at run time)."""
-    return x * (1 + mx.erf(x * 2**-0.5)) / 2
+    return x * ((1 + mx.erf(x * 2**-0.5)) / 2)
 
 
 def norm(
     x: mx.array, weight: mx.array, bias: mx.array | None = None, *, eps: float, rms: bool = False
 ) -> mx.array:
     """Layer norm, or RMS norm, over the last axis."""
-    if is_native():
+    if serves(x.dtype):
         assert _native is not None
         return _native.norm(x, weight, bias, eps=eps, rms=rms)
     weight = weight.astype(x.dtype)
@@ -181,13 +221,13 @@ def add_norm(
     dropout_rate: float = 0.0,
 ) -> tuple[mx.array, mx.array]:
     """H = residual + dropout(x) and y = norm(h), returned as (y, h)."""
-    if is_native():
+    if serves(x.dtype):
         assert _native is not None
         seed = fresh_key() if dropout_rate > 0 else None
         return _native.add_norm(
             x, residual, weight, bias, eps=eps, rms=rms, dropout=dropout_rate, seed=seed
         )
-    h = residual + dropout(x, dropout_rate)
+    h = finite(residual + dropout(x, dropout_rate))
     return norm(h, weight, bias, eps=eps, rms=rms), h
 
 
@@ -195,7 +235,7 @@ def dropout(x: mx.array, rate: float) -> mx.array:
     """Zero each element with probability `rate` and scale the rest by 1 / (1 - rate); MLX's random state decides."""
     if rate <= 0:
         return x
-    if is_native():
+    if serves(x.dtype):
         assert _native is not None
         return _native.dropout(x, rate, fresh_key())
     keep = mx.random.bernoulli(1 - rate, x.shape, key=fresh_key())
@@ -204,7 +244,7 @@ def dropout(x: mx.array, rate: float) -> mx.array:
 
 def embedding(table: mx.array, ids: mx.array, dtype: mx.Dtype) -> mx.array:
     """Rows of the table as `dtype`: this is where the precision of all activations is chosen."""
-    if is_native():
+    if serves(dtype):
         assert _native is not None
         return _native.embedding(table, ids, dtype)
     return table[ids].astype(dtype)
@@ -234,7 +274,7 @@ def packed_attention(
     Returns:
         [N, E].
     """
-    if is_native():
+    if serves(qkv.dtype):
         assert _native is not None
         return _native.attention(
             qkv,
@@ -246,8 +286,10 @@ def packed_attention(
             dropout=dropout_rate,
             seed=fresh_key() if dropout_rate > 0 else None,
         )
-    num_tokens, width = qkv.shape[0], qkv.shape[1] // 3
+    num_tokens, width, dtype = qkv.shape[0], qkv.shape[1] // 3, qkv.dtype
     head_size = width // num_heads
+    if dtype == mx.float16:
+        qkv = qkv.astype(mx.float32)  # products of two f16 numbers overflow
     token, row = mx.arange(num_tokens), _row_of_token(cu_seqlens, num_tokens)
     queries, keys, values = (
         part.reshape(num_tokens, num_heads, head_size).transpose(1, 0, 2)
@@ -264,12 +306,13 @@ def packed_attention(
     scores = (queries @ keys.swapaxes(-1, -2)).astype(mx.float32) * head_size**-0.5
     scores = mx.where(visible, scores, mx.finfo(mx.float32).min)
     probabilities = dropout(mx.softmax(scores, axis=-1), dropout_rate).astype(qkv.dtype)
-    return (probabilities @ values).transpose(1, 0, 2).reshape(num_tokens, width)
+    attended = (probabilities @ values).astype(dtype)
+    return attended.transpose(1, 0, 2).reshape(num_tokens, width)
 
 
 def sequence_sum(x: mx.array, cu_seqlens: mx.array) -> mx.array:
     """The sum of x [N, C] over each packed row, [B, C] in f32; tokens behind the last row belong to none."""
-    if is_native():
+    if serves(x.dtype):
         assert _native is not None
         return _native.sequence_sum(x, cu_seqlens)
     # One row more than B takes what stands behind the last row.

@@ -19,6 +19,9 @@ class Tokens(NamedTuple):
     attention_mask: mx.array | None = None
     cu_seqlens: mx.array | None = None  # [B + 1] int32, packed layout only
     token_type_ids: mx.array | None = None  # like input_ids; None means all 0
+    asked: mx.array | None = (
+        None  # [M] int32, tokens whose word is asked for, as places in the flattened ids
+    )
 
     @property
     def is_packed(self) -> bool:

@@ -11,6 +11,7 @@ from bert_playground.tokens import Tokens
 SIZES: dict[str, dict[str, Any]] = {
     "bert": {},
     "modernbert": {"local_attention": 8},
+    "neobert": {},
 }
 VOCAB_SIZE = 50
 

@@ -13,6 +13,8 @@ from bert_playground.models.bert import (
     Encoder,
     ModernBertConfig,
     ModernBertCore,
+    NeoBertConfig,
+    NeoBertCore,
 )
 from bert_playground.models.heads import BaseHead, HeadConfig
 from bert_playground.tokens import Tokens
@@ -57,6 +59,17 @@ ENCODERS: dict[str, EncoderFamily] = {
         poolings=("cls", "mean"),
         head_names={"head.dense": "dense", "head.norm": "norm", "classifier": "classifier"},
         signature="layers.0.attn.Wqkv.weight",
+    ),
+    "neobert": EncoderFamily(
+        NeoBertConfig,
+        NeoBertCore,
+        prefix="model.",
+        model_class="NeoBERT",
+        classification_class="NeoBERTForSequenceClassification",
+        transform="dropout_tanh",
+        poolings=("cls",),
+        head_names={"dense": "dense", "classifier": "classifier"},
+        signature="transformer_encoder.0.qkv.weight",
     ),
 }
 

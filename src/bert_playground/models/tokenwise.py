@@ -22,6 +22,11 @@ def truncated_normal(std: float, cutoff: float) -> Initializer:
     return lambda shape: mx.random.truncated_normal(-cutoff, cutoff, shape) * std
 
 
+def uniform(limit: float) -> Initializer:
+    """Draw weights evenly between -limit and limit."""
+    return lambda shape: mx.random.uniform(-limit, limit, shape)
+
+
 def named_parameters(module: nn.Module) -> dict[str, mx.array]:
     """All parameters by their full names, frozen ones included."""
     return dict(tree_flatten(module.parameters()))
@@ -52,6 +57,21 @@ class Linear(nn.Module):
             self.bias = mx.zeros(num_outputs)
         self._packing: mx.Dtype | None = None
         self._packed: _Packed | None = None
+
+    @property
+    def num_inputs(self) -> int:
+        """How wide a row of W is."""
+        return int(self.weight.shape[1])
+
+    @property
+    def num_outputs(self) -> int:
+        """How many rows W has."""
+        return int(self.weight.shape[0])
+
+    @property
+    def packing(self) -> mx.Dtype | None:
+        """What `keep_packed` was last told."""
+        return self._packing
 
     def __call__(self, x: mx.array, activation: kernels.Activation = "none") -> mx.array:
         """Map [..., num_inputs] to [..., num_outputs], half of it with a gated activation."""

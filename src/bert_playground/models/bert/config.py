@@ -1,8 +1,11 @@
 """BertConfig: the shape of a classic BERT."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
+
+from bert_playground.lookup import look_up
+from bert_playground.models.bert.layers.feedforward import ACTIVATIONS
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class BertConfig:
 
     def __post_init__(self) -> None:
         check_sizes(self)
+        check_token_ids(self, ("pad_token_id",))
+        look_up(ACTIVATIONS, self.hidden_act, "activation")
         if self.position_embedding_type != "absolute":
             raise ValueError(
                 f"position_embedding_type is {self.position_embedding_type!r}; only 'absolute' is implemented"
@@ -60,29 +65,84 @@ class BertConfig:
         }
 
 
-def check_sizes(config: Any) -> None:
+def check_sizes(config: Any, *, is_rotary: bool = False) -> None:
     """Refuse sizes no encoder can have, all at once.
 
+    Args:
+        config: one of the dataclasses.
+        is_rotary: whether queries and keys are rotated.
+
     Raises:
-        ValueError: a size below 1, a rate outside [0, 1), or heads that do not divide the width.
+        ValueError: a size below 1 or not whole, a rate outside [0, 1), an eps or theta of 0, heads that do not divide the width, or an odd head to rotate.
     """
-    names = [field.name for field in fields(config)]
     sizes = {"hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"}
     sizes |= {"vocab_size", "max_position_embeddings", "type_vocab_size"}
-    wrong = [
-        f"{name} is {getattr(config, name)}, expected at least 1"
-        for name in names
-        if name in sizes and getattr(config, name) < 1
-    ]
-    wrong += [
-        f"{name} is {getattr(config, name)}, expected a probability below 1"
-        for name in names
-        if "dropout" in name and not 0 <= (getattr(config, name) or 0) < 1
-    ]
+    sizes |= {"feed_forward_size", "global_attn_every_n_layers", "local_attention"}
+    wrong = []
+    for name, value in ((field.name, getattr(config, field.name)) for field in fields(config)):
+        if value is None:
+            continue
+        if name in sizes and not (isinstance(value, int) and value >= 1):
+            wrong.append(f"{name} is {value!r}, expected a whole number of at least 1")
+        if "dropout" in name and not 0 <= value < 1:
+            wrong.append(f"{name} is {value!r}, expected a probability below 1")
+        if name.endswith(("_eps", "rope_theta")) and not value > 0:
+            wrong.append(f"{name} is {value!r}, expected more than 0")
     if not wrong and config.hidden_size % config.num_attention_heads:
         wrong = [
             f"hidden_size {config.hidden_size} is not a multiple of "
             f"num_attention_heads {config.num_attention_heads}"
         ]
+    elif not wrong and is_rotary and config.hidden_size // config.num_attention_heads % 2:
+        wrong = [
+            f"a head has {config.hidden_size // config.num_attention_heads} dimensions "
+            "(hidden_size / num_attention_heads), expected an even number to rotate in pairs"
+        ]
     if wrong:
         raise ValueError(f"impossible {config.model_type} config: {'; '.join(wrong)}")
+
+
+def check_token_ids(config: Any, names: Iterable[str]) -> None:
+    """Refuse special tokens that are no entries of the vocabulary, all at once.
+
+    Raises:
+        ValueError: an id below 0, or not below vocab_size; None is allowed.
+    """
+    ids = {name: getattr(config, name) for name in names}
+    wrong = [
+        f"{name} is {token_id}"
+        for name, token_id in ids.items()
+        if token_id is not None and not 0 <= token_id < config.vocab_size
+    ]
+    if wrong:
+        raise ValueError(
+            f"impossible {config.model_type} config: {'; '.join(wrong)}, but the vocabulary has "
+            f"entries 0 to {config.vocab_size - 1}"
+        )
+
+
+def check_rope(values: Mapping[str, Any]) -> None:
+    """Refuse a config.json whose rotary angles are computed in a way that is not implemented.
+
+    Args:
+        values: transformers 4 writes `rope_scaling`; transformers 5 `rope_parameters`, one for all layers or one per
+            kind of layer.
+
+    Raises:
+        ValueError: a type other than "default", or angles for a part of each head alone.
+    """
+    parameters = values.get("rope_parameters") or {}
+    sections = {"rope_scaling": values.get("rope_scaling"), "rope_parameters": parameters}
+    sections |= {f"rope_parameters[{kind!r}]": section for kind, section in parameters.items()}
+    strange = []
+    for where, section in sections.items():
+        if not isinstance(section, Mapping):
+            continue
+        rope_type = section.get("rope_type") or section.get("type") or "default"
+        if rope_type != "default":
+            strange.append(f"{where} has rope_type {rope_type!r}; only 'default' is implemented")
+        if section.get("partial_rotary_factor", 1) != 1:
+            factor = section["partial_rotary_factor"]
+            strange.append(f"{where} has partial_rotary_factor {factor}; only 1 is implemented")
+    if strange:
+        raise ValueError("; ".join(strange))

@@ -110,7 +110,7 @@ class BertCore(Encoder):
     }
 
     @classmethod
-    def sanitize(cls, weights: Mapping[str, mx.array]) -> Weights:
+    def sanitize(cls, weights: Mapping[str, mx.array], config: BertConfig) -> Weights:
         """Hugging Face names (without prefix) to ours; names we do not know are kept."""
         # The first checkpoints call a norm's weight gamma and its bias beta.
         weights = {
@@ -130,7 +130,7 @@ class BertCore(Encoder):
         return renamed
 
     @classmethod
-    def unsanitize(cls, weights: Mapping[str, mx.array]) -> Weights:
+    def unsanitize(cls, weights: Mapping[str, mx.array], config: BertConfig) -> Weights:
         """Undo `sanitize`: our names to Hugging Face names."""
         restored = restore(weights, cls.NAMES)
         for name in [name for name in restored if ".attention.qkv." in name]:

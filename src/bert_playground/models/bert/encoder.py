@@ -6,6 +6,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from bert_playground import kernels
+from bert_playground.models.bert.packing import known_values, pack_rows
 from bert_playground.tokens import Tokens
 
 
@@ -59,8 +60,19 @@ class Encoder(nn.Module):
 
         Returns:
             [B, T, H]; what stands at padded positions means nothing.
+
+        Raises:
+            ValueError: shapes or types that do not fit, ids that are no entry of the vocabulary, or rows that are too
+                long.
         """
-        return self.encode(padded_tokens(input_ids, attention_mask, token_type_ids))
+        tokens = padded_tokens(input_ids, attention_mask, token_type_ids)
+        self.check_length(tokens)
+        self.check_ids(tokens)
+        packed = pack_rows(tokens) if kernels.serves(self.dtype) else None
+        if packed is None:
+            return self.encode(tokens)
+        packed_tokens, unpack = packed
+        return unpack(self.encode(packed_tokens))
 
     def attention_weights(
         self,
@@ -109,6 +121,24 @@ class Encoder(nn.Module):
                 "truncate the rows (data.max_length)"
             )
 
+    def check_ids(self, tokens: Tokens) -> None:
+        """Refuse ids outside of the vocabulary, where they are known: reading there would give any number."""
+        sizes = {
+            "input_ids": self.config.vocab_size,
+            "token_type_ids": getattr(self.config, "type_vocab_size", None),
+        }
+        for name, size in sizes.items():
+            array = getattr(tokens, name)
+            values = None if array is None or size is None else known_values(array)
+            if values is None or values.size == 0:
+                continue
+            lowest, highest = int(values.min()), int(values.max())
+            if lowest < 0 or highest >= size:
+                raise ValueError(
+                    f"{name} go from {lowest} to {highest}, but the encoder knows 0 to {size - 1}; "
+                    "use the tokenizer that belongs to this encoder"
+                )
+
 
 def padded_tokens(
     input_ids: mx.array,
@@ -118,7 +148,7 @@ def padded_tokens(
     """Make padded Tokens of arrays [B, T].
 
     Raises:
-        ValueError: an array has another shape.
+        ValueError: an array has another shape, or ids are no integers.
     """
     if input_ids.ndim != 2:
         raise ValueError(
@@ -128,5 +158,11 @@ def padded_tokens(
         if array is not None and array.shape != input_ids.shape:
             raise ValueError(
                 f"{name} has shape {list(array.shape)}, expected that of input_ids, {list(input_ids.shape)}"
+            )
+    for name, array in (("input_ids", input_ids), ("token_type_ids", token_type_ids)):
+        if array is not None and not mx.issubdtype(array.dtype, mx.integer):
+            kind = str(array.dtype).removeprefix("mlx.core.")
+            raise ValueError(
+                f"{name} has type {kind}, expected integers; pass {name}.astype(mx.int32)"
             )
     return Tokens(input_ids, attention_mask, None, token_type_ids)

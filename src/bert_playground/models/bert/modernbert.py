@@ -128,7 +128,10 @@ class ModernBertCore(Encoder):
         if not tokens.is_packed:
             num_tokens = tokens.input_ids.shape[1]
             masks = {
-                window: visible_keys(tokens.attention_mask, num_tokens, window) for window in masks
+                window: visible_keys(
+                    tokens.attention_mask, num_tokens, window, whole=probabilities is not None
+                )
+                for window in masks
             }
         update, residual = self.embeddings(tokens, self.dtype), None
         for layer, window in zip(self.layers, self.config.half_windows, strict=True):
@@ -155,11 +158,11 @@ class ModernBertCore(Encoder):
     }
 
     @classmethod
-    def sanitize(cls, weights: Mapping[str, mx.array]) -> Weights:
+    def sanitize(cls, weights: Mapping[str, mx.array], config: ModernBertConfig) -> Weights:
         """Hugging Face names (without prefix) to ours; names we do not know are kept."""
         return rename(weights, cls.NAMES)
 
     @classmethod
-    def unsanitize(cls, weights: Mapping[str, mx.array]) -> Weights:
+    def unsanitize(cls, weights: Mapping[str, mx.array], config: ModernBertConfig) -> Weights:
         """Undo `sanitize`: our names to Hugging Face names."""
         return restore(weights, cls.NAMES)

@@ -4,11 +4,19 @@ from collections.abc import Mapping
 from dataclasses import InitVar, asdict, dataclass, fields
 from typing import Any, Self
 
-from bert_playground.models.bert.config import check_sizes
+from bert_playground.lookup import look_up
+from bert_playground.models.bert.config import check_rope, check_sizes, check_token_ids
+from bert_playground.models.bert.layers.feedforward import ACTIVATIONS
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 PUBLISHED_THETA = {FULL: 160_000.0, SLIDING: 10_000.0}
-TOKEN_IDS = ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")
+PUBLISHED_TOKEN_IDS = {
+    "pad_token_id": 50283,
+    "bos_token_id": 50281,
+    "eos_token_id": 50282,
+    "cls_token_id": 50281,
+    "sep_token_id": 50282,
+}
 
 
 @dataclass(frozen=True)
@@ -63,17 +71,16 @@ class ModernBertConfig:
             object.__setattr__(self, "global_rope_theta", float(rope_theta))
         if not alternating_attention:
             object.__setattr__(self, "global_attn_every_n_layers", 1)
-        check_sizes(self)
-        if self.global_attn_every_n_layers < 1:
-            raise ValueError("global_attn_every_n_layers must be at least 1")
+        check_sizes(self, is_rotary=True)
+        look_up(ACTIVATIONS, self.hidden_activation, "activation")
         if self.norm_type not in ("layer", "rms"):
             raise ValueError(f"norm_type is {self.norm_type!r}, expected 'layer' or 'rms'")
         self._complete_layer_types()
-        # A vocabulary of another size has other special tokens: an id outside of it says nothing.
-        for name in TOKEN_IDS:
-            token_id = getattr(self, name)
-            if token_id is not None and token_id >= self.vocab_size:
+        # A vocabulary of another size has other special tokens: the published id says nothing there.
+        for name, published in PUBLISHED_TOKEN_IDS.items():
+            if getattr(self, name) == published >= self.vocab_size:
                 object.__setattr__(self, name, None)
+        check_token_ids(self, PUBLISHED_TOKEN_IDS)
 
     def _complete_layer_types(self) -> None:
         layers = range(self.num_hidden_layers)
@@ -105,6 +112,7 @@ class ModernBertConfig:
         Raises:
             ValueError: impossible sizes, or rotary angles scaled in a way that is not implemented.
         """
+        check_rope(values)
         known = {field.name for field in fields(cls)} | {"rope_theta", "alternating_attention"}
         given = {key: value for key, value in values.items() if key in known}
         # Files leave out what equals the class default of transformers, and that is "cls".
@@ -146,11 +154,7 @@ class ModernBertConfig:
 
 
 def _theta(rope_parameters: Mapping[str, Any] | None, kind: str) -> float | None:
-    """The base for one kind of layer in the spelling of transformers 5, or None."""
-    parameters = (rope_parameters or {}).get(kind) or {}
-    rope_type = parameters.get("rope_type", "default")
-    if rope_type != "default":
-        raise ValueError(
-            f"rope_parameters[{kind!r}] has rope_type {rope_type!r}; only 'default' is implemented"
-        )
-    return parameters.get("rope_theta")
+    """The base for one kind of layer in the spelling of transformers 5, or None; one base may serve both kinds."""
+    parameters = rope_parameters or {}
+    theta: float | None = (parameters.get(kind) or parameters).get("rope_theta")
+    return theta

@@ -17,10 +17,12 @@ from tests.tolerances import BF16, FINITE_DIFFERENCE, GRADIENT, LAYOUT
 NO_DROPOUT = {
     "bert": {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
     "modernbert": {},
+    "neobert": {},
 }
 DROPOUT = {
     "bert": {"hidden_dropout_prob": 0.3, "attention_probs_dropout_prob": 0.3},
     "modernbert": {"attention_dropout": 0.3, "embedding_dropout": 0.3, "mlp_dropout": 0.3},
+    "neobert": {"dropout": 0.3},
 }
 every_encoder = pytest.mark.parametrize("name", ENCODERS)
 every_layout = pytest.mark.parametrize("layout", ["padded", "packed"])
@@ -95,6 +97,23 @@ def test_a_row_of_nothing_but_padding_is_finite_and_so_are_all_gradients(name: s
 
 
 @every_encoder
+@every_layout
+@pytest.mark.parametrize("dtype", [mx.bfloat16, mx.float16], ids=["bf16", "f16"])
+def test_huge_activations_never_give_nan(name: str, layout: str, dtype: mx.Dtype) -> None:
+    """A thousand times the usual weights drive f16 to its end at 65504."""
+    encoder = make_encoder(name, hidden_size=64)
+    encoder.dtype = dtype
+    for layer in encoder.layers:
+        for part in (layer.feed_forward.up, layer.attention.qkv, layer.attention.output):
+            part.weight = part.weight * 1000
+    rows = make_rows([24, 11, 3])
+    mask = mx.concatenate([rows.attention_mask[:2], mx.zeros((1, 24), dtype=mx.bool_)])
+    hidden = encoder.encode(in_layout(Tokens(rows.input_ids, mask), layout))
+    assert hidden.dtype == dtype
+    assert bool(mx.isfinite(hidden).all())
+
+
+@every_encoder
 def test_dropout_acts_in_training_only_and_obeys_the_seed(name: str) -> None:
     encoder, tokens = make_encoder(name, **DROPOUT[name]), make_rows([12, 5])
     exact = encoder.encode(tokens)
@@ -135,6 +154,33 @@ def test_gradient_checkpointing_changes_no_gradient(name: str, layout: str) -> N
     assert kept.keys() == again.keys()
     for parameter, gradient in kept.items():
         assert mx.allclose(gradient, again[parameter], rtol=GRADIENT, atol=1e-6), parameter
+
+
+def peak_of_a_step(name: str, layout: str, *, is_checkpointing: bool) -> int:
+    sizes = {"hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 6}
+    encoder = make_encoder(name, **sizes, **NO_DROPOUT[name]).train()
+    encoder.gradient_checkpointing = is_checkpointing
+    tokens = in_layout(make_rows([32] * 8), layout)
+    tokens = tokens if tokens.is_packed else Tokens(tokens.input_ids)
+    mx.eval(encoder.parameters(), tokens.input_ids)
+
+    def loss(parameters: dict) -> mx.array:
+        encoder.update(parameters)
+        return mx.square(encoder.encode(tokens)).mean()
+
+    parameters = encoder.trainable_parameters()
+    mx.clear_cache()
+    before = mx.get_active_memory()
+    mx.reset_peak_memory()
+    mx.eval(mx.value_and_grad(loss)(parameters))
+    return mx.get_peak_memory() - before
+
+
+@every_encoder
+@every_layout
+def test_gradient_checkpointing_lowers_the_peak_of_a_step(name: str, layout: str) -> None:
+    kept = peak_of_a_step(name, layout, is_checkpointing=False)
+    assert peak_of_a_step(name, layout, is_checkpointing=True) < 0.8 * kept
 
 
 @every_encoder
@@ -188,9 +234,9 @@ def test_weights_go_to_hugging_face_names_and_back_unchanged(name: str) -> None:
     encoder = make_encoder(name)
     core = ENCODERS[name].core
     ours = named_parameters(encoder)
-    theirs = core.unsanitize(ours)
+    theirs = core.unsanitize(ours, encoder.config)
     assert ENCODERS[name].signature in theirs
-    back = core.sanitize(theirs)
+    back = core.sanitize(theirs, encoder.config)
     assert back.keys() == ours.keys()
     assert all(mx.array_equal(back[key], ours[key]) for key in ours)
 
@@ -208,6 +254,33 @@ def test_wrong_shapes_are_refused_with_the_remedy(name: str) -> None:
         encoder(mx.zeros(5, dtype=mx.int32))
     with pytest.raises(ValueError, match=r"attention_mask has shape \[1, 4\].*\[1, 5\]"):
         encoder(mx.zeros((1, 5), dtype=mx.int32), mx.ones((1, 4)))
+
+
+@every_encoder
+def test_ids_that_are_no_entries_are_refused(name: str) -> None:
+    encoder = make_encoder(name)
+    with pytest.raises(
+        ValueError, match=r"input_ids go from 0 to 50, .* knows 0 to 49; .*tokenizer"
+    ):
+        encoder(mx.array([[0, 7, 50]]))
+    with pytest.raises(ValueError, match=r"input_ids go from -1 to 7"):
+        encoder(mx.array([[-1, 7]]))
+
+
+@every_encoder
+def test_ids_of_another_type_are_refused_with_the_remedy(name: str) -> None:
+    encoder = make_encoder(name)
+    with pytest.raises(ValueError, match=r"input_ids has type float32.*input_ids.astype"):
+        encoder(mx.ones((1, 4)))
+    with pytest.raises(ValueError, match=r"token_type_ids has type bool"):
+        encoder(mx.ones((1, 4), dtype=mx.int32), None, mx.ones((1, 4)) > 0)
+    for dtype in (mx.int64, mx.uint8, mx.uint32):
+        assert encoder(mx.ones((1, 4)).astype(dtype)).shape == (1, 4, 32)
+
+
+def test_token_types_outside_their_table_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"token_type_ids go from 2 to 2, .* 0 to 1"):
+        make_encoder("bert")(mx.zeros((1, 4), dtype=mx.int32), None, mx.full((1, 4), 2))
 
 
 def test_token_types_matter_to_bert_alone() -> None:

@@ -32,8 +32,10 @@ def test_both_forms_are_their_formulas(activation: str) -> None:
 
 
 def test_an_unknown_activation_is_answered_with_the_nearest() -> None:
-    with pytest.raises(ValueError, match=r"unknown activation 'gelu_fast'.*known: gelu, "):
-        FeedForward(8, 12, activation="gelu_fast", bias=True, initialize=normal(0.5))
+    with pytest.raises(
+        ValueError, match=r"unknown activation 'gelu_fst'; did you mean 'gelu_fast'.*known: gelu, "
+    ):
+        FeedForward(8, 12, activation="gelu_fst", bias=True, initialize=normal(0.5))
 
 
 def test_rms_norm_and_swiglu_are_options_of_modernbert() -> None:

@@ -4,12 +4,23 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from bert_playground import kernels
+from bert_playground.models.bert.layers.banded import (
+    band_mask,
+    blocks,
+    blocks_with_neighbours,
+    is_banded,
+    join,
+)
 from bert_playground.models.bert.layers.embeddings import RotaryTable
 from bert_playground.models.tokenwise import Initializer, Linear
 
 
 def visible_keys(
-    attention_mask: mx.array | None, num_tokens: int, half_window: int | None = None
+    attention_mask: mx.array | None,
+    num_tokens: int,
+    half_window: int | None = None,
+    *,
+    whole: bool = False,
 ) -> mx.array | None:
     """Which keys each query of a padded batch may see.
 
@@ -20,10 +31,15 @@ def visible_keys(
         attention_mask: [B, T], true on real tokens; None: all are real.
         num_tokens: T.
         half_window: keys at a greater distance are hidden; None: none are.
+        whole: never in blocks, as attention probabilities are shown.
 
     Returns:
-        Booleans [B or 1, 1, T or 1, T], or None when nothing is hidden.
+        Booleans [B or 1, 1, T or 1, T], or None when nothing is hidden; in a long row with a window the blocks of
+        `band_mask`, whose five axes tell them apart.
     """
+    if half_window is not None and not whole and is_banded(num_tokens, half_window):
+        is_real = None if attention_mask is None else attention_mask.astype(mx.bool_)
+        return band_mask(is_real, num_tokens, half_window)
     real = None
     if attention_mask is not None:
         real = attention_mask.astype(mx.bool_)
@@ -112,22 +128,28 @@ class SelfAttention(nn.Module):
         probabilities: list[mx.array] | None,
     ) -> mx.array:
         batch_size, num_tokens, width = qkv.shape
+        dtype = qkv.dtype
+        if dtype == mx.float16:
+            qkv = qkv.astype(mx.float32)  # products of two f16 numbers overflow
         parts = qkv.reshape(batch_size, num_tokens, 3, self.num_heads, -1)
         queries, keys, values = parts.transpose(2, 0, 3, 1, 4)  # each [B, N, T, D]
-        head_size = queries.shape[-1]
         if self._rotary is not None:
             queries, keys = (self._rotate(part) for part in (queries, keys))
-        if dropout_rate == 0 and probabilities is None:
-            attended = mx.fast.scaled_dot_product_attention(
-                queries, keys, values, scale=head_size**-0.5, mask=mask
+        if mask is not None and mask.ndim == 5:
+            size = mask.shape[-2]
+            mask = mx.broadcast_to(mask, (batch_size, *mask.shape[1:]))
+            attended = _attend(
+                blocks(queries, size),
+                blocks_with_neighbours(keys, size),
+                blocks_with_neighbours(values, size),
+                mask.reshape(-1, *mask.shape[2:]),
+                dropout_rate,
             )
+            attended = join(attended, batch_size, num_tokens)
         else:
-            weights = attention_probabilities(queries, keys, mask)
-            if probabilities is not None:
-                probabilities.append(weights)
-            weights = kernels.dropout(weights, dropout_rate).astype(values.dtype)
-            attended = weights @ values
-        return attended.transpose(0, 2, 1, 3).reshape(batch_size, num_tokens, width // 3)
+            attended = _attend(queries, keys, values, mask, dropout_rate, probabilities)
+        attended = attended.astype(dtype).transpose(0, 2, 1, 3)
+        return attended.reshape(batch_size, num_tokens, width // 3)
 
     def _rotate(self, x: mx.array) -> mx.array:
         assert self._rotary is not None
@@ -140,6 +162,24 @@ class SelfAttention(nn.Module):
             offset=0,
             freqs=self._rotary.wavelengths,
         )
+
+
+def _attend(
+    queries: mx.array,
+    keys: mx.array,
+    values: mx.array,
+    mask: mx.array | None,
+    dropout_rate: float,
+    probabilities: list[mx.array] | None = None,
+) -> mx.array:
+    """softmax(q k^T / sqrt(D)) v of [B, N, T, D], fused where nothing has to be seen or dropped between."""
+    if dropout_rate == 0 and probabilities is None:
+        scale = queries.shape[-1] ** -0.5
+        return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask)
+    weights = attention_probabilities(queries, keys, mask)
+    if probabilities is not None:
+        probabilities.append(weights)
+    return kernels.dropout(weights, dropout_rate).astype(values.dtype) @ values
 
 
 def attention_probabilities(queries: mx.array, keys: mx.array, mask: mx.array | None) -> mx.array:

@@ -1,4 +1,4 @@
-"""BertEmbeddings, NormedEmbeddings: ids to vectors; RotaryTable: positions as angles."""
+"""BertEmbeddings, NormedEmbeddings, WordEmbeddings: ids to vectors; RotaryTable: positions as angles."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -67,6 +67,18 @@ class NormedEmbeddings(nn.Module):
         """The vectors of all tokens as `dtype`, [B, T, H] or [N, H]."""
         x = self.norm(self.words(tokens.input_ids, dtype))
         return kernels.dropout(x, self.dropout_rate if self.training else 0.0)
+
+
+class WordEmbeddings(nn.Module):
+    """The words alone, neither normed nor dropped."""
+
+    def __init__(self, vocab_size: int, hidden_size: int, *, initialize: Initializer) -> None:
+        super().__init__()
+        self.words = Embedding(vocab_size, hidden_size, initialize=initialize)
+
+    def __call__(self, tokens: Tokens, dtype: mx.Dtype) -> mx.array:
+        """The vectors of all tokens as `dtype`, [B, T, H] or [N, H]."""
+        return self.words(tokens.input_ids, dtype)
 
 
 class RotaryTable(NamedTuple):

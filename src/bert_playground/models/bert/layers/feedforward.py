@@ -13,18 +13,36 @@ from bert_playground.models.tokenwise import Initializer, Linear
 
 def gelu_tanh(x: mx.array) -> mx.array:
     """The tanh approximation of GELU, up to 5e-4 beside the erf form."""
-    return x * (1 + mx.tanh((2 / math.pi) ** 0.5 * (x + 0.044715 * x**3))) / 2
+    return x * ((1 + mx.tanh((2 / math.pi) ** 0.5 * (x + 0.044715 * x**3))) / 2)
 
 
+def silu(x: mx.array) -> mx.array:
+    """X sigmoid(x), also called swish."""
+    return x * mx.sigmoid(x)
+
+
+# Under the names that transformers gives them in hidden_act.
 ACTIVATIONS: dict[str, Callable[[mx.array], mx.array]] = {
     "gelu": kernels.gelu,
+    "gelu_python": kernels.gelu,
     "gelu_new": gelu_tanh,
+    "gelu_fast": gelu_tanh,
     "gelu_pytorch_tanh": gelu_tanh,
+    "quick_gelu": lambda x: x * mx.sigmoid(1.702 * x),
     "relu": lambda x: mx.maximum(x, 0),
-    "silu": lambda x: x * mx.sigmoid(x),
+    "relu2": lambda x: mx.square(mx.maximum(x, 0)),
+    "silu": silu,
+    "swish": silu,
+    "tanh": mx.tanh,
+    "mish": lambda x: x * mx.tanh(mx.logaddexp(x, mx.array(0, x.dtype))),
 }
-FUSED: dict[str, kernels.Activation] = {"gelu": "gelu"}
-FUSED_GATED: dict[str, kernels.Activation] = {"gelu": "geglu", "silu": "swiglu"}
+FUSED: dict[str, kernels.Activation] = {"gelu": "gelu", "gelu_python": "gelu"}
+FUSED_GATED: dict[str, kernels.Activation] = {
+    "gelu": "geglu",
+    "gelu_python": "geglu",
+    "silu": "swiglu",
+    "swish": "swiglu",
+}
 
 
 class FeedForward(nn.Module):
@@ -78,5 +96,5 @@ class GatedFeedForward(nn.Module):
             inner = self.up(x, self._fused)
         else:
             value, gate = mx.split(self.up(x), 2, axis=-1)
-            inner = self._activate(value) * gate
+            inner = kernels.finite(self._activate(value) * gate)
         return self.down(kernels.dropout(inner, self.dropout_rate if self.training else 0.0))
