@@ -1,6 +1,10 @@
 """The recipe: more passes over small tables, lower rates for checkpoints."""
 
-from bert_playground.training.recipe import Recipe, choose_recipe
+from bert_playground.training.recipe import (
+    Recipe,
+    choose_pretraining_recipe,
+    choose_recipe,
+)
 
 
 def recipe(num_rows: int, **changes: bool) -> Recipe:
@@ -24,3 +28,21 @@ def test_a_checkpoint_gets_a_lower_rate_and_fewer_epochs() -> None:
 def test_adapters_get_a_high_rate() -> None:
     adapted = recipe(700, is_pretrained=True, has_adapters=True)
     assert adapted.learning_rate > recipe(700, is_pretrained=True).learning_rate
+
+
+def test_a_small_model_pretrained_here_gets_a_rate_between_scratch_and_checkpoint() -> None:
+    own = recipe(700, is_pretrained=True, has_own_words=True)
+    assert recipe(700, is_pretrained=True).learning_rate < own.learning_rate
+    assert own.learning_rate < recipe(700).learning_rate
+    assert own.epochs == recipe(700).epochs
+
+
+def test_pretraining_goes_over_small_tables_more_often_and_never_stops_early() -> None:
+    def choose(num_rows: int, *, is_pretrained: bool = False) -> Recipe:
+        return choose_pretraining_recipe(
+            is_pretrained=is_pretrained, num_rows=num_rows, batch_size=32
+        )
+
+    assert choose(1000).epochs > choose(50_000).epochs >= 1
+    assert choose(1000).patience == 0
+    assert choose(1000, is_pretrained=True).learning_rate < choose(1000).learning_rate

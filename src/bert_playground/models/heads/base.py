@@ -1,14 +1,15 @@
-"""HeadConfig, BaseHead: pool → transform → dropout → forward; loss; predict."""
+"""BaseHead: pool → transform → dropout → forward; loss; predict."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
 
 from bert_playground import kernels
-from bert_playground.lookup import look_up, nearest
+from bert_playground.lookup import look_up, shorten
+from bert_playground.models.heads.config import ALONE, LISTS, HeadConfig
 from bert_playground.models.heads.pooling import POOLINGS, pool_attention
 from bert_playground.models.tokenwise import (
     Initializer,
@@ -19,124 +20,44 @@ from bert_playground.models.tokenwise import (
 )
 from bert_playground.tokens import Tokens
 
-TRANSFORMS = ("none", "tanh", "gelu_norm")
-LOSS_TYPES = ("mse", "mae", "huber")
-# What a head does that is made without an encoder.
-ALONE = {"pooling": "cls", "transform": "none", "hidden_dropout_prob": 0.1}
-
-
-@dataclass(frozen=True)
-class HeadConfig:
-    """The shape of a head; each head reads the options that concern it.
-
-    What is None follows the encoder (`on`), or for a head made alone: cls, none and 0.1.
-
-    Attributes:
-        head_type: a name in HEADS.
-        pooling: cls, mean, max or attention.
-        transform: between pooling and classifier: none, tanh (BERT's pooler: dense, tanh) or gelu_norm (ModernBERT's
-            prediction head: dense, gelu, norm).
-        hidden_dropout_prob: before the classifier.
-        temperature_scaling: logits are divided by it to make probabilities; above 1 they become less sure.
-        initializer_cutoff: weights are drawn from a normal distribution cut off at so many deviations; None: uncut.
-    """
-
-    head_type: str = "binary"
-    hidden_size: int | None = None
-    num_labels: int | None = None
-    pooling: str | None = None
-    transform: str | None = None
-    transform_bias: bool = True
-    norm_bias: bool = False
-    norm_eps: float = 1e-5
-    hidden_dropout_prob: float | None = None
-    use_focal_loss: bool = False
-    focal_gamma: float = 2.0
-    temperature_scaling: float = 1.0
-    label_smoothing: float = 0.0
-    loss_type: str = "mse"
-    huber_delta: float = 1.0
-    dense_std: float = 0.02
-    classifier_std: float = 0.02
-    initializer_cutoff: float | None = None
-
-    def __post_init__(self) -> None:
-        wrong = []
-        for name, known in (
-            ("pooling", (*POOLINGS, "attention")),
-            ("transform", TRANSFORMS),
-            ("loss_type", LOSS_TYPES),
-        ):
-            value = getattr(self, name)
-            if value is not None and value not in known:
-                wrong.append(
-                    f"unknown {name} {value!r}{nearest(value, known)} (known: {', '.join(known)})"
-                )
-        for name, lowest in (("hidden_size", 1), ("focal_gamma", 0)):
-            if (getattr(self, name) or lowest) < lowest:
-                wrong.append(f"{name} is {getattr(self, name)}, expected at least {lowest}")
-        for name in ("hidden_dropout_prob", "label_smoothing"):
-            if not 0 <= (getattr(self, name) or 0) < 1:
-                wrong.append(f"{name} is {getattr(self, name)}, expected at least 0 and below 1")
-        for name in ("temperature_scaling", "huber_delta"):
-            if getattr(self, name) <= 0:
-                wrong.append(f"{name} is {getattr(self, name)}, expected more than 0")
-        if wrong:
-            raise ValueError(f"impossible head: {'; '.join(wrong)}")
-
-    def on(self, encoder_options: Mapping[str, Any]) -> Self:
-        """The same head on an encoder: its sizes, and its ways wherever nothing else was asked.
-
-        Args:
-            encoder_options: fields of HeadConfig, from the encoder's `head_options`.
-        """
-        asked = ("pooling", "transform", "hidden_dropout_prob")
-        kept = {name for name in asked if getattr(self, name) is not None}
-        return replace(
-            self, **{name: value for name, value in encoder_options.items() if name not in kept}
-        )
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` wrote; unknown keys are ignored."""
-        known = {field.name for field in fields(cls)}
-        return cls(**{key: value for key, value in values.items() if key in known})
-
-    def to_dict(self) -> dict[str, Any]:
-        """All options, ready for JSON."""
-        return asdict(self)
-
 
 class BaseHead(nn.Module):
     """What all heads share: from hidden states to logits.
 
-    A new head sets `head_type`, implements `output_size`, `row_losses` and `predict`, and is added to HEADS.
+    A new head sets `head_type` and `task`, implements `output_size`, `row_losses` and `predict`, and is added to HEADS.
+    One that extends another head needs only what differs. Parameters of its own are made in `add_parts`.
     """
 
     head_type: ClassVar[str]
+    task: ClassVar[str]  # a name in TASKS: which question its answers belong to
+    problem_type: ClassVar[str] = "single_label_classification"  # what Hugging Face calls it
+    # Whether labels are [B, L], a number for each logit, instead of [B].
+    has_many_labels: ClassVar[bool] = False
+    list_options: ClassVar[tuple[str, ...]] = ()  # those of `LISTS` that it reads
 
     def __init__(self, config: HeadConfig) -> None:
         super().__init__()
         self.config = config = replace(config.on(ALONE), head_type=self.head_type)
         if config.hidden_size is None:
             raise ValueError("a head needs hidden_size, the width of the encoder's vectors")
-        size, cutoff = config.hidden_size, config.initializer_cutoff
-
-        def draw(std: float) -> Initializer:
-            return normal(std) if cutoff is None else truncated_normal(std, cutoff)
-
+        size = config.hidden_size
         if config.pooling == "attention":
             # Scores of 0 weigh all tokens alike: training starts from the mean.
             self.attention_pooler = Linear(size, 1, bias=False, initialize=mx.zeros)
         if config.transform != "none":
             self.dense = Linear(
-                size, size, bias=config.transform_bias, initialize=draw(config.dense_std)
+                size, size, bias=config.transform_bias, initialize=self.draw(config.dense_std)
             )
         if config.transform == "gelu_norm":
             self.norm = Norm(size, eps=config.norm_eps, bias=config.norm_bias)
         self.classifier = Linear(
-            size, self.output_size, bias=True, initialize=draw(config.classifier_std)
+            size,
+            self.output_size,
+            bias=self.has_classifier_bias,
+            initialize=self.draw(config.classifier_std),
         )
+        self._check_lists()
+        self.add_parts(size)
 
     @classmethod
     def from_config(cls, config: HeadConfig) -> Self:
@@ -147,8 +68,42 @@ class BaseHead(nn.Module):
 
     @property
     def output_size(self) -> int:
-        """The number of logits per row."""
+        """The width of the classifier: in most heads the number of logits per row."""
         raise NotImplementedError
+
+    @property
+    def num_labels(self) -> int:
+        """How many classes, labels, numbers or steps the head answers."""
+        return self.output_size
+
+    @property
+    def has_classifier_bias(self) -> bool:
+        """Whether the classifier adds a number of its own to each logit."""
+        return True
+
+    def draw(self, std: float) -> Initializer:
+        """How weights of this deviation begin."""
+        cutoff = self.config.initializer_cutoff
+        return normal(std) if cutoff is None else truncated_normal(std, cutoff)
+
+    def add_parts(self, hidden_size: int) -> None:
+        """Make the parameters that only this head has; called once, at the end of its making."""
+
+    def _check_lists(self) -> None:
+        """Check that every option with a number per label is one that the head reads, of the right length."""
+        wrong = []
+        for name in LISTS:
+            values = getattr(self.config, name)
+            if values is None:
+                continue
+            if name not in self.list_options:
+                wrong.append(f"a {self.head_type} head has no {name}")
+            elif len(values) != self.num_labels:
+                wrong.append(
+                    f"{name} has {len(values)} numbers, expected {self.num_labels}, one for each class or label"
+                )
+        if wrong:
+            raise ValueError(f"impossible head: {'; '.join(wrong)}")
 
     def __call__(self, hidden: mx.array, tokens: Tokens) -> mx.array:
         """Logits of each row, in f32 whatever the precision of the encoder.
@@ -167,42 +122,76 @@ class BaseHead(nn.Module):
 
     def transform(self, pooled: mx.array) -> mx.array:
         """What stands between pooling and classifier, dropout last: [B, H] to [B, H]."""
-        if self.config.transform == "tanh":
+        rate = (self.config.hidden_dropout_prob if self.training else None) or 0.0
+        if self.config.transform == "dropout_tanh":
+            pooled = kernels.dropout(pooled, rate)
+        if self.config.transform in ("tanh", "dropout_tanh"):
             pooled = mx.tanh(self.dense(pooled))
         elif self.config.transform == "gelu_norm":
             pooled = self.norm(self.dense(pooled, "gelu"))
-        rate = self.config.hidden_dropout_prob if self.training else None
-        return kernels.dropout(pooled, rate or 0.0)
+        return kernels.dropout(pooled, rate)
 
     def forward(self, pooled: mx.array) -> mx.array:
         """Logits [B, L], or [B] when there is one per row."""
         logits = self.classifier(pooled)
-        return logits[:, 0] if self.output_size == 1 else logits
+        return logits[:, 0] if self.output_size == 1 and not self.has_many_labels else logits
 
     def row_losses(self, logits: mx.array, labels: mx.array) -> mx.array:
-        """The loss of each row, [B] in f32."""
+        """The loss of each row, [B] in f32, before class weights."""
         raise NotImplementedError
 
     def loss(self, logits: mx.array, labels: mx.array, weights: mx.array | None = None) -> mx.array:
         """The mean loss of the rows, a scalar in f32.
 
+        With class weights each row's loss is multiplied by the weight of its class; the mean still divides by the rows, so
+        that a batch and its halves agree.
+
         Args:
             logits: what the head returned.
-            labels: [B]; see `row_losses`.
+            labels: [B], or [B, L] for several labels or steps; see `row_losses`.
             weights: [B], how much each row counts; None: all the same.
 
         Raises:
-            ValueError: labels are not one per row.
+            ValueError: labels have another shape.
         """
-        if labels.shape != logits.shape[:1]:
-            hint = "; pass labels.squeeze(1)" if labels.shape == (logits.shape[0], 1) else ""
-            raise ValueError(
-                f"labels has shape {list(labels.shape)}, expected {list(logits.shape[:1])}{hint}"
-            )
+        expected = list(logits.shape if self.has_many_labels else logits.shape[:1])
+        if list(labels.shape) != expected:
+            hint = "; pass labels.squeeze(1)" if list(labels.shape) == [*expected, 1] else ""
+            raise ValueError(f"labels has shape {list(labels.shape)}, expected {expected}{hint}")
         losses = self.row_losses(logits, labels)
+        if self.config.class_weights is not None:
+            losses = losses * mx.array(self.config.class_weights)[labels.astype(mx.int32)]
         if weights is None:
             return losses.mean()
         return (losses * weights).sum() / mx.maximum(weights.sum(), 1e-12)
+
+    def check_labels(self, labels: np.ndarray[Any, Any]) -> None:
+        """Check a table's labels before training: a class number out of range would not be noticed later.
+
+        Args:
+            labels: [R], or [R, L] for several labels or steps.
+
+        Raises:
+            ValueError: wrong shape, values that are no finite numbers, or class numbers out of range.
+        """
+        labels = np.asarray(labels)
+        shape = ["R", self.num_labels] if self.has_many_labels else ["R"]
+        if list(labels.shape) != [len(labels), *shape[1:]]:
+            raise ValueError(
+                f"labels of a {self.head_type} head have shape {list(labels.shape)}, expected "
+                f"[{', '.join(map(str, shape))}], R rows"
+            )
+        if not np.isfinite(labels).all():
+            raise ValueError("some labels are no finite numbers; remove those rows")
+        if self.problem_type == "regression":
+            return
+        num_classes = 2 if self.has_many_labels else self.num_labels
+        wrong = np.setdiff1d(labels, np.arange(num_classes))
+        if len(wrong):
+            raise ValueError(
+                f"labels of a {self.head_type} head are integers from 0 to {num_classes - 1}, but some are "
+                f"{shorten(f'{value:g}' for value in wrong)}; number the classes from 0, or give num_labels"
+            )
 
     def predict(self, logits: mx.array) -> mx.array:
         """The answer: probabilities of classes, or values."""

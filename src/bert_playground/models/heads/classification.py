@@ -1,10 +1,12 @@
-"""BinaryClassificationHead, MulticlassClassificationHead."""
+"""BinaryClassificationHead, MulticlassClassificationHead, MultilabelClassificationHead."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import mlx.core as mx
 
-from bert_playground.models.heads.base import BaseHead, HeadConfig
+from bert_playground.models.heads.base import BaseHead
+from bert_playground.models.heads.config import HeadConfig
 from bert_playground.models.heads.losses import binary_cross_entropy, cross_entropy
 
 
@@ -21,6 +23,8 @@ class BinaryClassificationHead(BaseHead):
     """
 
     head_type: ClassVar[str] = "binary"
+    task: ClassVar[str] = "binary"
+    list_options: ClassVar[tuple[str, ...]] = ("class_weights",)
 
     def __init__(
         self,
@@ -46,6 +50,11 @@ class BinaryClassificationHead(BaseHead):
     def output_size(self) -> int:
         """One."""
         return 1
+
+    @property
+    def num_labels(self) -> int:
+        """Two classes."""
+        return 2
 
     def row_losses(self, logits: mx.array, labels: mx.array) -> mx.array:
         """Binary cross-entropy of each row; labels are 0 or 1."""
@@ -73,6 +82,8 @@ class MulticlassClassificationHead(BaseHead):
     """
 
     head_type: ClassVar[str] = "multiclass"
+    task: ClassVar[str] = "multiclass"
+    list_options: ClassVar[tuple[str, ...]] = ("class_weights",)
 
     def __init__(
         self,
@@ -113,3 +124,66 @@ class MulticlassClassificationHead(BaseHead):
         """The probability of each class, [B, L] in f32."""
         logits = logits.astype(mx.float32) / self.config.temperature_scaling
         return mx.softmax(logits, axis=-1)
+
+
+class MultilabelClassificationHead(BaseHead):
+    """Any number of L labels: L logits per row, each the log odds of one label.
+
+    Args:
+        hidden_size: H.
+        num_labels: L, at least 1.
+        pos_weight: how much more a present label counts than an absent one, for each label; None: 1.
+        adaptive_threshold: learn from validation rows where each label begins, instead of at 0.5.
+        options: other fields of HeadConfig.
+    """
+
+    head_type: ClassVar[str] = "multilabel"
+    task: ClassVar[str] = "multilabel"
+    problem_type: ClassVar[str] = "multi_label_classification"
+    has_many_labels: ClassVar[bool] = True
+    list_options: ClassVar[tuple[str, ...]] = ("pos_weight", "thresholds")
+
+    def __init__(
+        self,
+        hidden_size: int,
+        num_labels: int,
+        pos_weight: Sequence[float] | None = None,
+        adaptive_threshold: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            HeadConfig(
+                hidden_size=hidden_size,
+                num_labels=num_labels,
+                pos_weight=None if pos_weight is None else tuple(pos_weight),
+                adaptive_threshold=adaptive_threshold,
+                **options,
+            )
+        )
+
+    @property
+    def output_size(self) -> int:
+        """L."""
+        if self.config.num_labels is None:
+            raise ValueError("a multilabel head needs num_labels, the number of labels")
+        return int(self.config.num_labels)
+
+    def row_losses(self, logits: mx.array, labels: mx.array) -> mx.array:
+        """The mean binary cross-entropy of each row's labels; labels are [B, L] of 0 and 1."""
+        weight = self.config.pos_weight
+        losses = binary_cross_entropy(
+            logits,
+            labels,
+            label_smoothing=self.config.label_smoothing,
+            focal_gamma=self.config.focal_gamma if self.config.use_focal_loss else 0.0,
+            pos_weight=None if weight is None else mx.array(weight),
+        )
+        return losses.mean(axis=-1)
+
+    def predict(self, logits: mx.array) -> mx.array:
+        """The probability of each label, [B, L] in f32; they need not sum to 1."""
+        return mx.sigmoid(logits.astype(mx.float32))
+
+    def decide(self, probabilities: mx.array) -> mx.array:
+        """Which labels are present, [B, L] of booleans: from the learned thresholds on, else from 0.5."""
+        return probabilities >= mx.array(self.config.thresholds or (0.5,) * self.num_labels)

@@ -1,28 +1,42 @@
-"""Cross-entropy (smoothed, focal), squared, absolute and Huber loss: plain functions, one value per row."""
+"""Cross-entropy (smoothed, focal), regression, Gaussian and ordinal losses: plain functions, one value per row."""
+
+import math
 
 import mlx.core as mx
 
+# Stands for an infinite logit: its sigmoid is exactly 1, and no gradient becomes NaN.
+CERTAIN = 1e9
+# Neighbouring cut-points this close give a class no room; rounding must not bring them closer.
+SMALLEST_GAP = 1e-6
+
 
 def binary_cross_entropy(
-    logits: mx.array, labels: mx.array, *, label_smoothing: float = 0.0, focal_gamma: float = 0.0
+    logits: mx.array,
+    labels: mx.array,
+    *,
+    label_smoothing: float = 0.0,
+    focal_gamma: float = 0.0,
+    pos_weight: mx.array | None = None,
 ) -> mx.array:
     """-log P(label), times P(other)^gamma when focal.
 
     With smoothing s the loss is (1 - s / 2) of the label's and s / 2 of the other's.
 
     Args:
-        logits: [B], the log odds of class 1.
-        labels: [B], 0 or 1.
+        logits: [B] or [B, L], the log odds of class 1.
+        labels: of the same shape, 0 or 1.
         label_smoothing: s, 0 is off.
         focal_gamma: gamma, 0 is off.
+        pos_weight: [L], multiplies the part of label 1; None: 1.
 
     Reference: Lin et al. 2017, arXiv 1708.02002.
     """
     logits = logits.astype(mx.float32)
     target = labels.astype(mx.float32) * (1 - label_smoothing) + label_smoothing / 2
-    return target * _binary_term(logits, focal_gamma) + (1 - target) * _binary_term(
-        -logits, focal_gamma
-    )
+    present = target * _binary_term(logits, focal_gamma)
+    if pos_weight is not None:
+        present = present * pos_weight
+    return present + (1 - target) * _binary_term(-logits, focal_gamma)
 
 
 def _binary_term(logits: mx.array, gamma: float) -> mx.array:
@@ -76,6 +90,68 @@ def huber(predictions: mx.array, targets: mx.array, *, delta: float = 1.0) -> mx
     error = mx.abs(_difference(predictions, targets))
     small = mx.minimum(error, delta)
     return small * (error - small / 2)
+
+
+def gaussian_likelihood(means: mx.array, deviations: mx.array, targets: mx.array) -> mx.array:
+    """-log N(target; mean, deviation^2) = log deviation + z^2 / 2 + log(2 pi) / 2 with z = (target - mean) / deviation.
+
+    Reference: Nix and Weigend 1994, ICNN.
+    """
+    deviations = deviations.astype(mx.float32)
+    scaled = _difference(means, targets) / deviations
+    return mx.log(deviations) + mx.square(scaled) / 2 + math.log(2 * math.pi) / 2
+
+
+def cumulative_log_probabilities(logits: mx.array) -> mx.array:
+    """The log-probability of each of K ordered classes, from P(y > k) = sigmoid(logits[k]).
+
+    P(y = k) = s(a) - s(b) with a = logits[k - 1] > b = logits[k] is computed as s(a) s(-b) (1 - e^(b - a)), a product of
+    positive numbers, so that none is negative and no logarithm infinite.
+
+    Args:
+        logits: [B, K-1], falling along k.
+
+    Returns:
+        [B, K] in f32.
+
+    Reference: McCullagh 1980, Journal of the Royal Statistical Society B 42 (proportional odds).
+    """
+    logits = logits.astype(mx.float32)
+    edge = mx.full((*logits.shape[:-1], 1), CERTAIN)
+    above, below = (
+        mx.concatenate([edge, logits], axis=-1),
+        mx.concatenate([logits, -edge], axis=-1),
+    )
+    gap = mx.maximum(above - below, SMALLEST_GAP)
+    return _log_sigmoid(above) + _log_sigmoid(-below) + mx.log(-mx.expm1(-gap))
+
+
+def stepwise_log_probabilities(logits: mx.array) -> mx.array:
+    """The log-probability of each of K ordered classes, from P(y > k | y >= k) = sigmoid(logits[k]).
+
+    P(y = k) is the chance of every step up to k and of none beyond: never negative, and they sum to 1.
+
+    Args:
+        logits: [B, K-1], any real numbers.
+
+    Returns:
+        [B, K] in f32.
+
+    Reference: Shi, Cao and Raschka 2021, arXiv 2111.08851 (CORN); in statistics the continuation-ratio model.
+    """
+    logits = logits.astype(mx.float32)
+    none = mx.zeros((*logits.shape[:-1], 1))
+    reached = mx.concatenate([none, mx.cumsum(_log_sigmoid(logits), axis=-1)], axis=-1)
+    return reached + mx.concatenate([_log_sigmoid(-logits), none], axis=-1)
+
+
+def pick(log_probabilities: mx.array, labels: mx.array) -> mx.array:
+    """-log P(label): [B, K] and [B] to [B]."""
+    return -mx.take_along_axis(log_probabilities, labels.astype(mx.int32)[:, None], axis=-1)[:, 0]
+
+
+def _log_sigmoid(x: mx.array) -> mx.array:
+    return -mx.logaddexp(-x, 0)
 
 
 def _difference(predictions: mx.array, targets: mx.array) -> mx.array:

@@ -77,6 +77,27 @@ def average_precision(labels: Array, scores: Array) -> float:
     return float(np.mean(parts))
 
 
+def quadratic_kappa(labels: Array, scores: Array) -> float:
+    """Cohen's kappa with quadratic weights, for classes whose numbers are an order: 1 is perfect, 0 is chance."""
+    if scores.ndim == 1:
+        raise ValueError("two classes have no distance; look at matthews")
+    return kappa_of(labels, predicted_classes(scores), scores.shape[1])
+
+
+def kappa_of(labels: Array, chosen: Array, num_classes: int) -> float:
+    """Quadratic kappa of chosen classes.
+
+    Raises:
+        ValueError: a single class on both sides.
+
+    Reference: Cohen 1968, Psychological Bulletin 70.
+    """
+    if len(np.union1d(labels, chosen)) < 2:
+        raise ValueError("all rows have one class")
+    numbers = np.arange(num_classes)
+    return float(sk.cohen_kappa_score(labels, chosen, labels=numbers, weights="quadratic"))
+
+
 def log_loss(labels: Array, scores: Array) -> float:
     """The mean negative log-probability of the right class, in f64, with probabilities of 0 held at 1e-15."""
     scores = scores.astype(np.float64)
@@ -105,5 +126,6 @@ CLASSIFICATION = {
     "roc_auc": Metric(roc_auc, higher_is_better=True, tasks=BOTH),
     "average_precision": Metric(average_precision, higher_is_better=True, tasks=BOTH),
     "log_loss": Metric(log_loss, higher_is_better=False, tasks=BOTH),
+    "quadratic_kappa": Metric(quadratic_kappa, higher_is_better=True, tasks=("multiclass",)),
     "matthews": Metric(matthews, higher_is_better=True, tasks=BOTH),
 }

@@ -14,12 +14,14 @@ class Metric:
     """One entry of METRICS.
 
     Attributes:
-        compute: (labels [N], scores) -> float. Scores are P(class 1) [N], probabilities [N, L], or predicted numbers
-            [N]; a ValueError means "not defined on these rows", such as ROC-AUC of a single class.
+        compute: (labels [N] or [N, L], scores) -> float. Scores are P(class 1) [N], probabilities [N, L], or predicted
+            numbers [N] or [N, S]; a ValueError means "not defined on these rows", such as ROC-AUC of a single class.
         higher_is_better: the direction.
         tasks: the names of the tasks it can judge.
+        decides: whether it asks which labels are there, so that learned thresholds matter to it.
     """
 
     compute: Callable[[Array, Array], float]
     higher_is_better: bool
     tasks: tuple[str, ...]
+    decides: bool = False

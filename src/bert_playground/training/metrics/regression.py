@@ -1,9 +1,12 @@
-"""Regression metrics by name, in the units of the target: rmse, mae, r2, rmsle."""
+"""Regression metrics by name, in the units of the target: rmse, mae, r2, rmsle; coverage of intervals."""
 
 import numpy as np
 from sklearn import metrics as sk
 
 from bert_playground.training.metrics.metric import Array, Metric
+
+# Of |z| for a standard normal z: so far reach the intervals that hold 68 and 95 %.
+QUANTILES = {68: 0.994457883209753, 95: 1.959963984540054}
 
 
 def rmse(labels: Array, scores: Array) -> float:
@@ -30,9 +33,24 @@ def rmsle(labels: Array, scores: Array) -> float:
     return float(np.sqrt(np.mean(np.square(np.log1p(labels) - np.log1p(np.maximum(scores, 0))))))
 
 
+def measure_coverage(labels: Array, scores: Array) -> dict[str, float]:
+    """How many targets lie in the 68 % and 95 % intervals around their means: 0.68 and 0.95 when uncertainty is right.
+
+    Args:
+        labels: [N], standardised, as the model sees them.
+        scores: [N, 2], means and standard deviations.
+    """
+    distances = np.abs(labels - scores[:, 0]) / scores[:, 1]
+    return {
+        f"coverage_{percent}": float((distances <= quantile).mean())
+        for percent, quantile in QUANTILES.items()
+    }
+
+
+TASKS = ("regression", "timeseries")
 REGRESSION = {
-    "rmse": Metric(rmse, higher_is_better=False, tasks=("regression",)),
-    "mae": Metric(mae, higher_is_better=False, tasks=("regression",)),
-    "r2": Metric(r2, higher_is_better=True, tasks=("regression",)),
-    "rmsle": Metric(rmsle, higher_is_better=False, tasks=("regression",)),
+    "rmse": Metric(rmse, higher_is_better=False, tasks=TASKS),
+    "mae": Metric(mae, higher_is_better=False, tasks=TASKS),
+    "r2": Metric(r2, higher_is_better=True, tasks=TASKS),
+    "rmsle": Metric(rmsle, higher_is_better=False, tasks=TASKS),
 }

@@ -1,20 +1,37 @@
 """METRICS, and the report of an evaluation: a sensible set of them for each task."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from loguru import logger
 
+from bert_playground.data.core.multilabel import decide
 from bert_playground.lookup import look_up
+from bert_playground.training.metrics.calibration import CALIBRATION
 from bert_playground.training.metrics.classification import CLASSIFICATION
 from bert_playground.training.metrics.metric import Array, Metric
-from bert_playground.training.metrics.regression import REGRESSION
+from bert_playground.training.metrics.multilabel import MULTILABEL
+from bert_playground.training.metrics.ordinal import ORDINAL
+from bert_playground.training.metrics.regression import REGRESSION, measure_coverage
 
-METRICS: dict[str, Metric] = {**CLASSIFICATION, **REGRESSION}
+CLASSES = {**CLASSIFICATION, **CALIBRATION}
+# The same name may judge another kind of answer: the accuracy of several labels is another function.
+TABLES: dict[str, dict[str, Metric]] = {
+    "binary": {name: metric for name, metric in CLASSES.items() if "binary" in metric.tasks},
+    "multiclass": CLASSES,
+    "multilabel": MULTILABEL,
+    "ordinal": ORDINAL,
+    "regression": REGRESSION,
+    "timeseries": REGRESSION,
+}
+METRICS: dict[str, Metric] = {**MULTILABEL, **ORDINAL, **REGRESSION, **CLASSES}
 
 REPORTED = {
     "binary": ("accuracy", "f1", "roc_auc", "log_loss"),
     "multiclass": ("accuracy", "f1_macro", "log_loss"),
+    "multilabel": ("roc_auc", "f1_micro", "f1_macro", "exact_match", "log_loss"),
+    "ordinal": ("quadratic_kappa", "mae", "accuracy", "log_loss"),
     "regression": ("rmse", "mae", "r2", "rmsle"),
+    "timeseries": ("rmse", "mae", "r2"),
 }
 
 
@@ -24,13 +41,14 @@ def look_up_metric(name: str, task: str) -> Metric:
     Raises:
         ValueError: the name is unknown, or the metric cannot judge this task.
     """
-    metric = look_up(METRICS, name.removeprefix("val_"), "metric")
-    if task not in metric.tasks:
-        fitting = ", ".join(
-            sorted(other for other, entry in METRICS.items() if task in entry.tasks)
+    name = name.removeprefix("val_")
+    look_up(METRICS, name, "metric")
+    fitting = TABLES[task]
+    if name not in fitting:
+        raise ValueError(
+            f"metric {name!r} does not fit a {task} task; choose one of: {', '.join(sorted(fitting))}"
         )
-        raise ValueError(f"metric {name!r} does not fit a {task} task; choose one of: {fitting}")
-    return metric
+    return fitting[name]
 
 
 def choose_monitor(task: str, metric: str | None, mode: str | None = None) -> tuple[str, str]:
@@ -55,28 +73,37 @@ def choose_monitor(task: str, metric: str | None, mode: str | None = None) -> tu
 
 
 def make_report(
-    task: str, *also: str, decode: Callable[[Array], Array] | None = None
+    task: str,
+    *also: str,
+    decode: Callable[[Array], Array] | None = None,
+    thresholds: Sequence[float] | None = None,
 ) -> Callable[[Array, Array], dict[str, float]]:
     """A function (labels, scores) -> metrics by name.
 
-    A metric that is not defined on the rows is left out, and a note is logged the first time.
+    A metric that is not defined on the rows is left out, and a note is logged the first time. A regression that knows its
+    uncertainty also gets the coverage of its intervals.
 
     Args:
         task: the task's name.
         also: metrics beside the usual ones.
-        decode: for regression, from the model's standardised numbers to the units of the target.
+        decode: for numbers, from the model's standardised ones to the units of the target.
+        thresholds: for several labels, from which probability on each is there; None: 0.5.
     """
     names = tuple(dict.fromkeys((*REPORTED[task], *also)))
     metrics = {name: look_up_metric(name, task) for name in names}
     noted: set[str] = set()
 
     def report(labels: Array, scores: Array) -> dict[str, float]:
+        values: dict[str, float] = {}
+        if task == "regression" and scores.ndim == 2:
+            values |= measure_coverage(labels, scores)
+            scores = scores if decode is not None else scores[:, 0]
         if decode is not None:
             labels, scores = decode(labels), decode(scores)
-        values: dict[str, float] = {}
+        decided = scores if thresholds is None else decide(scores, thresholds)
         for name, metric in metrics.items():
             try:
-                values[name] = metric.compute(labels, scores)
+                values[name] = metric.compute(labels, decided if metric.decides else scores)
             except ValueError as error:
                 if name not in noted:
                     logger.info(f"{name} is left out of the report: {error}")

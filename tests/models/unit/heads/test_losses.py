@@ -13,8 +13,12 @@ from bert_playground.models.heads.losses import (
     absolute_error,
     binary_cross_entropy,
     cross_entropy,
+    cumulative_log_probabilities,
+    gaussian_likelihood,
     huber,
+    pick,
     squared_error,
+    stepwise_log_probabilities,
 )
 from tests.tolerances import FINITE_DIFFERENCE, LOSS
 
@@ -76,9 +80,100 @@ def test_regression_losses_are_their_closed_forms(predictions: list[float]) -> N
         assert np.allclose(actual, expected, rtol=LOSS, atol=1e-5)
 
 
+@given(seed=st.integers(0, 1000), gamma=st.sampled_from([0.0, 2.0]))
+@settings(max_examples=30, deadline=None)
+def test_the_weight_of_present_labels_is_its_closed_form(seed: int, gamma: float) -> None:
+    random = np.random.default_rng(seed)
+    z, y, weight = random.normal(0, 3, (4, 3)), random.integers(0, 2, (4, 3)), random.random(3) * 5
+    p = sigmoid(z)
+    expected = -weight * y * (1 - p) ** gamma * np.log(p) - (1 - y) * p**gamma * np.log(1 - p)
+    actual = binary_cross_entropy(
+        mx.array(z), mx.array(y), focal_gamma=gamma, pos_weight=mx.array(weight)
+    )
+    assert np.allclose(actual, expected, rtol=10 * LOSS, atol=1e-6)
+
+
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=30, deadline=None)
+def test_the_gaussian_likelihood_is_its_closed_form(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    means, targets, deviations = (
+        random.normal(0, 3, 5),
+        random.normal(0, 3, 5),
+        random.random(5) + 0.1,
+    )
+    density = np.exp(-(((targets - means) / deviations) ** 2) / 2) / (
+        deviations * np.sqrt(2 * np.pi)
+    )
+    actual = gaussian_likelihood(mx.array(means), mx.array(deviations), mx.array(targets))
+    assert np.allclose(np.exp(-np.array(actual, dtype=np.float64)), density, rtol=1e-4)
+
+
+@given(seed=st.integers(0, 1000), classes=st.integers(2, 7), size=st.sampled_from([0.1, 1.0, 8.0]))
+@settings(max_examples=60, deadline=None)
+def test_cumulative_probabilities_are_differences_of_sigmoids(
+    seed: int, classes: int, size: float
+) -> None:
+    random = np.random.default_rng(seed)
+    logits = -np.sort(-random.normal(0, size, (4, classes - 1)), axis=1)
+    above = np.concatenate([np.ones((4, 1)), sigmoid(logits)], axis=1)
+    below = np.concatenate([sigmoid(logits), np.zeros((4, 1))], axis=1)
+    actual = np.exp(np.array(cumulative_log_probabilities(mx.array(logits)), dtype=np.float64))
+    assert np.allclose(actual, above - below, atol=1e-5)
+    assert (actual >= 0).all()
+    assert np.allclose(actual.sum(axis=1), 1, atol=1e-5)
+
+
+@given(seed=st.integers(0, 1000), classes=st.integers(2, 7))
+@settings(max_examples=40, deadline=None)
+def test_stepwise_probabilities_are_products_of_chances(seed: int, classes: int) -> None:
+    logits = np.random.default_rng(seed).normal(0, 3, (4, classes - 1))
+    up = sigmoid(logits)
+    expected = np.stack(
+        [up[:, :k].prod(axis=1) * (1 - up[:, k] if k < classes - 1 else 1) for k in range(classes)],
+        axis=1,
+    )
+    actual = np.exp(np.array(stepwise_log_probabilities(mx.array(logits)), dtype=np.float64))
+    assert np.allclose(actual, expected, rtol=1e-4, atol=1e-7)
+    assert np.allclose(actual.sum(axis=1), 1, atol=1e-5)
+
+
+def falling(x: mx.array) -> mx.array:
+    """Any numbers as logits that fall along the classes."""
+    return -mx.cumsum(mx.logaddexp(x, 0) + 0.1, axis=-1)
+
+
+def test_two_ordered_classes_are_a_binary_question() -> None:
+    z, y = mx.array([[-2.0], [0.5], [3.0]]), mx.array([0, 1, 0])
+    expected = binary_cross_entropy(z[:, 0], y)
+    for probabilities in (cumulative_log_probabilities, stepwise_log_probabilities):
+        assert np.allclose(pick(probabilities(z), y), expected, rtol=LOSS)
+
+
+@pytest.mark.parametrize(
+    "probabilities", [cumulative_log_probabilities, stepwise_log_probabilities]
+)
+@pytest.mark.parametrize("size", [0.0, 50.0, 1e4])
+def test_ordinal_losses_of_certain_answers_are_finite(probabilities: Loss, size: float) -> None:
+    logits = mx.array([[size, size - 1, -size - 2]] * 4)
+
+    def total(x: mx.array) -> mx.array:
+        return pick(probabilities(x), mx.arange(4)).sum()
+
+    assert np.isfinite(float(total(logits)))
+    assert bool(mx.isfinite(mx.grad(total)(logits)).all())
+
+
 @pytest.mark.parametrize(
     ("loss", "labels"),
     [
+        (lambda x, y: pick(cumulative_log_probabilities(falling(x)), y), [0, 2, 3]),
+        (lambda x, y: pick(stepwise_log_probabilities(x), y), [0, 2, 3]),
+        (lambda x, y: gaussian_likelihood(x[:, 0], mx.exp(x[:, 1]), y), [0, 1, 2]),
+        (
+            partial(binary_cross_entropy, pos_weight=mx.array([1.0, 3.0, 0.2]), focal_gamma=1.5),
+            [[0, 1, 1], [1, 0, 1], [0, 0, 1]],
+        ),
         (binary_cross_entropy, [0, 1, 1]),
         (partial(binary_cross_entropy, focal_gamma=2.0, label_smoothing=0.1), [0, 1, 1]),
         (squared_error, [0.3, -1.0, 2.0]),
@@ -88,7 +183,7 @@ def test_regression_losses_are_their_closed_forms(predictions: list[float]) -> N
     ],
 )
 def test_gradients_are_the_derivatives(loss: Loss, labels: list[float]) -> None:
-    shape = (3, 3) if max(labels) == 2 and isinstance(labels[0], int) else (3,)
+    shape = (3,) if labels in ([0, 1, 1], [0.3, -1.0, 2.0]) else (3, 3)
     x = mx.random.normal(shape, key=mx.random.key(1))
     direction = mx.random.normal(shape, key=mx.random.key(2))
 

@@ -6,6 +6,8 @@ from sklearn import metrics as sk
 
 from bert_playground.training.metrics import METRICS, choose_monitor, look_up_metric, make_report
 from bert_playground.training.metrics.baseline import baseline_scores
+from bert_playground.training.metrics.multilabel import report_each
+from bert_playground.training.metrics.report import TABLES
 
 RANDOM = np.random.default_rng(0)
 LABELS = RANDOM.integers(0, 2, 80)
@@ -48,9 +50,123 @@ REGRESSION = {
 }
 
 
+SEVERAL_LABELS = RANDOM.integers(0, 2, (90, 3))
+SEVERAL_SCORES = np.clip(SEVERAL_LABELS * 0.3 + RANDOM.random((90, 3)) * 0.7, 0, 1)
+THERE = SEVERAL_SCORES >= 0.5
+MULTILABEL = {
+    "accuracy": lambda: 1 - sk.hamming_loss(SEVERAL_LABELS, THERE),
+    "exact_match": lambda: sk.accuracy_score(SEVERAL_LABELS, THERE),
+    "f1_micro": lambda: sk.f1_score(SEVERAL_LABELS, THERE, average="micro"),
+    "f1_macro": lambda: sk.f1_score(SEVERAL_LABELS, THERE, average="macro"),
+    "roc_auc": lambda: sk.roc_auc_score(SEVERAL_LABELS, SEVERAL_SCORES),
+    "average_precision": lambda: sk.average_precision_score(SEVERAL_LABELS, SEVERAL_SCORES),
+    "log_loss": lambda: np.mean(
+        [sk.log_loss(SEVERAL_LABELS[:, i], SEVERAL_SCORES[:, i]) for i in range(3)]
+    ),
+}
+# The median class by its definition: the first with at least half of the probability up to it.
+MIDDLE = np.array([next(k for k in range(4) if row[: k + 1].sum() >= 0.5) for row in MANY_SCORES])
+ORDINAL = {
+    "quadratic_kappa": lambda: sk.cohen_kappa_score(MANY_LABELS, MIDDLE, weights="quadratic"),
+    "mae": lambda: sk.mean_absolute_error(MANY_LABELS, MIDDLE),
+    "accuracy": lambda: sk.accuracy_score(MANY_LABELS, MIDDLE),
+    "log_loss": lambda: sk.log_loss(MANY_LABELS, MANY_SCORES),
+}
+STEPS = NUMBERS.reshape(20, 3)
+FORECASTS = ESTIMATES.reshape(20, 3)
+CHECKED_BELOW = {"ece", "quadratic_kappa"}
+
+
 def test_each_metric_is_checked_here() -> None:
-    assert set(METRICS) == set(BINARY) | set(REGRESSION)
-    assert set(MULTICLASS) == set(BINARY)
+    assert set(TABLES["binary"]) == set(BINARY) | {"ece"}
+    assert set(TABLES["multiclass"]) == set(MULTICLASS) | CHECKED_BELOW
+    assert set(TABLES["multilabel"]) == set(MULTILABEL)
+    assert set(TABLES["ordinal"]) == set(ORDINAL)
+    assert set(TABLES["regression"]) == set(TABLES["timeseries"]) == set(REGRESSION)
+    assert set(METRICS) == {name for table in TABLES.values() for name in table}
+
+
+@pytest.mark.parametrize("name", MULTILABEL)
+def test_multilabel_metrics_equal_scikit_learn(name: str) -> None:
+    metric = TABLES["multilabel"][name]
+    assert metric.compute(SEVERAL_LABELS, SEVERAL_SCORES) == pytest.approx(MULTILABEL[name]())
+
+
+@pytest.mark.parametrize("name", ORDINAL)
+def test_ordinal_metrics_equal_scikit_learn_on_the_median_class(name: str) -> None:
+    metric = TABLES["ordinal"][name]
+    assert metric.compute(MANY_LABELS, MANY_SCORES) == pytest.approx(ORDINAL[name](), abs=1e-9)
+
+
+def test_the_kappa_of_classes_takes_the_most_probable_one() -> None:
+    expected = sk.cohen_kappa_score(MANY_LABELS, CHOSEN, weights="quadratic")
+    assert TABLES["multiclass"]["quadratic_kappa"].compute(
+        MANY_LABELS, MANY_SCORES
+    ) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["rmse", "mae", "r2"])
+def test_metrics_of_several_steps_count_every_step_alike(name: str) -> None:
+    expected = {
+        "rmse": np.sqrt(np.mean((STEPS - FORECASTS) ** 2)),
+        "mae": np.abs(STEPS - FORECASTS).mean(),
+        "r2": sk.r2_score(STEPS, FORECASTS),
+    }[name]
+    assert TABLES["timeseries"][name].compute(STEPS, FORECASTS) == pytest.approx(expected)
+
+
+def test_the_calibration_error_is_its_definition() -> None:
+    labels, scores = np.array([1, 0, 1, 1]), np.array([0.97, 0.95, 0.62, 0.3])
+    # (14/15, 1]: 0.97 right, 0.95 wrong; (9/15, 10/15]: 0.62 right; (10/15, 11/15]: 1 - 0.3 wrong.
+    expected = (2 * abs(0.96 - 0.5) + abs(0.62 - 1) + abs(0.7 - 0)) / 4
+    assert METRICS["ece"].compute(labels, scores) == pytest.approx(expected)
+    table = np.stack([1 - scores, scores], axis=1)
+    assert METRICS["ece"].compute(labels, table) == pytest.approx(expected)
+
+
+def test_probabilities_that_come_true_have_no_calibration_error() -> None:
+    scores = np.full(1000, 0.7)
+    labels = (np.arange(1000) < 700).astype(int)
+    assert METRICS["ece"].compute(labels, scores) == pytest.approx(0, abs=1e-12)
+
+
+def test_learned_thresholds_change_decisions_and_nothing_else() -> None:
+    plain = make_report("multilabel")(SEVERAL_LABELS, SEVERAL_SCORES)
+    moved = make_report("multilabel", thresholds=(0.3, 0.5, 0.8))(SEVERAL_LABELS, SEVERAL_SCORES)
+    decided = np.asarray(SEVERAL_SCORES) >= [0.3, 0.5, 0.8]
+    assert moved["f1_macro"] == pytest.approx(sk.f1_score(SEVERAL_LABELS, decided, average="macro"))
+    assert (moved["roc_auc"], moved["log_loss"]) == (plain["roc_auc"], plain["log_loss"])
+
+
+def test_an_uncertain_regression_reports_how_many_targets_its_intervals_hold() -> None:
+    means, deviations = RANDOM.normal(0, 3, 20_000), RANDOM.uniform(0.5, 4, 20_000)
+    labels = means + deviations * RANDOM.standard_normal(20_000)
+    report = make_report("regression", decode=_first_column)
+    right = report(labels, np.stack([means, deviations], axis=1))
+    assert right["coverage_68"] == pytest.approx(0.68, abs=0.02)
+    assert right["coverage_95"] == pytest.approx(0.95, abs=0.01)
+    too_sure = report(labels, np.stack([means, deviations / 2], axis=1))
+    assert too_sure["coverage_95"] < 0.75
+    assert right["rmse"] == pytest.approx(np.sqrt(np.mean((labels - means) ** 2)))
+
+
+def _first_column(values: np.ndarray) -> np.ndarray:
+    return values[:, 0] if values.ndim == 2 else values
+
+
+def test_a_label_that_all_rows_share_leaves_roc_auc_out() -> None:
+    labels = np.array([[1, 0], [1, 1], [1, 0]])
+    values = make_report("multilabel")(labels, SEVERAL_SCORES[:3, :2])
+    assert "roc_auc" not in values
+    assert set(report_each(labels, SEVERAL_SCORES[:3, :2], ["a", "b"])) == {"roc_auc b"}
+
+
+def test_a_constant_answer_for_several_labels_is_their_frequency() -> None:
+    assert (
+        baseline_scores(SEVERAL_LABELS, 2, 3).tolist()
+        == [pytest.approx(SEVERAL_LABELS.mean(axis=0))] * 2
+    )
+    assert baseline_scores(np.array([0, 1, 1]), 1, 2, task="ordinal").shape == (1, 2)
 
 
 @pytest.mark.parametrize("name", BINARY)
