@@ -1,28 +1,43 @@
 """create_model and friends: the friendly door, built on the files below."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from loguru import logger
+
+from bert_playground.competitions import find_competition
 from bert_playground.lookup import look_up, nearest
-from bert_playground.models.bert import BertConfig, Encoder, ModernBertConfig
-from bert_playground.models.bert_with_head import (
-    ENCODERS,
-    BertWithHead,
-    EncoderFamily,
-    complete_head,
+from bert_playground.models.assembly import (
+    assemble,
+    check_fit,
+    choose_head,
+    dropout_options,
+    find_family,
+    scratch_sizes,
 )
-from bert_playground.models.heads import HEADS, HeadConfig, create_head
-from bert_playground.models.huggingface import Pretrained, load_with_head, read_pretrained
-from bert_playground.models.lora import LoRAAdapter, LoRAConfig, create_lora_config
-from bert_playground.tasks import Task
+from bert_playground.models.bert import BertConfig, Encoder, ModernBertConfig
+from bert_playground.models.bert_with_head import ENCODERS, BertWithHead
+from bert_playground.models.ensemble import Ensemble, vary
+from bert_playground.models.heads import HEADS, HeadConfig
+from bert_playground.models.huggingface import (
+    Pretrained,
+    load_encoder,
+    load_with_head,
+    read_pretrained,
+    report_unused,
+)
+from bert_playground.models.lora import Base, LoRAAdapter, LoRAConfig, create_lora_config
+from bert_playground.models.lora.folder import base_of
+from bert_playground.models.quantization_utils import dequantize_model, quantized_layers
+from bert_playground.models.tokenwise import named_parameters
+from bert_playground.tasks import TASKS, Task, choose_task_head
 
 if TYPE_CHECKING:
-    from bert_playground.config.schema import ModelSection, RunConfig
+    from bert_playground.config.schema import RunConfig
 
-SCRATCH_DROPOUT = (
-    0.3  # better than 0.1 on Titanic, obesity, nlp-disaster and House Prices: docs/log.md
-)
-POSITIONS_MULTIPLE = 64
+Model = TypeVar("Model", bound=Encoder | BertWithHead)
 
 
 def create_model(
@@ -90,37 +105,174 @@ class ModelFactory:
         return assemble(family, bert_config, head_config or HeadConfig())
 
 
+@overload
 def load_from_huggingface(
-    name: str,
-    task: str = "classification",
+    name: str | Path, *, add_lora: bool = ..., lora_preset: str = ...
+) -> Encoder: ...
+
+
+@overload
+def load_from_huggingface(
+    name: str | Path,
+    task: str,
+    num_labels: int | None = ...,
+    *,
+    head_type: str | None = ...,
+    add_lora: bool = ...,
+    lora_preset: str = ...,
+    **head_options: Any,
+) -> BertWithHead: ...
+
+
+def load_from_huggingface(
+    name: str | Path,
+    task: str | None = None,
     num_labels: int | None = None,
     *,
     head_type: str | None = None,
     add_lora: bool = False,
     lora_preset: str = "balanced",
     **head_options: Any,
-) -> BertWithHead:
-    """Load a pretrained encoder and put a head on it, the checkpoint's own where it fits.
+) -> Encoder | BertWithHead:
+    """Load a pretrained encoder; with a task put a head on it, the checkpoint's own where it fits.
 
     Args:
         name: a Hub id or a local folder.
-        task: "classification", or a name in HEADS.
+        task: "classification", or a name in HEADS; None: the encoder alone, which maps
+            (input_ids, attention_mask, token_type_ids) to hidden states [B, T, H].
         num_labels: how many classes; None: as many as the checkpoint's classifier has, else 2.
         head_type: a name in HEADS; None: by task and number of labels.
         add_lora: add adapters and freeze the encoder.
         lora_preset: a name in LORA_PRESETS.
         head_options: fields of HeadConfig.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: an unknown task or option, a damaged checkpoint, or options of a head without a task.
     """
+    model: Encoder | BertWithHead
     pretrained = read_pretrained(name)
-    if head_type is None and task != "classification":
-        look_up(HEADS, task, "task")
-        head_type = task
-    if num_labels is None and head_type != "regression":
-        classifier = pretrained.weights.get("classifier.weight")
-        num_labels = 2 if classifier is None else max(2, classifier.shape[0])
-    head = HeadConfig(**choose_head(head_type, num_labels), **head_options)
-    model, _ = load_with_head(pretrained, head)
-    return _with_adapters(model, create_lora_config(lora_preset) if add_lora else None)
+    if task is None:
+        asked = {"num_labels": num_labels, "head_type": head_type, **head_options}
+        given = [option for option, value in asked.items() if value is not None]
+        if given:
+            raise ValueError(
+                f"{', '.join(given)}: options of a head, but without a task there is none; add task='classification'"
+            )
+        model = load_encoder(pretrained)
+        known = named_parameters(model)
+        report_unused(pretrained, [name for name in pretrained.weights if name not in known])
+    else:
+        if head_type is None and task != "classification":
+            look_up({"classification": None, **HEADS}, task, "task")
+            head_type = task
+        if num_labels is None and head_type != "regression":
+            classifier = pretrained.weights.get("classifier.weight")
+            num_labels = 2 if classifier is None else max(2, classifier.shape[0])
+        head = HeadConfig(**choose_head(head_type, num_labels), **head_options)
+        model, _ = load_with_head(pretrained, head)
+    base = base_of(str(name), pretrained) if add_lora else None
+    return _with_adapters(model, create_lora_config(lora_preset) if add_lora else None, base)
+
+
+def create_ensemble(
+    base_model: str,
+    num_models: int = 5,
+    diversity_strategy: str = "different_seeds",
+    head_type: str | None = None,
+    num_labels: int | None = None,
+    *,
+    weights: Sequence[float] | None = None,
+    **options: Any,
+) -> Ensemble:
+    """Make several models that answer together; train them with `create_trainer(ensemble).train(...)`.
+
+    Args:
+        base_model: an architecture in ENCODERS to start from random weights, else a Hub id or folder.
+        num_models: at least 2.
+        diversity_strategy: a name in STRATEGIES; data_subsamples takes effect in training.
+        head_type: as in `create_model`.
+        num_labels: as in `create_model`.
+        weights: how much each member counts; None: all the same.
+        options: as in `create_model`, or in `load_from_huggingface`.
+
+    Raises:
+        ValueError: an unknown name, or a strategy that a checkpoint does not allow.
+    """
+    name = base_model.removesuffix("_with_head")
+    is_checkpoint = "/" in base_model or Path(base_model).is_dir()
+    if not is_checkpoint:
+        look_up(ENCODERS, name, "base model")
+    members = []
+    for variation in vary(diversity_strategy, num_models, None if is_checkpoint else name):
+        own = {} if variation.pooling is None else {"pooling": variation.pooling}
+        if is_checkpoint:
+            more: dict[str, Any] = options | own | {"head_type": head_type}
+            member = load_from_huggingface(base_model, "classification", num_labels, **more)
+        else:
+            architecture = variation.architecture or name
+            member = create_model(architecture, head_type, num_labels, **(options | own))
+        members.append(member)
+    return Ensemble(members, weights, diversity_strategy)
+
+
+@overload
+def create_kaggle_model(
+    competition: str, use_lora: bool = ..., ensemble_size: Literal[1] = ..., **options: Any
+) -> BertWithHead: ...
+
+
+@overload
+def create_kaggle_model(
+    competition: str, use_lora: bool = ..., ensemble_size: int = ..., **options: Any
+) -> BertWithHead | Ensemble: ...
+
+
+def create_kaggle_model(
+    competition: str,
+    use_lora: bool = False,
+    ensemble_size: int = 1,
+    *,
+    diversity_strategy: str = "different_seeds",
+    **options: Any,
+) -> BertWithHead | Ensemble:
+    """Make the model that `bert train` makes for a competition: its head, and an encoder of the size that suits it.
+
+    The weights are random; `train` of the command line, or `load_from_huggingface`, starts from a checkpoint.
+
+    Args:
+        competition: a name in COMPETITIONS, or its slug on Kaggle.
+        use_lora: add adapters and freeze the encoder.
+        ensemble_size: above 1 an Ensemble of so many models.
+        diversity_strategy: of the ensemble.
+        options: as in `create_model`; they go before what suits the competition.
+
+    Raises:
+        ValueError: an unknown competition or option.
+    """
+    from bert_playground.config.schema import DataSection, ModelSection
+
+    facts = find_competition(competition)
+    assert facts.task is not None  # only entries of a user's own may leave it open
+    family = find_family(facts.architecture)
+    section = ModelSection()
+    shape = {
+        **scratch_sizes(section, family, DataSection().max_length),
+        "vocab_size": section.vocab_size,
+        "pad_token_id": 0,
+        "head_type": TASKS[facts.task].head,
+        "num_labels": facts.num_labels,
+        "use_lora": use_lora,
+        **options,
+    }
+    if facts.pretrained is not None:
+        logger.info(
+            f"{competition} is about free text, of which random weights know nothing: "
+            f"load_from_huggingface({facts.pretrained!r}, task={TASKS[facts.task].head!r}) is worth trying"
+        )
+    if ensemble_size == 1:
+        return create_model(facts.architecture, **shape)
+    return create_ensemble(facts.architecture, ensemble_size, diversity_strategy, **shape)
 
 
 def create_from_config(
@@ -131,6 +283,7 @@ def create_from_config(
     vocab_size: int,
     pad_token_id: int | None = 0,
     pretrained: Pretrained | None = None,
+    head_options: Mapping[str, Any] | None = None,
 ) -> BertWithHead:
     """Make the model that a run asks for, pretrained or from scratch, with adapters if asked.
 
@@ -141,19 +294,19 @@ def create_from_config(
         vocab_size: how many entries the tokenizer has.
         pad_token_id: the tokenizer's.
         pretrained: the checkpoint, when it has been read already.
+        head_options: fields of HeadConfig that the training labels decide, such as balanced class weights.
 
     Raises:
         ValueError: the parts do not fit together.
     """
     _check_labels(config, num_labels)
+    asked = config.head.model_dump(exclude={"type", "num_labels", "dropout"})
+    # What "balanced" means the labels decide, which come in `head_options`.
+    asked = {name: None if value == "balanced" else value for name, value in asked.items()}
     head = HeadConfig(
-        **choose_head(config.head.type or task.head, num_labels),
-        pooling=config.head.pooling,
+        **choose_head(choose_task_head(task.name, config.head.type), num_labels),
         hidden_dropout_prob=config.head.dropout,
-        label_smoothing=config.head.label_smoothing,
-        use_focal_loss=config.head.use_focal_loss,
-        focal_gamma=config.head.focal_gamma,
-        loss_type=config.head.loss_type,
+        **{**asked, **(head_options or {})},
     )
     if config.model.pretrained is None:
         family = find_family(config.model.architecture)
@@ -164,101 +317,30 @@ def create_from_config(
         pretrained = pretrained or read_pretrained(config.model.pretrained)
         options = dropout_options(pretrained.family, config.model.dropout)
         model, _ = load_with_head(pretrained, head, **options)
-        _check_fit(model.encoder, pretrained, vocab_size, config.data.max_length)
+        check_fit(model.encoder, pretrained, vocab_size, config.data.max_length)
+        if quantized_layers(model) and not config.lora.enabled:
+            logger.info("the checkpoint is quantized; its weights are trained in full")
+            dequantize_model(model)
     lora = None
     if config.lora.enabled:
-        targets = config.lora.target_modules
-        lora = create_lora_config(
-            config.lora.preset, **({} if targets is None else {"target_modules": targets})
-        )
-    return _with_adapters(model, lora)
-
-
-def find_family(name: str) -> EncoderFamily:
-    """The line of ENCODERS for an architecture, also when it is spelt "modernbert_with_head".
-
-    Raises:
-        ValueError: unknown; the message has the nearest name.
-    """
-    return look_up(ENCODERS, name.removesuffix("_with_head"), "model type")
-
-
-def assemble(family: EncoderFamily, config: Any, head_config: HeadConfig) -> BertWithHead:
-    """An encoder with random weights and the head that suits it."""
-    encoder: Encoder = family.core(config)
-    return BertWithHead(encoder, create_head(complete_head(head_config, family, encoder)))
-
-
-def choose_head(head_type: str | None, num_labels: int | None) -> dict[str, Any]:
-    """The head's type and number of labels, each from the other where one is not given.
-
-    Raises:
-        ValueError: unknown type, or a number of labels that it cannot have.
-    """
-    if head_type is None:
-        head_type = "binary" if num_labels is None or num_labels <= 2 else "multiclass"
-    look_up(HEADS, head_type, "head")
-    if head_type == "multiclass" and (num_labels is None or num_labels < 2):
-        raise ValueError(f"a multiclass head needs num_labels of at least 2, got {num_labels}")
-    if head_type == "binary" and num_labels not in (None, 1, 2):
-        raise ValueError(
-            f"a binary head has 2 labels, got num_labels {num_labels}; use 'multiclass'"
-        )
-    return {
-        "head_type": head_type,
-        "num_labels": {"binary": 2, "regression": 1}.get(head_type, num_labels),
-    }
-
-
-def scratch_sizes(
-    section: "ModelSection", family: EncoderFamily, max_length: int
-) -> dict[str, Any]:
-    """The encoder's config fields that a model section without checkpoint means."""
-    is_gated = family.config is ModernBertConfig
-    # As wide as in the published models: 4 times the hidden size, 1.5 times where it is gated.
-    usual = section.hidden_size * 3 // 2 if is_gated else section.hidden_size * 4
-    dropout = SCRATCH_DROPOUT if section.dropout is None else section.dropout
-    return {
-        "hidden_size": section.hidden_size,
-        "num_hidden_layers": section.num_layers,
-        "num_attention_heads": section.num_heads,
-        "intermediate_size": section.intermediate_size or usual,
-        # Padded batches are a little wider than their longest row.
-        "max_position_embeddings": -(-max_length // POSITIONS_MULTIPLE) * POSITIONS_MULTIPLE,
-        **dropout_options(family, dropout),
-    }
-
-
-def dropout_options(family: EncoderFamily, rate: float | None) -> dict[str, Any]:
-    """The encoder's dropout rates, all the same; {} when none is asked."""
-    if rate is None:
-        return {}
-    names = {field.name for field in fields(family.config) if "dropout" in field.name}
-    return dict.fromkeys(sorted(names - {"classifier_dropout"}), rate)
+        asked = config.lora.model_dump(exclude={"enabled", "preset"}, exclude_none=True)
+        lora = create_lora_config(config.lora.preset, **asked)
+    base = None
+    if lora is not None and pretrained is not None:
+        base = base_of(str(config.model.pretrained), pretrained)
+    return _with_adapters(model, lora, base)
 
 
 def _check_labels(config: "RunConfig", num_labels: int) -> None:
     asked = config.head.num_labels
     if asked is not None and asked != num_labels and config.head.type != "regression":
         raise ValueError(
-            f"head.num_labels is {asked}, but the target has {num_labels} classes; leave it out to follow the data"
+            f"head.num_labels is {asked}, but the target has {num_labels} classes, labels or steps; "
+            "leave it out to follow the data"
         )
 
 
-def _check_fit(encoder: Encoder, pretrained: Pretrained, vocab_size: int, max_length: int) -> None:
-    if vocab_size > encoder.config.vocab_size:
-        raise ValueError(
-            f"the tokenizer has {vocab_size} entries, the encoder of {pretrained.folder} has "
-            f"{encoder.config.vocab_size}; they do not belong together"
-        )
-    if max_length > encoder.max_length:
-        raise ValueError(
-            f"data.max_length is {max_length}, but {pretrained.folder} has {encoder.max_length} positions; "
-            f"use --max-length {encoder.max_length} or less"
-        )
-
-
-def _with_adapters(model: BertWithHead, config: LoRAConfig | None) -> BertWithHead:
+def _with_adapters(model: Model, config: LoRAConfig | None, base: Base | None = None) -> Model:
     if config is not None:
-        LoRAAdapter(model, config)
+        LoRAAdapter(model, config).base = base
     return model

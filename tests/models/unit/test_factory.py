@@ -5,19 +5,25 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
+from mlx.utils import tree_flatten
 
+from bert_playground.competitions import COMPETITIONS
 from bert_playground.config.schema import RunConfig
 from bert_playground.models.bert import BertConfig, BertCore, ModernBertCore
 from bert_playground.models.bert_with_head import BertWithHead
+from bert_playground.models.checkpoint import save_model
+from bert_playground.models.ensemble import Ensemble
 from bert_playground.models.factory import (
     ModelFactory,
     create_bert_with_head,
     create_from_config,
+    create_kaggle_model,
     create_model,
     load_from_huggingface,
 )
 from bert_playground.models.heads import HeadConfig
 from bert_playground.models.lora import LoRALinear
+from bert_playground.models.quantization_utils import quantize_model, quantized_layers
 from bert_playground.models.tokenwise import named_parameters
 from bert_playground.tasks import TASKS
 from tests.models.tiny import make_rows
@@ -154,7 +160,7 @@ def test_a_run_with_lora_trains_adapters_of_the_asked_modules() -> None:
         lora={"enabled": True, "preset": "efficient", "target_modules": ["query", "key"]},
     )
     model = create_from_config(config, TASKS["regression"], 1, vocab_size=77)
-    assert model.encoder.layers[1].attention.qkv.lora_a.shape == (2, 4, 32)
+    assert model.encoder.layers[1].attention.qkv.lora_a.shape == (2 * 4, 32)
 
 
 def test_the_number_of_labels_must_be_that_of_the_data() -> None:
@@ -174,3 +180,70 @@ def test_a_pretrained_encoder_gets_a_head_for_the_task(references: Path) -> None
     assert regression.eval()(make_rows([5, 3])).shape == (2,)
     with pytest.raises(ValueError, match="did you mean 'regression'"):
         load_from_huggingface(str(references / "bert"), task="regresion")
+
+
+def test_without_a_task_the_encoder_comes_alone(references: Path) -> None:
+    encoder = load_from_huggingface(references / "bert").eval()
+    assert isinstance(encoder, BertCore)
+    ids = mx.array([[3, 4, 5], [6, 7, 0]])
+    hidden = encoder(ids, mx.array([[1, 1, 1], [1, 1, 0]]), mx.zeros_like(ids))
+    assert hidden.shape == (2, 3, encoder.hidden_size)
+    adapted = load_from_huggingface(references / "bert", add_lora=True)
+    assert isinstance(adapted.layers[0].attention.qkv, LoRALinear)
+
+
+def test_options_of_a_head_need_a_task(references: Path) -> None:
+    with pytest.raises(ValueError, match="num_labels, pooling: options of a head"):
+        load_from_huggingface(references / "bert", num_labels=3, pooling="cls")
+
+
+@pytest.mark.parametrize(
+    ("competition", "head", "num_outputs"),
+    [
+        ("titanic", "binary", 1),
+        ("house-prices", "regression", 1),
+        ("house-prices-advanced-regression-techniques", "regression", 1),
+        ("nlp-disaster", "binary", 1),
+        ("obesity-s4e2", "multiclass", 7),
+        *((name, None, None) for name in COMPETITIONS),
+    ],
+)
+def test_a_competition_gets_the_model_that_training_makes(
+    competition: str, head: str | None, num_outputs: int | None
+) -> None:
+    model = create_kaggle_model(competition, num_hidden_layers=1)
+    assert isinstance(model, BertWithHead)
+    assert head in (None, model.head.head_type)
+    assert num_outputs in (None, model.head.output_size)
+    assert model.encoder.hidden_size == 256
+    assert model.encoder.config.vocab_size == 4096
+    assert model.eval()(make_rows([5, 3])).shape[0] == 2
+
+
+def test_a_competition_gets_an_ensemble_with_adapters() -> None:
+    ensemble = create_kaggle_model(
+        "titanic", use_lora=True, ensemble_size=2, num_hidden_layers=1, hidden_size=64
+    )
+    assert isinstance(ensemble, Ensemble)
+    assert [member.head.head_type for member in ensemble.members] == ["binary", "binary"]
+    for member in ensemble.members:
+        assert isinstance(member.encoder.layers[0].attention.qkv, LoRALinear)
+
+
+def test_an_unknown_competition_is_answered_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match="unknown competition 'titanik'; did you mean 'titanic'"):
+        create_kaggle_model("titanik")
+
+
+def test_training_a_quantized_checkpoint_without_adapters_makes_it_full(
+    tmp_path: Path,
+) -> None:
+    model = create_model("bert", num_labels=2, **(SIZES | {"intermediate_size": 64}))
+    save_model(quantize_model(model, bits=8, group_size=32), tmp_path)
+    config = run_config(model={"pretrained": str(tmp_path)}, data={"max_length": 16})
+    sizes = {"vocab_size": model.encoder.config.vocab_size}
+    full = create_from_config(config, TASKS["binary"], 2, **sizes)
+    assert not quantized_layers(full)
+    assert "encoder.layers.0.attention.qkv.weight" in dict(
+        tree_flatten(full.trainable_parameters())
+    )

@@ -1,0 +1,113 @@
+"""assemble: an encoder and the head that suits it; the sizes and options that are usual."""
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from bert_playground.lookup import look_up
+from bert_playground.models.bert import Encoder, ModernBertConfig
+from bert_playground.models.bert_with_head import (
+    ENCODERS,
+    BertWithHead,
+    EncoderFamily,
+    complete_head,
+)
+from bert_playground.models.heads import HEADS, HeadConfig, create_head
+from bert_playground.models.huggingface import Pretrained
+
+if TYPE_CHECKING:
+    from bert_playground.config.schema import ModelSection
+
+SCRATCH_DROPOUT = (
+    0.3  # better than 0.1 on Titanic, obesity, nlp-disaster and House Prices: docs/log.md
+)
+POSITIONS_MULTIPLE = 64
+
+
+def find_family(name: str) -> EncoderFamily:
+    """The line of ENCODERS for an architecture, also when it is spelt "modernbert_with_head".
+
+    Raises:
+        ValueError: unknown; the message has the nearest name.
+    """
+    return look_up(ENCODERS, name.removesuffix("_with_head"), "model type")
+
+
+def assemble(family: EncoderFamily, config: Any, head_config: HeadConfig) -> BertWithHead:
+    """An encoder with random weights and the head that suits it."""
+    encoder: Encoder = family.core(config)
+    return BertWithHead(encoder, create_head(complete_head(head_config, family, encoder)))
+
+
+def choose_head(head_type: str | None, num_labels: int | None) -> dict[str, Any]:
+    """The head's type and number of labels, each from the other where one is not given.
+
+    Raises:
+        ValueError: unknown type, or a number of labels that it cannot have.
+    """
+    if head_type is None:
+        head_type = "binary" if num_labels is None or num_labels <= 2 else "multiclass"
+    look_up(HEADS, head_type, "head")
+    if head_type == "multiclass" and (num_labels is None or num_labels < 2):
+        raise ValueError(f"a multiclass head needs num_labels of at least 2, got {num_labels}")
+    if head_type == "binary" and num_labels not in (None, 1, 2):
+        raise ValueError(
+            f"a binary head has 2 labels, got num_labels {num_labels}; use 'multiclass'"
+        )
+    return {
+        "head_type": head_type,
+        "num_labels": {"binary": 2, "regression": 1}.get(head_type, num_labels),
+    }
+
+
+def scratch_sizes(
+    section: "ModelSection", family: EncoderFamily, max_length: int
+) -> dict[str, Any]:
+    """The encoder's config fields that a model section without checkpoint means."""
+    is_gated = family.config is ModernBertConfig
+    # As wide as in the published models: 4 times the hidden size, 1.5 times where it is gated.
+    usual = section.hidden_size * 3 // 2 if is_gated else section.hidden_size * 4
+    dropout = SCRATCH_DROPOUT if section.dropout is None else section.dropout
+    return {
+        "hidden_size": section.hidden_size,
+        "num_hidden_layers": section.num_layers,
+        "num_attention_heads": section.num_heads,
+        "intermediate_size": section.intermediate_size or usual,
+        # Padded batches are a little wider than their longest row.
+        "max_position_embeddings": -(-max_length // POSITIONS_MULTIPLE) * POSITIONS_MULTIPLE,
+        **dropout_options(family, dropout),
+    }
+
+
+def dropout_options(family: EncoderFamily, rate: float | None) -> dict[str, Any]:
+    """The encoder's dropout rates, all the same; {} when none is asked."""
+    if rate is None:
+        return {}
+    names = {field.name for field in fields(family.config) if "dropout" in field.name}
+    return dict.fromkeys(sorted(names - {"classifier_dropout"}), rate)
+
+
+def check_fit(encoder: Encoder, pretrained: Pretrained, vocab_size: int, max_length: int) -> None:
+    """Refuse a tokenizer with more entries, or rows with more tokens, than the encoder of a checkpoint has.
+
+    Raises:
+        ValueError: says what to use instead.
+    """
+    if vocab_size > encoder.config.vocab_size:
+        raise ValueError(
+            f"the tokenizer has {vocab_size} entries, the encoder of {pretrained.folder} has "
+            f"{encoder.config.vocab_size}; they do not belong together"
+        )
+    if max_length > encoder.max_length:
+        raise ValueError(
+            f"data.max_length is {max_length}, but {pretrained.folder} has {encoder.max_length} positions; "
+            f"use --max-length {encoder.max_length} or less"
+        )
+    if pretrained.trained_length is not None and max_length > pretrained.trained_length:
+        logger.info(
+            "{} was trained on texts of up to {} tokens; longer rows are new to it (data.max_length {})",
+            pretrained.folder,
+            pretrained.trained_length,
+            max_length,
+        )
