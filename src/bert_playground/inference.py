@@ -18,11 +18,15 @@ from bert_playground.memory import fit_cache_limit
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import load_model
 from bert_playground.models.lora import LoRALinear
+from bert_playground.models.masked_lm import MaskedLM
+from bert_playground.models.quantization_utils import quantized_layers
 from bert_playground.models.tokenwise import keep_packed
-from bert_playground.runs import find_checkpoint
+from bert_playground.runs import ENSEMBLE_NAME, find_checkpoint
 from bert_playground.tokens import Tokens
 
 Array = np.ndarray[Any, Any]
+# What is trained and asked: model(tokens) gives logits, model.head their loss and what they say.
+Model = BertWithHead | MaskedLM
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,9 @@ class Predictions:
     """The answers for a table of N rows, in its own order.
 
     Attributes:
-        scores: what `head.predict` gives: P(class 1) [N], probabilities [N, L], or numbers [N].
-        labels: [N] as the model sees them, or None when the table has none.
+        scores: what `head.predict` gives: P(class 1) [N], probabilities [N, L], numbers [N] or [N, S], or means and
+            standard deviations [N, 2].
+        labels: [N] or [N, L] as the model sees them, or None when the table has none.
         loss: mean over the rows, or None without labels.
     """
 
@@ -52,7 +57,7 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 
 def predict_batches(
-    model: BertWithHead, loader: Loader, *, use_compilation: bool = False
+    model: Model, loader: Loader, *, use_compilation: bool = False, as_logits: bool = False
 ) -> Predictions:
     """Score every row of a loader; the order of its batches does not matter.
 
@@ -61,13 +66,14 @@ def predict_batches(
         loader: gives each row once.
         use_compilation: trace each shape once; pays for padded batches on a GPU. Ignored while LoRA adapters are live,
             because they may be merged or changed between calls without the compiler seeing it.
+        as_logits: give the head's logits as scores, not its answers.
 
     Raises:
         ValueError: the loader has no rows.
     """
     if loader.num_rows == 0:
         raise ValueError("there are no rows to predict")
-    answer = _make_answer(model, use_compilation=use_compilation)
+    answer = _make_answer(model, use_compilation=use_compilation, as_logits=as_logits)
     rows: list[Array] = []
     scores: list[Array] = []
     labels: list[Array] = []
@@ -113,9 +119,11 @@ class Predictor:
 
         Raises:
             FileNotFoundError: no checkpoint there, or one that no pipeline was saved with.
-            ValueError: int8 without native kernels.
+            ValueError: int8 without native kernels, or of a quantized checkpoint.
         """
         folder = find_checkpoint(checkpoint)
+        if (folder / ENSEMBLE_NAME).is_file():
+            raise ValueError(f"{folder} is an ensemble of several checkpoints; use load_predictor")
         if not (folder / "pipeline.json").is_file():
             raise FileNotFoundError(
                 f"{folder} holds a model but no pipeline.json, which says how a row becomes text; "
@@ -126,9 +134,17 @@ class Predictor:
                 "int8 needs the native CPU kernels (bert info says why they are missing); use f32 or bf16"
             )
         model = load_model(folder)
+        if precision == "int8" and quantized_layers(model):
+            raise ValueError(f"the weights in {folder} are quantized already; leave out int8")
         model.encoder.dtype = kernels.activation_dtype("auto" if precision == "int8" else precision)
         keep_packed(model.encoder, mx.int8 if precision == "int8" else model.encoder.dtype)
-        return cls(model, TextPipeline.load(folder), folder, batch_size)
+        pipeline = TextPipeline.load(folder)
+        if getattr(model.head, "task", pipeline.task) != pipeline.task:
+            raise ValueError(
+                f"the head in {folder} answers {model.head.task}, but its pipeline.json asks {pipeline.task}: "
+                "config.json was lost or changed; copy the folder again"
+            )
+        return cls(model, pipeline, folder, batch_size)
 
     def score(self, frame: pl.DataFrame) -> Predictions:
         """Scores in table order, with loss and labels when the table has the target column."""
@@ -136,24 +152,36 @@ class Predictor:
         return predict_batches(self.model, loader)
 
     def predict(self, frame: pl.DataFrame) -> Array:
-        """P(class 1) [N], probabilities [N, L] in the order of `pipeline.classes`, or standardised numbers [N]."""
+        """What the head predicts, in table order: see `Predictions.scores`; numbers are standardised."""
         # Labels that a test table may carry are not looked at, so that they need not be known ones.
-        return self.score(frame.drop(self.pipeline.target, strict=False)).scores
+        return self.score(frame.drop(self.pipeline.targets, strict=False)).scores
 
     def labels(self, frame: pl.DataFrame) -> pl.Series:
-        """Answers as the training table writes them: its labels, or numbers in its units."""
+        """Answers as the training table writes them: its labels, or numbers in its units.
+
+        Raises:
+            ValueError: a row has several answers; see `answers`.
+        """
         return self.pipeline.decode(self.predict(frame))
+
+    def answers(self, scores: Array) -> pl.DataFrame:
+        """Scores in the words and units of the training table, one column for each target; see `TextPipeline.answers`."""
+        return self.pipeline.answers(scores, self.thresholds)
+
+    @property
+    def thresholds(self) -> tuple[float, ...] | None:
+        """From which probability on each label of a multilabel head is there; None: from 0.5 on."""
+        return self.model.head.config.thresholds
 
 
 Answer = Callable[[Tokens, mx.array | None], tuple[mx.array, mx.array | None]]
 
 
-def _make_answer(model: BertWithHead, *, use_compilation: bool) -> Answer:
+def _make_answer(model: Model, *, use_compilation: bool, as_logits: bool = False) -> Answer:
     def answer(tokens: Tokens, labels: mx.array | None) -> tuple[mx.array, mx.array | None]:
         logits = model(tokens)
-        return model.head.predict(logits), None if labels is None else model.head.loss(
-            logits, labels
-        )
+        scores = logits if as_logits else model.head.predict(logits)
+        return scores, None if labels is None else model.head.loss(logits, labels)
 
     if not use_compilation or has_adapters(model):
         return answer

@@ -1,4 +1,4 @@
-"""fetch_folder, read_json, read_weights: the files of a Hub id or a local folder, as they lie."""
+"""fetch_folder, read_json: the folder of a Hub id or a path, and its JSON files."""
 
 import errno
 import json
@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import mlx.core as mx
 from loguru import logger
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
@@ -26,7 +25,11 @@ def fetch_folder(name_or_path: str | Path) -> Path:
     if path.is_dir():
         return path
     name = str(name_or_path)
-    if path.is_file() or not HUB_ID.fullmatch(name):
+    if path.is_file():
+        raise FileNotFoundError(
+            f"{name} is a file; give the folder that holds it together with its {CONFIG}, {path.parent}"
+        )
+    if not HUB_ID.fullmatch(name):
         raise FileNotFoundError(
             f"no checkpoint folder at {name}; expected a folder with {WEIGHTS}, "
             "or a Hub id such as answerdotai/ModernBERT-base"
@@ -54,8 +57,8 @@ def _download(name: str) -> Path:
         ) from error
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
+def read_json(path: Path, kind: type = dict) -> Any:
+    """Read a JSON object, or a list where `kind` is list.
 
     Raises:
         ValueError: the file holds something else.
@@ -66,64 +69,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"{path} is not valid JSON ({error}); copy or download it again"
         ) from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} holds a {type(values).__name__}, expected a JSON object")
+    if not isinstance(values, kind):
+        expected = "object" if kind is dict else kind.__name__
+        raise ValueError(f"{path} holds a {type(values).__name__}, expected a JSON {expected}")
     return values
-
-
-def read_weights(folder: Path) -> dict[str, mx.array]:
-    """All weights of a folder as f32, from one safetensors file or several shards.
-
-    Raises:
-        FileNotFoundError: there are none, or shards are missing.
-        ValueError: a file is damaged.
-    """
-    if (folder / INDEX).exists():
-        paths = [
-            folder / name for name in sorted(set(read_json(folder / INDEX)["weight_map"].values()))
-        ]
-    elif (folder / WEIGHTS).exists():
-        paths = [folder / WEIGHTS]
-    else:
-        paths = sorted(folder.glob("*.safetensors"))
-    absent = [path.name for path in paths if not path.exists()]
-    if absent or not paths:
-        raise FileNotFoundError(_what_is_missing(folder, absent))
-    weights: dict[str, mx.array] = {}
-    for path in paths:
-        try:
-            loaded = mx.load(str(path))
-            assert isinstance(loaded, dict)
-            shard = {name: weight.astype(mx.float32) for name, weight in loaded.items()}
-            mx.eval(shard)
-        except RuntimeError as error:
-            raise ValueError(
-                f"{path} cannot be read ({error}); it may be cut off: copy or download it again"
-            ) from error
-        weights |= shard
-    return weights
-
-
-def _what_is_missing(folder: Path, absent: list[str]) -> str:
-    if absent:
-        return (
-            f"{folder} lacks {', '.join(absent)}; a download may have stopped early: run the same command again, "
-            "or copy the files there"
-        )
-    others = sorted(path.name for path in folder.glob("pytorch_model*.bin"))
-    found = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) or "nothing"
-    message = f"{folder} holds no checkpoint: expected {WEIGHTS}, found {found}"
-    if others:
-        message += "; pickled weights are not read, save the model with safe_serialization=True"
-    return message
-
-
-def read_pooling(folder: Path) -> str | None:
-    """The pooling that a sentence-transformers folder was trained with, or None for another folder."""
-    path = folder / "1_Pooling" / CONFIG
-    if not path.exists():
-        return None
-    values = read_json(path)
-    names = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens"}
-    chosen = [name for name, key in names.items() if values.get(f"pooling_mode_{key}")]
-    return chosen[0] if len(chosen) == 1 else None

@@ -1,16 +1,15 @@
 """A Hub or local folder in HF format → our config and weights."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import mlx.core as mx
 import mlx.nn as nn
 from loguru import logger
 from mlx.utils import tree_unflatten
 
-from bert_playground.lookup import look_up
+from bert_playground.lookup import look_up, shorten
 from bert_playground.models.bert import Encoder
 from bert_playground.models.bert.names import Weights, rename
 from bert_playground.models.bert_with_head import (
@@ -20,15 +19,21 @@ from bert_playground.models.bert_with_head import (
     complete_head,
 )
 from bert_playground.models.heads import BaseHead, HeadConfig, create_head
-from bert_playground.models.hub_files import (
-    CONFIG,
-    read_json,
-    read_pooling,
-    read_weights,
-)
+from bert_playground.models.hub_files import CONFIG, WEIGHTS, read_json
 from bert_playground.models.hub_files import fetch_folder as fetch_folder
+from bert_playground.models.quantization_utils import prepare_for
+from bert_playground.models.sentence_folder import SentenceFolder
 from bert_playground.models.tokenwise import named_parameters
+from bert_playground.models.weight_files import (
+    BUFFERS,
+    check_dtypes,
+    find_weight_files,
+    read_headers,
+    read_weights,
+    sketch_weights,
+)
 
+ADAPTER = "adapter_config.json"  # of PEFT and of mlx-lm
 ASSUMED_HEAD_SIZE = 64
 # What pretraining and other tasks leave in a checkpoint; new heads do without it.
 OTHER_HEADS = ("cls.", "pooler.", "head.", "decoder.", "classifier.", "qa_outputs.", "lm_head.")
@@ -39,6 +44,9 @@ class LoadReport(NamedTuple):
 
     missing: list[str]  # parameters that keep their initial values
     unused: list[str]  # weights of the checkpoint that nothing asked for
+    reshaped: tuple[
+        str, ...
+    ] = ()  # how those of the missing that the checkpoint has in another shape differ
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,7 @@ class Pretrained:
         config: the encoder's shape.
         weights: encoder weights under our names, the others under Hugging Face's, all f32.
         pooling: what a sentence-transformers folder says in 1_Pooling, else None.
+        trained_length: the most tokens of a row that a sentence-transformers folder was trained for, else None.
     """
 
     folder: Path
@@ -60,6 +69,7 @@ class Pretrained:
     config: Any
     weights: Weights
     pooling: str | None
+    trained_length: int | None = None
 
     @property
     def family(self) -> EncoderFamily:
@@ -67,34 +77,87 @@ class Pretrained:
         return ENCODERS[self.architecture]
 
 
-def read_pretrained(name_or_path: str | Path) -> Pretrained:
+def read_pretrained(name_or_path: str | Path, *, shapes_only: bool = False) -> Pretrained:
     """Read a checkpoint in Hugging Face format: config.json and weights in safetensors.
 
     Without config.json, or without model_type in it, the architecture is recognised by the names of the weights.
+
+    Args:
+        name_or_path: a Hub id or a folder, also one of sentence-transformers.
+        shapes_only: read names and shapes alone; the weights are placeholders that nothing should compute.
 
     Raises:
         FileNotFoundError: no folder or no weights in it.
         ValueError: unknown architecture, impossible sizes or a damaged file.
     """
-    folder = fetch_folder(name_or_path)
+    parts = SentenceFolder.read(fetch_folder(name_or_path))
+    folder = parts.encoder
+    if (folder / ADAPTER).is_file() and not (folder / WEIGHTS).is_file():
+        raise ValueError(
+            f"{folder} holds an adapter without the model that it stands on; make one model of the two first: "
+            f"bert model merge --checkpoint {folder} --output FOLDER"
+        )
     values = read_json(folder / CONFIG) if (folder / CONFIG).exists() else {}
-    raw = read_weights(folder)
-    architecture = values.get("model_type") or recognise(raw, folder)
+    headers = read_headers(find_weight_files(folder))
+    if "quantization" not in values:
+        check_dtypes(headers, folder)
+    architecture = values.get("model_type") or recognise(headers, folder)
     family = look_up(ENCODERS, architecture, "architecture")
-    weights = family.core.sanitize(
-        {
-            name.removeprefix(family.prefix): weight
-            for name, weight in raw.items()
-            if not name.endswith("position_ids")  # a counter that old files carry along
-        }
-    )
+    check_prefix(headers, family, folder)
+    raw = sketch_weights(headers) if shapes_only else read_weights(folder)
+    bare = {
+        name.removeprefix(family.prefix): weight
+        for name, weight in raw.items()
+        if not name.endswith(BUFFERS)
+    }
+    named = rename(bare, family.core.NAMES)
     if "hidden_size" not in values:
-        values = _sizes_of(weights, folder) | values
+        values = _sizes_of(named, folder) | values
+    down = named.get("layers.0.feed_forward.down.weight")
+    if down is not None and "quantization" not in values:  # packed values are fewer than inputs
+        # NeoBERT's config.json has this width by a rule that not all files keep to; other configs ignore the key.
+        values = values | {"feed_forward_size": down.shape[1]}
     config = family.config.from_dict(values)
-    return Pretrained(folder, architecture, values, config, weights, read_pooling(folder))
+    _check_pad_id(values, config, folder)
+    weights = family.core.sanitize(bare, config)
+    return Pretrained(
+        folder, architecture, values, config, weights, parts.pooling, parts.max_length
+    )
 
 
-def recognise(weights: Mapping[str, mx.array], folder: Path) -> str:
+def _check_pad_id(values: Mapping[str, Any], config: Any, folder: Path) -> None:
+    pad = values.get("pad_token_id")
+    if pad is not None and not 0 <= pad < config.vocab_size:
+        raise ValueError(
+            f"{folder / CONFIG} has pad_token_id {pad}, outside the vocabulary of {config.vocab_size}; "
+            "correct it, or remove the line"
+        )
+
+
+def check_prefix(names: Collection[str], family: EncoderFamily, folder: Path) -> None:
+    """Refuse weights of another architecture than the config's, or under a prefix that nobody writes.
+
+    Raises:
+        ValueError: the message has the prefix, or the architecture that the names belong to.
+    """
+    known = ("", family.prefix)
+    if any(prefix + family.signature in names for prefix in known):
+        return
+    for name, other in ENCODERS.items():
+        if any(name.endswith(f".{other.signature}") or name == other.signature for name in names):
+            if other is not family:
+                raise ValueError(
+                    f"{folder / CONFIG} says {family.config.model_type}, but the weights are those of a {name}; "
+                    "correct model_type, or copy the right files there"
+                )
+            found = next(name for name in names if name.endswith(family.signature))
+            raise ValueError(
+                f"the weights in {folder} carry the prefix {found.removesuffix(family.signature)!r}; expected "
+                f"{family.prefix!r} or none for {family.config.model_type}. A model of another kind? Else rename them"
+            )
+
+
+def recognise(weights: Collection[str], folder: Path) -> str:
     """The architecture that these Hugging Face weight names belong to.
 
     Raises:
@@ -111,6 +174,12 @@ def recognise(weights: Mapping[str, mx.array], folder: Path) -> str:
 
 def _sizes_of(weights: Weights, folder: Path) -> dict[str, Any]:
     """Sizes under their Hugging Face names, read off the shapes; the number of heads is not visible there."""
+    needed = ("embeddings.words.weight", "layers.0.feed_forward.down.weight")
+    lost = [name for name in needed if name not in weights]
+    if lost:
+        raise ValueError(
+            f"{folder} lacks {', '.join(lost)}: the folder is incomplete, copy it again"
+        )
     vocab_size, hidden_size = weights["embeddings.words.weight"].shape
     layers = {int(name.split(".")[1]) for name in weights if name.startswith("layers.")}
     num_heads = max(1, hidden_size // ASSUMED_HEAD_SIZE)
@@ -154,12 +223,22 @@ def load_encoder(pretrained: Pretrained, **options: Any) -> Encoder:
     encoder: Encoder = pretrained.family.core(replace(pretrained.config, **options))
     report = load_weights(encoder, pretrained.weights)
     if report.missing:
-        listed = ", ".join(report.missing[:5])
+        logger.debug("missing in {}: {}", pretrained.folder, ", ".join(report.missing))
         raise ValueError(
             f"{pretrained.folder} lacks {len(report.missing)} weights of a {pretrained.architecture} encoder: "
-            f"{listed}{', …' if len(report.missing) > 5 else ''}; the folder is incomplete or its config wrong"
+            f"{shorten(report.missing, most=5)}; the folder is incomplete or its config wrong"
         )
     return encoder
+
+
+def report_unused(pretrained: Pretrained, unused: list[str]) -> None:
+    """Warn of weights that belong to no known head; list all at debug level."""
+    strange = [name for name in unused if not name.startswith(OTHER_HEADS)]
+    if strange:
+        logger.warning(
+            "{} has weights that nothing uses: {}", pretrained.folder, shorten(strange, most=5)
+        )
+    logger.debug("{}: weights not used: {}", pretrained.folder, ", ".join(unused) or "none")
 
 
 def load_with_head(
@@ -176,6 +255,7 @@ def load_with_head(
     """
     encoder = load_encoder(pretrained, **options)
     head = create_head(complete_head(head_config, pretrained.family, encoder, pretrained.pooling))
+    prepare_for(head, _named_for_head(pretrained))
     head_report = load_weights(head, head_weights(head, pretrained))
     used = set(named_parameters(encoder))
     used |= {
@@ -184,15 +264,19 @@ def load_with_head(
         if name.rpartition(".")[0] in _hub_modules(head, pretrained)
     }
     unused = [name for name in pretrained.weights if name not in used]
-    strange = [name for name in unused if not name.startswith(OTHER_HEADS)]
-    if strange:
-        logger.warning(
-            "{} has weights that nothing uses: {}", pretrained.folder, ", ".join(strange)
-        )
-    logger.debug("{}: weights of other heads: {}", pretrained.folder, ", ".join(unused) or "none")
-    if head_report.missing:
-        logger.debug("the head starts from random weights: {}", ", ".join(head_report.missing))
-    return BertWithHead(encoder, head), LoadReport(head_report.missing, unused)
+    report_unused(pretrained, unused)
+    reshaped = _other_shapes(head, pretrained)
+    return BertWithHead(encoder, head), LoadReport(head_report.missing, unused, reshaped)
+
+
+def _other_shapes(head: BaseHead, pretrained: Pretrained) -> tuple[str, ...]:
+    """What the checkpoint has for this head in another shape."""
+    parameters, fitting = named_parameters(head), head_weights(head, pretrained)
+    return tuple(
+        f"{name} has shape {list(weight.shape)} there, {list(parameters[name].shape)} here"
+        for name, weight in _named_for_head(pretrained).items()
+        if name in parameters and name not in fitting
+    )
 
 
 def _hub_modules(head: BaseHead, pretrained: Pretrained) -> set[str]:
@@ -205,9 +289,7 @@ def _hub_modules(head: BaseHead, pretrained: Pretrained) -> set[str]:
 
 def head_weights(head: BaseHead, pretrained: Pretrained) -> Weights:
     """The weights of a checkpoint that fit a head, under the head's names."""
-    family = pretrained.family
-    names = {hub.removeprefix(family.prefix): ours for hub, ours in family.head_names.items()}
-    weights = rename(pretrained.weights, names)
+    weights = _named_for_head(pretrained)
     if head.head_type == "binary":
         weights |= _log_odds(weights)
     return {
@@ -215,6 +297,12 @@ def head_weights(head: BaseHead, pretrained: Pretrained) -> Weights:
         for name, parameter in named_parameters(head).items()
         if name in weights and weights[name].shape == parameter.shape
     }
+
+
+def _named_for_head(pretrained: Pretrained) -> Weights:
+    family = pretrained.family
+    names = {hub.removeprefix(family.prefix): ours for hub, ours in family.head_names.items()}
+    return rename(pretrained.weights, names)
 
 
 def _log_odds(weights: Weights) -> Weights:
@@ -233,6 +321,7 @@ def load_weights(module: nn.Module, weights: Weights) -> LoadReport:
     Raises:
         ValueError: a weight has another shape than its parameter; all of them are listed.
     """
+    prepare_for(module, weights)
     parameters = named_parameters(module)
     shared = [name for name in parameters if name in weights]
     wrong = [

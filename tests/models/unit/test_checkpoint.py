@@ -27,7 +27,7 @@ SIZES = {
 
 
 def make_model(encoder: str = "modernbert", head: str = "binary", **options: Any) -> BertWithHead:
-    labels = 3 if head == "multiclass" else None
+    labels = 3 if head in ("multiclass", "multilabel", "ordinal") else None
     return create_model(encoder, head, labels, **SIZES, **options).eval()
 
 

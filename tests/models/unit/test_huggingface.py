@@ -91,7 +91,9 @@ def test_strange_weights_are_reported(references: Path, tmp_path: Path) -> None:
 
 def test_weights_of_no_known_architecture_are_refused(tmp_path: Path) -> None:
     mx.save_safetensors(str(tmp_path / "model.safetensors"), {"h.0.attn.weight": mx.zeros(3)})
-    with pytest.raises(ValueError, match=r"fit no known architecture \(bert, modernbert\)"):
+    with pytest.raises(
+        ValueError, match=r"fit no known architecture \(bert, modernbert, neobert\)"
+    ):
         read_pretrained(tmp_path)
 
 
@@ -101,9 +103,9 @@ def test_a_sentence_transformers_folder_says_how_to_pool(references: Path, tmp_p
     (folder / "1_Pooling").mkdir()
     pooling = {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}
     (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
-    head = load_from_huggingface(str(folder)).head.config
+    head = load_from_huggingface(str(folder), task="classification").head.config
     assert (head.pooling, head.transform) == ("mean", "none")
-    asked = load_from_huggingface(str(folder), pooling="cls").head.config
+    asked = load_from_huggingface(str(folder), task="classification", pooling="cls").head.config
     assert (asked.pooling, asked.transform) == ("cls", "tanh")
 
 
