@@ -1,0 +1,1 @@
+"""bert model …: look into a model, change its form, take it elsewhere."""

@@ -1,0 +1,58 @@
+"""bert model export: write a checkpoint in the form of another program."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bert_playground.cli.utils import options
+from bert_playground.cli.utils.checkpoints import choose_checkpoint
+from bert_playground.cli.utils.console import print_json, print_lines
+
+
+class Dtype(StrEnum):
+    """How weights are stored."""
+
+    F32 = "f32"
+    F16 = "f16"
+    BF16 = "bf16"
+
+
+Output = Annotated[
+    Path, typer.Option("--output", metavar="FOLDER", help="new folder to write", show_default=False)
+]
+FormatName = Annotated[str, typer.Option("--format", metavar="NAME", help="for whom: huggingface")]
+DtypeName = Annotated[
+    Dtype, typer.Option("--dtype", metavar="TYPE", help="of the stored weights: f32, f16 or bf16")
+]
+
+
+def export(
+    output: Output,
+    checkpoint: options.Checkpoint = None,
+    more_checkpoints: options.MoreCheckpoints = None,
+    format: FormatName = "huggingface",
+    dtype: DtypeName = Dtype.F32,
+    log_level: options.LogLevel = None,
+    json: options.Json = False,
+) -> None:
+    """Write a checkpoint as another program reads it, with tokenizer and model card."""
+    from bert_playground.export import export_model
+    from bert_playground.logs import set_up_logs
+
+    set_up_logs(log_level)
+    folder = choose_checkpoint(checkpoint, more_checkpoints)
+    exported = export_model(folder, output, format=format, dtype=dtype.value)
+    if json:
+        print_json({"checkpoint": folder, "format": format, **exported._asdict()})
+        return
+    print_lines(
+        [
+            f"{folder} → {exported.folder}: {exported.reader} in {exported.dtype}, "
+            f"{exported.num_bytes / 2**20:,.1f} MiB",
+            f"files: {', '.join(exported.files)}",
+            *(f"note: {note}" for note in exported.notes),
+            f"read back, its answers to a few made-up rows differ by at most {exported.largest_difference:.2g}",
+        ]
+    )
