@@ -1,17 +1,20 @@
-"""describe_table: what inference makes of a table, what is missing, and what tells the target too well."""
+"""describe_table, preview_table: what inference makes of a table, and what the model would read."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from bert_playground.data.core.coded import join_cells
 from bert_playground.data.core.columns import Roles, infer_roles
 from bert_playground.data.core.features import fit_features
 from bert_playground.data.core.kinds import Kind, clean, infer_kind
 from bert_playground.data.core.labels import LabelEncoder
-from bert_playground.data.core.leakage import find_leaks
+from bert_playground.data.core.leakage import NAMES, find_leaks
 from bert_playground.data.core.spellings import read_number
-from bert_playground.data.templates.text import TEMPLATES, choose_template, render_segments
+from bert_playground.data.row_text import RowText
+from bert_playground.data.templates.text import TEMPLATES, choose_template, render_cells
 
 MANY_CATEGORIES = 1000
 LONG_CELL = 10_000  # characters
@@ -81,11 +84,11 @@ def describe_table(
     roles = infer_roles(frame, target=target, id_column=id_column, task=task)
     kinds = {name: infer_kind(frame[name]) for name in frame.columns}
     features, said = fit_features(
-        frame, skip=(roles.target, *roles.dropped), id_column=roles.id_column
+        frame, skip=(*roles.targets, *roles.dropped), id_column=roles.id_column
     )
     read = {feature.column for feature in features}
     template = choose_template("auto", features, is_pretrained=True)
-    segments = render_segments(frame[:num_examples], features, TEMPLATES[template])
+    examples = join_cells(render_cells(frame[:num_examples], features, TEMPLATES[template]))
     return TableFacts(
         frame.height,
         tuple(
@@ -94,12 +97,34 @@ def describe_table(
         ),
         (*roles.statements, *said),
         tuple(_warnings(frame, roles, kinds)),
-        tuple(segments.select(pl.concat_str(pl.all())).to_series()),
+        tuple(examples),
     )
 
 
+def preview_table(text: RowText, frame: pl.DataFrame, num_rows: int) -> dict[str, Any]:
+    """The first rows as text and pieces, and how many tokens all rows have; ready for JSON."""
+    first = frame[:num_rows]
+    lengths = text.encode(frame).lengths
+    return {
+        "rows": [
+            {"text": words, "tokens": len(ids), "pieces": text.tokenizer.spell(ids)}
+            for words, ids in zip(text.text(first), text.encode(first).rows(), strict=True)
+        ],
+        "token_counts": {
+            "rows": len(lengths),
+            "shortest": int(lengths.min()),
+            "median": float(np.median(lengths)),
+            "95th_percentile": float(np.percentile(lengths, 95)),
+            "longest": int(lengths.max()),
+            "max_length": text.max_length,
+            "at_max_length": int((lengths >= text.max_length).sum()),
+        },
+        "template": text.template,
+    }
+
+
 def _role(name: str, roles: Roles, read: set[str]) -> str:
-    if name == roles.target:
+    if name in roles.targets:
         return "target"
     if name == roles.id_column and name not in read:
         return "id"
@@ -127,8 +152,10 @@ def _show(values: pl.Series, kind: Kind) -> str:
 
 
 def _warnings(frame: pl.DataFrame, roles: Roles, kinds: dict[str, Kind]) -> list[str]:
-    labels = LabelEncoder.fit(frame[roles.target], roles.task)
-    found = find_leaks(frame, labels, roles.target, roles.id_column)
+    found = []
+    if roles.task in NAMES:  # several targets, or ordered words, are not looked through
+        labels = LabelEncoder.fit(frame[roles.target], roles.task)
+        found = find_leaks(frame, labels, roles.target, roles.id_column)
     if roles.id_column is not None:
         repeated = frame.height - frame[roles.id_column].n_unique()
         if repeated:
@@ -140,7 +167,7 @@ def _warnings(frame: pl.DataFrame, roles: Roles, kinds: dict[str, Kind]) -> list
             f"{duplicates} rows repeat another row in everything but the id: a random split puts copies on both sides"
         )
     for name, kind in kinds.items():
-        if name in (roles.target, roles.id_column):
+        if name in (*roles.targets, roles.id_column):
             continue
         longest = int(frame[name].str.len_chars().max() or 0)  # type: ignore[arg-type]
         missing = clean(frame[name]).null_count() / frame.height

@@ -2,17 +2,17 @@
 
 import hashlib
 import io
+import itertools
 import json
 import os
 import string
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
-import polars as pl
 from loguru import logger
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
@@ -27,13 +27,14 @@ from tokenizers import (
     trainers,
 )
 
+from bert_playground.data.core.coded import CodedColumn, join_cells
 from bert_playground.files import write_bytes
-from bert_playground.lookup import nearest
+from bert_playground.lookup import nearest, shorten
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PAD_NAMES = ("[PAD]", "<pad>", "<|padding|>", "<|endoftext|>")
 CHUNK = 4096  # texts per call into the tokenizer, so that its answer objects stay small
-MAX_TRAINING_TEXTS = 200_000
+MAX_TRAINING_TEXTS = 20_000  # more find the same words, in minutes
 ALPHABET_SIZE = 400
 
 
@@ -122,7 +123,7 @@ class TextTokenizer:
 
     def spell(self, ids: Iterable[int]) -> list[str]:
         """The vocabulary's entries with these ids."""
-        return [self.tokenizer.id_to_token(int(number)) for number in ids]
+        return [str(self.tokenizer.id_to_token(int(number))) for number in ids]
 
     def encode_texts(self, texts: Sequence[str]) -> TokenizedTable:
         """Ids of each text, without prefix and suffix."""
@@ -136,52 +137,84 @@ class TextTokenizer:
             pieces.append(np.concatenate([np.asarray(row, dtype=np.int32) for row in ids]))
         return TokenizedTable(np.concatenate(pieces), np.cumsum(np.concatenate(lengths)))
 
-    def encode_rows(self, segments: pl.DataFrame, max_length: int) -> TokenizedTable:
-        """Ids of rows given in segments, with prefix and suffix, cut to `max_length`.
+    def encode_rows(
+        self, columns: Sequence[CodedColumn], max_length: int, *, separated: bool = False
+    ) -> TokenizedTable:
+        """Ids of rows given in pieces, with prefix and suffix, cut to `max_length`.
 
-        Each distinct segment is tokenised once. That gives the ids of the whole text wherever segments meet between
+        Each distinct piece is tokenised once. That gives the ids of the whole text wherever pieces meet between
         words; a sample of rows is compared, and when one differs all rows are tokenised whole.
+
+        Args:
+            columns: the pieces of each row.
+            max_length: most tokens of a row; what is beyond goes, the last pieces first, and it is said.
+            separated: the suffix (a [SEP]) stands between the pieces too.
         """
-        rows = _join_segments([self._encode_column(column) for column in segments.iter_columns()])
-        if segments.width > 1 and not self._agrees(segments, rows):
-            logger.debug(
-                "segments do not meet between words for this tokenizer: whole rows are tokenised"
-            )
-            rows = self._encode_column(segments.select(pl.concat_str(pl.all())).to_series())
-        return self._finish(rows, max_length)
+        starts = _offsets(np.array([len(column.cells) for column in columns]))
+        texts = itertools.chain.from_iterable(column.cells.to_list() for column in columns)
+        distinct = self.encode_texts(list(texts))  # in one call: the library's threads wake once
+        pieces = [
+            gather_rows(distinct, column.codes + start)
+            for column, start in zip(columns, starts, strict=False)
+        ]
+        names = [column.cells.name for column in columns]
+        if separated:
+            between = _repeat(self.suffix, pieces[0].num_rows)
+            pieces = [pieces[0], *(_join_segments([between, piece]) for piece in pieces[1:])]
+        rows = _join_segments(pieces)
+        if len(columns) > 1 and not separated and not self._agrees(columns, rows):
+            logger.debug("pieces do not meet between words for this tokenizer: rows are read whole")
+            rows = self.encode_texts(join_cells(columns).to_list())
+            return self._finish(rows, max_length, {})
+        lengths = {name: piece.lengths for name, piece in zip(names, pieces, strict=True)}
+        return self._finish(rows, max_length, lengths)
 
-    def _encode_column(self, column: pl.Series) -> TokenizedTable:
-        distinct = column.unique(maintain_order=True)
-        numbers = pl.Series(np.arange(len(distinct)))
-        codes = column.replace_strict(distinct, numbers, return_dtype=pl.Int64).to_numpy()
-        return gather_rows(self.encode_texts(distinct.to_list()), codes)
-
-    def _agrees(self, segments: pl.DataFrame, rows: TokenizedTable, sample_size: int = 200) -> bool:
-        sample = np.unique(np.linspace(0, segments.height - 1, sample_size).astype(np.int64))
-        texts = segments[sample].select(pl.concat_str(pl.all())).to_series().to_list()
-        whole, gathered = self.encode_texts(texts), gather_rows(rows, sample)
+    def _agrees(
+        self, columns: Sequence[CodedColumn], rows: TokenizedTable, sample_size: int = 200
+    ) -> bool:
+        sample = np.unique(np.linspace(0, rows.num_rows - 1, sample_size).astype(np.int64))
+        texts = join_cells([CodedColumn(column.cells, column.codes[sample]) for column in columns])
+        whole, gathered = self.encode_texts(texts.to_list()), gather_rows(rows, sample)
         return np.array_equal(whole.ids, gathered.ids) and np.array_equal(
             whole.offsets, gathered.offsets
         )
 
-    def _finish(self, rows: TokenizedTable, max_length: int) -> TokenizedTable:
-        """Cut the rows and put prefix and suffix around them."""
+    def _finish(
+        self, rows: TokenizedTable, max_length: int, lengths: Mapping[str, np.ndarray]
+    ) -> TokenizedTable:
+        """Cut the rows and put prefix and suffix around them; `lengths` are those of each row's pieces, by name."""
         room = max_length - len(self.prefix) - len(self.suffix)
         if room < 1:
             raise ValueError(
                 f"max_length {max_length} leaves no room beside {len(self.prefix) + len(self.suffix)} special tokens"
             )
-        too_long = int((rows.lengths > room).sum())
-        if too_long:
-            logger.info(
-                f"{too_long} of {len(rows.lengths)} rows are longer than {max_length} tokens and were cut; "
-                "raise data.max_length to keep more"
-            )
-        starts, lengths = rows.offsets[:-1], np.minimum(rows.lengths, room)
-        body = TokenizedTable(rows.ids[_ranges(starts, lengths)], _offsets(lengths))
+        if (rows.lengths > room).any():
+            logger.info(_say_cut(rows.lengths, max_length, room, lengths))
+        starts, kept = rows.offsets[:-1], np.minimum(rows.lengths, room)
+        body = TokenizedTable(rows.ids[_ranges(starts, kept)], _offsets(kept))
         return _join_segments(
-            [_repeat(self.prefix, len(lengths)), body, _repeat(self.suffix, len(lengths))]
+            [_repeat(self.prefix, len(kept)), body, _repeat(self.suffix, len(kept))]
         )
+
+
+def _say_cut(
+    totals: np.ndarray, max_length: int, room: int, lengths: Mapping[str, np.ndarray]
+) -> str:
+    """How many rows are cut, and what they lose: the last pieces go first."""
+    said, end = [], np.zeros_like(totals)
+    for name, length in lengths.items():
+        start, end = end, end + length
+        cut, gone = (
+            int(((start < room) & (end > room)).sum()),
+            int(((start >= room) & (length > 0)).sum()),
+        )
+        said += [f"{name} cut on {cut}"] if cut else []
+        said += [f"{name} dropped on {gone}"] if gone else []
+    lost = f": {shorten(said, 6)}" if said else ""
+    return (
+        f"{int((totals > room).sum())} of {len(totals)} rows are longer than {max_length} tokens{lost}; raise "
+        "data.max_length to keep more"
+    )
 
 
 def train_tokenizer(
@@ -251,8 +284,9 @@ def _read_bert_vocabulary(folder: Path) -> Tokenizer:
 
 def gather_rows(rows: TokenizedTable, numbers: np.ndarray) -> TokenizedTable:
     """The ids of the rows with these numbers, in their order, without labels."""
-    lengths = rows.lengths[numbers]
-    return TokenizedTable(rows.ids[_ranges(rows.offsets[numbers], lengths)], _offsets(lengths))
+    starts = rows.offsets[numbers]
+    lengths = rows.offsets[np.asarray(numbers) + 1] - starts  # not of all rows: batches are small
+    return TokenizedTable(rows.ids[_ranges(starts, lengths)], _offsets(lengths))
 
 
 def _offsets(lengths: np.ndarray) -> np.ndarray:
@@ -283,35 +317,44 @@ def _join_segments(segments: list[TokenizedTable]) -> TokenizedTable:
 
 def encode_cached(
     tokenizer: TextTokenizer,
-    segments: pl.DataFrame,
+    columns: Sequence[CodedColumn],
     max_length: int,
     *,
+    separated: bool = False,
     cache_dir: Path,
     model_name: str,
     split: str,
 ) -> TokenizedTable:
     """`encode_rows` through `{cache_dir}/{dataset_hash}_{model_name}_{split}.safetensors`.
 
-    The hash covers all that decides the ids: the text of every segment, the tokenizer and the length. A damaged file
+    The hash covers all that decides the ids: the text of every piece, the tokenizer and the length. A damaged file
     is written anew.
     """
     name = "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in model_name)
-    path = cache_dir / f"{_hash_inputs(tokenizer, segments, max_length)}_{name}_{split}.safetensors"
-    cached = _read_cache(path, segments.height)
+    path = (
+        cache_dir
+        / f"{_hash_inputs(tokenizer, columns, max_length, separated)}_{name}_{split}.safetensors"
+    )
+    cached = _read_cache(path, len(columns[0].codes))
     if cached is not None:
         logger.debug(f"token ids read from {path}")
         return cached
-    rows = tokenizer.encode_rows(segments, max_length)
+    rows = tokenizer.encode_rows(columns, max_length, separated=separated)
     write_bytes(path, save({"ids": rows.ids, "offsets": rows.offsets}))
     logger.debug(f"token ids written to {path}")
     return rows
 
 
-def _hash_inputs(tokenizer: TextTokenizer, segments: pl.DataFrame, max_length: int) -> str:
-    buffer = io.BytesIO()
-    segments.rechunk().write_ipc(buffer)
-    digest = hashlib.blake2b(buffer.getbuffer(), digest_size=12)
-    digest.update(f"{max_length}\0{tokenizer.to_json()}".encode())
+def _hash_inputs(
+    tokenizer: TextTokenizer, columns: Sequence[CodedColumn], max_length: int, separated: bool
+) -> str:
+    decides = f"{max_length}\0{separated}\0{tokenizer.to_json()}"
+    digest = hashlib.blake2b(decides.encode(), digest_size=12)
+    for cells, codes in columns:
+        buffer = io.BytesIO()
+        cells.to_frame().rechunk().write_ipc(buffer)
+        digest.update(buffer.getbuffer())
+        digest.update(codes.tobytes())
     return digest.hexdigest()
 
 

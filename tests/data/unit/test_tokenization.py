@@ -11,9 +11,11 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loguru import logger
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from bert_playground.data.core.coded import CodedColumn, code_column
 from bert_playground.data.tokenization import (
     TextTokenizer,
     encode_cached,
@@ -57,6 +59,10 @@ def rows_of(table: object) -> list[list[int]]:
     return [ids[start:end].tolist() for start, end in itertools.pairwise(offsets)]
 
 
+def coded(frame: pl.DataFrame) -> list[CodedColumn]:
+    return [code_column(column) for column in frame.iter_columns()]
+
+
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 
@@ -66,7 +72,9 @@ def test_segments_give_the_ids_of_whole_rows(
     tokenizer: TextTokenizer, rows: list[tuple[str, ...]]
 ) -> None:
     segments = segment_frame(rows)
-    assert rows_of(tokenizer.encode_rows(segments, 10_000)) == ids_of_rows(tokenizer, segments)
+    assert rows_of(tokenizer.encode_rows(coded(segments), 10_000)) == ids_of_rows(
+        tokenizer, segments
+    )
 
 
 def test_segments_that_do_not_meet_between_words_fall_back_to_whole_rows() -> None:
@@ -74,7 +82,7 @@ def test_segments_that_do_not_meet_between_words_fall_back_to_whole_rows() -> No
     bare.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     wrapped = TextTokenizer.wrap(bare)
     joined = pl.DataFrame({"0": ["a"], "1": ["b"]})
-    assert rows_of(wrapped.encode_rows(joined, 10)) == [[1]]
+    assert rows_of(wrapped.encode_rows(coded(joined), 10)) == [[1]]
 
 
 def test_byte_level_segments_give_the_ids_of_whole_rows() -> None:
@@ -87,7 +95,7 @@ def test_byte_level_segments_give_the_ids_of_whole_rows() -> None:
     segments = segment_frame(
         [(f"age: {i},", f"sex: {'mf'[i % 2]},", WORDS[i % 6]) for i in range(50)]
     )
-    assert rows_of(wrapped.encode_rows(segments, 1000)) == ids_of_rows(wrapped, segments)
+    assert rows_of(wrapped.encode_rows(coded(segments), 1000)) == ids_of_rows(wrapped, segments)
 
 
 def test_cells_are_one_token_and_specials_in_the_text_are_not(tokenizer: TextTokenizer) -> None:
@@ -99,13 +107,42 @@ def test_cells_are_one_token_and_specials_in_the_text_are_not(tokenizer: TextTok
 
 def test_rows_have_their_special_tokens_and_are_cut(tokenizer: TextTokenizer) -> None:
     table = tokenizer.encode_rows(
-        pl.DataFrame({"0": ["the fox", "the quick brown fox jumps over a lazy dog"]}), 5
+        coded(pl.DataFrame({"0": ["the fox", "the quick brown fox jumps over a lazy dog"]})), 5
     )
     assert table.lengths.tolist() == [4, 5]
     for row in rows_of(table):
         assert (row[0], row[-1]) == (2, 3)  # [CLS], [SEP]
     with pytest.raises(ValueError, match="max_length 2 leaves no room"):
-        tokenizer.encode_rows(pl.DataFrame({"0": ["x"]}), 2)
+        tokenizer.encode_rows(coded(pl.DataFrame({"0": ["x"]})), 2)
+
+
+def test_what_is_cut_is_said_by_column(tokenizer: TextTokenizer) -> None:
+    frame = pl.DataFrame(
+        {
+            "age": ["age 3", "age 3", "age 3"],
+            "note": [" the fox", " the quick brown fox jumps over", " " + "the dog " * 9],
+            "end": [" lazy", " lazy", " lazy"],
+        }
+    )
+    said: list[str] = []
+    sink = logger.add(said.append, format="{message}")
+    table = tokenizer.encode_rows(coded(frame), 9)
+    logger.remove(sink)
+    whole = [row[1:-1] for row in rows_of(tokenizer.encode_rows(coded(frame), 1000))]
+    assert [row[1:-1] for row in rows_of(table)] == [row[:7] for row in whole]
+    lost = [len(row) - 7 for row in whole]
+    assert lost[0] <= 0 < lost[1]
+    (line,) = said
+    assert "2 of 3 rows are longer than 9 tokens: " in line
+    assert "note cut on 1" in line or "note cut on 2" in line
+    assert "end dropped on" in line
+
+
+def test_separated_pieces_have_a_separator_between_them(tokenizer: TextTokenizer) -> None:
+    frame = pl.DataFrame({"a": ["the fox", "a dog"], "b": [" 22", ""]})
+    rows = rows_of(tokenizer.encode_rows(coded(frame), 50, separated=True))
+    pieces = [rows_of(tokenizer.encode_texts(frame[name].to_list())) for name in frame.columns]
+    assert rows == [[2, *a, 3, *b, 3] for a, b in zip(*pieces, strict=True)]
 
 
 def test_digits_stand_alone(tokenizer: TextTokenizer) -> None:
@@ -150,11 +187,11 @@ def test_vocabulary_file_of_old_checkpoints_is_read(tmp_path: Path) -> None:
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "fox", "##es", "The"]
     (tmp_path / "vocab.txt").write_text("\n".join(words) + "\n")
     assert rows_of(
-        TextTokenizer.load(tmp_path).encode_rows(pl.DataFrame({"0": ["The foxes"]}), 9)
+        TextTokenizer.load(tmp_path).encode_rows(coded(pl.DataFrame({"0": ["The foxes"]})), 9)
     ) == [[2, 5, 6, 7, 3]]
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": False}))
     assert rows_of(
-        TextTokenizer.load(tmp_path).encode_rows(pl.DataFrame({"0": ["The fox"]}), 9)
+        TextTokenizer.load(tmp_path).encode_rows(coded(pl.DataFrame({"0": ["The fox"]})), 9)
     ) == [[2, 8, 6, 3]]
 
 
@@ -165,7 +202,7 @@ def cached(
     tokenizer: TextTokenizer, folder: Path, segments: pl.DataFrame = SEGMENTS, max_length: int = 50
 ) -> list[list[int]]:
     table = encode_cached(
-        tokenizer, segments, max_length, cache_dir=folder, model_name="a/b", split="train"
+        tokenizer, coded(segments), max_length, cache_dir=folder, model_name="a/b", split="train"
     )
     return rows_of(table)
 
@@ -191,7 +228,7 @@ def test_cache_is_never_stale(tokenizer: TextTokenizer, tmp_path: Path) -> None:
         (other_tokenizer, SEGMENTS, 50),
     ):
         made_by, segments, max_length = variant
-        fresh = rows_of(made_by.encode_rows(segments, max_length))
+        fresh = rows_of(made_by.encode_rows(coded(segments), max_length))
         assert cached(made_by, tmp_path, segments, max_length) == fresh
         assert cached(made_by, tmp_path, segments, max_length) == fresh
     assert len(list(tmp_path.iterdir())) == 4

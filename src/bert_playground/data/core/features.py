@@ -25,6 +25,8 @@ MIN_ROWS = (
     3  # a category, title or prefix on fewer training rows is read as "other" or word by word
 )
 MAX_KNOWN = 256
+# As they are, to four digits, by training quantiles, or the power of ten before the digits: "e2 3.14".
+NUMBERS = ("exact", "rounded", "bins", "magnitude")
 SAID_SPELLINGS = {
     "worded": "{}: numbers among signs or words",
     "comma": "{}: numbers with a decimal comma",
@@ -61,9 +63,9 @@ class Feature:
         """Whether its cells are read word by word."""
         return self.form in ("text", "words", "list")
 
-    def cell(self, *, binned: bool) -> pl.Expr:
-        """The cell as text, never null: "missing" where there is no value."""
-        return FORMS[self.form](self, binned).fill_null("missing")
+    def cell(self, *, numbers: str) -> pl.Expr:
+        """The cell as text, never null: "missing" where there is no value; `numbers` is a name in NUMBERS."""
+        return FORMS[self.form](self, numbers).fill_null("missing")
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready form that `from_dict` reads."""
@@ -80,9 +82,9 @@ def _cleaned(column: str) -> pl.Expr:
     return pl.when(~value.str.to_lowercase().is_in(MISSING)).then(value)
 
 
-def _number(feature: Feature, binned: bool) -> pl.Expr:
+def _number(feature: Feature, numbers: str) -> pl.Expr:
     value = read_number(_cleaned(feature.column), feature.spelling)
-    if binned:
+    if numbers == "bins":
         edges = pl.lit(pl.Series(feature.edges, dtype=pl.Float64))
         number = pl.when(value.is_not_null()).then(
             edges.search_sorted(value, side="left").cast(pl.Int64)
@@ -90,15 +92,25 @@ def _number(feature: Feature, binned: bool) -> pl.Expr:
         return number.replace_strict(
             range(len(feature.known)), list(feature.known), return_dtype=pl.String
         )
-    return value.round_sig_figs(4).cast(pl.String).str.strip_suffix(".0")
+    if numbers == "magnitude":
+        exponent = value.abs().log10().floor()
+        mantissa = value / pl.lit(10.0).pow(exponent)
+        digits = mantissa.round(2).cast(pl.String)
+        words = pl.concat_str(
+            pl.lit("e"), exponent.cast(pl.Int64, strict=False), pl.lit(" "), digits
+        )
+        return pl.when(value == 0).then(pl.lit("0")).otherwise(words)
+    if numbers == "rounded":
+        value = value.round_sig_figs(4)
+    return value.cast(pl.String).str.strip_suffix(".0")
 
 
-def _category(feature: Feature, binned: bool) -> pl.Expr:
+def _category(feature: Feature, numbers: str) -> pl.Expr:
     value = _cleaned(feature.column)
     return pl.when(value.str.to_lowercase().is_in(NONE)).then(pl.lit("none")).otherwise(value)
 
 
-def _text(feature: Feature, binned: bool) -> pl.Expr:
+def _text(feature: Feature, numbers: str) -> pl.Expr:
     return _cleaned(feature.column)
 
 
@@ -110,19 +122,19 @@ def _known_or_other(value: pl.Expr, feature: Feature) -> pl.Expr:
     )
 
 
-def _title(feature: Feature, binned: bool) -> pl.Expr:
+def _title(feature: Feature, numbers: str) -> pl.Expr:
     value = _cleaned(feature.column)
     title = value.str.extract(NAME_PATTERN).str.strip_chars()
     return _known_or_other(pl.when(value.is_not_null()).then(title.fill_null("other")), feature)
 
 
-def _prefix(feature: Feature, binned: bool) -> pl.Expr:
+def _prefix(feature: Feature, numbers: str) -> pl.Expr:
     value = _cleaned(feature.column)
     letters = value.str.extract(r"^([A-Za-z]+)").str.to_uppercase()
     return _known_or_other(pl.when(value.is_not_null()).then(letters.fill_null("number")), feature)
 
 
-def _words(feature: Feature, binned: bool) -> pl.Expr:
+def _words(feature: Feature, numbers: str) -> pl.Expr:
     words = _cleaned(feature.column).str.to_lowercase().str.extract_all(r"\w+")
     if feature.known:
         words = words.list.filter(pl.element().is_in(feature.known)).list.unique(
@@ -132,7 +144,7 @@ def _words(feature: Feature, binned: bool) -> pl.Expr:
     return pl.when(joined == "").then(pl.lit("other")).otherwise(joined)
 
 
-def _list(feature: Feature, binned: bool) -> pl.Expr:
+def _list(feature: Feature, numbers: str) -> pl.Expr:
     items = read_items(_cleaned(feature.column), feature.spelling)
     if feature.known:
         items = items.list.filter(pl.element().is_in(feature.known))
@@ -140,7 +152,7 @@ def _list(feature: Feature, binned: bool) -> pl.Expr:
     return pl.when(joined == "").then(pl.lit("other")).otherwise(joined)
 
 
-def _date(feature: Feature, binned: bool) -> pl.Expr:
+def _date(feature: Feature, numbers: str) -> pl.Expr:
     value = pl.col(feature.column).str.strip_chars()
     if feature.spelling:
         date, hour = read_date(value, feature.spelling), read_hour(value)
@@ -156,7 +168,7 @@ def _date(feature: Feature, binned: bool) -> pl.Expr:
     return part.cast(pl.String)
 
 
-FORMS: dict[str, Callable[[Feature, bool], pl.Expr]] = {
+FORMS: dict[str, Callable[[Feature, str], pl.Expr]] = {
     "number": _number,
     "category": _category,
     "text": _text,
@@ -242,7 +254,7 @@ def _fit_column(frame: pl.DataFrame, name: str, kind: Kind) -> list[Feature]:
 
 
 def _fit_known(frame: pl.DataFrame, feature: Feature) -> Feature:
-    counts = frame.select(value=feature.cell(binned=True)).group_by("value").len()
+    counts = frame.select(value=feature.cell(numbers="bins")).group_by("value").len()
     counts = counts.filter(pl.col("len") >= min(MIN_ROWS, max(1, frame.height // 10)))
     known = counts.sort("len", "value", descending=[True, False])["value"][:MAX_KNOWN].to_list()
     return replace(feature, known=tuple(known))

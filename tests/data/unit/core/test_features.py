@@ -37,7 +37,7 @@ def by_column(features: tuple[Feature, ...]) -> dict[str, Feature]:
 
 
 def cells(frame: pl.DataFrame, feature: Feature, *, binned: bool = True) -> list[str]:
-    return frame.select(feature.cell(binned=binned)).to_series().to_list()
+    return frame.select(feature.cell(numbers="bins" if binned else "rounded")).to_series().to_list()
 
 
 def test_identifying_columns_are_reduced_and_it_is_said(frame: pl.DataFrame) -> None:

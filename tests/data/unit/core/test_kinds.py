@@ -116,13 +116,16 @@ def _fit(cells: list[str], **options: object) -> tuple[list[Feature], str, pl.Da
 def test_words_in_a_column_of_numbers_count_as_missing_and_it_is_said() -> None:
     (feature,), said, frame = _fit([str(i) for i in range(99)] + ["unknown"])
     assert "c: read as a number; unknown count as missing" in said
-    assert frame.select(feature.cell(binned=False)).to_series().to_list()[98:] == ["98", "missing"]
+    assert frame.select(feature.cell(numbers="rounded")).to_series().to_list()[98:] == [
+        "98",
+        "missing",
+    ]
 
 
 def test_lists_keep_the_items_of_several_rows() -> None:
     (feature,), said, frame = _fit(["a|b", "b|a", "a|rare", ""] * 1 + ["a|b"] * 40)
     assert "lists: c" in said
-    assert frame.select(feature.cell(binned=True)).to_series().to_list()[:4] == [
+    assert frame.select(feature.cell(numbers="bins")).to_series().to_list()[:4] == [
         "a, b",
         "b, a",
         "a",
@@ -135,7 +138,7 @@ def test_a_kind_can_be_given() -> None:
     assert feature.form == "category"
     features, _, frame = _fit(["03/04/2020", "04/05/2020"] * 20, given_kinds={"c": "%d/%m/%Y"})
     months = next(feature for feature in features if feature.part == "month")
-    assert frame.select(months.cell(binned=False)).to_series().to_list()[:2] == ["4", "5"]
+    assert frame.select(months.cell(numbers="rounded")).to_series().to_list()[:2] == ["4", "5"]
 
 
 def test_a_wrong_kind_names_the_nearest() -> None:

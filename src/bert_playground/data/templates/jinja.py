@@ -1,0 +1,63 @@
+"""A Jinja template of the user's own: one text per row, for what the vectorised templates cannot say."""
+
+from collections.abc import Sequence
+
+import jinja2
+import polars as pl
+from jinja2.sandbox import SandboxedEnvironment
+
+from bert_playground.data.core.coded import CodedColumn, code_column
+from bert_playground.data.core.features import Feature
+from bert_playground.data.core.kinds import clean
+from bert_playground.data.core.spellings import read_number
+
+ENVIRONMENT = SandboxedEnvironment(
+    undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+
+
+def check_jinja(source: str) -> None:
+    """Compile a template.
+
+    Raises:
+        ValueError: it is no Jinja; says the line.
+    """
+    try:
+        ENVIRONMENT.from_string(source)
+    except jinja2.TemplateSyntaxError as error:
+        raise ValueError(
+            f"the Jinja template is wrong in line {error.lineno}: {error.message}"
+        ) from error
+
+
+def render_jinja(frame: pl.DataFrame, features: Sequence[Feature], source: str) -> CodedColumn:
+    """The text of each row, rendered once for rows that are alike.
+
+    The template sees each column under its name where that is an identifier, and all of them in `row`: numbers as
+    numbers, other cells as text, none where nothing is said.
+
+    Raises:
+        ValueError: the template names a column that is not there, or fails on a row.
+    """
+    numbers = {feature.column: feature for feature in features if feature.form == "number"}
+    names = list(dict.fromkeys(feature.column for feature in features))
+    rows = pl.DataFrame(
+        [
+            clean(frame[name])
+            .to_frame()
+            .select(read_number(pl.col(name), numbers[name].spelling) if name in numbers else name)
+            .to_series()
+            for name in names
+        ]
+    )
+    coded = code_column(rows.to_struct("row"))
+    template = ENVIRONMENT.from_string(source)
+    try:
+        texts = [template.render({**row, "row": row}) for row in coded.cells.to_list()]
+    except jinja2.UndefinedError as error:
+        raise ValueError(
+            f"the Jinja template: {error.message} (the columns are {', '.join(names)})"
+        ) from error
+    except (TypeError, ValueError, ArithmeticError, jinja2.TemplateError) as error:
+        raise ValueError(f"the Jinja template fails on a row: {error}") from error
+    return CodedColumn(pl.Series("row", [" ".join(text.split()) for text in texts]), coded.codes)
