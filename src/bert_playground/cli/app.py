@@ -6,8 +6,17 @@ from .commands.core.benchmark import benchmark
 from .commands.core.evaluate import evaluate
 from .commands.core.info import info
 from .commands.core.predict import predict
+from .commands.core.pretrain import pretrain
 from .commands.core.quickstart import quickstart
 from .commands.core.train import train
+from .commands.data.describe import describe
+from .commands.data.folds import folds
+from .commands.data.preview import preview
+from .commands.model.calibrate import calibrate
+from .commands.model.export import export
+from .commands.model.inspect import inspect
+from .commands.model.merge import merge
+from .commands.model.quantize import quantize
 from .utils.errors import FriendlyGroup
 
 app = typer.Typer(
@@ -18,8 +27,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (quickstart, train, predict, evaluate, benchmark, info):
+for command in (quickstart, train, pretrain, predict, evaluate, benchmark, info):
     app.command()(command)
+
+model_group = typer.Typer(
+    help="Look into a model, change its form, take it elsewhere.", no_args_is_help=True
+)
+for model_command in (
+    inspect,
+    calibrate,
+    export,
+    quantize,
+    merge,
+):
+    model_group.command()(model_command)
+app.add_typer(model_group, name="model")
+
+data_group = typer.Typer(help="Look at a table as training would.", no_args_is_help=True)
+data_group.command()(describe)
+data_group.command()(preview)
+data_group.command()(folds)
+app.add_typer(data_group, name="data")
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from .console import say
+from .options import model_flags
 
 
 def choose_checkpoint(first: Path | None, more: list[Path] | None) -> Path:
@@ -29,4 +30,16 @@ def choose_checkpoint(first: Path | None, more: list[Path] | None) -> Path:
 
 
 def _has_weights(run: Path) -> bool:
-    return any(run.glob("checkpoints/*/model.safetensors"))
+    names = ("model.safetensors", "adapter_model.safetensors")
+    return (
+        any(path for name in names for path in run.glob(f"checkpoints/*/{name}"))
+        or (run / "ensemble.json").is_file()
+    )
+
+
+def pretrained_folder(model: str | None) -> Path | None:
+    """The folder of the checkpoint that `--model` names; None where it names an architecture, or nothing."""
+    from bert_playground.models.hub_files import fetch_folder
+
+    checkpoint = model_flags(model).get("model.pretrained") if model else None
+    return fetch_folder(str(checkpoint)) if checkpoint else None

@@ -1,10 +1,12 @@
-"""bert benchmark: time the forward pass and the training step."""
+"""bert benchmark: time the forward pass and the training step, or the way from a table to batches."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from bert_playground.cli.utils import options
+from bert_playground.cli.utils.checkpoints import pretrained_folder
 from bert_playground.cli.utils.console import print_json, print_lines, print_table
 
 BatchSize = Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="rows per batch")]
@@ -21,6 +23,16 @@ TestCompilation = Annotated[
     ),
 ]
 
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="FILE",
+        help="time reading this table into batches instead, uncached",
+        show_default=False,
+    ),
+]
+
 
 def benchmark(
     model: options.Model = None,
@@ -29,11 +41,15 @@ def benchmark(
     steps: Steps = 10,
     precision: options.PrecisionName = None,
     test_compilation: TestCompilation = False,
+    data: Data = None,
     config: options.Config = None,
     log_level: options.LogLevel = None,
     json: options.Json = False,
 ) -> None:
-    """Time forward passes and training steps on this machine."""
+    """Time forward passes and training steps on this machine, or the way from a table to batches."""
+    if data is not None:
+        _benchmark_data(data, model, batch_size, steps, log_level, json=json)
+        return
     from bert_playground.bench import run_benchmark
     from bert_playground.config import load_config
     from bert_playground.logs import set_up_logs
@@ -57,6 +73,39 @@ def benchmark(
         print_json(result)
     else:
         _print(result)
+
+
+def _benchmark_data(
+    data: Path, model: str | None, batch_size: int, steps: int, log_level: Any, *, json: bool
+) -> None:
+    from bert_playground.bench import run_loading_benchmark
+    from bert_playground.config.schema import DataSection
+    from bert_playground.data.core.table import read_table
+    from bert_playground.data.row_text import fit_as_training_would
+    from bert_playground.logs import set_up_logs
+
+    set_up_logs(log_level)
+    text = fit_as_training_would(read_table(data), DataSection(), pretrained_folder(model))
+    result = run_loading_benchmark(data, text, batch_size=batch_size, steps=steps)
+    if json:
+        print_json(result)
+        return
+    rows = result["rows"]
+    print_table(
+        f"{data}: {rows} rows, {result['tokens']} tokens, template {result['template']!r}",
+        ("stage", "median ms", "rows/s"),
+        [
+            *(
+                (name.replace("_", " "), round(seconds * 1e3, 2), round(rows / seconds))
+                for name, seconds in result["stages"].items()
+            ),
+            (
+                "all",
+                round(result["pass"]["seconds_median"] * 1e3, 2),
+                round(result["rows_per_second"]),
+            ),
+        ],
+    )
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -1,0 +1,1 @@
+"""What training would read of a table: describe, preview."""

@@ -1,0 +1,60 @@
+"""bert data describe: what inference makes of a table, what is missing, what gives the target away."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bert_playground.cli.utils import options
+from bert_playground.cli.utils.console import print_json, print_lines, print_table
+
+Table = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="a table with the target: CSV, TSV, Parquet, JSON Lines, also packed; or a pattern",
+        show_default=False,
+    ),
+]
+
+
+def describe(
+    table: Table,
+    target: options.Target = None,
+    id_column: options.IdColumn = None,
+    task: options.TaskName = None,
+    json: options.Json = False,
+) -> None:
+    """Show how a table would be read: kinds, missing values, leakage suspects, example sentences."""
+    from bert_playground.data.core.table import read_table
+    from bert_playground.data.describe import describe_table
+    from bert_playground.logs import set_up_logs
+
+    set_up_logs(None)
+    facts = describe_table(
+        read_table(table),
+        target=target,
+        id_column=id_column,
+        task=task.value if task is not None else None,
+    )
+    if json:
+        print_json(asdict(facts))
+        return
+    print_table(
+        f"{table}: {facts.num_rows} rows, {len(facts.columns)} columns",
+        ("column", "role", "kind", "missing", "distinct", "values"),
+        [
+            (fact.name, fact.role, fact.kind, _percent(fact.missing), fact.distinct, fact.values)
+            for fact in facts.columns
+        ],
+    )
+    print_lines(["", *facts.statements])
+    if facts.warnings:
+        print_lines(["", "Look at:", *(f"- {warning}" for warning in facts.warnings)])
+    shown = (text if len(text) <= 300 else f"{text[:300]}…" for text in facts.examples)
+    print_lines(["", "The first rows as text:", *(f"- {' '.join(text.split())}" for text in shown)])
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if share else ""

@@ -1,0 +1,75 @@
+"""bert data preview: rows as the text and tokens that the model reads."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bert_playground.cli.commands.data.describe import Table
+from bert_playground.cli.utils import options
+from bert_playground.cli.utils.checkpoints import choose_checkpoint, pretrained_folder
+from bert_playground.cli.utils.console import print_json, print_lines, print_table
+
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint",
+        metavar="PATH",
+        help="read rows as this run or checkpoint reads them",
+        show_default=False,
+    ),
+]
+Rows = Annotated[int, typer.Option("--rows", min=1, help="rows to show")]
+ShowTokens = Annotated[
+    bool, typer.Option("--tokens", help="show the pieces, not only their number")
+]
+
+
+def preview(
+    table: Table,
+    checkpoint: Checkpoint = None,
+    model: options.Model = None,
+    target: options.Target = None,
+    id_column: options.IdColumn = None,
+    task: options.TaskName = None,
+    template: options.Template = None,
+    max_length: options.MaxLength = None,
+    rows: Rows = 5,
+    tokens: ShowTokens = False,
+    json: options.Json = False,
+) -> None:
+    """Show rows as text with their token counts, by a checkpoint or as training would read them."""
+    from bert_playground.config.schema import DataSection
+    from bert_playground.data.core.table import read_table
+    from bert_playground.data.describe import preview_table
+    from bert_playground.data.row_text import fit_as_training_would, load_row_text
+    from bert_playground.logs import set_up_logs
+
+    set_up_logs(None)
+    frame = read_table(table)
+    if checkpoint is not None:
+        text = load_row_text(choose_checkpoint(checkpoint, None))
+    else:
+        asked = {
+            "target": target,
+            "id_column": id_column,
+            "task": task,
+            "template": template,
+            "max_length": max_length,
+        }
+        section = DataSection(**{key: value for key, value in asked.items() if value is not None})
+        text = fit_as_training_would(frame, section, pretrained_folder(model))
+    shown = preview_table(text, frame, rows)
+    if json:
+        print_json(shown)
+        return
+    print_table(
+        f"{table}, template {text.template!r}",
+        ("row", "pieces" if tokens else "text", "tokens"),
+        [
+            (number, " ".join(row["pieces"]) if tokens else row["text"], row["tokens"])
+            for number, row in enumerate(shown["rows"])
+        ],
+    )
+    print_table("tokens of all rows", ("what", "tokens"), shown["token_counts"].items())
+    print_lines(text.statements)
