@@ -20,6 +20,7 @@ def choose_recipe(
     is_classification: bool,
     num_rows: int,
     batch_size: int,
+    has_own_words: bool = False,
 ) -> Recipe:
     """What worked: 8 epochs on Titanic, where 20 overfit, and 20 on House Prices, where 8 were too few.
 
@@ -32,16 +33,35 @@ def choose_recipe(
         is_classification: classes are learned by heart sooner than numbers.
         num_rows: of the training split.
         batch_size: rows per optimizer step, accumulation included.
+        has_own_words: whether the checkpoint's vocabulary was trained on such tables, as `bert pretrain` does: a small
+            encoder, for which the rate of a large one is far too low.
     """
     steps_per_epoch = math.ceil(num_rows / batch_size)
     if has_adapters:
         return Recipe(
             learning_rate=1e-3, epochs=_between(1500 / steps_per_epoch, 3, 15), patience=5
         )
-    if is_pretrained:
+    if is_pretrained and not has_own_words:
         return Recipe(learning_rate=5e-5, epochs=_between(500 / steps_per_epoch, 3, 6), patience=3)
     most = 8 if is_classification else 20
-    return Recipe(learning_rate=5e-4, epochs=_between(2000 / steps_per_epoch, 3, most), patience=4)
+    rate = 2e-4 if is_pretrained else 5e-4
+    return Recipe(learning_rate=rate, epochs=_between(2000 / steps_per_epoch, 3, most), patience=4)
+
+
+def choose_pretraining_recipe(*, is_pretrained: bool, num_rows: int, batch_size: int) -> Recipe:
+    """As above, for hidden words: many passes, since each one hides other words, and no early stop.
+
+    Args:
+        is_pretrained: whether the encoder starts from a checkpoint.
+        num_rows: that are learned from.
+        batch_size: rows per optimizer step, accumulation included.
+    """
+    steps_per_epoch = math.ceil(num_rows / batch_size)
+    if is_pretrained:
+        return Recipe(
+            learning_rate=1e-4, epochs=_between(2000 / steps_per_epoch, 3, 20), patience=0
+        )
+    return Recipe(learning_rate=1e-3, epochs=_between(6000 / steps_per_epoch, 5, 60), patience=0)
 
 
 def _between(value: float, lowest: int, highest: int) -> int:

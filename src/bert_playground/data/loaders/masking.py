@@ -1,0 +1,184 @@
+"""Masking, MaskedLoader: batches with words hidden, new ones in each epoch; the words are the labels."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import mlx.core as mx
+import numpy as np
+
+from bert_playground.data.core.types import Batch
+from bert_playground.data.loaders.batching import pack, pad
+from bert_playground.data.loaders.mlx_loader import PAD_MULTIPLE, MLXLoader
+from bert_playground.data.loaders.prefetching import prefetch
+from bert_playground.data.tokenization import TextTokenizer, TokenizedTable, gather_rows
+
+MASK_NAMES = ("[MASK]", "<mask>")
+
+
+@dataclass(frozen=True)
+class Masking:
+    """Which tokens are asked for, and what the model sees in their place.
+
+    Devlin et al. 2018, arXiv 1810.04805 (80 % masks, 10 % random words, 10 % as they are); Wettig et al. 2023, arXiv
+    2202.08005 (more than 15 % of the tokens).
+
+    Attributes:
+        mask_token_id: stands for a hidden word.
+        words: [W] ids that may be asked for and may stand in at random: no special token is among them.
+        probability: share of the words that are asked for.
+        random_share: share of these that another word stands in for.
+        keep_share: share of these that the model sees as they are.
+    """
+
+    mask_token_id: int
+    words: np.ndarray
+    probability: float = 0.3
+    random_share: float = 0.1
+    keep_share: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.probability < 1:
+            raise ValueError(
+                f"the mask probability is {self.probability}, expected more than 0 and less than 1, such as 0.3"
+            )
+        if min(self.random_share, self.keep_share) < 0 or self.random_share + self.keep_share > 1:
+            raise ValueError(
+                f"random_share {self.random_share} and keep_share {self.keep_share} are shares of the asked words: "
+                "expected at least 0 each and at most 1 together"
+            )
+
+    @classmethod
+    def of(cls, tokenizer: TextTokenizer, **options: float) -> Self:
+        """The masking for a tokenizer.
+
+        Args:
+            tokenizer: tells the mask token and the special ones.
+            options: probability, random_share, keep_share.
+
+        Raises:
+            ValueError: the tokenizer has no mask token, or an option is out of range.
+        """
+        ids = [tokenizer.tokenizer.token_to_id(name) for name in MASK_NAMES]
+        mask_token_id = next((token_id for token_id in ids if token_id is not None), None)
+        if mask_token_id is None:
+            raise ValueError(
+                f"the tokenizer has no mask token (looked for {' and '.join(MASK_NAMES)}), so words cannot be hidden; "
+                "take the tokenizer of a model that was pretrained by masking, or leave --model out to train one"
+            )
+        added = tokenizer.tokenizer.get_added_tokens_decoder()
+        special = {token_id for token_id, token in added.items() if token.special}
+        special |= {mask_token_id, tokenizer.pad_token_id, *tokenizer.prefix, *tokenizer.suffix}
+        vocabulary = tokenizer.tokenizer.get_vocab(with_added_tokens=True)
+        words = np.array(sorted(set(vocabulary.values()) - special), dtype=np.int32)
+        return cls(mask_token_id, words, **options)
+
+    def is_word(self, ids: np.ndarray) -> np.ndarray:
+        """Which ids may be asked for, bool like `ids`."""
+        table = np.zeros(max(int(ids.max(initial=0)), int(self.words.max(initial=0))) + 1, bool)
+        table[self.words] = True
+        return np.asarray(table[ids])
+
+    def hide(
+        self, ids: np.ndarray, generator: np.random.Generator, *, few_counts: bool = False
+    ) -> "Hidden":
+        """Choose words and hide them.
+
+        Their number is the share of the words that `probability` says, at least one; chance only decides which.
+
+        Args:
+            ids: [N], with at least one word among them.
+            generator: of chance.
+            few_counts: round the number to four binary digits, so that a compiled step sees few shapes.
+        """
+        candidates = np.flatnonzero(self.is_word(ids))
+        count = round(self.probability * len(candidates))
+        if few_counts:
+            unit = 1 << max(0, count.bit_length() - 4)
+            count = round(count / unit) * unit
+        count = min(len(candidates), max(1, count))
+        asked = np.sort(generator.choice(candidates, count, replace=False, shuffle=False))
+        fate = generator.random(count)
+        strangers = generator.choice(self.words, count)
+        seen = np.where(fate < self.random_share, strangers, self.mask_token_id)
+        seen = np.where(fate >= 1 - self.keep_share, ids[asked], seen)
+        hidden = ids.copy()
+        hidden[asked] = seen
+        return Hidden(hidden, asked)
+
+
+class Hidden(NamedTuple):
+    """Ids with words hidden, and where."""
+
+    ids: np.ndarray  # [N]
+    asked: np.ndarray  # [M] places in ids, ascending
+
+
+class MaskedLoader:
+    """The batches of a loader with words hidden; which ones is a pure function of (seed, epoch, batch number).
+
+    In its batches `labels` are the hidden words [M], `tokens.asked` tells where they stood, and `rows` are the numbers
+    of these tokens in the table.
+    """
+
+    def __init__(self, loader: MLXLoader, masking: Masking, seed: int = 0) -> None:
+        """Wrap a loader; its labels are not looked at.
+
+        Raises:
+            ValueError: some rows have no word to hide.
+        """
+        has_word = has_words(loader.table, masking)
+        if not has_word.all():
+            raise ValueError(
+                f"{int((~has_word).sum())} of {loader.num_rows} rows have no word to hide; leave them out"
+            )
+        self.loader = loader
+        self.masking = masking
+        self.seed = seed
+        self.num_rows = loader.num_rows
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches of epoch 0."""
+        return self.iterate()
+
+    def iterate(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from batch number `start` on; skipping costs nothing."""
+        batches = list(enumerate(self.loader.order(epoch)))[start:]
+
+        def make(numbered: tuple[int, np.ndarray]) -> Batch:
+            return self.make_batch(numbered[1], (self.seed, epoch, numbered[0]))
+
+        return prefetch(make, batches, self.loader.prefetch_size, self.loader.num_workers)
+
+    def make_batch(self, rows: np.ndarray, seed: tuple[int, ...]) -> Batch:
+        """These rows as one batch; `seed` decides which words are hidden."""
+        table, is_padded = self.loader.table, self.loader.layout == "padded"
+        batch = gather_rows(table, rows)
+        hidden = self.masking.hide(batch.ids, np.random.default_rng(seed), few_counts=is_padded)
+        row = np.searchsorted(batch.offsets, hidden.asked, side="right") - 1
+        column = hidden.asked - batch.offsets[row]
+        seen, everything = (
+            TokenizedTable(hidden.ids, batch.offsets, second=batch.second),
+            np.arange(len(rows)),
+        )
+        if is_padded:
+            tokens = pad(seen, everything, PAD_MULTIPLE, self.loader.pad_token_id)
+            asked = row * tokens.input_ids.shape[1] + column
+        else:
+            tokens, asked = pack(seen, everything), hidden.asked
+        return Batch(
+            tokens._replace(asked=mx.array(asked.astype(np.int32))),
+            mx.array(batch.ids[hidden.asked]),
+            mx.array((table.offsets[rows][row] + column).astype(np.int32)),
+        )
+
+
+def has_words(table: TokenizedTable, masking: Masking) -> np.ndarray:
+    """Whether each row has a word that can be hidden, bool [R]."""
+    is_word = masking.is_word(table.ids)
+    counts = np.concatenate([[0], np.cumsum(is_word)])
+    return np.asarray(np.diff(counts[table.offsets]) > 0)

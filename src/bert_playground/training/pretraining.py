@@ -1,0 +1,236 @@
+"""run_pretraining: masked words of unlabeled rows, from tables to a checkpoint that `bert train --model` takes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mlx.core as mx
+import numpy as np
+from loguru import logger
+
+from bert_playground import kernels
+from bert_playground.config.schema import RunConfig
+from bert_playground.data.loaders.masking import MaskedLoader, Masking, has_words
+from bert_playground.data.loaders.mlx_loader import MLXLoader
+from bert_playground.data.row_text import RowText, fit_row_text, load_row_text
+from bert_playground.data.tokenization import TokenizedTable, gather_rows
+from bert_playground.data.unlabeled import Unlabeled, read_unlabeled
+from bert_playground.memory import peak_memory_bytes
+from bert_playground.models.assembly import (
+    check_fit,
+    dropout_options,
+    find_family,
+    scratch_sizes,
+)
+from bert_playground.models.huggingface import fetch_folder, read_pretrained
+from bert_playground.models.masked_lm import (
+    MaskedLM,
+    create_masked_lm,
+    load_masked_lm,
+    save_masked_lm,
+)
+from bert_playground.runs import RunDir
+from bert_playground.training.assemble import Goal, put_together
+from bert_playground.training.core import Trainer
+from bert_playground.training.recipe import choose_pretraining_recipe
+from bert_playground.training.run import RunResult, begin, run_in_folder, write_json
+from bert_playground.training.summary import count_parameters
+
+
+def run_pretraining(
+    config: RunConfig, sources: Mapping[str, str] | None = None, resume: Path | None = None
+) -> RunResult:
+    """Pretrain as the configuration says: an encoder learns to find hidden words of the tables' rows.
+
+    What is fitted on the way, bins and vocabulary, is fitted on all rows of all tables; the target is never read.
+
+    Args:
+        config: what was asked for.
+        sources: for each dotted path of the configuration where its value came from.
+        resume: a run folder, or one of its checkpoints: go on from there with the configuration stored in the run.
+
+    Raises:
+        ValueError: tables, configuration or checkpoint do not fit; says what to do.
+        FileNotFoundError: a file is not there.
+        KeyboardInterrupt: Ctrl-C, after a clean save; a note says how to resume.
+    """
+    return run_in_folder(_pretrain, "pretrain", config, sources, resume)
+
+
+def _pretrain(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunResult:
+    _check(config)
+    begin(run, config)
+    rows = read_unlabeled(
+        config.data, config.pretraining.tables, has_target=config.pretraining.has_target
+    )
+    text = _fit_or_load(rows, config, checkpoint)
+    for statement in (*rows.statements, *text.statements):
+        logger.info(statement)
+    train_data, val_data = _make_loaders(text, rows, config)
+    model, task_options = _make_model(config, text)
+
+    def save(folder: Path) -> None:
+        save_masked_lm(model, folder, **task_options)
+        text.save(folder)
+
+    recipe = choose_pretraining_recipe(
+        is_pretrained=config.model.pretrained is not None,
+        num_rows=train_data.num_rows,
+        batch_size=config.training.batch_size * config.training.gradient_accumulation_steps,
+    )
+    name = config.data.train.parent.name if config.data.train else ""
+    goal = Goal(_report, "val_loss", "min", drawn="val_accuracy", title=f"{name}: hidden words")
+    trainer = put_together(model, config, run, recipe, goal, save)
+    if checkpoint is not None:
+        trainer.resume(checkpoint)
+        logger.info(f"resumed {checkpoint} after step {trainer.state.step}")
+    state = trainer.train(train_data, val_data)
+    summary = {"train": str(config.data.train)} | _summarise(run, trainer, train_data, val_data)
+    write_json(run.summary, summary)
+    best = run.best if run.best.is_dir() else run.final
+    return RunResult(run, state.best_metrics, best if best.is_dir() else None, summary)
+
+
+def _check(config: RunConfig) -> None:
+    wrong = []
+    if config.lora.enabled:
+        wrong.append("lora.enabled: pretraining changes all weights; use --lora with bert train")
+    for path in ("training.metric", "checkpoint.best_model_metric"):
+        section, key = path.split(".")
+        if (asked := getattr(getattr(config, section), key)) not in (None, "loss", "val_loss"):
+            wrong.append(f"{path} {asked!r}: pretraining is judged by val_loss; leave it out")
+    if wrong:
+        raise ValueError(f"this cannot be pretrained: {'; '.join(wrong)}")
+
+
+def _fit_or_load(rows: Unlabeled, config: RunConfig, checkpoint: Path | None) -> RowText:
+    if checkpoint is not None:
+        return load_row_text(checkpoint)
+    return fit_row_text(
+        rows.frame,
+        config.data,
+        skip=rows.targets,
+        id_column=rows.id_column,
+        pretrained_dir=fetch_folder(config.model.pretrained) if config.model.pretrained else None,
+        vocab_size=config.model.vocab_size,
+    )
+
+
+def _make_loaders(
+    text: RowText, rows: Unlabeled, config: RunConfig
+) -> tuple[MaskedLoader, MaskedLoader]:
+    """Training and held-out rows; chance decides which is which, and labels play no part in it."""
+    asked, data, training = config.pretraining, config.data, config.training
+    masking = Masking.of(
+        text.tokenizer,
+        probability=asked.mask_probability,
+        random_share=asked.random_share,
+        keep_share=asked.keep_share,
+    )
+    cache_dir = data.cache_dir if data.use_pretokenized else None
+    table = text.encode(rows.frame, cache_dir=cache_dir, split="pretrain")
+    numbers = np.flatnonzero(has_words(table, masking))
+    if len(numbers) < 2:
+        raise ValueError(
+            f"{len(numbers)} of {table.num_rows} rows have a word that can be hidden, expected at least 2: the rows have "
+            "no text, or none of their words is in the vocabulary of the checkpoint"
+        )
+    order = np.random.default_rng(training.seed).permutation(numbers)
+    num_val = min(len(order) - 1, max(1, round(asked.val_fraction * len(order))))
+    logger.info(
+        f"{len(order) - num_val} rows to learn from, {num_val} held out (seed {training.seed}); "
+        f"{asked.mask_probability:.0%} of the words are asked for".replace("%", " %")
+    )
+
+    def load(chosen: np.ndarray, batch_size: int, *, shuffle: bool) -> MaskedLoader:
+        loader = MLXLoader(
+            gather_rows(table, np.sort(chosen)),
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=training.seed,
+            layout="packed" if kernels.is_native() else "padded",
+            pad_token_id=text.pad_token_id,
+            prefetch_size=data.prefetch_size,
+        )
+        return MaskedLoader(loader, masking, training.seed + int(not shuffle))
+
+    return (
+        load(order[num_val:], training.batch_size, shuffle=True),
+        load(order[:num_val], training.eval_batch_size, shuffle=False),
+    )
+
+
+def _make_model(config: RunConfig, text: RowText) -> tuple[MaskedLM, dict[str, Any]]:
+    """The model, and the fields of its config that a reader who fine-tunes it shall find instead."""
+    asked = config.pretraining.dropout
+    if config.model.pretrained is None:
+        family = find_family(config.model.architecture)
+        sizes = scratch_sizes(config.model, family, config.data.max_length)
+        dropout = dropout_options(family, asked)
+        shape = family.config(
+            **(sizes | dropout), vocab_size=text.vocab_size, pad_token_id=text.pad_token_id
+        )
+        return create_masked_lm(family.core(shape)), {name: sizes[name] for name in dropout}
+    pretrained = read_pretrained(config.model.pretrained)
+    dropout = dropout_options(pretrained.family, asked)
+    model, _ = load_masked_lm(pretrained, **dropout)
+    check_fit(model.encoder, pretrained, text.vocab_size, text.max_length)
+    kept = {name: getattr(pretrained.config, name) for name in dropout}
+    return model, kept | dropout_options(pretrained.family, config.model.dropout)
+
+
+def _report(labels: np.ndarray, words: np.ndarray) -> dict[str, float]:
+    return {"accuracy": float((labels == words).mean())}
+
+
+class Baseline(NamedTuple):
+    """What the frequencies of the words alone give."""
+
+    loss: float
+    accuracy: float
+
+
+def measure_baseline(train: TokenizedTable, val: TokenizedTable, masking: Masking) -> Baseline:
+    """Loss and accuracy of an answer that knows how often each word occurs and looks at nothing else."""
+    size = int(max(train.ids.max(), val.ids.max(), masking.words.max())) + 1
+    counts = np.bincount(train.ids[masking.is_word(train.ids)], minlength=size).astype(np.float64)
+    # One more of each word, so that one which is new in the held-out rows costs something finite.
+    counts[masking.words] += 1
+    asked = val.ids[masking.is_word(val.ids)]
+    losses = np.log(counts.sum()) - np.log(counts[asked])
+    return Baseline(float(losses.mean()), float((asked == counts.argmax()).mean()))
+
+
+def _summarise(
+    run: RunDir, trainer: Trainer, train_data: MaskedLoader, val_data: MaskedLoader
+) -> dict[str, Any]:
+    """What a reader of results wants in one flat document, as for a training run."""
+    state = trainer.state
+    train_seconds = max(state.seconds, 1e-9)
+    baseline = measure_baseline(train_data.loader.table, val_data.loader.table, train_data.masking)
+    files = {"run": run.path, "best": run.best, "final": run.final, "curves": run.curves}
+    files |= {"log": run.train_log, "metrics": run.metrics}
+    return {
+        "task": "hidden words",
+        "monitor": state.monitor,
+        "metrics": state.best_metrics,
+        "last_metrics": state.metrics,
+        "baseline": {f"val_{name}": value for name, value in baseline._asdict().items()},
+        "best_epoch": state.best_epoch,
+        "best_step": state.best_step,
+        "epochs": state.epoch,
+        "steps": state.step,
+        "stop_reason": state.stop_reason,
+        "train_rows": train_data.num_rows,
+        "val_rows": val_data.num_rows,
+        "mask_probability": train_data.masking.probability,
+        "parameters": count_parameters(trainer.model),
+        "trained_parameters": count_parameters(trainer.model, trained_only=True),
+        "precision": "bf16" if trainer.model.encoder.dtype == mx.bfloat16 else "f32",
+        "is_compiled": trainer.loop.use_compilation,
+        "seconds": state.seconds,
+        "rows_per_second": state.rows / train_seconds,
+        "tokens_per_second": state.tokens / train_seconds,
+        "peak_memory_bytes": peak_memory_bytes(),
+        "files": {name: str(path) for name, path in files.items() if path.exists()},
+    }
