@@ -1,11 +1,11 @@
 """create_trainer; run_training(config) → RunResult: the whole story on one page."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import mlx.core as mx
 import numpy as np
@@ -18,14 +18,18 @@ from bert_playground.data.pipeline import Tables, TextPipeline, prepare_tables
 from bert_playground.files import write_text
 from bert_playground.logs import log_to_file
 from bert_playground.models.bert_with_head import BertWithHead
+from bert_playground.models.ensemble import Ensemble
 from bert_playground.models.factory import create_from_config
 from bert_playground.models.huggingface import fetch_folder
 from bert_playground.runs import RunDir
 from bert_playground.tasks import TASKS
 from bert_playground.tracking import require_mlflow
+from bert_playground.training.adapt import adapt_thresholds
 from bert_playground.training.assemble import make_trainer
+from bert_playground.training.balance import choose_label_options
 from bert_playground.training.core import Trainer
 from bert_playground.training.core.resume import find_resumable
+from bert_playground.training.ensemble_trainer import EnsembleTrainer
 from bert_playground.training.environment import describe_environment
 from bert_playground.training.summary import summarise
 
@@ -71,21 +75,41 @@ def run_training(
         FileNotFoundError: a file is not there.
         KeyboardInterrupt: Ctrl-C, after a clean save; a note says how to resume.
     """
+    return run_in_folder(_train, "train", config, sources, resume)
+
+
+def run_in_folder(
+    story: Callable[[RunDir, RunConfig, Path | None], RunResult],
+    command: str,
+    config: RunConfig,
+    sources: Mapping[str, str] | None = None,
+    resume: Path | None = None,
+) -> RunResult:
+    """Call `story(run, config, checkpoint to resume)` with a new run folder, or with that of the run to resume.
+
+    Args:
+        story: what happens in the run.
+        command: of `bert`, for messages; a run is resumed by the command that began it.
+        config: as for `run_training`.
+        sources: as for `run_training`.
+        resume: as for `run_training`.
+    """
     if resume is None:
         run, checkpoint = RunDir.create(config.training.output_dir), None
-        _write_json(
-            run.config, {"values": config.model_dump(mode="json"), "sources": dict(sources or {})}
+        values = config.model_dump(mode="json")
+        write_json(
+            run.config, {"command": command, "values": values, "sources": dict(sources or {})}
         )
     else:
         checkpoint = find_resumable(resume)
         run = RunDir.of_checkpoint(checkpoint)
-        config = read_run_config(run, config, sources or {})
+        config = read_run_config(run, config, sources or {}, command)
     try:
         with log_to_file(run.train_log), _logged_errors():
-            return _train(run, config, checkpoint)
+            return story(run, config, checkpoint)
     except KeyboardInterrupt as interrupt:
         if run.resumable():
-            interrupt.add_note(f"saved; go on with: bert train --resume {run.path}")
+            interrupt.add_note(f"saved; go on with: bert {command} --resume {run.path}")
         raise
     finally:
         run.discard_unused()
@@ -101,27 +125,35 @@ def _logged_errors() -> Iterator[None]:
 
 
 def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunResult:
-    if config.tracking.mlflow:
-        require_mlflow()
-    mx.random.seed(config.training.seed)
-    np.random.seed(config.training.seed)
-    _write_json(run.environment, {"seed": config.training.seed, **describe_environment()})
-
-    tables = prepare_tables(config.data, config.training.seed)
+    begin(run, config)
+    tables = prepare_tables(config.data, config.split_seed)
     pretrained_dir = fetch_folder(config.model.pretrained) if config.model.pretrained else None
     pipeline = _fit_or_load(tables, config, pretrained_dir, checkpoint)
     for statement in (*tables.statements, *pipeline.statements):
         logger.info(statement)
 
+    config = _shorten_rows(config, pipeline)
     model = create_from_config(
         config,
         TASKS[pipeline.task],
-        num_labels=max(1, len(pipeline.classes)),
+        num_labels=max(pipeline.num_labels, len(pipeline.classes)),
         vocab_size=pipeline.vocab_size,
         pad_token_id=pipeline.pad_token_id,
+        head_options=choose_label_options(
+            config.head, pipeline.task, pipeline.classes, pipeline.encode_labels(tables.train)
+        ),
     )
     train_data, val_data = _make_loaders(pipeline, tables, config)
-    trainer = make_trainer(model, config, pipeline=pipeline, run=run, num_rows=train_data.num_rows)
+    if config.data.sample_fraction < 1:
+        train_data = train_data.sample(config.data.sample_fraction, config.training.seed)
+    trainer = make_trainer(
+        model,
+        config,
+        pipeline=pipeline,
+        run=run,
+        num_rows=train_data.num_rows,
+        judged_by=tables.metric,
+    )
     if checkpoint is not None:
         trainer.resume(checkpoint)
         logger.info(f"resumed {checkpoint} after step {trainer.state.step}")
@@ -129,42 +161,75 @@ def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunResult
 
     is_pretrained = pretrained_dir is not None
     summary = summarise(run, trainer, pipeline, train_data, val_data, is_pretrained=is_pretrained)
+    if config.head.adaptive_threshold:
+        summary["thresholds"] = adapt_thresholds(run, pipeline, val_data, model.encoder.dtype)
     if summary["hint"]:
         logger.info(summary["hint"])
-    _write_json(run.summary, summary)
+    write_json(run.summary, summary)
     best = run.best if run.best.is_dir() else run.final
     return RunResult(run, state.best_metrics, best if best.is_dir() else None, summary)
 
 
+def begin(run: RunDir, config: RunConfig) -> None:
+    """What every run does first: seeds, and the record of what it is computed with."""
+    if config.tracking.mlflow:
+        require_mlflow()
+    mx.random.seed(config.training.seed)
+    np.random.seed(config.training.seed)
+    write_json(run.environment, {"seed": config.training.seed, **describe_environment()})
+
+
+@overload
 def create_trainer(
-    model: BertWithHead,
+    model: BertWithHead, config: RunConfig | str | Path | None = ..., *, num_rows: int | None = ...
+) -> Trainer: ...
+
+
+@overload
+def create_trainer(
+    model: Ensemble, config: RunConfig | str | Path | None = ..., *, num_rows: int | None = ...
+) -> EnsembleTrainer: ...
+
+
+def create_trainer(
+    model: BertWithHead | Ensemble,
     config: RunConfig | str | Path | None = None,
     *,
     num_rows: int | None = None,
-) -> Trainer:
+) -> Trainer | EnsembleTrainer:
     """A trainer for a model and loaders of one's own: `create_trainer(model, config).train(train_data, val_data)`.
 
     It writes metrics, curves and checkpoints into a new run folder, as `bert train` does.
 
     Args:
-        model: with its head.
+        model: with its head; the members of an ensemble are trained one after another.
         config: a RunConfig, the name of a preset, or a path; None: all defaults.
         num_rows: of the training data, from which epochs are chosen where the configuration leaves them open.
     """
     if not isinstance(config, RunConfig):
         config, _ = load_config(config)
     run = RunDir.create(config.training.output_dir)
-    _write_json(run.config, {"values": config.model_dump(mode="json"), "sources": {}})
+    write_json(run.config, {"values": config.model_dump(mode="json"), "sources": {}})
+    if isinstance(model, Ensemble):
+        return EnsembleTrainer(model, config, run, num_rows)
     return make_trainer(model, config, pipeline=None, run=run, num_rows=num_rows or 1000)
 
 
-def read_run_config(run: RunDir, asked: RunConfig, sources: Mapping[str, str]) -> RunConfig:
+def read_run_config(
+    run: RunDir, asked: RunConfig, sources: Mapping[str, str], command: str = "train"
+) -> RunConfig:
     """The configuration stored in a run folder, with the few values that a resumed run may change.
 
     Raises:
-        ValueError: another value was asked for by a flag.
+        ValueError: another value was asked for by a flag, or another command began the run.
     """
-    stored = RunConfig.model_validate(json.loads(run.config.read_text(encoding="utf-8"))["values"])
+    document = json.loads(run.config.read_text(encoding="utf-8"))
+    began = document.get("command", "train")
+    if began != command:
+        raise ValueError(
+            f"{run.path} is a run of `bert {began}`; go on with it by: bert {began} --resume {run.path}"
+        )
+    stored = RunConfig.model_validate(document["values"])
     flags = [path for path, source in sources.items() if source == "flag"]
     changed = {
         path: _value_at(asked, path)
@@ -187,6 +252,12 @@ def read_run_config(run: RunDir, asked: RunConfig, sources: Mapping[str, str]) -
     return stored
 
 
+def _shorten_rows(config: RunConfig, pipeline: TextPipeline) -> RunConfig:
+    """Rows are at most as long as they were when the checkpoint was pretrained on this text."""
+    length = min(config.data.max_length, pipeline.max_length)
+    return config.model_copy(update={"data": config.data.model_copy(update={"max_length": length})})
+
+
 def _fit_or_load(
     tables: Tables, config: RunConfig, pretrained_dir: Path | None, checkpoint: Path | None
 ) -> TextPipeline:
@@ -197,6 +268,7 @@ def _fit_or_load(
         tables.options,
         pretrained_dir=pretrained_dir,
         vocab_size=config.model.vocab_size,
+        windows=tables.windows,
         seed=config.training.seed,
     )
 
@@ -227,5 +299,6 @@ def _value_at(config: RunConfig, path: str) -> Any:
     return getattr(getattr(config, section), key)
 
 
-def _write_json(path: Path, document: dict[str, Any]) -> None:
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Write one of the JSON files of a run."""
     write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")

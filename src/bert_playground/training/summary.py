@@ -3,11 +3,11 @@
 from typing import Any
 
 import mlx.core as mx
+import mlx.nn as nn
 
 from bert_playground.data.loaders.mlx_loader import MLXLoader
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.memory import peak_memory_bytes
-from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.runs import RunDir
 from bert_playground.tasks import TASKS
 from bert_playground.training.core.optimizer import flatten
@@ -83,12 +83,13 @@ def measure_baseline(
     train_labels, val_labels = train_data.table.labels, val_data.table.labels
     assert train_labels is not None
     assert val_labels is not None
-    num_classes = len(pipeline.classes) or None
-    scores = baseline_scores(train_labels, len(val_labels), num_classes)
+    scores = baseline_scores(
+        train_labels, len(val_labels), len(pipeline.classes) or None, task=pipeline.task
+    )
     return {f"val_{name}": value for name, value in trainer.report(val_labels, scores).items()}
 
 
-def count_parameters(model: BertWithHead, *, trained_only: bool = False) -> int:
+def count_parameters(model: nn.Module, *, trained_only: bool = False) -> int:
     """Values in the model, or only those that training changes."""
     tree = model.trainable_parameters() if trained_only else model.parameters()
     return sum(parameter.size for parameter in flatten(tree).values())

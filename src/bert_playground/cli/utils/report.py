@@ -1,6 +1,6 @@
 """What a run shows at its end: metrics beside the answer without a model, files, and what to type next."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .console import print_lines, print_table, program
@@ -23,6 +23,58 @@ def print_report(summary: Mapping[str, Any], test_path: str) -> None:
     print_lines(["", "next:", *next_commands(summary["files"], test_path)])
 
 
+def print_ensemble_report(summary: Mapping[str, Any], test_path: str) -> None:
+    """Print each member's validation scores, those of all together, and how far the members disagree.
+
+    Args:
+        summary: what summary.json holds.
+        test_path: the table to predict, for the next command.
+    """
+    members, together, baseline = summary["members"], summary["metrics"], summary["baseline"]
+    print_table(
+        f"{summary['target']} ({summary['task']}) on {summary['val_rows']} validation rows",
+        ("model", *(name.removeprefix("val_") for name in together)),
+        [
+            *((member["what"], *map(member["metrics"].get, together)) for member in members),
+            ("mean of the models", *(_mean_of(members, name) for name in together)),
+            (f"all {len(members)} together", *together.values()),
+            ("without a model", *(baseline.get(name) for name in together)),
+        ],
+    )
+    for name, value in summary["disagreement"].items():
+        print_lines([_DISAGREEMENTS[name].format("not defined" if value is None else value)])
+    print_lines([f"{summary['seconds']:.0f} s of training", *_files(summary["files"])])
+    print_lines(["", "next:", *next_commands(summary["files"], test_path)])
+
+
+_DISAGREEMENTS = {
+    "different_labels": "two models give another answer in {:.1%} of the cases on average",
+    "error_correlation": "the errors of two models have a correlation of {:.3f} on average; at 1 a mean gains nothing",
+}
+
+
+def _mean_of(members: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    values = [member["metrics"].get(name) for member in members]
+    return None if None in values else sum(values) / len(values)
+
+
+def print_pretraining_report(summary: Mapping[str, Any]) -> None:
+    """Print the summary of a pretraining run, what summary.json holds, for people."""
+    metrics, baseline, files = summary["metrics"], summary["baseline"], summary["files"]
+    print_table(
+        f"hidden words of {summary['val_rows']} rows held out",
+        ("metric", "this model", "by frequency alone"),
+        [(_star(name, summary), value, baseline.get(name)) for name, value in metrics.items()],
+    )
+    print_lines([f"* decided the best epoch, {summary['best_epoch']}", _work(summary)])
+    print_lines([*_files(files), "", "next:"])
+    checkpoint = files.get("best") or files.get("final")
+    if checkpoint is None:
+        print_lines(next_commands(files, ""))
+    else:
+        print_lines([f"  {program()} train --model {checkpoint} --train {summary['train']}"])
+
+
 def next_commands(files: Mapping[str, str], test_path: str) -> list[str]:
     """The commands that follow a training run."""
     checkpoint = files.get("best") or files.get("final")
@@ -42,10 +94,16 @@ def _star(name: str, summary: Mapping[str, Any]) -> str:
 def _cost(summary: Mapping[str, Any]) -> list[str]:
     return [
         f"* decided the best epoch, {summary['best_epoch']}; the last column answers from the training labels alone",
+        _work(summary),
+    ]
+
+
+def _work(summary: Mapping[str, Any]) -> str:
+    return (
         f"{summary['trained_parameters']:,} trained parameters, {summary['train_rows']} rows, {summary['steps']} steps, "
         f"{summary['seconds']:.0f} s, {summary['rows_per_second']:,.0f} rows/s, "
-        f"{summary['tokens_per_second']:,.0f} tokens/s, {summary['peak_memory_bytes'] / 2**20:,.0f} MiB at most",
-    ]
+        f"{summary['tokens_per_second']:,.0f} tokens/s, {summary['peak_memory_bytes'] / 2**20:,.0f} MiB at most"
+    )
 
 
 def _files(files: Mapping[str, str]) -> list[str]:

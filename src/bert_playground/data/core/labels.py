@@ -1,5 +1,6 @@
-"""LabelEncoder: raw labels ↔ numbers, per task."""
+"""LabelEncoder: raw labels of one column ↔ numbers, per task."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -17,8 +18,8 @@ DTYPES = {"int": pl.Int64, "float": pl.Float64, "bool": pl.Boolean, "str": pl.St
 class LabelEncoder:
     """What was learned of the labels of the training rows.
 
-    Classes are numbered in sorted order (0 < 1, False < True, "no" < "yes"); the last of two is the positive one.
-    Regression targets are standardised, after log1p where `uses_log`.
+    Classes are numbered in sorted order (0 < 1, False < True, "no" < "yes"); the last of two is the positive one. Ordinal
+    classes are numbered in the order that was given, or by size when they are numbers. Regression targets are standardised, after log1p where `uses_log`.
 
     Attributes:
         dtype: "int", "float", "bool" or "str": what `decode` gives back.
@@ -35,18 +36,24 @@ class LabelEncoder:
     scale: float = 1.0
 
     @classmethod
-    def fit(cls, labels: pl.Series, task: str) -> Self:
+    def fit(cls, labels: pl.Series, task: str, order: Sequence[str] | None = None) -> Self:
         """Learn from the labels of the training rows.
 
+        Args:
+            labels: of the training rows, as text or typed.
+            task: binary, multiclass, ordinal or regression.
+            order: of ordinal classes, lowest first; None: numbers order themselves.
+
         Raises:
-            ValueError: missing labels, a single class, or a regression target that is no number.
+            ValueError: missing labels, a single class, an order that does not cover them, or a regression target that is
+                no number.
         """
         require_labels(labels)
-        text = _text(labels)
+        text = clean_labels(labels)
         dtype = label_dtype(text)
         if not TASKS[task].is_classification:
-            values = _numbers(text)
-            uses_log = _is_better_logged(values)
+            values = read_numbers(text)
+            uses_log = is_better_logged(values)
             values = np.log1p(values) if uses_log else values
             scale = float(values.std())
             if scale == 0:
@@ -54,6 +61,8 @@ class LabelEncoder:
                     f"target {labels.name!r} has the single value {labels[0]}: nothing to learn; check the column"
                 )
             return cls(task, "float", (), uses_log, float(values.mean()), scale)
+        if task == "ordinal" and (order is not None or dtype == "str"):
+            return cls(task, dtype, _ordered(text, dtype, order))
         classes = _typed(text, dtype).unique().sort().to_list()
         if len(classes) < 2:
             raise ValueError(
@@ -70,7 +79,7 @@ class LabelEncoder:
     @property
     def num_labels(self) -> int:
         """Outputs of the head: 1 for binary and regression, else the number of classes."""
-        return len(self.classes) if self.task == "multiclass" else 1
+        return 1 if self.task in ("binary", "regression") else len(self.classes)
 
     def encode(self, labels: pl.Series) -> np.ndarray:
         """Labels of any table as numbers: [R], int32 class numbers or float32 standardised targets.
@@ -79,9 +88,9 @@ class LabelEncoder:
             ValueError: missing labels, or ones that the training rows did not have.
         """
         require_labels(labels)
-        text = _text(labels)
+        text = clean_labels(labels)
         if not TASKS[self.task].is_classification:
-            values = _numbers(text)
+            values = read_numbers(text)
             if self.uses_log:
                 if (values <= -1).any():
                     raise ValueError(
@@ -106,17 +115,40 @@ class LabelEncoder:
         """The answers in the words of the training table.
 
         Args:
-            scores: what the head predicts: P(last class) [R], class probabilities [R, L], or standardised values [R].
+            scores: what the head predicts: P(last class) [R], class probabilities [R, L], standardised values [R], or
+                their means and deviations [R, 2].
 
         Returns:
             [R] in the type of the training labels; regression in original units as floats.
         """
         scores = np.asarray(scores, dtype=np.float64)
         if not TASKS[self.task].is_classification:
-            values = scores.reshape(-1) * self.scale + self.mean
-            return pl.Series(np.expm1(values) if self.uses_log else values)
-        numbers = (scores.reshape(-1) >= 0.5) if self.task == "binary" else scores.argmax(axis=-1)
+            return pl.Series(self.in_units(scores))
+        if self.task == "ordinal":
+            numbers = choose_median(scores)
+        else:
+            numbers = (
+                (scores.reshape(-1) >= 0.5) if self.task == "binary" else scores.argmax(axis=-1)
+            )
         return pl.Series(self.classes, dtype=DTYPES[self.dtype])[numbers.astype(np.int64)]
+
+    def in_units(self, scores: np.ndarray) -> np.ndarray:
+        """Standardised values [R], or the means of [R, 2], in the units of the target: [R]."""
+        values = np.asarray(scores, dtype=np.float64)
+        values = (values[:, 0] if values.ndim == 2 else values) * self.scale + self.mean
+        return np.expm1(values) if self.uses_log else values
+
+    def deviations_in_units(self, scores: np.ndarray) -> np.ndarray:
+        """The standard deviations of [R, 2] in the units of the target: [R].
+
+        A target that was learned as log1p is log-normal: its deviation is e^(m + s^2 / 2) sqrt(e^(s^2) - 1).
+        """
+        scores = np.asarray(scores, dtype=np.float64)
+        means, deviations = scores[:, 0] * self.scale + self.mean, scores[:, 1] * self.scale
+        if not self.uses_log:
+            return deviations
+        variances = np.square(deviations)
+        return np.asarray(np.exp(means + variances / 2) * np.sqrt(np.expm1(variances)))
 
     def probabilities(self, scores: np.ndarray) -> pl.DataFrame:
         """One column of probabilities per class, named by the class.
@@ -135,6 +167,8 @@ class LabelEncoder:
 
     def describe(self) -> str:
         """One phrase: the classes, or how the target was scaled."""
+        if self.task == "ordinal":
+            return f"classes in order {shorten(map(str, self.classes))}"
         if self.classes:
             return f"classes {shorten(map(str, self.classes))}"
         form = "log1p, as it is positive and skewed, then " if self.uses_log else ""
@@ -150,13 +184,26 @@ class LabelEncoder:
         return cls(**{**state, "classes": tuple(state["classes"])})
 
 
+def choose_median(probabilities: np.ndarray) -> np.ndarray:
+    """The class in the middle of each row's distribution over ordered classes, which errs by the fewest classes.
+
+    Args:
+        probabilities: [R, K].
+
+    Returns:
+        [R], the first class with P(y <= k) of at least one half.
+    """
+    cumulated = np.cumsum(np.asarray(probabilities, dtype=np.float64), axis=1)
+    return np.asarray((cumulated >= cumulated[:, -1:] / 2).argmax(axis=1))
+
+
 def require_labels(labels: pl.Series) -> None:
     """Check that every row has a label.
 
     Raises:
         ValueError: some have none; the message has their count and the first row numbers (from 1, header apart).
     """
-    missing = _text(labels).is_null().arg_true() + 1
+    missing = clean_labels(labels).is_null().arg_true() + 1
     if len(missing):
         raise ValueError(
             f"target {labels.name!r} is missing in {len(missing)} of {len(labels)} rows (rows "
@@ -176,7 +223,8 @@ def label_dtype(text: pl.Series) -> str:
     return "float" if is_float else "str"
 
 
-def _text(labels: pl.Series) -> pl.Series:
+def clean_labels(labels: pl.Series) -> pl.Series:
+    """Labels as text without surrounding blanks, null where nothing is said."""
     text = as_text(labels.to_frame()).to_series().str.strip_chars()
     missing = text.str.to_lowercase().is_in(["", "nan", "na", "n/a", "null"])
     return text.set(missing.fill_null(False), None)
@@ -195,7 +243,39 @@ def _typed(text: pl.Series, dtype: str) -> pl.Series:
     return text.cast(DTYPES[dtype], strict=False)
 
 
-def _numbers(text: pl.Series) -> np.ndarray:
+def _ordered(text: pl.Series, dtype: str, order: Sequence[str] | None) -> tuple[Any, ...]:
+    """The given order of the classes in their type.
+
+    Raises:
+        ValueError: no order for words, one that is no order, or that lacks classes of the table.
+    """
+    found = text.unique().sort().to_list()
+    example = f"data.class_order: [{', '.join(found)}], or --class-order {','.join(found)}"
+    if order is None:
+        raise ValueError(
+            f"task ordinal needs to know the order of the words in target {text.name!r}: give it lowest first as "
+            f"{example} (here in alphabetical order)"
+        )
+    typed = _typed(pl.Series([str(name).strip() for name in order], dtype=pl.String), dtype)
+    classes = typed.to_list()
+    faults = []
+    if None in classes or len(set(classes)) < len(classes):
+        faults.append("it names a class twice, or one of another kind")
+    if len(classes) < 2:
+        faults.append("it has fewer than two classes")
+    missing = sorted(set(_typed(text, dtype).to_list()) - set(classes), key=str)
+    if missing:
+        faults.append(f"it lacks {shorten(map(str, missing))}")
+    if faults:
+        raise ValueError(
+            f"class order {', '.join(map(str, order))} does not fit target {text.name!r}: {'; '.join(faults)}; "
+            f"give all classes once, lowest first, such as {example}"
+        )
+    return tuple(classes)
+
+
+def read_numbers(text: pl.Series) -> np.ndarray:
+    """Labels as finite numbers, [R] in f64."""
     values = text.cast(pl.Float64, strict=False)
     wrong = (values.is_null() | ~values.is_finite().fill_null(False)).arg_true()
     if len(wrong):
@@ -206,7 +286,7 @@ def _numbers(text: pl.Series) -> np.ndarray:
     return values.to_numpy().astype(np.float64)
 
 
-def _is_better_logged(values: np.ndarray) -> bool:
+def is_better_logged(values: np.ndarray) -> bool:
     """Whether the targets are positive and their right skew is strong and shrinks under log1p."""
     if values.min() <= 0:
         return False

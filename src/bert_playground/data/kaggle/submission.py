@@ -16,17 +16,19 @@ def write_submission(
     id_column: str | None,
     target: str,
     sample: Path | None = None,
+    is_named: bool = False,
 ) -> pl.DataFrame:
     """Write one row per prediction, whole or not at all.
 
     Args:
         path: the CSV to write; its folder is made.
         ids: as the test table has them (text keeps leading zeros); None: rows are numbered from 0.
-        predictions: decoded labels [R], or probabilities with one column per class, which become
-            "target_class" columns.
+        predictions: decoded labels [R], or columns of answers or probabilities; those of probabilities of one target are
+            named by class and become "target_class".
         id_column: the name of the id column; None: "id".
         target: the name of the target column.
         sample: a sample submission that columns, row count and ids must agree with.
+        is_named: the columns of `predictions` have their names already.
 
     Returns:
         What was written.
@@ -36,6 +38,8 @@ def write_submission(
     """
     if isinstance(predictions, pl.Series):
         answers = predictions.alias(target).to_frame()
+    elif is_named:
+        answers = predictions
     else:
         answers = predictions.rename({name: f"{target}_{name}" for name in predictions.columns})
     numbers = pl.Series(range(answers.height)) if ids is None else ids

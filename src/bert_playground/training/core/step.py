@@ -101,7 +101,7 @@ def make_train_step(
         step: int,
     ) -> StepResult:
         scalars = {
-            "rows": mx.array(float(count_rows(batches))),
+            "rows": mx.array(float(count_labels(batches))),
             "learning_rate": mx.array(learning_rate),
             "step": mx.array(float(step)),
         }
@@ -119,6 +119,11 @@ def make_train_step(
 def count_rows(batches: Sequence[Batch]) -> int:
     """Examples in several batches."""
     return sum(batch.tokens.num_rows for batch in batches)
+
+
+def count_labels(batches: Sequence[Batch]) -> int:
+    """What the loss is the mean of: one label per row, or one per hidden word in pretraining."""
+    return sum(0 if batch.labels is None else batch.labels.shape[0] for batch in batches)
 
 
 def count_tokens(batches: Sequence[Batch]) -> int:

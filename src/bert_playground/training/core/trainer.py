@@ -13,9 +13,9 @@ import mlx.core as mx
 import numpy as np
 
 from bert_playground.data.core.types import Batch, Loader
-from bert_playground.inference import predict_batches
+from bert_playground.inference import Model, predict_batches
 from bert_playground.memory import fit_cache_limit
-from bert_playground.models.bert_with_head import BertWithHead
+from bert_playground.models.heads import BaseHead
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.interrupt import INTERRUPTED, interrupt_after_step
 from bert_playground.training.core.optimizer import AdamW, Moments, Schedule
@@ -46,7 +46,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: BertWithHead,
+        model: Model,
         optimizer: AdamW,
         schedule: Schedule,
         loop: Loop,
@@ -116,6 +116,10 @@ class Trainer:
     def _plan(self, train_data: Loader) -> TrainState:
         if len(train_data) == 0:
             raise ValueError("there are no rows to train on")
+        # A class number out of range would train on garbage without a word.
+        head, labels = self.model.head, getattr(train_data, "labels", None)
+        if isinstance(head, BaseHead) and labels is not None:
+            head.check_labels(labels)
         state, loop = self.state, self.loop
         state.num_epochs = loop.epochs
         steps_per_epoch = math.ceil(len(train_data) / loop.gradient_accumulation_steps)

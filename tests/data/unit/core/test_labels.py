@@ -126,3 +126,22 @@ def test_probabilities_have_a_column_per_class() -> None:
 def test_json_round_trip_keeps_the_encoder(values: list[int]) -> None:
     encoder = LabelEncoder.fit(pl.Series("y", [str(value) for value in values]), "multiclass")
     assert LabelEncoder.from_dict(json.loads(json.dumps(encoder.to_dict()))) == encoder
+
+
+def test_deviations_come_back_in_the_units_of_the_target() -> None:
+    labels = pl.Series("y", np.linspace(-5, 5, 50))
+    encoder = LabelEncoder.fit(labels, "regression")
+    scores = np.array([[0.0, 0.5], [1.0, 2.0]])
+    np.testing.assert_allclose(encoder.decode(scores), [0, encoder.scale], atol=1e-9)
+    np.testing.assert_allclose(
+        encoder.deviations_in_units(scores), [0.5 * encoder.scale, 2 * encoder.scale]
+    )
+
+
+def test_the_deviation_of_a_logged_target_is_that_of_the_log_normal() -> None:
+    labels = pl.Series("price", np.exp(np.random.default_rng(0).normal(12, 0.6, 300)))
+    encoder = LabelEncoder.fit(labels, "regression")
+    draws = np.random.default_rng(1).standard_normal(400_000) * 0.5 + 0.3
+    expected = encoder.in_units(draws).std()
+    actual = encoder.deviations_in_units(np.array([[0.3, 0.5]]))
+    np.testing.assert_allclose(actual, [expected], rtol=0.01)

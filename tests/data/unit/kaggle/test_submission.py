@@ -89,3 +89,11 @@ def test_a_sample_that_disagrees_is_an_error_and_nothing_is_written(
 def test_ids_and_predictions_must_be_as_many(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="3 ids but 2 predictions"):
         write(tmp_path, pl.Series([1, 0]))
+
+
+def test_columns_that_have_their_names_keep_them(tmp_path: Path) -> None:
+    answers = pl.DataFrame({"red": [1, 0], "big": [0, 0]})
+    ids = pl.Series("id", ["07", "08"])
+    path = tmp_path / "s.csv"
+    write_submission(path, ids, answers, id_column="id", target="red,big", is_named=True)
+    assert path.read_text() == "id,red,big\n07,1,0\n08,0,0\n"

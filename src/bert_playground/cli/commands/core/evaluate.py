@@ -24,28 +24,31 @@ def evaluate(
     json: options.Json = False,
 ) -> None:
     """Score a checkpoint on a CSV that has the target column."""
-    from bert_playground.data.core.table import read_table, require_columns
-    from bert_playground.inference import Predictor
+    from bert_playground.data.core.table import read_table
     from bert_playground.logs import set_up_logs
     from bert_playground.training.metrics.baseline import baseline_scores
+    from bert_playground.training.metrics.multilabel import report_each
     from bert_playground.training.metrics.report import make_report
+    from bert_playground.voting import load_predictor
 
     set_up_logs(log_level)
-    predictor = Predictor.load(
+    predictor = load_predictor(
         choose_checkpoint(checkpoint, more_checkpoints),
         batch_size=batch_size,
         precision=precision.value,
     )
-    frame = read_table(data)
-    require_columns(frame, [predictor.pipeline.target], str(data))
+    frame = predictor.pipeline.rows_with_labels(read_table(data))
     pipeline, answer = predictor.pipeline, predictor.score(frame)
     labels = answer.labels
     assert labels is not None  # the target column is there
-    report = make_report(
-        pipeline.task, decode=None if pipeline.classes else lambda x: pipeline.decode(x).to_numpy()
-    )
-    metrics = {"loss": answer.loss, **report(labels, answer.scores)}
-    constant = baseline_scores(labels, len(labels), len(pipeline.classes) or None)
+    report = make_report(pipeline.task, decode=pipeline.in_units, thresholds=predictor.thresholds)
+    # Several models together have no loss of their own.
+    loss = {} if answer.loss is None else {"loss": answer.loss}
+    metrics = {**loss, **report(labels, answer.scores)}
+    if pipeline.task == "multilabel":
+        metrics |= report_each(labels, answer.scores, [str(name) for name in pipeline.classes])
+    num_classes = len(pipeline.classes) or None
+    constant = baseline_scores(labels, len(labels), num_classes, task=pipeline.task)
     baseline = report(labels, constant)
     if json:
         print_json(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from polars import DataFrame, Series
 
     from bert_playground.inference import Predictor
+    from bert_playground.voting import EnsemblePredictor
 
 Test = Annotated[
     Path, typer.Option("--test", metavar="FILE", help="CSV to answer", show_default=False)
@@ -43,28 +44,27 @@ def predict(
     json: options.Json = False,
 ) -> None:
     """Answer the rows of a test CSV and write the submission."""
-    from bert_playground.data.core.table import read_table, require_columns
+    from bert_playground.data.core.table import read_table
     from bert_playground.data.kaggle.submission import write_submission
-    from bert_playground.inference import Predictor
     from bert_playground.logs import set_up_logs
+    from bert_playground.voting import load_predictor
 
     set_up_logs(log_level)
-    predictor = Predictor.load(
+    predictor = load_predictor(
         choose_checkpoint(checkpoint, more_checkpoints),
         batch_size=batch_size,
         precision=precision.value,
     )
     pipeline = predictor.pipeline
-    frame = read_table(test)
-    if pipeline.id_column is not None:
-        require_columns(frame, [pipeline.id_column], str(test))
+    frame, ids = pipeline.rows_to_answer(read_table(test))
     written = write_submission(
         output,
-        None if pipeline.id_column is None else frame[pipeline.id_column],
+        ids,
         _answers(predictor, frame, sample, proba=proba),
-        id_column=pipeline.id_column,
+        id_column=None if ids is None else ids.name,
         target=pipeline.target,
         sample=sample,
+        is_named=not (proba and len(pipeline.targets) == 1),
     )
     if json:
         print_json(
@@ -86,9 +86,13 @@ def predict(
 
 
 def _answers(
-    predictor: "Predictor", frame: "DataFrame", sample: Path | None, *, proba: bool
+    predictor: "Predictor | EnsemblePredictor",
+    frame: "DataFrame",
+    sample: Path | None,
+    *,
+    proba: bool,
 ) -> "DataFrame | Series":
-    """Labels; or probabilities, one column per class, or P(class 1) alone where the sample has one answer column."""
+    """Answers, one column for each target; or probabilities, a column per class, or P(class 1) alone for such a sample."""
     from bert_playground.data.core.table import read_table
 
     pipeline = predictor.pipeline
@@ -97,14 +101,14 @@ def _answers(
             f"{pipeline.target} is a number and has no probabilities; leave out --proba"
         )
     scores = predictor.predict(frame)
+    columns = [] if sample is None else read_table(sample).columns
     if not proba:
-        return pipeline.decode(scores)
+        answers = predictor.answers(scores)
+        # A deviation beside the answer would not fit a sample that does not ask for it.
+        extra = [name for name in answers.columns if name not in (*pipeline.targets, *columns)]
+        return answers.drop(extra) if columns else answers
     probabilities = pipeline.probabilities(scores)
-    if (
-        sample is not None
-        and pipeline.task == "binary"
-        and pipeline.target in read_table(sample).columns
-    ):
+    if pipeline.task == "binary" and pipeline.target in columns:
         return probabilities[:, -1]
     return probabilities
 

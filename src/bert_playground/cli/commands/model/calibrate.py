@@ -1,0 +1,75 @@
+"""bert model calibrate: make a checkpoint's probabilities mean what they say."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bert_playground.cli.utils import options
+from bert_playground.cli.utils.checkpoints import choose_checkpoint
+from bert_playground.cli.utils.console import print_json, print_lines, print_table
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="FILE",
+        help="CSV with the target, not trained on (default: the run's validation rows)",
+        show_default=False,
+    ),
+]
+
+
+def calibrate(
+    checkpoint: options.Checkpoint = None,
+    more_checkpoints: options.MoreCheckpoints = None,
+    data: Data = None,
+    batch_size: options.PredictBatchSize = 128,
+    log_level: options.LogLevel = None,
+    json: options.Json = False,
+) -> None:
+    """Fit the temperature of a checkpoint on rows it was not trained on, and store it there."""
+    from bert_playground.inference import Predictor
+    from bert_playground.logs import set_up_logs
+    from bert_playground.runs import RunDir
+    from bert_playground.training.calibration import calibrate as fit
+    from bert_playground.training.reliability import draw_reliability
+
+    set_up_logs(log_level)
+    folder = choose_checkpoint(checkpoint, more_checkpoints)
+    done = fit(Predictor.load(folder, batch_size=batch_size), data)
+    picture = RunDir.of_checkpoint(done.checkpoint).path / "reliability.png"
+    draw_reliability(done, picture)
+    values = {
+        name: (getattr(done.before, name), getattr(done.after, name))
+        for name in ("temperature", "log_loss", "ece")
+    }
+    if json:
+        print_json(
+            {
+                "checkpoint": done.checkpoint,
+                "rows": done.rows,
+                "accuracy": done.accuracy,
+                "before": {name: before for name, (before, _) in values.items()},
+                "after": {name: after for name, (_, after) in values.items()},
+                "picture": picture,
+            }
+        )
+        return
+    print_table(
+        f"{done.checkpoint} on {done.rows} rows",
+        ("", "before", "after"),
+        [(name, before, after) for name, (before, after) in values.items()],
+    )
+    rose = done.after.ece > done.before.ece
+    print_lines(
+        [
+            f"fitted on {done.source}",
+            *(
+                ["ECE rose though log loss fell: in 15 bins of so few rows it is mostly chance"]
+                * rose
+            ),
+            "answers stay the same, probabilities change; `bert predict --proba` uses the temperature from now on",
+            f"picture: {picture}",
+        ]
+    )
