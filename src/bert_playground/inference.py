@@ -1,6 +1,6 @@
 """predict_batches; Predictor: a checkpoint that answers rows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +93,18 @@ def predict_batches(
         scores=np.concatenate(scores)[order],
         labels=np.concatenate(labels)[order] if labels else None,
         loss=loss_sum / len(order) if labels else None,
+    )
+
+
+def join_predictions(parts: Sequence[Predictions]) -> Predictions:
+    """The answers for a table that was scored in parts, one after the other."""
+    sizes = [len(part.scores) for part in parts]
+    labels = [part.labels for part in parts if part.labels is not None]
+    losses = [part.loss for part in parts if part.loss is not None]
+    return Predictions(
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate(labels) if len(labels) == len(parts) else None,
+        float(np.average(losses, weights=sizes)) if len(losses) == len(parts) else None,
     )
 
 

@@ -196,7 +196,8 @@ class DataSection(Section):
     use_pretokenized: bool = Field(False, description="cache token ids under data/.tokenizer_cache")
     cache_dir: Path = Path("data/.tokenizer_cache")
     num_workers: NotNegative | None = Field(
-        None, description="threads that tokenise; None: all cores"
+        None,
+        description="threads that tokenise, and that prepare batches; None: all cores, and one or two",
     )
     prefetch_size: NotNegative = Field(4, description="batches prepared ahead of the model")
     streaming: bool | None = Field(

@@ -66,7 +66,7 @@ def split_table(
             train,
             val,
             (
-                f"validation: {len(val)} of {frame.height} rows, {plan.said}; or give a table with --val"
+                f"validation: {len(val)} of {frame.height} rows, the latest by {plan.said}; or give a table with --val"
             ),
         )
     train, val = split_rows(plan.strata, plan.groups, options.val_fraction, seed)

@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from bert_playground.config.registry import load_datasets
 from bert_playground.config.schema import DataSection
-from bert_playground.data.core.columns import infer_roles
+from bert_playground.data.core.columns import infer_roles, read_test_columns
 from bert_playground.data.core.stream import Chunk, TableStream, is_large, open_stream
 from bert_playground.data.core.table import Files, read_table
 from bert_playground.data.loaders.prefetching import prefetch
@@ -93,12 +94,20 @@ def hold_rows(options: DataSection, seed: int) -> Held:
 
 def _find_unseen(stream: TableStream, sample: pl.DataFrame, options: DataSection) -> np.ndarray:
     """[K] the numbers of the first row with each label that the sample lacks."""
-    targets = infer_roles(
-        sample,
-        target=options.target,
-        id_column=options.id_column,
-        task=options.task,
-    ).targets
+    assert options.train is not None
+    try:
+        targets = infer_roles(
+            sample,
+            target=options.target,
+            id_column=options.id_column,
+            task=options.task,
+            test_columns=read_test_columns(options.train, list(stream.columns)),
+            datasets=load_datasets(options.registry),
+        ).targets
+    except ValueError as error:  # it counts rows in the sample
+        raise ValueError(
+            f"in a sample of {sample.height} rows of {stream.name}: {error}"
+        ) from error
     seen = {name: set(sample[name].to_list()) for name in targets}
     seen = {name: labels for name, labels in seen.items() if len(labels) <= MAX_CLASSES}
     found: set[int] = set()

@@ -1,6 +1,7 @@
 """Bad input through the command line: exit code 2, a message that names the thing and the remedy, nothing written."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -49,6 +50,8 @@ def checkpoint(passengers, tmp_path_factory) -> Path:
         ((HEAD + ROWS).replace("male", "mâle").encode("latin-1"), [], ["not UTF-8", "iconv"]),
         (b"a\0b,c\n1,2\n", [], ["NUL byte"]),
         (b"a,a,c\n1,2,3\n", [], ["'a'"]),
+        (b"\xef\xbb\xbf", [], ["is empty", "expected a CSV with a header"]),
+        ((HEAD + ROWS).replace("11,male", '11,"male').encode(), [], ["never closed", "line 12"]),
         ((HEAD + ROWS).encode(), ["--target", "Survved"], ["Survved", "Survived"]),
         ((HEAD + ROWS).replace(",0\n", ",1\n").encode(), ["--target", "Survived"], ["single class", "--target"]),
         ((HEAD + ROWS + "31,male,50,\n").encode(), ["--target", "Survived"], ["Survived", "missing"]),
@@ -58,7 +61,7 @@ def checkpoint(passengers, tmp_path_factory) -> Path:
         ((HEAD + ROWS).encode(), ["--config", "qick"], ["qick", "did you mean 'quick'"]),
     ],
     ids=[
-        "missing file", "empty", "header only", "ragged", "not UTF-8", "NUL bytes", "duplicate columns", "absent target",
+        "missing file", "empty", "header only", "ragged", "not UTF-8", "NUL bytes", "duplicate columns", "only a mark", "open quote", "absent target",
         "single class", "missing label", "unknown metric", "unknown template", "unknown adapter preset", "unknown preset",
     ],
 )  # fmt: skip
@@ -185,9 +188,13 @@ def test_full_disk_leaves_nothing_half_written(folder, checkpoint, passengers, m
 
 
 def test_folder_without_permission(folder, checkpoint, passengers, monkeypatch):
-    def denied(*arguments: object, **more: object) -> None:
-        raise PermissionError(13, "Permission denied", "submission.csv")
+    plain = Path.open
 
-    monkeypatch.setattr(Path, "write_bytes", denied)
+    def denied(path: Path, *arguments: Any, **more: Any) -> Any:
+        if "submission.csv" in path.name:
+            raise PermissionError(13, "Permission denied", "submission.csv")
+        return plain(path, *arguments, **more)
+
+    monkeypatch.setattr(Path, "open", denied)
     arguments = ["--test", passengers / "test.csv", "--checkpoint", checkpoint]
     refused(invoke("predict", *arguments), "no permission", "submission.csv")

@@ -1,5 +1,6 @@
 """A table that is streamed trains, resumes in mid-epoch and is answered like one in memory."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,21 @@ def test_a_large_table_is_answered_in_parts_with_the_same_answers(
         assert np.abs(differences).max() < 1e-5
     else:
         assert whole.equals(parts)
+
+
+def test_a_large_table_is_evaluated_in_parts_with_the_same_metrics(
+    make_config, fruit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_training(make_config("price", **{"training.epochs": 1})).run_dir.path
+    told = []
+    for large in (10**9, 50):
+        monkeypatch.setattr(stream, "LARGE_ROWS", large)
+        asked = ["evaluate", "--checkpoint", run, "--data", fruit, "--precision", "f32", "--json"]
+        result = CliRunner().invoke(app, [str(argument) for argument in asked])
+        assert result.exit_code == 0, result.output
+        told.append(json.loads(result.stdout))
+    assert told[0]["rows"] == told[1]["rows"] == 120
+    assert told[1]["metrics"] == pytest.approx(told[0]["metrics"], rel=1e-4)
 
 
 def test_trainer_and_predictor_take_any_loader(make_config, fruit: Path) -> None:

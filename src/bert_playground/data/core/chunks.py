@@ -1,5 +1,6 @@
 """open_chunks: one file as pieces that are read alone, each as `read_table` would read it."""
 
+import codecs
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,14 +9,14 @@ from typing import NamedTuple
 
 import polars as pl
 
-from bert_playground.data.core.csv_file import parse_csv, sniff_delimiter
+from bert_playground.data.core.csv_file import DELIMITERS, parse_csv, sniff_delimiter
 from bert_playground.data.core.records import cut_records
 from bert_playground.data.core.table import as_text, read_file, unnest_records
-from bert_playground.lookup import nearest
 
 CHUNK_ROWS = 16_384
 CHUNK_BYTES = 8 * 2**20
 SAMPLE_BYTES = 2**20  # from which the length of a row is judged
+BOM = codecs.BOM_UTF8
 COLUMNAR: dict[str, Callable[[Path], pl.LazyFrame]] = {
     ".parquet": pl.scan_parquet,
     ".pq": pl.scan_parquet,
@@ -32,6 +33,7 @@ class Span(NamedTuple):
     start: int
     end: int
     num_rows: int
+    is_plain: bool = True  # a CSV whose quotes stand around whole cells
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,12 @@ class ChunkReader:
         if suffix in COLUMNAR:
             rows = COLUMNAR[suffix](self.plain).slice(span.start, span.num_rows)
             return _spell(rows.collect(), self.fractions)
-        content = _read_bytes(self.plain, span)
+        content = _read_bytes(self.plain, span.start, span.end)
         if suffix in LINES:
             return _spell(pl.read_ndjson(content, schema=self.schema), self.fractions)
-        return _parse_known(self.header, content, self.own_columns)
+        if not span.is_plain:
+            return parse_csv(self.path, self.header + content)
+        return _parse_plain(self.header, content, self.own_columns)
 
 
 def open_chunks(
@@ -141,14 +145,15 @@ class _Found(NamedTuple):
 
 
 def _open_csv(path: Path, plain: Path, chunk_rows: int | None) -> _Found:
-    header = _read_header(plain)
+    header, begin = _read_header(path, plain)
+    delimiter = sniff_delimiter(header.decode("utf-8-sig", "replace")).encode()
     if chunk_rows is None:
-        chunk_rows = _choose_rows(plain, len(header), may_quote=True)
+        chunk_rows = _choose_rows(plain, begin, delimiter)
     spans: list[Span] = []
     columns: tuple[str, ...] = ()
     lines = header_lines = header.count(b"\n")
-    for start, end in cut_records(plain, len(header), chunk_rows, may_quote=True):
-        content = _read_bytes(plain, Span(start, end, 0))
+    for start, end in cut_records(plain, begin, chunk_rows, delimiters=delimiter):
+        content = _read_bytes(plain, start, end)
         try:
             frame = parse_csv(path, header + content)
         except ValueError as error:
@@ -157,8 +162,17 @@ def _open_csv(path: Path, plain: Path, chunk_rows: int | None) -> _Found:
         columns = tuple(frame.columns)
         lines += content.count(b"\n")
         if frame.height:
-            spans.append(Span(start, end, frame.height))
+            is_plain = _is_read_plainly(header, content, frame)
+            spans.append(Span(start, end, frame.height, is_plain))
     return _Found(columns, spans, header)
+
+
+def _is_read_plainly(header: bytes, content: bytes, expected: pl.DataFrame) -> bool:
+    """Whether the quick way reads the same as the careful one."""
+    try:
+        return _parse_plain(header, content, tuple(expected.columns)).equals(expected)
+    except (pl.exceptions.PolarsError, ValueError):
+        return False
 
 
 def _open_lines(path: Path, plain: Path, chunk_rows: int | None) -> _Found:
@@ -168,12 +182,12 @@ def _open_lines(path: Path, plain: Path, chunk_rows: int | None) -> _Found:
                 f"{path} is one JSON list, which can only be read whole; write one record per line (.jsonl), or set "
                 "data.streaming to false"
             )
-    chunk_rows = chunk_rows or _choose_rows(plain, 0, may_quote=False)
+    chunk_rows = chunk_rows or _choose_rows(plain, 0, b"")
     spans: list[Span] = []
     schemas: list[pl.DataFrame] = []
     fractions: set[str] = set()
-    for start, end in cut_records(plain, 0, chunk_rows, may_quote=False):
-        content = _read_bytes(plain, Span(start, end, 0))
+    for start, end in cut_records(plain, 0, chunk_rows, delimiters=b""):
+        content = _read_bytes(plain, start, end)
         if not content.strip():
             continue
         try:
@@ -228,7 +242,7 @@ def _spell(frame: pl.DataFrame, fractions: tuple[str, ...]) -> pl.DataFrame:
     return as_text(frame.with_columns(pl.col(kept).fill_nan(None).cast(pl.String)))
 
 
-def _parse_known(header: bytes, content: bytes, names: tuple[str, ...]) -> pl.DataFrame:
+def _parse_plain(header: bytes, content: bytes, names: tuple[str, ...]) -> pl.DataFrame:
     """Read rows that were found faultless when the file was opened."""
     delimiter = sniff_delimiter(header.decode("utf-8-sig"))
     frame = pl.read_csv(header + content, separator=delimiter, infer_schema=False)
@@ -236,19 +250,26 @@ def _parse_known(header: bytes, content: bytes, names: tuple[str, ...]) -> pl.Da
     return frame.filter(~pl.all_horizontal(pl.all().is_null())) if frame.width > 1 else frame
 
 
-def _read_header(plain: Path) -> bytes:
-    """The bytes up to the first row: the header, and blank lines before it."""
-    for _, end in cut_records(plain, 0, 1, may_quote=True):
-        content = _read_bytes(plain, Span(0, end, 0))
-        if content.removeprefix(b"\xef\xbb\xbf").strip():
-            return content
-    return b""
+def _read_header(path: Path, plain: Path) -> tuple[bytes, int]:
+    """The header with blank lines before it, and the byte at which the rows begin."""
+    start = len(BOM) if _read_bytes(plain, 0, len(BOM)) == BOM else 0
+    for _, end in cut_records(plain, start, 1, delimiters="".join(DELIMITERS).encode()):
+        header = _read_bytes(plain, start, end)
+        if not header.strip():
+            continue
+        if b"\n" not in header and b"\r" in header:
+            raise ValueError(
+                f"{path} ends its lines with CR alone, as old Macs did, and cannot be read in pieces so; convert it: "
+                f"tr '\\r' '\\n' < {path} > lines.csv"
+            )
+        return header, end
+    return b"", start
 
 
-def _choose_rows(plain: Path, start: int, *, may_quote: bool) -> int:
+def _choose_rows(plain: Path, start: int, delimiters: bytes) -> int:
     """Rows of a piece, from the mean length of the first ones."""
     size = num_rows = 0
-    for begin, end in cut_records(plain, start, 1, may_quote=may_quote):
+    for begin, end in cut_records(plain, start, 1, delimiters=delimiters):
         size, num_rows = size + end - begin, num_rows + 1
         if size > SAMPLE_BYTES:
             break
@@ -256,10 +277,10 @@ def _choose_rows(plain: Path, start: int, *, may_quote: bool) -> int:
     return max(1, min(CHUNK_ROWS, CHUNK_BYTES // mean))
 
 
-def _read_bytes(plain: Path, span: Span) -> bytes:
+def _read_bytes(plain: Path, start: int, end: int) -> bytes:
     with plain.open("rb") as file:
-        file.seek(span.start)
-        return file.read(span.end - span.start)
+        file.seek(start)
+        return file.read(end - start)
 
 
 def _shift(message: str, lines: int, num_bytes: int) -> str:
@@ -270,6 +291,6 @@ def _shift(message: str, lines: int, num_bytes: int) -> str:
 
 def _stamp(path: Path) -> tuple[int, int]:
     if not path.is_file():
-        raise FileNotFoundError(f"no file {path}{nearest(path.name, [])}; it was there before")
+        raise FileNotFoundError(f"no file {path} any more; it was there when reading began")
     facts = path.stat()
     return facts.st_size, facts.st_mtime_ns

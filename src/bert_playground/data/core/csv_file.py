@@ -100,6 +100,7 @@ def _check_rectangular(path: Path, text: str, delimiter: str, width: int) -> Non
         ragged = ((rows.line_num, len(row)) for row in rows if row and len(row) != width)
         faults = list(itertools.islice(ragged, 5))
     if faults:
+        _require_closed(path, text, delimiter)
         listed = ", ".join(f"line {line} has {cells}" for line, cells in faults)
         raise ValueError(
             f"{path} is ragged: the header has {width} cells, but {listed}; "
@@ -108,19 +109,13 @@ def _check_rectangular(path: Path, text: str, delimiter: str, width: int) -> Non
 
 
 def _has_stray_quotes(content: bytes, delimiter: str) -> bool:
-    """Whether quotes may stand inside cells that are not quoted, after which Polars takes line ends for text.
-
-    Quotes that open a cell and those that close one are equally many in a sound file.
-    """
+    """Whether quotes stand elsewhere than around whole cells; after such ones Polars may take line ends for text."""
     if b'"' not in content:
         return False
-    mark = delimiter.encode()
-    opening = content.count(mark + b'"') + content.count(b'\n"') + content.startswith(b'"')
-    closing = content.count(b'"' + mark) + content.count(b'"\n') + content.count(b'"\r')
-    if opening != closing or content.count(b'"') % 2 == 1:
-        return True
-    inside = rb'[^"\r\n' + re.escape(mark) + rb']'
-    return re.search(inside + b'"' + inside, content) is not None
+    mark = re.escape(delimiter.encode())
+    # A literal comes first, so that the search can jump from quote to quote.
+    quoted = rb'"(?<=[\n%b]")[^"]*(?:""[^"]*)*"(?=[\r\n%b])' % (mark, mark)
+    return b'"' in re.sub(quoted, b"", b"\n" + content)
 
 
 def _read_stray_quotes(
@@ -141,28 +136,28 @@ def _read_stray_quotes(
     with _long_cells(text):
         rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
         csv.writer(whole, delimiter=delimiter).writerows(row for row in rows if row)
-        start = _find_unclosed(text, delimiter)
-    if start is not None:
-        raise ValueError(
-            f"{path} has a quote that is never closed, in the row that begins on line {start}; close it, or remove it"
-        )
+    _require_closed(path, text, delimiter)
     frame = pl.read_csv(whole.getvalue().encode(), separator=delimiter, infer_schema=False)
     if seen is None or not frame.equals(seen):
         logger.warning(f"{path} has quotes inside cells that are not quoted: read as they stand")
     return frame
 
 
-def _find_unclosed(text: str, delimiter: str) -> int | None:
-    """The line on which the last row begins, if it ends inside a quoted cell."""
-    lines = iter(io.StringIO(text, newline=""))
-    rows = csv.reader(lines, delimiter=delimiter)
-    start = 0
-    for _ in rows:
-        end, start = start, rows.line_num
-    last = "".join(itertools.islice(io.StringIO(text, newline=""), end, None))
-    # One more cell behind a closed row is a cell; inside an open quote it is text.
-    probe = next(csv.reader(io.StringIO(last.rstrip("\r\n") + f"{delimiter}?"), delimiter=delimiter))
-    return end + 1 if probe[-1] != "?" else None
+def _require_closed(path: Path, text: str, delimiter: str) -> None:
+    """Raise if the last row ends inside a quoted cell."""
+    start = end = 0
+    with _long_cells(text):
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        for _ in rows:
+            start, end = end, rows.line_num
+        last = "".join(itertools.islice(io.StringIO(text, newline=""), start, None))
+        # One more cell behind a closed row is a cell; inside an open quote it is text.
+        probe = io.StringIO(f"{last.rstrip()}{delimiter}?", newline="")
+        cells = next(csv.reader(probe, delimiter=delimiter))
+    if cells[-1] != "?":
+        raise ValueError(
+            f"{path} has a quote that is never closed, in the row that begins on line {start + 1}; close it, or remove it"
+        )
 
 
 @contextmanager

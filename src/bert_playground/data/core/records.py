@@ -2,15 +2,25 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 BLOCK_BYTES = 4 * 2**20
 MAX_RECORD_BYTES = 64 * 2**20  # a longer one is a quote that nobody closed
+QUOTE, LINE_FEED = b'"\n'
+
+
+class _Place(NamedTuple):
+    """What the bytes before a block say about it."""
+
+    is_quoted: bool = False
+    last: int = LINE_FEED  # the byte before
+    has_closed: bool = False  # and whether that is a quote which ended a quoted cell
 
 
 def cut_records(
-    path: Path, start: int, num_records: int, *, may_quote: bool
+    path: Path, start: int, num_records: int, *, delimiters: bytes
 ) -> Iterator[tuple[int, int]]:
     """The byte ranges of consecutive pieces with `num_records` records each; the last one may have fewer.
 
@@ -18,17 +28,17 @@ def cut_records(
         path: a file of records that end with a line feed.
         start: the byte at which the first record begins.
         num_records: of a piece; blank lines count.
-        may_quote: a line break between double quotes belongs to its cell; off: every line is a record.
+        delimiters: after which a quote opens a quoted cell, whose line breaks belong to it; none: every line is a record.
 
     Raises:
         ValueError: a quote is never closed.
     """
     begin = last_end = position = start
-    count, is_quoted = 0, False
+    count, place = 0, _Place()
     with path.open("rb") as file:
         file.seek(start)
         while block := file.read(BLOCK_BYTES):
-            ends, is_quoted = _find_ends(block, may_quote=may_quote, is_quoted=is_quoted)
+            ends, place = _find_ends(np.frombuffer(block, np.uint8), place, delimiters)
             for cut in (ends[num_records - count - 1 :: num_records] + position).tolist():
                 yield begin, cut
                 begin = cut
@@ -44,16 +54,38 @@ def cut_records(
         yield begin, position
 
 
-def _find_ends(block: bytes, *, may_quote: bool, is_quoted: bool) -> tuple[np.ndarray, bool]:
-    """The places after the line feeds that end a record, and whether a quote is open at the end of the block."""
-    values = np.frombuffer(block, np.uint8)
-    ends = np.flatnonzero(values == ord("\n")) + 1
-    if not may_quote:
-        return ends, False
-    # A doubled quote inside a cell closes and opens again, so counting is enough.
-    quotes = np.flatnonzero(values == ord('"'))
-    is_inside = (np.searchsorted(quotes, ends) + is_quoted) % 2 == 1
-    return ends[~is_inside], (len(quotes) + is_quoted) % 2 == 1
+def _find_ends(block: np.ndarray, place: _Place, delimiters: bytes) -> tuple[np.ndarray, _Place]:
+    """The places after the line feeds that end a record, and what is known at the end of the block."""
+    ends = np.flatnonzero(block == LINE_FEED) + 1
+    if not delimiters:
+        return ends, place
+    quotes = np.flatnonzero(block == QUOTE)
+    before = np.where(quotes > 0, block[quotes - 1], place.last)
+    can_open = np.isin(before, list(delimiters + b"\r\n"))
+    toggles = _find_toggles(quotes, can_open, place)
+    is_inside = (np.searchsorted(toggles, ends) + place.is_quoted) % 2 == 1
+    is_quoted = (len(toggles) + place.is_quoted) % 2 == 1
+    has_closed = not is_quoted and len(toggles) > 0 and int(toggles[-1]) == len(block) - 1
+    return ends[~is_inside], _Place(is_quoted, int(block[-1]), has_closed)
+
+
+def _find_toggles(quotes: np.ndarray, can_open: np.ndarray, place: _Place) -> np.ndarray:
+    """The quotes that open or close a quoted cell; one in the middle of a cell without quotes is a letter like any other."""
+    is_opening = (np.arange(len(quotes)) + place.is_quoted) % 2 == 0
+    closed_at = -1 if place.has_closed else -2
+    # A doubled quote inside a cell reads as "closes, opens again".
+    follows_quote = np.diff(quotes, prepend=closed_at) == 1
+    if (can_open | follows_quote)[is_opening].all():
+        return quotes
+    toggles, is_quoted = [], place.is_quoted
+    for quote, may_open in zip(quotes.tolist(), can_open.tolist(), strict=True):
+        if is_quoted:
+            closed_at = quote
+        elif not may_open and closed_at != quote - 1:
+            continue
+        is_quoted = not is_quoted
+        toggles.append(quote)
+    return np.array(toggles, dtype=np.int64)
 
 
 def count_lines(path: Path, at_most: int) -> int:

@@ -15,6 +15,7 @@ import polars as pl
 from bert_playground.data.core.chunks import ChunkReader, Span, open_chunks
 from bert_playground.data.core.records import count_lines
 from bert_playground.data.core.table import PACKINGS, Files, expand_paths
+from bert_playground.data.core.unpacking import unpack_file
 from bert_playground.lookup import shorten
 
 LARGE_BYTES = 64 * 2**20
@@ -179,8 +180,6 @@ def _unpack_to_disk(path: Path, folder: Path | None) -> tuple[Path, object]:
     """A file that is not packed, and what must be kept so long as it is read."""
     if path.suffix.lower() not in PACKINGS or not path.is_file():
         return path, None
-    from bert_playground.data.core.unpacking import unpack_file
-
     directory = tempfile.mkdtemp(prefix="bert-stream-", dir=folder)
     owner = _Folder(directory)
     return unpack_file(path, Path(directory)), owner

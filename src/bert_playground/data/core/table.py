@@ -13,6 +13,7 @@ import polars as pl
 import zstandard
 
 from bert_playground.data.core.csv_file import parse_csv
+from bert_playground.data.core.unpacking import find_member
 from bert_playground.lookup import nearest, shorten
 
 Files = str | Path | Sequence[str | Path]
@@ -155,18 +156,7 @@ PARSERS: dict[str, Callable[[io.BytesIO], pl.DataFrame]] = {
 
 def _unzip(content: bytes) -> bytes:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return archive.read(_only_member(archive))
-
-
-def _only_member(archive: zipfile.ZipFile) -> str:
-    members = [
-        name
-        for name in archive.namelist()
-        if not name.endswith("/") and not name.startswith("__MACOSX")
-    ]
-    if len(members) != 1:
-        raise ValueError(f"it holds {len(members)} files ({shorten(members)}), expected one")
-    return members[0]
+        return archive.read(find_member(archive))
 
 
 def _unpack_zstd(content: bytes) -> bytes:

@@ -29,12 +29,14 @@ def unpack_file(path: Path, folder: Path) -> Path:
             shutil.copyfileobj(_open_packed(path, stack), file, 2**20)
     except (
         EOFError,
+        OSError,
         ValueError,
         lzma.LZMAError,
-        gzip.BadGzipFile,
         zipfile.BadZipFile,
         zstandard.ZstdError,
     ) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the disk, not of what is read
         raise ValueError(
             f"{path} cannot be unpacked as {path.suffix.removeprefix('.')}: {error}; unpack it by hand, or fetch it again"
         ) from error
@@ -53,6 +55,15 @@ def _open_packed(path: Path, stack: ExitStack) -> IO[bytes]:
         file = stack.enter_context(path.open("rb"))
         return cast("IO[bytes]", zstandard.ZstdDecompressor().stream_reader(file))
     archive = stack.enter_context(zipfile.ZipFile(path))
+    return stack.enter_context(archive.open(find_member(archive)))
+
+
+def find_member(archive: zipfile.ZipFile) -> str:
+    """The name of the one file in a zip archive.
+
+    Raises:
+        ValueError: it holds several, or none.
+    """
     members = [
         name
         for name in archive.namelist()
@@ -60,4 +71,4 @@ def _open_packed(path: Path, stack: ExitStack) -> IO[bytes]:
     ]
     if len(members) != 1:
         raise ValueError(f"it holds {len(members)} files ({shorten(members)}), expected one")
-    return stack.enter_context(archive.open(members[0]))
+    return members[0]

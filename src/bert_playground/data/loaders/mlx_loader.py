@@ -14,9 +14,10 @@ from bert_playground.data.loaders.batching import (
     order_training,
     pack,
     pad,
+    take_rows,
 )
 from bert_playground.data.loaders.prefetching import prefetch
-from bert_playground.data.tokenization import TokenizedTable, gather_rows
+from bert_playground.data.tokenization import TokenizedTable
 
 PAD_MULTIPLE = 8  # padded lengths are multiples of this, so that compiled graphs see few shapes
 
@@ -107,8 +108,7 @@ class MLXLoader:
         count = max(1, round(fraction * table.num_rows))
         is_drawn = np.zeros(table.num_rows, dtype=bool)
         is_drawn[np.random.default_rng(seed).permutation(table.num_rows)[:count]] = True
-        labels = None if table.labels is None else table.labels[is_drawn]
-        drawn.table = gather_rows(table, np.flatnonzero(is_drawn))._replace(labels=labels)
+        drawn.table = take_rows(table, np.flatnonzero(is_drawn))
         return drawn
 
     def make_batch(self, rows: np.ndarray) -> Batch:

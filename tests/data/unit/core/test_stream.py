@@ -1,5 +1,6 @@
 """TableStream: in any chunks, of any format, a stream is the table that `read_table` reads, and faults are found first."""
 
+import csv
 import gzip
 import io
 from pathlib import Path
@@ -85,9 +86,48 @@ def test_any_csv_in_any_pieces(
 def test_pieces_are_the_file(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b'a,b\n1,"x\ny"\n2,z\n3,w')
-    pieces = list(cut_records(path, 0, 2, may_quote=True))
+    pieces = list(cut_records(path, 0, 2, delimiters=b","))
     assert [path.read_bytes()[a:b] for a, b in pieces] == [b'a,b\n1,"x\ny"\n', b"2,z\n3,w"]
     assert count_lines(path, 100) == 4
+
+
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    text=st.text(st.sampled_from('a,"\n'), max_size=40),
+    num_records=st.integers(1, 4),
+    block=st.integers(1, 9),
+)
+def test_records_end_where_the_csv_module_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, num_records: int, block: int
+) -> None:
+    """Quotes anywhere: cut at a record's end, the pieces alone read as the whole does."""
+    path = tmp_path / "any.csv"
+    path.write_text(text)
+    monkeypatch.setattr(records, "BLOCK_BYTES", block)
+    pieces = [text[a:b] for a, b in cut_records(path, 0, num_records, delimiters=b",")]
+    assert "".join(pieces) == text
+
+    def parse(part: str) -> list[list[str]]:
+        return list(csv.reader(io.StringIO(part, newline="")))
+
+    assert [row for piece in pieces for row in parse(piece)] == parse(text)
+
+
+def test_quotes_inside_cells_are_letters_in_every_piece(tmp_path: Path) -> None:
+    path = tmp_path / "inches.csv"
+    rows = ['1,5" pipe', '2,"a\nb"', "3,x", '4,5" and 6" pipes', '5,"say ""no"""', "6,y"]
+    path.write_text("id,what\n" + "\n".join(rows) + "\n")
+    for chunk_rows in (1, 2, 3, 100):
+        assert whole(open_stream(path, chunk_rows=chunk_rows)).equals(read_table(path))
+
+
+def test_lines_that_end_with_cr_alone_are_refused_with_the_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "mac.csv"
+    path.write_bytes(b"a,b\r1,2\r")
+    with pytest.raises(ValueError, match=r"CR alone.*convert it: tr"):
+        open_stream(path)
 
 
 def test_several_files_are_one_table_and_columns_may_be_in_another_order(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_folder_instead_of_file(tmp_path: Path) -> None:
         ("a,b\n1,2\n".encode("utf-16"), "is UTF-16.*iconv -f UTF-16"),
         (b"a,b\n1,\x002\n", "NUL byte at byte 6"),
         (b"a,b,a\n1,2,3\n", "duplicate column names: 'a'"),
-        (b'a,b\n"1,2\n', "ragged|cannot be read"),
+        (b'a,b\n"1,2\n', "never closed, in the row that begins on line 2"),
     ],
 )
 def test_faults_are_named(tmp_path: Path, content: bytes, message: str) -> None:

@@ -7,7 +7,15 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_playground.data.loaders.batching import order_evaluation, order_training, pack, pad
+from bert_playground.data.loaders.batching import (
+    concat_tables,
+    cut_points,
+    order_evaluation,
+    order_training,
+    pack,
+    pad,
+    take_rows,
+)
 from bert_playground.data.tokenization import TokenizedTable
 
 ragged = st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=12), min_size=1, max_size=12)
@@ -86,3 +94,34 @@ def test_buckets_save_padding() -> None:
 def test_evaluation_order_goes_from_long_to_short() -> None:
     lengths = np.array([3, 9, 3, 7])
     assert np.concatenate(order_evaluation(lengths, 3)).tolist() == [1, 3, 0, 2]
+
+
+@given(ragged, st.data())
+def test_rows_keep_all_that_belongs_to_them_when_tables_are_joined_and_taken_apart(
+    rows: list[list[int]], data: st.DataObject
+) -> None:
+    count = len(rows)
+    table = make_table(rows)._replace(labels=np.arange(count) * 10, second=np.arange(count) * 100)
+    cut = data.draw(st.integers(0, count))
+    parts = [take_rows(table, np.arange(cut)), take_rows(table, np.arange(cut, count))]
+    joined = concat_tables(parts)
+    chosen = np.array(data.draw(st.lists(st.integers(0, count - 1), max_size=8)), dtype=np.int64)
+    taken = take_rows(joined, chosen)
+    assert [row.tolist() for row in taken.rows()][: len(chosen)] == [rows[i] for i in chosen]
+    for name, step in (("labels", 10), ("second", 100)):
+        assert getattr(joined, name).tolist() == [i * step for i in range(count)]
+        assert getattr(taken, name).tolist() == (chosen * step).tolist()
+
+
+@given(st.integers(0, 300), st.integers(1, 40))
+def test_cut_points_give_full_batches_and_a_row_to_one_that_would_have_none(
+    num_rows: int, batch_size: int
+) -> None:
+    sizes = np.diff(cut_points(num_rows, batch_size))
+    assert sizes.sum() == num_rows
+    assert (sizes[:-1] == batch_size).all()
+    if num_rows % batch_size == 0 and num_rows and batch_size > 1:
+        more = np.diff(cut_points(num_rows, batch_size, len(sizes) + 1))
+        assert more[-1] == 1
+        assert more.sum() == num_rows
+        assert more.min() > 0

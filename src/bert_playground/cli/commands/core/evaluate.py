@@ -24,7 +24,10 @@ def evaluate(
     json: options.Json = False,
 ) -> None:
     """Score a checkpoint on a CSV that has the target column."""
+    from bert_playground.data.core.stream import is_large
     from bert_playground.data.core.table import read_table
+    from bert_playground.data.streamed import iterate_frames
+    from bert_playground.inference import join_predictions
     from bert_playground.logs import set_up_logs
     from bert_playground.training.metrics.baseline import baseline_scores
     from bert_playground.training.metrics.multilabel import report_each
@@ -37,8 +40,13 @@ def evaluate(
         batch_size=batch_size,
         precision=precision.value,
     )
-    frame = predictor.pipeline.rows_with_labels(read_table(data))
-    pipeline, answer = predictor.pipeline, predictor.score(frame)
+    pipeline = predictor.pipeline
+    # Windows are cut from all rows of a series.
+    is_streamed = pipeline.windows is None and is_large(data)
+    frames = iterate_frames(data) if is_streamed else iter([read_table(data)])
+    answer = join_predictions(
+        [predictor.score(pipeline.rows_with_labels(frame)) for frame in frames]
+    )
     labels = answer.labels
     assert labels is not None  # the target column is there
     report = make_report(pipeline.task, decode=pipeline.in_units, thresholds=predictor.thresholds)
@@ -53,7 +61,7 @@ def evaluate(
     if json:
         print_json(
             {
-                "rows": frame.height,
+                "rows": len(labels),
                 "metrics": metrics,
                 "constant_answer": baseline,
                 "checkpoint": predictor.checkpoint,
@@ -61,7 +69,7 @@ def evaluate(
         )
         return
     print_table(
-        f"{pipeline.target} ({pipeline.task}) in {data}: {frame.height} rows, by {predictor.checkpoint}",
+        f"{pipeline.target} ({pipeline.task}) in {data}: {len(labels)} rows, by {predictor.checkpoint}",
         ("metric", "this model", "best constant answer"),
         [(name, value, baseline.get(name)) for name, value in metrics.items()],
     )
