@@ -18,7 +18,7 @@ from bert_playground.memory import fit_cache_limit
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import load_model
 from bert_playground.models.lora import LoRALinear
-from bert_playground.models.tokenwise import keep_packed
+from bert_playground.models.tokenwise import keep_packed, narrow_tables
 from bert_playground.runs import find_checkpoint
 from bert_playground.tokens import Tokens
 
@@ -127,7 +127,10 @@ class Predictor:
             )
         model = load_model(folder)
         model.encoder.dtype = kernels.activation_dtype("auto" if precision == "int8" else precision)
-        keep_packed(model.encoder, mx.int8 if precision == "int8" else model.encoder.dtype)
+        keep_packed(
+            model.encoder, mx.int8 if precision == "int8" else model.encoder.dtype, only=True
+        )
+        narrow_tables(model.encoder, model.encoder.dtype)
         return cls(model, TextPipeline.load(folder), folder, batch_size)
 
     def score(self, frame: pl.DataFrame) -> Predictions:
