@@ -90,7 +90,13 @@ CASES = [
         goal=1 / 1.3,
     ),
     Case("infer bert-base f32", "infer", peers=("torch", "openvino", "onnxruntime")),
-    Case("infer bert-base int8", "infer", dtype="int8", peers=("openvino",), goal=1.0),
+    Case(
+        "infer bert-base int8",
+        "infer",
+        dtype="int8",
+        peers=("openvino", "openvino-dynamic"),
+        goal=1.0,
+    ),
     Case(
         "infer modernbert-base 8192 f32",
         "infer",

@@ -20,7 +20,7 @@ from bert_playground.models.checkpoint import load_model
 from bert_playground.models.lora import LoRALinear
 from bert_playground.models.masked_lm import MaskedLM
 from bert_playground.models.quantization_utils import quantized_layers
-from bert_playground.models.tokenwise import keep_packed
+from bert_playground.models.tokenwise import keep_packed, narrow_tables
 from bert_playground.runs import ENSEMBLE_NAME, find_checkpoint
 from bert_playground.tokens import Tokens
 
@@ -137,7 +137,10 @@ class Predictor:
         if precision == "int8" and quantized_layers(model):
             raise ValueError(f"the weights in {folder} are quantized already; leave out int8")
         model.encoder.dtype = kernels.activation_dtype("auto" if precision == "int8" else precision)
-        keep_packed(model.encoder, mx.int8 if precision == "int8" else model.encoder.dtype)
+        keep_packed(
+            model.encoder, mx.int8 if precision == "int8" else model.encoder.dtype, only=True
+        )
+        narrow_tables(model.encoder, model.encoder.dtype)
         pipeline = TextPipeline.load(folder)
         if getattr(model.head, "task", pipeline.task) != pipeline.task:
             raise ValueError(

@@ -23,15 +23,14 @@ struct RowSource {
   const T* data;
   int64_t ld, inner;  // inner = elements along the inner dimension
 
-  void pack(uint32_t* to, int64_t row0, int rows, int padded_rows, int64_t step0, int64_t steps) const {
+  // Row i of a group of `padded_rows`, which begins at row0.
+  void pack_row(uint32_t* to, int64_t row0, int i, int rows, int padded_rows, int64_t step0, int64_t steps) const {
     constexpr int lanes = VecF::lanes;
-    for (int i = 0; i < padded_rows; ++i) {
-      const T* row = data + (row0 + i) * ld;
-      uint32_t* out = to + i * lanes;
-      for (int64_t s = step0; s < step0 + steps; s += lanes, out += padded_rows * lanes) {
-        const int64_t k = s * Step::width;
-        store_bits(out, i < rows ? Step::load_along(row + k, inner - k) : zero());
-      }
+    const T* row = data + (row0 + i) * ld;
+    to += i * lanes;
+    for (int64_t s = step0; s < step0 + steps; s += lanes, to += padded_rows * lanes) {
+      const int64_t k = s * Step::width;
+      store_bits(to, i < rows ? Step::load_along(row + k, inner - k) : zero());
     }
   }
 };
@@ -41,6 +40,11 @@ template <class Step, class T>
 struct ColumnSource {
   const T* data;
   int64_t ld, inner;
+
+  // Rows are made in blocks, so the first call makes them all.
+  void pack_row(uint32_t* to, int64_t row0, int i, int rows, int padded_rows, int64_t step0, int64_t steps) const {
+    if (i == 0) pack(to, row0, rows, padded_rows, step0, steps);
+  }
 
   void pack(uint32_t* to, int64_t row0, int rows, int padded_rows, int64_t step0, int64_t steps) const {
     constexpr int lanes = VecF::lanes;
