@@ -191,7 +191,9 @@ class ForwardWorker {
     if (memory_.reference[r] == -__builtin_inff()) memory_.reference[r] = highest_score<plain>(scores, columns, row);
     RowSums sums = exponentiate_row<plain>(r, scores, probabilities, columns, row, origin, random);
     if (any(less(set(kHeadroom), sums.highest))) {
-      raise_reference(r, memory_.reference[r] + reduce_max(sums.highest));
+      // As in highest_score: not above what is there.
+      const float highest = reduce_max(sums.highest), top = memory_.reference[r] + highest;
+      if (top - memory_.reference[r] <= highest + 1) raise_reference(r, top);
       sums = repeat_row<plain>(r, scores, probabilities, columns, row, origin, random);
     }
     float* total = memory_.sums + r * VecF::lanes;
@@ -209,7 +211,9 @@ class ForwardWorker {
     VecF highest = set(-__builtin_inff());
     for (int64_t c = 0; c < columns; c += VecF::lanes)
       highest = max(plain ? load(scores + c) : inside(load(scores + c), c, row), highest);
-    return reduce_max(highest) * to_log2_;  // a NaN is left to the sum
+    const float top = reduce_max(highest) * to_log2_;  // a NaN is left to the sum
+    // Of scores of 10^9 and more the product may round to far above the highest, and nothing would be left of the row.
+    return __builtin_fabsf(top) > 0x1p20f ? top - __builtin_fabsf(top) * 0x1p-23f : top;
   }
 
   struct RowSums {
@@ -218,7 +222,7 @@ class ForwardWorker {
   };
 
   // A plain row is seen as a whole, and has no dropout.
-  template <bool plain>
+  template <bool plain, bool bounded = false>
   BPK_INLINE RowSums exponentiate_row(int64_t r, const float* scores, Element* probabilities, int64_t columns, Range row,
                                       int64_t origin, RandomKeys random) const {
     constexpr int lanes = VecF::lanes;
@@ -228,6 +232,8 @@ class ForwardWorker {
       VecF score = fms(load(scores + c), to_log2, reference);
       if constexpr (!plain) score = inside(score, c, row);
       sums.highest = max(score, sums.highest);
+      // Nothing is above the raised reference but what rounding of scores of 10^9 and more leaves there.
+      if constexpr (bounded) score = min(score, set(kHeadroom));
       const VecF p = exp2_softmax<T>(score);
       sums.probability = sums.probability + p;
       if constexpr (!plain) {
@@ -248,7 +254,7 @@ class ForwardWorker {
   template <bool plain>
   __attribute__((noinline)) RowSums repeat_row(int64_t r, const float* scores, Element* probabilities, int64_t columns,
                                                Range row, int64_t origin, RandomKeys random) const {
-    return exponentiate_row<plain>(r, scores, probabilities, columns, row, origin, random);
+    return exponentiate_row<plain, true>(r, scores, probabilities, columns, row, origin, random);
   }
 
   void raise_reference(int64_t r, float top) {
