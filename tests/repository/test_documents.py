@@ -88,10 +88,13 @@ def check(words: list[str]) -> None:
 
 def check_ours(arguments: list[str]) -> None:
     """The command line parses; nothing runs."""
-    name, *rest = arguments
-    if not name.startswith("--"):
-        command = typer.main.get_command(app).commands[name]
-        command.make_context(f"bert {name}", rest)
+    command, rest = typer.main.get_command(app), arguments
+    while rest and rest[0] in getattr(command, "commands", {}):
+        command, rest = command.commands[rest[0]], rest[1:]
+    if hasattr(command, "commands"):
+        assert all(word.startswith("-") for word in rest), f"no such command: {' '.join(arguments)}"
+    else:
+        command.make_context(f"bert {' '.join(arguments)}", rest)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +113,8 @@ def test_configuration_loads(where, text, tmp_path):
 def test_a_wrong_flag_in_a_document_would_be_noticed():
     with pytest.raises(Exception, match="No such option: --epochz"):
         check(["bert", "train", "--epochz", "3"])
+    with pytest.raises(AssertionError, match="no such command: model inspekt"):
+        check(["bert", "model", "inspekt"])
 
 
 @pytest.mark.parametrize(("where", "code"), [pytest.param(w, c, id=w) for w, c in blocks("python")])

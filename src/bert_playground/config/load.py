@@ -94,7 +94,7 @@ def _layers(
 def _flatten(mapping: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     for key, value in mapping.items():
         path = f"{prefix}{key}"
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and path not in paths():  # a few settings are mappings
             yield from _flatten(value, f"{path}.")
         elif value is not None or path not in RunConfig.model_fields:  # "training:" asks nothing
             yield path, value

@@ -102,9 +102,10 @@ def read_mapping(file: Path) -> dict[str, Any]:
 
 
 def parse_value(text: str) -> object:
-    """An environment variable's text as YAML would read it: 3, 2e-5, true, [Name, Ticket], or the text itself."""
+    """An environment variable's text as YAML would read it: 3, 2e-5, true, [Name, Ticket], {query: 4}, or the text itself."""
     try:
         value = yaml.load(text, PlainLoader)
     except yaml.YAMLError:
         return text
-    return text if isinstance(value, Mapping) else value
+    # A mapping without braces is more likely words with a colon among them.
+    return text if isinstance(value, Mapping) and not text.startswith("{") else value

@@ -171,9 +171,11 @@ def test_benchmark_as_json(tmp_path):
 @pytest.mark.parametrize("name", presets())
 def test_preset_trains_two_steps(name, passengers, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for setting in ("HIDDEN_SIZE=32", "NUM_LAYERS=2", "NUM_HEADS=2", "VOCAB_SIZE=200"):
+    sizes = ("HIDDEN_SIZE=32", "INTERMEDIATE_SIZE=64", "NUM_LAYERS=2", "NUM_HEADS=2")
+    for setting in (*sizes, "VOCAB_SIZE=200"):
         key, _, value = setting.partition("=")
         monkeypatch.setenv(f"BERT_MODEL__{key}", value)
+    monkeypatch.setenv("BERT_LORA__GROUP_SIZE", "32")  # rows of 32 weights have no groups of 64
     arguments = ["--max-steps", 2, "--batch-size", 4, "--no-compile", "--json"]
     result = invoke("train", "--config", name, "--train", passengers / "train.csv", *arguments)
     assert json.loads(result.stdout)["steps"] == 2
