@@ -149,9 +149,11 @@ class Predictor:
             )
         return cls(model, pipeline, folder, batch_size)
 
-    def score(self, frame: pl.DataFrame) -> Predictions:
-        """Scores in table order, with loss and labels when the table has the target column."""
-        loader = self.pipeline.make_loader(frame, batch_size=self.batch_size, shuffle=False, seed=0)
+    def score(self, rows: pl.DataFrame | Loader) -> Predictions:
+        """Scores of a table or of any loader in table order, with loss and labels where they are there."""
+        if not isinstance(rows, pl.DataFrame):
+            return predict_batches(self.model, rows)
+        loader = self.pipeline.make_loader(rows, batch_size=self.batch_size, shuffle=False, seed=0)
         return predict_batches(self.model, loader)
 
     def predict(self, frame: pl.DataFrame) -> Array:

@@ -1,18 +1,22 @@
 """describe_table, preview_table: what inference makes of a table, and what the model would read."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from bert_playground.competitions import COMPETITIONS, Competition
 from bert_playground.data.core.coded import join_cells
 from bert_playground.data.core.columns import Roles, infer_roles
 from bert_playground.data.core.features import fit_features
+from bert_playground.data.core.imbalance import say_imbalance
 from bert_playground.data.core.kinds import Kind, clean, infer_kind
 from bert_playground.data.core.labels import LabelEncoder
 from bert_playground.data.core.leakage import NAMES, find_leaks
 from bert_playground.data.core.spellings import read_number
+from bert_playground.data.core.targets import encode_targets, fit_targets
 from bert_playground.data.row_text import RowText
 from bert_playground.data.templates.text import TEMPLATES, choose_template, render_cells
 
@@ -67,6 +71,7 @@ def describe_table(
     target: str | None = None,
     id_column: str | None = None,
     task: str | None = None,
+    datasets: Mapping[str, Competition] = COMPETITIONS,
     num_examples: int = 3,
 ) -> TableFacts:
     """Look at a training table as `bert train` would.
@@ -76,12 +81,13 @@ def describe_table(
         target: None: inferred.
         id_column: None: inferred.
         task: None: inferred.
+        datasets: those that are known by their columns.
         num_examples: rows to show as text.
 
     Raises:
         ValueError: a column that was named is not there, or labels are missing or unfit for the task.
     """
-    roles = infer_roles(frame, target=target, id_column=id_column, task=task)
+    roles = infer_roles(frame, target=target, id_column=id_column, task=task, datasets=datasets)
     kinds = {name: infer_kind(frame[name]) for name in frame.columns}
     features, said = fit_features(
         frame, skip=(*roles.targets, *roles.dropped), id_column=roles.id_column
@@ -145,8 +151,8 @@ def _show(values: pl.Series, kind: Kind) -> str:
         series = numbers.to_series().drop_nulls()
         lowest, median, highest = np.quantile(series.to_numpy(), (0, 0.5, 1))
         return f"{lowest:g} to {highest:g}, median {median:g}"
-    counts = values.drop_nulls().value_counts()
-    frequent = counts.sort("count", values.name, descending=[True, False])[values.name][:5]
+    counts = values.drop_nulls().alias("value").value_counts()
+    frequent = counts.sort("count", "value", descending=[True, False])["value"][:5]
     shown = ", ".join(text if len(text) <= 24 else f"{text[:23]}…" for text in frequent)
     return shown + (", …" if counts.height > 5 else "")
 
@@ -156,6 +162,7 @@ def _warnings(frame: pl.DataFrame, roles: Roles, kinds: dict[str, Kind]) -> list
     if roles.task in NAMES:  # several targets, or ordered words, are not looked through
         labels = LabelEncoder.fit(frame[roles.target], roles.task)
         found = find_leaks(frame, labels, roles.target, roles.id_column)
+    found += _say_rare(frame, roles)
     if roles.id_column is not None:
         repeated = frame.height - frame[roles.id_column].n_unique()
         if repeated:
@@ -178,3 +185,13 @@ def _warnings(frame: pl.DataFrame, roles: Roles, kinds: dict[str, Kind]) -> list
         if kind.name != "nothing" and missing > MOSTLY_MISSING:
             found.append(f"{name} is missing on {missing:.0%} of the rows".replace("%", " %"))
     return found
+
+
+def _say_rare(frame: pl.DataFrame, roles: Roles) -> list[str]:
+    """The rare classes; of ordinal words nothing is said, as their order is not known here."""
+    try:
+        encoder = fit_targets(frame, roles.target, roles.task)
+        said = say_imbalance(encoder, encode_targets(encoder, frame, roles.targets))
+    except ValueError:
+        return []
+    return [] if said is None else [said]

@@ -1,40 +1,36 @@
 """TextPipeline: fit on train, make_loader(frame), save, load."""
 
-import json
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import polars as pl
-from loguru import logger
 
 from bert_playground import kernels
+from bert_playground.config.registry import load_datasets
 from bert_playground.config.schema import DataSection
-from bert_playground.data.core.columns import infer_roles
-from bert_playground.data.core.features import Feature, fit_features
+from bert_playground.data.core.columns import Roles, infer_roles, read_test_columns, recognise
+from bert_playground.data.core.horizon import HorizonEncoder
+from bert_playground.data.core.imbalance import say_imbalance
 from bert_playground.data.core.labels import LabelEncoder
-from bert_playground.data.core.split import find_groups, make_strata, number_groups, split_rows
+from bert_playground.data.core.stream import TableStream
 from bert_playground.data.core.table import as_text, read_table, require_columns
+from bert_playground.data.core.targets import (
+    Encoder,
+    encode_targets,
+    fit_targets,
+    read_encoder,
+    split_target,
+)
+from bert_playground.data.core.windows import Windows
 from bert_playground.data.loaders.mlx_loader import MLXLoader
-from bert_playground.data.templates.text import (
-    TEMPLATES,
-    choose_template,
-    known_cells,
-    render_segments,
-)
-from bert_playground.data.tokenization import (
-    TextTokenizer,
-    TokenizedTable,
-    encode_cached,
-    train_tokenizer,
-)
-from bert_playground.files import write_bytes
-from bert_playground.tasks import TASKS
-
-FORMAT = 1  # of pipeline.json
+from bert_playground.data.loaders.streaming import StreamingLoader, encode_stream
+from bert_playground.data.row_text import RowText, fit_row_text, read_state
+from bert_playground.data.splitting import plan_windows, split_table, split_windows
+from bert_playground.data.streamed import hold_rows, read_some, wants_stream
+from bert_playground.data.tokenization import TokenizedTable
 
 
 class Tables(NamedTuple):
@@ -47,6 +43,9 @@ class Tables(NamedTuple):
     val: pl.DataFrame
     options: DataSection
     statements: tuple[str, ...]
+    metric: str | None = None  # the one that a known data set is judged by
+    windows: Windows | None = None  # how the rows were cut from a table of series
+    stream: TableStream | None = None  # all training rows, where `train` is but a sample
 
 
 def prepare_tables(options: DataSection, seed: int) -> Tables:
@@ -58,92 +57,98 @@ def prepare_tables(options: DataSection, seed: int) -> Tables:
     """
     if options.train is None:
         raise ValueError("no training table; give one with --train data/titanic/train.csv")
-    frame = read_table(options.train)
+    held = hold_rows(options, seed) if wants_stream(options) else None
+    frame = read_table(options.train) if held is None else held.sample
+    start = f"{options.train}: {frame.height} rows, {frame.width} columns"
+    windows = plan_windows(frame, options)
+    if windows is not None:
+        return _prepare_windows(frame, windows, options, start)
+    datasets = load_datasets(options.registry)
     roles = infer_roles(
         frame,
         target=options.target,
         id_column=options.id_column,
         task=options.task,
-        test_columns=_read_test_columns(options.train, frame.columns),
+        test_columns=read_test_columns(options.train, frame.columns),
+        datasets=datasets,
     )
+    known = recognise(frame.columns, datasets)
+    if known is not None and known.target != roles.target:
+        known = None  # another question is asked of its table
     options = options.model_copy(
-        update={"target": roles.target, "id_column": roles.id_column, "task": roles.task}
+        update={
+            **_filled_in(roles, options),
+            "template": known.template
+            if known and options.template == "auto"
+            else options.template,
+        }
     )
     frame = frame.drop(roles.dropped)
-    statements = [f"{options.train}: {frame.height} rows, {frame.width} columns", *roles.statements]
+    statements = [start, *roles.statements, *_say_rare(frame, options)]
+    metric = known.metric if known is not None and known.task in (None, roles.task) else None
+    if held is not None:
+        statements[0] = f"{options.train}: {len(held.stream.columns)} columns; {held.said}"
+    stream = None if held is None else held.stream
+    if held is not None and held.val is not None:
+        val = held.val.drop(roles.dropped)
+        return Tables(frame, val, options, tuple(statements), metric, stream=stream)
     if options.val is not None:
-        val = read_table(options.val)
+        val = read_table(options.val) if held is None else read_some(options, seed)
         require_columns(val, frame.columns, f"validation table {options.val}")
         statements.append(f"validation: {val.height} rows of {options.val}")
-        return Tables(frame, val.select(frame.columns), options, tuple(statements))
+        val = val.select(frame.columns)
+        return Tables(frame, val, options, tuple(statements), metric, stream=stream)
     train_rows, val_rows, said = split_table(frame, options, seed)
-    return Tables(frame[train_rows], frame[val_rows], options, (*statements, said))
+    return Tables(frame[train_rows], frame[val_rows], options, (*statements, said), metric)
 
 
-def split_table(
-    frame: pl.DataFrame, options: DataSection, seed: int
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """Row numbers of the training and validation side, and the sentence that says how they were drawn."""
+def _filled_in(roles: Roles, options: DataSection) -> dict[str, Any]:
+    """The options that were inferred."""
+    return {
+        "target": roles.target,
+        "id_column": roles.id_column,
+        "task": roles.task,
+        # What is left out anyway need not be there to be dropped.
+        "drop_columns": tuple(name for name in options.drop_columns if name not in roles.dropped),
+    }
+
+
+def _say_rare(frame: pl.DataFrame, options: DataSection) -> tuple[str, ...]:
     assert options.target is not None
     assert options.task is not None
-    labels = LabelEncoder.fit(frame[options.target], options.task).encode(frame[options.target])
-    is_classification = TASKS[options.task].is_classification
-    strata = make_strata(labels, is_classification=is_classification)
-    groups, how = None, "stratified" if is_classification else "stratified by quantiles"
-    if options.group_column is not None:
-        require_columns(frame, [options.group_column], "the training table")
-        groups = number_groups(frame[options.group_column])
-        how += f", rows that share {options.group_column} on one side"
+    encoder = fit_targets(frame, options.target, options.task, options.class_order)
+    labels = encode_targets(encoder, frame, split_target(options.target, frame.columns))
+    said = say_imbalance(encoder, labels)
+    return () if said is None else (said,)
+
+
+def _prepare_windows(
+    frame: pl.DataFrame, windows: Windows, options: DataSection, start: str
+) -> Tables:
+    if options.val is None:
+        train, val, said = split_windows(frame, windows, options)
     else:
-        skip = [
-            name
-            for name in (options.target, options.id_column, *options.drop_columns)
-            if name in frame.columns
-        ]
-        found = find_groups(frame.drop(skip))
-        if found is not None:
-            groups, columns = found
-            how += f", rows that share {' or '.join(columns)} on one side"
-    train_rows, val_rows = split_rows(strata, groups, options.val_fraction, seed)
-    said = f"validation: {len(val_rows)} of {frame.height} rows, {how} (seed {seed}); or give a table with --val"
-    return train_rows, val_rows, said
-
-
-def _read_test_columns(train_path: Path, columns: list[str]) -> list[str] | None:
-    """The columns of a test.csv beside train.csv, if it is one of the same table."""
-    path = train_path.with_name(train_path.name.replace("train", "test"))
-    if path == train_path or not path.exists():
-        return None
-    try:
-        found = read_table(path).columns
-    except ValueError as error:
-        logger.debug(f"{path} is not looked at: {error}")
-        return None
-    return found if len(set(found) & set(columns)) >= len(columns) / 2 else None
+        train, val = windows.label(frame).frame, windows.label(read_table(options.val)).frame
+        said = f"validation: {val.height} windows of {options.val}"
+    options = options.model_copy(update={"target": ",".join(windows.targets), "task": "timeseries"})
+    return Tables(train, val, options, (start, windows.describe(), said), windows=windows)
 
 
 @dataclass(frozen=True)
-class TextPipeline:
+class TextPipeline(RowText):
     """How a row becomes tokens and its label a number; fitted once on training rows, stored with the model.
 
     Attributes:
-        features: the pieces of a row's text.
-        template: a name in TEMPLATES.
         labels: raw labels ↔ numbers.
-        tokenizer: with the vocabulary of the checkpoint or of the training rows.
-        tokenizer_name: "scratch" or the name of the checkpoint; part of cache file names.
-        statements: what was decided, in sentences.
+        target: the column with the labels, or several between commas.
+        id_column: the column that names the rows, or None.
+        windows: how rows are cut from a table of series, or None.
     """
 
-    features: tuple[Feature, ...]
-    template: str
-    labels: LabelEncoder
-    tokenizer: TextTokenizer
+    labels: Encoder
     target: str
     id_column: str | None
-    max_length: int
-    tokenizer_name: str
-    statements: tuple[str, ...]
+    windows: Windows | None = None
 
     @classmethod
     def fit(
@@ -154,6 +159,7 @@ class TextPipeline:
         pretrained_dir: Path | None = None,
         vocab_size: int = 4096,
         test_columns: list[str] | None = None,
+        windows: Windows | None = None,
         seed: int = 0,
     ) -> Self:
         """Learn columns, template, labels and vocabulary from the training rows.
@@ -161,16 +167,18 @@ class TextPipeline:
         Args:
             frame: the training rows and nothing else.
             options: target, id column and task are inferred where they are not given.
-            pretrained_dir: a checkpoint folder whose tokenizer is used; None: a vocabulary is trained.
+            pretrained_dir: a checkpoint folder whose tokenizer is used; None: a vocabulary is trained. If it holds a
+                pipeline.json, rows are read as that model was trained to read them.
             vocab_size: most entries of a trained vocabulary.
             test_columns: of the table to predict, where it is known.
+            windows: how the rows were cut from a table of series.
             seed: unused by what is fitted today; the same rows always give the same pipeline.
 
         Raises:
-            ValueError: labels unfit for the task, no usable column, an unknown template or no tokenizer.
+            ValueError: labels unfit for the task, no usable column, an unknown template, no tokenizer, or rows that the
+                checkpoint cannot read.
         """
         del seed
-        _set_num_workers(options.num_workers)
         frame = as_text(frame)
         roles = infer_roles(
             frame,
@@ -179,31 +187,24 @@ class TextPipeline:
             task=options.task,
             test_columns=test_columns,
         )
-        require_columns(frame, [*options.drop_columns, *options.text_columns], "the training table")
-        features, said = fit_features(
+        text = fit_row_text(
             frame,
-            skip=(roles.target, *roles.dropped, *options.drop_columns),
-            text_columns=options.text_columns,
+            options,
+            skip=(*roles.targets, *roles.dropped),
             id_column=roles.id_column,
+            pretrained_dir=pretrained_dir,
+            vocab_size=vocab_size,
         )
-        labels = LabelEncoder.fit(frame[roles.target], roles.task)
-        template = choose_template(
-            options.template, features, is_pretrained=pretrained_dir is not None
-        )
-        tokenizer = _make_tokenizer(frame, features, template, pretrained_dir, vocab_size)
+        labels = fit_targets(frame, roles.target, roles.task, options.class_order)
         inferred = () if options.target and options.task else roles.statements
-        fitted = _state_fit(labels, template, tokenizer, pretrained_dir)
-        name = "scratch" if pretrained_dir is None else pretrained_dir.name
+        statements = (*inferred, f"labels: {labels.describe()}", *text.statements)
+        read = {field.name: getattr(text, field.name) for field in fields(text)}
         return cls(
-            features,
-            template,
-            labels,
-            tokenizer,
-            roles.target,
-            roles.id_column,
-            options.max_length,
-            name,
-            (*inferred, *said, *fitted),
+            **{**read, "statements": statements},
+            labels=labels,
+            target=roles.target,
+            id_column=roles.id_column,
+            windows=windows,
         )
 
     @property
@@ -212,45 +213,19 @@ class TextPipeline:
         return self.labels.task
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns with the labels."""
+        return (self.target,) if isinstance(self.labels, LabelEncoder) else self.labels.columns
+
+    @property
     def num_labels(self) -> int:
-        """Outputs of the head: 1 for binary and regression, else the number of classes."""
+        """Outputs of the head: 1 for binary and regression, else the number of classes, labels or steps."""
         return self.labels.num_labels
 
     @property
     def classes(self) -> tuple[Any, ...]:
         """Labels in the order of their numbers; empty for regression."""
         return self.labels.classes
-
-    @property
-    def vocab_size(self) -> int:
-        """Rows that the embedding needs."""
-        return self.tokenizer.vocab_size
-
-    @property
-    def pad_token_id(self) -> int:
-        """Fills padded batches."""
-        return self.tokenizer.pad_token_id
-
-    def segments(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The pieces of each row's text, one column per feature.
-
-        Raises:
-            ValueError: columns that the training table had are missing.
-        """
-        needed = list(dict.fromkeys(feature.column for feature in self.features))
-        require_columns(frame, needed, "the table")
-        extra = [
-            name for name in frame.columns if name not in (*needed, self.target, self.id_column)
-        ]
-        if extra:
-            logger.debug(f"columns not used: {', '.join(extra)}")
-        return render_segments(
-            as_text(frame.select(needed)), self.features, TEMPLATES[self.template]
-        )
-
-    def text(self, frame: pl.DataFrame) -> pl.Series:
-        """What the model reads of each row."""
-        return self.segments(frame).select(text=pl.concat_str(pl.all())).to_series()
 
     def tokenize(
         self, frame: pl.DataFrame, *, cache_dir: Path | None = None, split: str = "train"
@@ -265,20 +240,17 @@ class TextPipeline:
         Raises:
             ValueError: a column is missing, or a label that training did not know.
         """
-        segments = self.segments(frame)
-        if cache_dir is None:
-            table = self.tokenizer.encode_rows(segments, self.max_length)
-        else:
-            table = encode_cached(
-                self.tokenizer,
-                segments,
-                self.max_length,
-                cache_dir=cache_dir,
-                model_name=self.tokenizer_name,
-                split=split,
-            )
-        labels = self.labels.encode(frame[self.target]) if self.target in frame.columns else None
-        return table._replace(labels=labels)
+        table = self.encode(frame, cache_dir=cache_dir, split=split)
+        has_labels = set(self.targets) <= set(frame.columns)
+        return table._replace(labels=self.encode_labels(frame) if has_labels else None)
+
+    def encode_labels(self, frame: pl.DataFrame) -> np.ndarray:
+        """The labels of a table as numbers: [R], or [R, L] for several.
+
+        Raises:
+            ValueError: labels are missing, or ones that the training rows did not have.
+        """
+        return encode_targets(self.labels, frame, self.targets)
 
     def make_loader(
         self,
@@ -288,6 +260,7 @@ class TextPipeline:
         shuffle: bool = False,
         seed: int = 0,
         prefetch_size: int = 4,
+        num_workers: int = 1,
         cache_dir: Path | None = None,
         split: str = "train",
     ) -> MLXLoader:
@@ -300,95 +273,119 @@ class TextPipeline:
             layout="packed" if kernels.is_native() else "padded",
             pad_token_id=self.pad_token_id,
             prefetch_size=prefetch_size,
+            num_workers=num_workers,
         )
 
+    def make_streaming_loader(self, stream: TableStream, **options: Any) -> StreamingLoader:
+        """Batches of rows that are read and tokenised in chunks, after a look at all their labels.
+
+        Args:
+            stream: the rows, with their labels.
+            options: as for `StreamingLoader`.
+
+        Raises:
+            ValueError: labels are missing, or ones that the training rows did not have; says in which chunk.
+        """
+        return StreamingLoader(
+            stream,
+            self.tokenize,
+            labels=encode_stream(stream, self.encode_labels),
+            layout="packed" if kernels.is_native() else "padded",
+            pad_token_id=self.pad_token_id,
+            **options,
+        )
+
+    def rows_to_answer(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series | None]:
+        """The rows that are asked about, and what names them: of a table of series, the latest moment of each.
+
+        Raises:
+            ValueError: the table lacks the id column, or those that windows are cut from.
+        """
+        name = self.id_column
+        if self.windows is not None:
+            frame, name = self.windows.latest(frame), self.windows.id_column
+        if name is None:
+            return frame, None
+        require_columns(frame, [name], "the table")
+        return frame, frame[name]
+
+    def rows_with_labels(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The rows of a table with the target that can be scored: of a table of series, every whole window.
+
+        Raises:
+            ValueError: target columns are missing.
+        """
+        if self.windows is not None and not set(self.targets) <= set(frame.columns):
+            return self.windows.label(frame).frame
+        require_columns(frame, list(self.targets), "the table")
+        return frame
+
     def decode(self, scores: np.ndarray) -> pl.Series:
-        """Answers in the words of the training table; see `LabelEncoder.decode`."""
+        """Answers in the words of the training table; see `LabelEncoder.decode`.
+
+        Raises:
+            ValueError: the task has several targets; see `answers`.
+        """
+        if not isinstance(self.labels, LabelEncoder):
+            raise ValueError(f"a {self.task} row has several answers; use answers(scores)")
         return self.labels.decode(scores).alias(self.target)
+
+    def answers(
+        self, scores: np.ndarray, thresholds: Sequence[float] | None = None
+    ) -> pl.DataFrame:
+        """Answers in the words and units of the training table, one column for each target.
+
+        A regression that knows its uncertainty has a second column, the standard deviation.
+
+        Args:
+            scores: what the head predicts.
+            thresholds: multilabel: from which probability on each label is there; None: 0.5.
+        """
+        if not isinstance(self.labels, LabelEncoder):
+            return self.labels.decode(scores, thresholds)
+        answers = self.decode(scores).to_frame()
+        if self.task == "regression" and scores.ndim == 2:
+            deviations = self.labels.deviations_in_units(scores)
+            answers = answers.with_columns(pl.Series(f"{self.target}_std", deviations))
+        return answers
+
+    @property
+    def in_units(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        """From standardised numbers to the units of the target; None where answers are classes."""
+        if isinstance(self.labels, LabelEncoder | HorizonEncoder) and not self.labels.classes:
+            return self.labels.in_units
+        return None
 
     def probabilities(self, scores: np.ndarray) -> pl.DataFrame:
         """One column of probabilities per class."""
         return self.labels.probabilities(scores)
 
-    def save(self, folder: Path) -> None:
-        """Write pipeline.json and tokenizer/tokenizer.json into a folder."""
-        state = {
-            "format": FORMAT,
+    def to_dict(self) -> dict[str, Any]:
+        """What pipeline.json holds."""
+        own = {
             "target": self.target,
             "id_column": self.id_column,
-            "template": self.template,
-            "max_length": self.max_length,
-            "tokenizer_name": self.tokenizer_name,
             "labels": self.labels.to_dict(),
-            "features": [feature.to_dict() for feature in self.features],
-            "statements": self.statements,
+            "windows": None if self.windows is None else self.windows.to_dict(),
         }
-        write_bytes(folder / "tokenizer" / "tokenizer.json", self.tokenizer.to_json().encode())
-        write_bytes(
-            folder / "pipeline.json", json.dumps(state, indent=2, ensure_ascii=False).encode()
-        )
+        return super().to_dict() | own
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote.
 
         Raises:
-            ValueError: the folder has no pipeline, or one that this version cannot read.
+            ValueError: the folder has no pipeline, that of a model without labels, or one that this version cannot read.
         """
-        path = folder / "pipeline.json"
-        if not path.exists():
-            raise ValueError(
-                f"{folder} has no pipeline.json, so it is no checkpoint of `bert train`; "
-                "give a folder such as output/run_20261121_193005/checkpoints/best"
-            )
-        try:
-            state = json.loads(path.read_text(encoding="utf-8"))
-            if state.pop("format") != FORMAT:
-                raise ValueError(f"its format is not {FORMAT}")
-            return cls(
-                features=tuple(Feature.from_dict(feature) for feature in state.pop("features")),
-                labels=LabelEncoder.from_dict(state.pop("labels")),
-                tokenizer=TextTokenizer.load(folder / "tokenizer"),
-                statements=tuple(state.pop("statements")),
-                **state,
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path} cannot be read: {error}; train again to write a new one"
-            ) from error
+        read = read_state(
+            folder, target=str, id_column=_as_it_is, labels=read_encoder, windows=_read_windows
+        )
+        return cls(**read)
 
 
-def _state_fit(
-    labels: LabelEncoder, template: str, tokenizer: TextTokenizer, pretrained_dir: Path | None
-) -> tuple[str, ...]:
-    is_binned = TEMPLATES[template].binned
-    binned = " (numbers in quantile bins, each known cell one token)" if is_binned else ""
-    origin = "a vocabulary of the training rows" if pretrained_dir is None else pretrained_dir.name
-    return (
-        f"labels: {labels.describe()}",
-        f"text: template {template!r}{binned}; override with --template",
-        f"tokenizer: {origin}, {tokenizer.vocab_size} entries",
-    )
+def _read_windows(state: dict[str, Any] | None) -> Windows | None:
+    return None if state is None else Windows.from_dict(state)
 
 
-def _make_tokenizer(
-    frame: pl.DataFrame,
-    features: Sequence[Feature],
-    template: str,
-    pretrained_dir: Path | None,
-    vocab_size: int,
-) -> TextTokenizer:
-    if pretrained_dir is not None:
-        return TextTokenizer.load(pretrained_dir)
-    form = TEMPLATES[template]
-    plain = TEMPLATES["key_value"] if form.binned else form
-    segments = render_segments(frame, features, plain)
-    texts = segments.select(pl.concat_str(pl.all())).to_series()
-    return train_tokenizer(texts.to_list(), vocab_size, known_cells(features, form))
-
-
-def _set_num_workers(num_workers: int | None) -> None:
-    """The Rust tokenizer reads its thread count from the environment, once, at its first use."""
-    if num_workers is not None:
-        os.environ.setdefault("RAYON_NUM_THREADS", str(max(num_workers, 1)))
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true" if num_workers > 1 else "false")
+def _as_it_is(value: Any) -> Any:
+    return value

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 from loguru import logger
 
+from bert_playground.config.registry import load_datasets
 from bert_playground.config.schema import DataSection
 from bert_playground.data.core.coded import CodedColumn, join_cells
 from bert_playground.data.core.columns import infer_roles
@@ -24,10 +25,12 @@ from bert_playground.data.templates.text import (
     render_cells,
     source_columns,
 )
+from bert_playground.data.text_pair import PAIR, encode_pair, pair_features
 from bert_playground.data.tokenization import (
     TextTokenizer,
     TokenizedTable,
     encode_cached,
+    makes_remarks,
     train_tokenizer,
 )
 from bert_playground.files import write_bytes
@@ -84,7 +87,7 @@ class RowText:
         """
         require_columns(frame, self.columns, "the table")
         extra = [name for name in frame.columns if name not in self.columns]
-        if extra:
+        if extra and makes_remarks():
             logger.debug(f"columns not read: {', '.join(extra)}")
         frame = derive_columns(as_text(frame.select(self.columns)), self.form)
         return render_cells(frame, self.features, self.form)
@@ -104,6 +107,8 @@ class RowText:
             split: a word for the cache's file name.
         """
         cells = self.cells(frame)
+        if self.form.is_pair:
+            return encode_pair(self.tokenizer, cells, self.max_length)
         if cache_dir is None:
             return self.tokenizer.encode_rows(cells, self.max_length, separated=self.form.separated)
         return encode_cached(
@@ -213,6 +218,8 @@ def fit_row_text(
     _set_num_workers(options.num_workers)
     named = [*options.drop_columns, *options.text_columns, *options.kinds]
     require_columns(frame, named, "the training table")
+    if options.text_pair:
+        return _fit_pair(frame, options, skip, pretrained_dir, vocab_size)
     if pretrained_dir is not None and (pretrained_dir / PIPELINE).exists():
         known = _reuse(pretrained_dir, frame, options, skip)
         if known is not None:
@@ -236,12 +243,40 @@ def fit_row_text(
     return RowText(features, template, form, tokenizer, options.max_length, name, (*said, *fitted))
 
 
+def _fit_pair(
+    frame: pl.DataFrame,
+    options: DataSection,
+    skip: Sequence[str],
+    pretrained_dir: Path | None,
+    vocab_size: int,
+) -> RowText:
+    features = pair_features(frame, options.text_pair)
+    wrong = sorted({*skip, *options.drop_columns} & {*options.text_pair})
+    if wrong or options.template != "auto":
+        reason = f"{', '.join(wrong)} may not be read" if wrong else "a pair has no template"
+        raise ValueError(
+            f"data.text_pair is {', '.join(options.text_pair)}, but {reason}; leave one of both out"
+        )
+    tokenizer = _make_tokenizer(frame, features, PAIR, pretrained_dir, vocab_size)
+    name = OWN_WORDS if pretrained_dir is None else pretrained_dir.name
+    first, second = options.text_pair
+    rest = [column for column in frame.columns if column not in (first, second, *skip)]
+    said = [f"text: the pair {first} [SEP] {second}, as data.text_pair asks"]
+    said += [f"not read, as a pair has nothing beside it: {shorten(rest)}"] if rest else []
+    said += _state_fit("pair", PAIR, tokenizer, pretrained_dir)[1:]
+    return RowText(features, "pair", PAIR, tokenizer, options.max_length, name, tuple(said))
+
+
 def fit_as_training_would(
     frame: pl.DataFrame, options: DataSection, pretrained_dir: Path | None = None
 ) -> RowText:
     """`fit_row_text` with target, id and task inferred where `options` leave them open."""
     roles = infer_roles(
-        frame, target=options.target, id_column=options.id_column, task=options.task
+        frame,
+        target=options.target,
+        id_column=options.id_column,
+        task=options.task,
+        datasets=load_datasets(options.registry),
     )
     return fit_row_text(
         frame,
@@ -314,7 +349,7 @@ def _make_tokenizer(
     if pretrained_dir is not None:
         own = pretrained_dir / "tokenizer"  # where `bert train` and `bert pretrain` put it
         return TextTokenizer.load(own if (own / "tokenizer.json").exists() else pretrained_dir)
-    plain = TEMPLATES["key_value"] if form.binned else form
+    plain = TEMPLATES["key_value"] if form.binned else replace(form, between=form.between or " ")
     texts = join_cells(render_cells(frame, features, plain))
     return train_tokenizer(texts.to_list(), vocab_size, known_cells(features, form))
 

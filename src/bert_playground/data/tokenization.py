@@ -7,7 +7,9 @@ import json
 import os
 import string
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -36,6 +38,7 @@ PAD_NAMES = ("[PAD]", "<pad>", "<|padding|>", "<|endoftext|>")
 CHUNK = 4096  # texts per call into the tokenizer, so that its answer objects stay small
 MAX_TRAINING_TEXTS = 20_000  # more find the same words, in minutes
 ALPHABET_SIZE = 400
+_is_quiet: ContextVar[bool] = ContextVar("is_quiet", default=False)
 
 
 class TokenizedTable(NamedTuple):
@@ -44,6 +47,7 @@ class TokenizedTable(NamedTuple):
     ids: np.ndarray  # [N] int32
     offsets: np.ndarray  # [R + 1] int64
     labels: np.ndarray | None = None  # [R]
+    second: np.ndarray | None = None  # [R] of a text pair: where in its row the second text begins
 
     @property
     def num_rows(self) -> int:
@@ -159,9 +163,9 @@ class TextTokenizer:
         ]
         names = [column.cells.name for column in columns]
         if separated:
-            between = _repeat(self.suffix, pieces[0].num_rows)
-            pieces = [pieces[0], *(_join_segments([between, piece]) for piece in pieces[1:])]
-        rows = _join_segments(pieces)
+            between = repeat_ids(self.suffix, pieces[0].num_rows)
+            pieces = [pieces[0], *(join_segments([between, piece]) for piece in pieces[1:])]
+        rows = join_segments(pieces)
         if len(columns) > 1 and not separated and not self._agrees(columns, rows):
             logger.debug("pieces do not meet between words for this tokenizer: rows are read whole")
             rows = self.encode_texts(join_cells(columns).to_list())
@@ -188,13 +192,28 @@ class TextTokenizer:
             raise ValueError(
                 f"max_length {max_length} leaves no room beside {len(self.prefix) + len(self.suffix)} special tokens"
             )
-        if (rows.lengths > room).any():
+        if (rows.lengths > room).any() and makes_remarks():
             logger.info(_say_cut(rows.lengths, max_length, room, lengths))
-        starts, kept = rows.offsets[:-1], np.minimum(rows.lengths, room)
-        body = TokenizedTable(rows.ids[_ranges(starts, kept)], _offsets(kept))
-        return _join_segments(
-            [_repeat(self.prefix, len(kept)), body, _repeat(self.suffix, len(kept))]
+        kept = np.minimum(rows.lengths, room)
+        body = cut_rows(rows, kept)
+        return join_segments(
+            [repeat_ids(self.prefix, len(kept)), body, repeat_ids(self.suffix, len(kept))]
         )
+
+
+@contextmanager
+def without_remarks() -> Iterator[None]:
+    """Inside the block nothing is said of columns and rows: for chunks, whose table was looked at before."""
+    token = _is_quiet.set(True)
+    try:
+        yield
+    finally:
+        _is_quiet.reset(token)
+
+
+def makes_remarks() -> bool:
+    """Whether what is done to a table, such as cutting its rows, is to be said."""
+    return not _is_quiet.get()
 
 
 def _say_cut(
@@ -286,7 +305,13 @@ def gather_rows(rows: TokenizedTable, numbers: np.ndarray) -> TokenizedTable:
     """The ids of the rows with these numbers, in their order, without labels."""
     starts = rows.offsets[numbers]
     lengths = rows.offsets[np.asarray(numbers) + 1] - starts  # not of all rows: batches are small
-    return TokenizedTable(rows.ids[_ranges(starts, lengths)], _offsets(lengths))
+    second = None if rows.second is None else rows.second[numbers]
+    return TokenizedTable(rows.ids[_ranges(starts, lengths)], _offsets(lengths), second=second)
+
+
+def cut_rows(rows: TokenizedTable, lengths: np.ndarray) -> TokenizedTable:
+    """The first so many ids of each row, without labels."""
+    return TokenizedTable(rows.ids[_ranges(rows.offsets[:-1], lengths)], _offsets(lengths))
 
 
 def _offsets(lengths: np.ndarray) -> np.ndarray:
@@ -298,13 +323,14 @@ def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return np.repeat(starts - _offsets(lengths)[:-1], lengths) + np.arange(lengths.sum())
 
 
-def _repeat(ids: tuple[int, ...], times: int) -> TokenizedTable:
+def repeat_ids(ids: tuple[int, ...], times: int) -> TokenizedTable:
+    """Rows that all are the same ids."""
     return TokenizedTable(
         np.tile(np.array(ids, dtype=np.int32), times), np.arange(times + 1) * len(ids)
     )
 
 
-def _join_segments(segments: list[TokenizedTable]) -> TokenizedTable:
+def join_segments(segments: list[TokenizedTable]) -> TokenizedTable:
     """Rows made of their segments, one after the other."""
     lengths = np.stack([segment.lengths for segment in segments])  # [segments, R]
     offsets = _offsets(lengths.sum(axis=0))

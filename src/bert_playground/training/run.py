@@ -13,7 +13,7 @@ from loguru import logger
 
 from bert_playground.config.load import load_config
 from bert_playground.config.schema import RunConfig
-from bert_playground.data.loaders.mlx_loader import MLXLoader
+from bert_playground.data.loaders import MLXLoader, StreamingLoader
 from bert_playground.data.pipeline import Tables, TextPipeline, prepare_tables
 from bert_playground.files import write_text
 from bert_playground.logs import log_to_file
@@ -133,6 +133,8 @@ def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunResult
         logger.info(statement)
 
     config = _shorten_rows(config, pipeline)
+    train_data, val_data = _make_loaders(pipeline, tables, config)
+    assert train_data.labels is not None
     model = create_from_config(
         config,
         TASKS[pipeline.task],
@@ -140,10 +142,9 @@ def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunResult
         vocab_size=pipeline.vocab_size,
         pad_token_id=pipeline.pad_token_id,
         head_options=choose_label_options(
-            config.head, pipeline.task, pipeline.classes, pipeline.encode_labels(tables.train)
+            config.head, pipeline.task, pipeline.classes, train_data.labels
         ),
     )
-    train_data, val_data = _make_loaders(pipeline, tables, config)
     if config.data.sample_fraction < 1:
         train_data = train_data.sample(config.data.sample_fraction, config.training.seed)
     trainer = make_trainer(
@@ -275,23 +276,23 @@ def _fit_or_load(
 
 def _make_loaders(
     pipeline: TextPipeline, tables: Tables, config: RunConfig
-) -> tuple[MLXLoader, MLXLoader]:
+) -> tuple[MLXLoader | StreamingLoader, MLXLoader]:
     data, training = config.data, config.training
-    cache_dir = data.cache_dir if data.use_pretokenized else None
-    shared: dict[str, Any] = {"prefetch_size": data.prefetch_size, "cache_dir": cache_dir}
-    return (
-        pipeline.make_loader(
-            tables.train,
-            batch_size=training.batch_size,
-            shuffle=True,
-            seed=training.seed,
-            split="train",
-            **shared,
-        ),
-        pipeline.make_loader(
-            tables.val, batch_size=training.eval_batch_size, split="val", **shared
-        ),
+    threads: dict[str, Any] = {"prefetch_size": data.prefetch_size}
+    if data.num_workers is not None:
+        threads["num_workers"] = data.num_workers
+    cached: dict[str, Any] = {"cache_dir": data.cache_dir if data.use_pretokenized else None}
+    order: dict[str, Any] = {
+        "batch_size": training.batch_size,
+        "shuffle": True,
+        "seed": training.seed,
+    }
+    val_data = pipeline.make_loader(
+        tables.val, batch_size=training.eval_batch_size, split="val", **threads, **cached
     )
+    if tables.stream is not None:
+        return pipeline.make_streaming_loader(tables.stream, **order, **threads), val_data
+    return pipeline.make_loader(tables.train, split="train", **order, **threads, **cached), val_data
 
 
 def _value_at(config: RunConfig, path: str) -> Any:

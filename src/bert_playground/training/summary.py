@@ -5,7 +5,7 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
-from bert_playground.data.loaders.mlx_loader import MLXLoader
+from bert_playground.data.loaders import MLXLoader, StreamingLoader
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.memory import peak_memory_bytes
 from bert_playground.runs import RunDir
@@ -22,7 +22,7 @@ def summarise(
     run: RunDir,
     trainer: Trainer,
     pipeline: TextPipeline,
-    train_data: MLXLoader,
+    train_data: MLXLoader | StreamingLoader,
     val_data: MLXLoader,
     *,
     is_pretrained: bool,
@@ -77,10 +77,13 @@ def summarise(
 
 
 def measure_baseline(
-    trainer: Trainer, pipeline: TextPipeline, train_data: MLXLoader, val_data: MLXLoader
+    trainer: Trainer,
+    pipeline: TextPipeline,
+    train_data: MLXLoader | StreamingLoader,
+    val_data: MLXLoader,
 ) -> dict[str, float]:
     """The metrics, on the same validation rows, of the answer that looks at no column."""
-    train_labels, val_labels = train_data.table.labels, val_data.table.labels
+    train_labels, val_labels = train_data.labels, val_data.labels
     assert train_labels is not None
     assert val_labels is not None
     scores = baseline_scores(

@@ -11,11 +11,12 @@ from bert_playground.cli.app import app
 from bert_playground.cli.utils.options import ARCHITECTURES, CONFIG_PATHS, given_flags
 from bert_playground.config.load import paths
 from bert_playground.config.schema import ModelSection
+from tests.cli.commands import commands_of
 
-GROUP = typer.main.get_command(app)
+COMMANDS = commands_of(typer.main.get_command(app))
 OPTIONS = {
     name: {option: parameter for parameter in command.params for option in parameter.opts}
-    for name, command in GROUP.commands.items()
+    for name, command in COMMANDS.items()
 }
 # Of the seed documents and of the first issue.
 DOCUMENTED = {
@@ -23,6 +24,10 @@ DOCUMENTED = {
         "--train --val --epochs --batch-size --lr --logging-steps --config --use-pretokenized --num-workers "
         "--prefetch-size --grad-accum --experiment --mlflow --log-level --model --target --id-column --task --template "
         "--max-length --seed --output --precision --resume --show-config --metric --max-steps --lora --no-compile --json"
+    ),
+    "pretrain": (
+        "--train --test --target --unlabeled --model --mask-probability --epochs --batch-size --lr --seed --output "
+        "--config --resume --json"
     ),
     "predict": "--test --checkpoint --output --sample --proba --batch-size --json",
     "evaluate": "--data --checkpoint --json",
@@ -37,7 +42,7 @@ def test_every_path_is_a_setting():
 
 
 def test_every_configured_parameter_is_a_flag_of_train():
-    names = {parameter.name for parameter in GROUP.commands["train"].params}
+    names = {parameter.name for parameter in COMMANDS["train"].params}
     assert set(CONFIG_PATHS) <= names
 
 
@@ -53,7 +58,7 @@ def test_documented_flags_exist(name):
 
 @pytest.mark.parametrize("name", CONFIG_PATHS)
 def test_stated_default_is_the_default(name):
-    parameter = next(p for p in GROUP.commands["train"].params if p.name == name)
+    parameter = next(p for p in COMMANDS["train"].params if p.name == name)
     stated = re.search(r"\(default ([\w-]+)\)", parameter.help or "")
     default = paths()[CONFIG_PATHS[name]]
     if stated:
@@ -62,9 +67,9 @@ def test_stated_default_is_the_default(name):
         assert default is None or default is False or "default:" in (parameter.help or "")
 
 
-@pytest.mark.parametrize("name", GROUP.commands)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_has_one_line_of_help(name):
-    for parameter in GROUP.commands[name].params:
+    for parameter in COMMANDS[name].params:
         if not getattr(parameter, "hidden", False):
             assert parameter.help
             assert "\n" not in parameter.help

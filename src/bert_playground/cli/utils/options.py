@@ -14,6 +14,7 @@ CONFIG_PATHS = {
     "target": "data.target",
     "id_column": "data.id_column",
     "task": "data.task",
+    "class_order": "data.class_order",
     "template": "data.template",
     "max_length": "data.max_length",
     "use_pretokenized": "data.use_pretokenized",
@@ -31,8 +32,10 @@ CONFIG_PATHS = {
     "lr": "optimizer.learning_rate",
     "mlflow": "tracking.mlflow",
     "experiment": "tracking.experiment",
+    "ensemble": "ensemble.num_models",
+    "diversity": "ensemble.diversity_strategy",
 }
-ARCHITECTURES = ("bert", "modernbert")
+ARCHITECTURES = ("bert", "modernbert", "neobert")
 
 
 class Task(StrEnum):
@@ -40,7 +43,10 @@ class Task(StrEnum):
 
     BINARY = "binary"
     MULTICLASS = "multiclass"
+    MULTILABEL = "multilabel"
+    ORDINAL = "ordinal"
     REGRESSION = "regression"
+    TIMESERIES = "timeseries"
 
 
 class Precision(StrEnum):
@@ -131,7 +137,7 @@ Target = Annotated[
     _flag(
         "--target",
         metavar="COLUMN",
-        help="column to predict (default: inferred and stated)",
+        help="column to predict, or several: a,b,c (default: inferred and stated)",
         panel=_DATA,
     ),
 ]
@@ -149,7 +155,16 @@ TaskName = Annotated[
     _flag(
         "--task",
         metavar="TASK",
-        help="binary, multiclass or regression (default: inferred and stated)",
+        help="binary, multiclass, multilabel, ordinal, regression or timeseries (default: inferred)",
+        panel=_DATA,
+    ),
+]
+ClassOrder = Annotated[
+    str | None,
+    _flag(
+        "--class-order",
+        metavar="A,B,C",
+        help="classes of an ordinal target, lowest first (default: by number)",
         panel=_DATA,
     ),
 ]
@@ -198,7 +213,7 @@ Model = Annotated[
     _flag(
         "--model",
         metavar="NAME",
-        help="checkpoint folder or Hub id; or bert, modernbert from random weights (default modernbert)",
+        help="checkpoint folder or Hub id; or bert, modernbert, neobert from random weights (default modernbert)",
         panel=_MODEL,
     ),
 ]
@@ -207,7 +222,27 @@ Lora = Annotated[
     _flag(
         "--lora",
         metavar="PRESET",
-        help="low-rank adapters: efficient, balanced or expressive",
+        help="low-rank adapters: efficient, balanced, expressive, dora, rslora or qlora_memory",
+        panel=_MODEL,
+    ),
+]
+
+Ensemble = Annotated[
+    int | None,
+    _flag(
+        "--ensemble",
+        metavar="N",
+        min=1,
+        help="train N models that answer together (default 1)",
+        panel=_MODEL,
+    ),
+]
+Diversity = Annotated[
+    str | None,
+    _flag(
+        "--diversity",
+        metavar="NAME",
+        help="how they differ: seeds, subsamples, architectures, heads (default different_seeds)",
         panel=_MODEL,
     ),
 ]

@@ -1,13 +1,18 @@
 """Which column is the target, which the id, and what task that is; all said in sentences."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
+from loguru import logger
 
 from bert_playground.competitions import COMPETITIONS, Competition
 from bert_playground.data.core.labels import label_dtype, require_labels
-from bert_playground.data.core.table import require_columns
-from bert_playground.lookup import look_up
+from bert_playground.data.core.stream import is_large, open_stream
+from bert_playground.data.core.table import read_table, require_columns
+from bert_playground.data.core.targets import split_target
+from bert_playground.lookup import look_up, shorten
 from bert_playground.tasks import TASKS
 
 TARGET_NAMES = ("target", "label", "class", "y", "outcome", "labels", "category")
@@ -15,13 +20,14 @@ TARGET_NAMES = ("target", "label", "class", "y", "outcome", "labels", "category"
 
 @dataclass(frozen=True)
 class Roles:
-    """Which columns are asked for, and what was said about the choice."""
+    """Which columns are asked for, and what was said about the choice; `target` names one, or several between commas."""
 
     target: str
     id_column: str | None
     task: str
     dropped: tuple[str, ...]
     statements: tuple[str, ...]
+    targets: tuple[str, ...] = ()  # the columns that `target` names
 
 
 def infer_roles(
@@ -31,24 +37,26 @@ def infer_roles(
     id_column: str | None = None,
     task: str | None = None,
     test_columns: list[str] | None = None,
+    datasets: Mapping[str, Competition] = COMPETITIONS,
 ) -> Roles:
     """Decide target, id column and task of a training table; what is given is taken, the rest is inferred.
 
     Args:
         frame: the training table, all cells as text.
-        target: the column asked for; None: of a known data set, else what the test table lacks, else a column with a
+        target: the column asked for, or several between commas; None: of a known data set, else what the test table lacks, else a column with a
             telling name, else the last.
         id_column: None: the first unique column that is called an id or counts the rows.
-        task: None: two labels are binary, a few or strings are multiclass, everything else is regression.
+        task: None: two labels are binary, a few or strings are multiclass, everything else is regression; of several
+            columns, those with two values each are multilabel, and numbers are timeseries.
         test_columns: the columns of the table to predict, where it is known: what it lacks cannot be a feature.
+        datasets: those that are known by their columns.
 
     Raises:
         ValueError: a given column is absent, or labels are missing or unfit for the task.
     """
-    require_columns(
-        frame, [name for name in (target, id_column) if name is not None], "the training table"
-    )
-    known = _recognise(frame.columns)
+    given = () if target is None else split_target(target, frame.columns)
+    require_columns(frame, [*given, *([id_column] if id_column else [])], "the training table")
+    known = recognise(frame.columns, datasets)
     absent = [
         name for name in frame.columns if test_columns is not None and name not in test_columns
     ]
@@ -57,32 +65,44 @@ def infer_roles(
         target, reason = _infer_target(frame.columns, known, absent)
     else:
         reason = "as given"
-    statements = []
-    labels = frame[target]
-    require_labels(labels)
+    names = given or split_target(target, frame.columns)
     given_task = task
-    task = task or (known.task if known and known.target == target else _infer_task(labels))
-    look_up(TASKS, task, "task")
-    statements.append(_say_target(labels, task, reason, is_given=given_task is not None))
-    if target in absent:
-        dropped = tuple(name for name in absent if name != target)
+    task = task or (known.task if known and known.target == target else None)
+    task = _find_task(frame.select(names), task)
+    statements = [_say_targets(frame.select(names), task, reason, is_given=given_task is not None)]
+    if set(names) <= set(absent):
+        dropped = tuple(name for name in absent if name not in names)
         if dropped:
             statements.append(f"left out: {', '.join(dropped)} (the test table has no such column)")
     if id_column is None:
-        id_column = _infer_id(frame.drop(target), known)
+        id_column = _infer_id(frame.drop(names), known)
     if id_column is not None:
         statements.append(f"id: {id_column}, not a feature; override with --id-column")
-    return Roles(target, id_column, task, dropped, tuple(statements))
+    return Roles(target, id_column, task, dropped, tuple(statements), names)
 
 
-def _recognise(columns: list[str]) -> Competition | None:
-    return next((known for known in COMPETITIONS.values() if known.columns <= set(columns)), None)
+def infer_target_name(columns: list[str], test_columns: list[str] | None) -> tuple[str, str]:
+    """The target as `infer_roles` finds it, and why, for tables whose labels are not looked at."""
+    absent = [name for name in columns if test_columns is not None and name not in test_columns]
+    return _infer_target(columns, recognise(columns), absent)
+
+
+def infer_id_name(frame: pl.DataFrame) -> str | None:
+    """The id column as `infer_roles` finds it, in a table without its target."""
+    return _infer_id(frame, recognise(frame.columns))
+
+
+def recognise(
+    columns: list[str], datasets: Mapping[str, Competition] = COMPETITIONS
+) -> Competition | None:
+    """The facts of the first data set that has these columns, if it is a known one."""
+    return next((known for known in datasets.values() if known.columns <= set(columns)), None)
 
 
 def _infer_target(
     columns: list[str], known: Competition | None, absent: list[str]
 ) -> tuple[str, str]:
-    if known is not None and known.target in columns:
+    if known is not None and set(split_target(known.target, columns)) <= set(columns):
         return known.target, "the columns are those of a known data set"
     if len(absent) == 1:
         return absent[0], "the only column that the test table lacks"
@@ -91,6 +111,33 @@ def _infer_target(
     if by_name:
         return by_name[-1], "by its name"
     return candidates[-1], "the last column" + (" that the test table lacks" if absent else "")
+
+
+def _find_task(labels: pl.DataFrame, task: str | None) -> str:
+    """The task that is asked for or fits the target columns, after a look whether every row has labels."""
+    if task is not None:
+        look_up(TASKS, task, "task")
+    # A list may be empty: a row without any label.
+    if labels.width > 1 or task != "multilabel":
+        for column in labels.iter_columns():
+            require_labels(column)
+    if task is not None:
+        return task
+    if labels.width == 1:
+        return _infer_task(labels.to_series())
+    if all(column.str.strip_chars().n_unique() <= 2 for column in labels.iter_columns()):
+        return "multilabel"
+    words = [
+        column.name
+        for column in labels.iter_columns()
+        if label_dtype(column.str.strip_chars()) not in ("int", "float")
+    ]
+    if not words:
+        return "timeseries"
+    raise ValueError(
+        f"several targets are labels with two values each (multilabel) or numbers (timeseries), but {', '.join(words)} "
+        "hold neither; give other columns with --target"
+    )
 
 
 def _infer_task(labels: pl.Series) -> str:
@@ -109,8 +156,20 @@ def _infer_task(labels: pl.Series) -> str:
     return "multiclass" if whole and distinct <= min(20, len(text) / 5) else "regression"
 
 
+def _say_targets(labels: pl.DataFrame, task: str, reason: str, *, is_given: bool) -> str:
+    if labels.width == 1 and not TASKS[task].has_many_targets:
+        return _say_target(labels.to_series(), task, reason, is_given=is_given)
+    override = "--target" if is_given else "--target or --task"
+    named = (
+        f"target: {labels.columns[0]}"
+        if labels.width == 1
+        else f"targets: {shorten(labels.columns)}"
+    )
+    return f"{named}, {task} ({reason}); override with {override}"
+
+
 def _say_target(labels: pl.Series, task: str, reason: str, *, is_given: bool) -> str:
-    text = labels.str.strip_chars()
+    text = labels.alias("label").str.strip_chars()
     if task == "regression":
         numbers = text.cast(pl.Float64, strict=False).drop_nulls().to_list()
         detail = f"{min(numbers, default=0):g} to {max(numbers, default=0):g}"
@@ -118,10 +177,10 @@ def _say_target(labels: pl.Series, task: str, reason: str, *, is_given: bool) ->
         shares = text.value_counts(sort=True, normalize=True)
         if task == "binary":
             positive = max(text.unique().to_list(), key=_sort_key)
-            share = shares.filter(pl.col(text.name) == positive)["proportion"].item()
+            share = shares.filter(pl.col("label") == positive)["proportion"].item()
             detail = f"{share:.0%} {'positive' if positive == '1' else positive}".replace("%", " %")
         else:
-            detail = f"{shares.height} classes, most often {shares[text.name][0]}"
+            detail = f"{shares.height} classes, most often {shares['label'][0]}"
     override = "--target" if is_given else "--target or --task"
     return f"target: {labels.name}, {task}, {detail} ({reason}); override with {override}"
 
@@ -153,3 +212,16 @@ def _infer_id(frame: pl.DataFrame, known: Competition | None) -> str | None:
 
 def _is_one_word(column: pl.Series) -> bool:
     return not column.str.contains(r"\s").any()
+
+
+def read_test_columns(train_path: Path, columns: list[str]) -> list[str] | None:
+    """The columns of a test.csv beside train.csv, if it is one of the same table."""
+    path = train_path.with_name(train_path.name.replace("train", "test"))
+    if path == train_path or not path.exists():
+        return None
+    try:
+        found = list(open_stream(path).columns) if is_large(path) else read_table(path).columns
+    except ValueError as error:
+        logger.debug(f"{path} is not looked at: {error}")
+        return None
+    return found if len(set(found) & set(columns)) >= len(columns) / 2 else None

@@ -83,9 +83,15 @@ def read_file(path: Path) -> pl.DataFrame:
 
 def as_text(frame: pl.DataFrame) -> pl.DataFrame:
     """Cells of any type as the text a CSV would have: 22.0 in a column of whole floats becomes "22", true "True"."""
+    frame = unnest_records(frame)
+    return frame.select(_as_text(column) for column in frame.iter_columns())
+
+
+def unnest_records(frame: pl.DataFrame) -> pl.DataFrame:
+    """Records inside cells as columns "a.b"."""
     while records := [name for name, kind in frame.schema.items() if isinstance(kind, pl.Struct)]:
         frame = frame.unnest(*records, separator=".")
-    return frame.select(_as_text(column) for column in frame.iter_columns())
+    return frame
 
 
 def require_columns(frame: pl.DataFrame, names: list[str], where: str) -> None:

@@ -19,9 +19,15 @@ class Batch(NamedTuple):
 
 
 class Loader(Protocol):
-    """Batches of one table, in an order that depends on the seed and the epoch alone."""
+    """Batches of one table, in an order that depends on the seed and the epoch alone.
 
-    num_rows: int
+    MLXLoader holds tokenised arrays, StreamingLoader reads files larger than memory, MemoryLoader has a few rows ready.
+    """
+
+    @property
+    def num_rows(self) -> int:
+        """Rows in an epoch."""
+        ...
 
     def __len__(self) -> int:
         """Batches in an epoch."""

@@ -1,11 +1,12 @@
 """Predictions → the CSV the competition wants."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import polars as pl
 
 from bert_playground.data.core.table import as_text, read_table
-from bert_playground.files import write_bytes
+from bert_playground.files import replaced_file, write_bytes
 
 
 def write_submission(
@@ -36,24 +37,83 @@ def write_submission(
     Raises:
         ValueError: ids and predictions differ in number, or the sample submission disagrees.
     """
+    frame = make_submission(ids, predictions, id_column=id_column, target=target, is_named=is_named)
+    if sample is not None:
+        frame = match_sample(frame, sample, target)
+    write_bytes(Path(path), _spell(frame).write_csv().encode())
+    return frame
+
+
+def write_parts(
+    path: Path, parts: Iterable[pl.DataFrame], *, target: str, sample: Path | None = None
+) -> pl.DataFrame:
+    """`write_submission` of a table that is answered in parts: each is written as it comes, all appear at once or not at all.
+
+    Args:
+        path: the CSV to write; its folder is made.
+        parts: as `make_submission` gives them.
+        target: the name of the target column.
+        sample: as for `write_submission`.
+
+    Returns:
+        What was written: ids and answers are held, and nothing else.
+    """
+    columns = None if sample is None else read_table(sample).columns
+    written: list[pl.DataFrame] = []
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replaced_file(path) as temporary:
+        with temporary.open("wb") as file:
+            for part in parts:
+                if columns is not None and set(columns) == set(part.columns):
+                    part = part.select(columns)
+                _spell(part).write_csv(file, include_header=not written)
+                written.append(part)
+        whole = pl.concat(written)
+        if sample is not None:
+            match_sample(whole, sample, target)
+    return whole
+
+
+def make_submission(
+    ids: pl.Series | None,
+    predictions: pl.Series | pl.DataFrame,
+    *,
+    id_column: str | None,
+    target: str,
+    is_named: bool = False,
+    first_row: int = 0,
+) -> pl.DataFrame:
+    """Ids and answers side by side; see `write_submission`.
+
+    Args:
+        ids: None: rows are numbered from `first_row`.
+        predictions: see there.
+        id_column: see there.
+        target: see there.
+        is_named: see there.
+        first_row: the number of the first one.
+
+    Raises:
+        ValueError: ids and predictions differ in number.
+    """
     if isinstance(predictions, pl.Series):
         answers = predictions.alias(target).to_frame()
     elif is_named:
         answers = predictions
     else:
         answers = predictions.rename({name: f"{target}_{name}" for name in predictions.columns})
-    numbers = pl.Series(range(answers.height)) if ids is None else ids
+    numbers = pl.Series(range(first_row, first_row + answers.height)) if ids is None else ids
     if len(numbers) != answers.height:
         raise ValueError(
             f"{len(numbers)} ids but {answers.height} predictions; predict the same table again"
         )
-    frame = pl.DataFrame([numbers.alias(id_column or "id"), *answers.iter_columns()])
-    if sample is not None:
-        frame = match_sample(frame, sample, target)
+    return pl.DataFrame([numbers.alias(id_column or "id"), *answers.iter_columns()])
+
+
+def _spell(frame: pl.DataFrame) -> pl.DataFrame:
+    """Booleans as the tables of competitions write them."""
     booleans = [name for name, dtype in frame.schema.items() if dtype == pl.Boolean]
-    spelled = frame.with_columns(as_text(frame.select(booleans)).get_columns())
-    write_bytes(Path(path), spelled.write_csv().encode())
-    return frame
+    return frame.with_columns(as_text(frame.select(booleans)).get_columns())
 
 
 def match_sample(frame: pl.DataFrame, sample: Path, target: str) -> pl.DataFrame:

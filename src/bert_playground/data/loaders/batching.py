@@ -1,4 +1,8 @@
-"""Order, bucket by length, pack or pad: rows → Tokens."""
+"""Order, share out, bucket by length, pack or pad: rows → Tokens."""
+
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import mlx.core as mx
 import numpy as np
@@ -11,8 +15,45 @@ BUCKET_BATCHES = (
 )
 
 
+class Shard(NamedTuple):
+    """One of several processes that train together: each row goes to exactly one, and all take equally many steps."""
+
+    rank: int = 0
+    world_size: int = 1
+
+    def checked(self) -> "Shard":
+        """Itself.
+
+        Raises:
+            ValueError: there is no such rank.
+        """
+        if not 0 <= self.rank < self.world_size:
+            raise ValueError(
+                f"rank is {self.rank} of world_size {self.world_size}, expected 0 to {self.world_size - 1}"
+            )
+        return self
+
+    def count_rows(self, num_rows: int) -> int:
+        """Of so many rows in all, those of this process: a difference of one between processes."""
+        return len(range(self.rank, num_rows, self.world_size))
+
+    def count_batches(self, num_rows: int, batch_size: int) -> int:
+        """The steps of every process: as many as the one with the most rows needs."""
+        most = -(-num_rows // self.world_size)
+        return -(-most // batch_size)
+
+
+WHOLE = Shard()  # one process alone
+
+
 def order_training(
-    lengths: np.ndarray, batch_size: int, seed: int, epoch: int, *, by_length: bool
+    lengths: np.ndarray,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    *,
+    by_length: bool,
+    shard: Shard = WHOLE,
 ) -> list[np.ndarray]:
     """Shuffled batches of row numbers, a pure function of the arguments.
 
@@ -23,31 +64,94 @@ def order_training(
         epoch: every one has its own order.
         by_length: rows are sorted by length within every few batches, so that padding is short. The order of the
             batches is shuffled again.
+        shard: the part of the rows that this process takes, another one in every epoch.
     """
     generator = np.random.default_rng((seed, epoch))
-    order = generator.permutation(len(lengths))
-    if not by_length:
-        return cut_batches(order, batch_size)
+    order = generator.permutation(len(lengths))[shard.rank :: shard.world_size]
+    points = cut_points(len(order), batch_size, shard.count_batches(len(lengths), batch_size))
+    return cut_mixed(order, lengths, points, batch_size, generator, by_length=by_length)
+
+
+def cut_mixed(
+    order: np.ndarray,
+    lengths: np.ndarray,
+    points: np.ndarray,
+    batch_size: int,
+    generator: np.random.Generator,
+    *,
+    by_length: bool,
+) -> list[np.ndarray]:
+    """Batches of shuffled rows; `by_length` as for `order_training`.
+
+    Args:
+        order: [R] row numbers, shuffled.
+        lengths: of the rows with these numbers.
+        points: [batches + 1] where `order` is cut.
+        batch_size: rows of most batches.
+        generator: shuffles the batches.
+        by_length: see there.
+    """
+    if not by_length or not len(order):
+        return cut_at(order, points)
     chunks = cut_batches(order, batch_size * BUCKET_BATCHES)
     sorted_chunks = [chunk[np.argsort(lengths[chunk], kind="stable")] for chunk in chunks]
-    batches = cut_batches(np.concatenate(sorted_chunks), batch_size) if sorted_chunks else []
+    batches = cut_at(np.concatenate(sorted_chunks), points)
     return [batches[i] for i in generator.permutation(len(batches))]
 
 
-def order_evaluation(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
+def order_evaluation(
+    lengths: np.ndarray, batch_size: int, shard: Shard = WHOLE
+) -> list[np.ndarray]:
     """Batches of rows of similar length, the longest first: what does not fit in memory fails at once."""
-    return cut_batches(np.argsort(-lengths, kind="stable"), batch_size)
+    order = np.argsort(-lengths, kind="stable")[shard.rank :: shard.world_size]
+    return cut_batches(order, batch_size, shard.count_batches(len(lengths), batch_size))
 
 
-def cut_batches(order: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """Consecutive pieces; the last one may be smaller."""
-    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+def cut_batches(
+    order: np.ndarray, batch_size: int, num_batches: int | None = None
+) -> list[np.ndarray]:
+    """Consecutive pieces; the last one may be smaller. See `cut_points`."""
+    return cut_at(order, cut_points(len(order), batch_size, num_batches))
+
+
+def cut_at(order: np.ndarray, points: np.ndarray) -> list[np.ndarray]:
+    """The pieces between consecutive points."""
+    return [order[start:end] for start, end in itertools.pairwise(points.tolist())]
+
+
+def cut_points(num_rows: int, batch_size: int, num_batches: int | None = None) -> np.ndarray:
+    """Where batches begin and end, [batches + 1].
+
+    Args:
+        num_rows: to cut.
+        batch_size: rows of each batch but the last.
+        num_batches: None: as many as needed; one more gives the last batch a row of the one before.
+
+    Raises:
+        ValueError: there are fewer rows than batches.
+    """
+    needed = -(-num_rows // batch_size)
+    num_batches = needed if num_batches is None else num_batches
+    if num_rows < num_batches:
+        raise ValueError(
+            f"{num_rows} rows cannot be {num_batches} batches, as many as another process has; use a larger batch size, "
+            "or leave out rows until their number is a multiple of the number of processes"
+        )
+    points = np.minimum(np.arange(num_batches + 1) * batch_size, num_rows)
+    if num_batches > needed:
+        points[-2] -= 1
+    return points
 
 
 def pack(table: TokenizedTable, rows: np.ndarray) -> Tokens:
     """The rows one after the other, for the packed kernels: ids [N], cu_seqlens [B + 1]."""
     batch = gather_rows(table, rows)
-    return Tokens(mx.array(batch.ids), cu_seqlens=mx.array(batch.offsets.astype(np.int32)))
+    types = None
+    if batch.second is not None:
+        place = np.arange(len(batch.ids)) - np.repeat(batch.offsets[:-1], batch.lengths)
+        types = mx.array((place >= np.repeat(batch.second, batch.lengths)).astype(np.int32))
+    starts = mx.array(batch.offsets.astype(np.int32))
+    return Tokens(mx.array(batch.ids), cu_seqlens=starts, token_type_ids=types)
 
 
 def pad(table: TokenizedTable, rows: np.ndarray, multiple: int, pad_token_id: int) -> Tokens:
@@ -57,4 +161,31 @@ def pad(table: TokenizedTable, rows: np.ndarray, multiple: int, pad_token_id: in
     mask = np.arange(width) < batch.lengths[:, None]
     ids = np.full(mask.shape, pad_token_id, dtype=np.int32)
     ids[mask] = batch.ids
-    return Tokens(mx.array(ids), attention_mask=mx.array(mask))
+    types = None
+    if batch.second is not None:
+        is_second = mask & (np.arange(width) >= batch.second[:, None])
+        types = mx.array(is_second.astype(np.int32))
+    return Tokens(mx.array(ids), attention_mask=mx.array(mask), token_type_ids=types)
+
+
+def concat_tables(tables: Sequence[TokenizedTable]) -> TokenizedTable:
+    """The rows of several tables below each other, with all that belongs to a row."""
+    lengths = np.concatenate([table.lengths for table in tables])
+    offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths, dtype=np.int64)])
+    # Whatever else a table has, labels among it, is one entry for each row, or None.
+    more = {
+        name: np.concatenate([getattr(table, name) for table in tables])
+        for name in TokenizedTable._fields
+        if name not in ("ids", "offsets") and getattr(tables[0], name) is not None
+    }
+    return TokenizedTable(np.concatenate([table.ids for table in tables]), offsets, **more)
+
+
+def take_rows(table: TokenizedTable, numbers: np.ndarray) -> TokenizedTable:
+    """The rows with these numbers, with all that belongs to a row."""
+    more = {
+        name: getattr(table, name)[numbers]
+        for name in TokenizedTable._fields
+        if name not in ("ids", "offsets") and getattr(table, name) is not None
+    }
+    return gather_rows(table, numbers)._replace(**more)

@@ -1,18 +1,23 @@
-"""MLXLoader: tokenised arrays, prefetch thread (the default)."""
+"""MLXLoader: tokenised arrays, batches made ahead in threads (the default)."""
 
-import queue
-import threading
-from collections.abc import Callable, Iterator
-from typing import Literal, TypeVar
+from collections.abc import Iterator
+from copy import copy
+from typing import Literal
 
 import mlx.core as mx
 import numpy as np
 
 from bert_playground.data.core.types import Batch
-from bert_playground.data.loaders.batching import order_evaluation, order_training, pack, pad
-from bert_playground.data.tokenization import TokenizedTable
+from bert_playground.data.loaders.batching import (
+    Shard,
+    order_evaluation,
+    order_training,
+    pack,
+    pad,
+)
+from bert_playground.data.loaders.prefetching import prefetch
+from bert_playground.data.tokenization import TokenizedTable, gather_rows
 
-Item = TypeVar("Item")
 PAD_MULTIPLE = 8  # padded lengths are multiples of this, so that compiled graphs see few shapes
 
 
@@ -25,7 +30,10 @@ class MLXLoader:
         shuffle: for training; otherwise rows come sorted by length, and `Batch.rows` says which they are.
         layout: "packed" for the native kernels, "padded" for everything else.
         pad_token_id: fills padded rows.
-        prefetch_size: batches prepared ahead in a thread; 0: no thread.
+        prefetch_size: batches prepared ahead in threads; 0: no thread.
+        num_workers: these threads; the order does not depend on them.
+        rank: of this process among those that train together.
+        world_size: the number of these processes; each row goes to one of them, and all have equally many batches.
     """
 
     def __init__(
@@ -38,6 +46,9 @@ class MLXLoader:
         layout: Literal["packed", "padded"] = "padded",
         pad_token_id: int = 0,
         prefetch_size: int = 4,
+        num_workers: int = 1,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         """Take the arrays as they are; nothing is copied."""
         if batch_size < 1:
@@ -51,11 +62,22 @@ class MLXLoader:
         self.layout = layout
         self.pad_token_id = pad_token_id
         self.prefetch_size = prefetch_size
-        self.num_rows = table.num_rows
+        self.num_workers = num_workers
+        self.shard = Shard(rank, world_size).checked()
+
+    @property
+    def num_rows(self) -> int:
+        """Rows in the batches of this process."""
+        return self.shard.count_rows(self.table.num_rows)
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """[R] or [R, L], in the order of the table; None when it has no target."""
+        return self.table.labels
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        return -(-self.num_rows // self.batch_size)
+        return self.shard.count_batches(self.table.num_rows, self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         """The batches of epoch 0."""
@@ -64,17 +86,30 @@ class MLXLoader:
     def iterate(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from batch number `start` on; skipping costs nothing."""
         batches = self.order(epoch)[start:]
-        if self.prefetch_size == 0:
-            return map(self.make_batch, batches)
-        return prefetch(self.make_batch, batches, self.prefetch_size)
+        return prefetch(self.make_batch, batches, self.prefetch_size, self.num_workers)
 
     def order(self, epoch: int = 0) -> list[np.ndarray]:
         """The row numbers of each batch of an epoch."""
         if not self.shuffle:
-            return order_evaluation(self.table.lengths, self.batch_size)
+            return order_evaluation(self.table.lengths, self.batch_size, self.shard)
         return order_training(
-            self.table.lengths, self.batch_size, self.seed, epoch, by_length=self.layout == "padded"
+            self.table.lengths,
+            self.batch_size,
+            self.seed,
+            epoch,
+            by_length=self.layout == "padded",
+            shard=self.shard,
         )
+
+    def sample(self, fraction: float, seed: int) -> "MLXLoader":
+        """A loader like this one for a part of its rows, drawn without replacement; at least one row."""
+        table, drawn = self.table, copy(self)
+        count = max(1, round(fraction * table.num_rows))
+        is_drawn = np.zeros(table.num_rows, dtype=bool)
+        is_drawn[np.random.default_rng(seed).permutation(table.num_rows)[:count]] = True
+        labels = None if table.labels is None else table.labels[is_drawn]
+        drawn.table = gather_rows(table, np.flatnonzero(is_drawn))._replace(labels=labels)
+        return drawn
 
     def make_batch(self, rows: np.ndarray) -> Batch:
         """These rows as one batch."""
@@ -84,43 +119,3 @@ class MLXLoader:
             tokens = pad(self.table, rows, PAD_MULTIPLE, self.pad_token_id)
         labels = None if self.table.labels is None else mx.array(self.table.labels[rows])
         return Batch(tokens, labels, mx.array(rows.astype(np.int32)))
-
-
-def prefetch(
-    make: Callable[[np.ndarray], Item], batches: list[np.ndarray], size: int
-) -> Iterator[Item]:
-    """Make items in a thread, at most `size` ahead; its errors are raised here, and it ends when this does."""
-    items: queue.Queue[Item | BaseException | None] = queue.Queue(maxsize=size)
-    is_cancelled = threading.Event()
-
-    def work() -> None:
-        try:
-            for rows in batches:
-                if not _offer(items, make(rows), is_cancelled):
-                    return
-        except BaseException as error:
-            _offer(items, error, is_cancelled)
-        else:
-            _offer(items, None, is_cancelled)
-
-    thread = threading.Thread(target=work, name="prefetch", daemon=True)
-    thread.start()
-    try:
-        while (item := items.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        is_cancelled.set()
-        thread.join()
-
-
-def _offer(items: queue.Queue[Item], item: Item, is_cancelled: threading.Event) -> bool:
-    """Wait for a place in the queue, but not longer than someone listens; whether the item was taken."""
-    while not is_cancelled.is_set():
-        try:
-            items.put(item, timeout=0.05)
-        except queue.Full:
-            continue
-        return True
-    return False

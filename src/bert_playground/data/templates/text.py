@@ -32,6 +32,7 @@ class Template:
         phrases: column → its own form of a cell.
         units: column → the unit of its numbers, such as "year", or "foot|feet" for an odd plural.
         derive: new column → SQL expression over the table's columns (all text: CAST what is a number).
+        is_pair: the row is two texts, which the model tells apart; see text_pair.py.
         jinja: a Jinja template of the whole row instead of all above; slow, for what the rest cannot say.
     """
 
@@ -47,6 +48,7 @@ class Template:
     phrases: Mapping[str, str] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     derive: Mapping[str, str] = field(default_factory=dict)
+    is_pair: bool = False
     jinja: str = ""
 
     def __post_init__(self) -> None:

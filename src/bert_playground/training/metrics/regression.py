@@ -33,6 +33,11 @@ def rmsle(labels: Array, scores: Array) -> float:
     return float(np.sqrt(np.mean(np.square(np.log1p(labels) - np.log1p(np.maximum(scores, 0))))))
 
 
+def log10_score(labels: Array, scores: Array) -> float:
+    """1 - the root of the mean squared error of log10(1 + y), as MachineHack judges prices; 1 is perfect."""
+    return 1 - rmsle(labels, scores) / float(np.log(10))
+
+
 def measure_coverage(labels: Array, scores: Array) -> dict[str, float]:
     """How many targets lie in the 68 % and 95 % intervals around their means: 0.68 and 0.95 when uncertainty is right.
 
@@ -53,4 +58,5 @@ REGRESSION = {
     "mae": Metric(mae, higher_is_better=False, tasks=TASKS),
     "r2": Metric(r2, higher_is_better=True, tasks=TASKS),
     "rmsle": Metric(rmsle, higher_is_better=False, tasks=TASKS),
+    "log10_score": Metric(log10_score, higher_is_better=True, tasks=TASKS),
 }

@@ -1,11 +1,12 @@
 """Submissions: exactly the CSV that is asked for, or every difference named."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from bert_playground.data.kaggle.submission import write_submission
+from bert_playground.data.kaggle.submission import make_submission, write_parts, write_submission
 
 IDS = pl.Series("PassengerId", ["007", "8", "x9"])
 
@@ -97,3 +98,27 @@ def test_columns_that_have_their_names_keep_them(tmp_path: Path) -> None:
     path = tmp_path / "s.csv"
     write_submission(path, ids, answers, id_column="id", target="red,big", is_named=True)
     assert path.read_text() == "id,red,big\n07,1,0\n08,0,0\n"
+
+
+def test_parts_are_written_as_one_file_or_not_at_all(tmp_path: Path) -> None:
+    def parts(fails: bool = False) -> Iterator[pl.DataFrame]:
+        for first in (0, 3):
+            answers = pl.Series([True, False, True])
+            yield make_submission(None, answers, id_column="id", target="y", first_row=first)
+        if fails:
+            raise ValueError("the third part")
+
+    path = tmp_path / "new" / "parts.csv"
+    written = write_parts(path, parts(), target="y")
+    assert path.read_text() == "id,y\n0,True\n1,False\n2,True\n3,True\n4,False\n5,True\n"
+    assert written["id"].to_list() == list(range(6))
+    before = path.read_text()
+    with pytest.raises(ValueError, match="the third part"):
+        write_parts(path, parts(fails=True), target="y")
+    assert path.read_text() == before
+    assert [entry.name for entry in path.parent.iterdir()] == ["parts.csv"]
+    sample = tmp_path / "sample.csv"
+    sample.write_text("id,y\n0,True\n1,True\n9,True\n")
+    with pytest.raises(ValueError, match="it has 3 rows, ours has 6"):
+        write_parts(path, parts(), target="y", sample=sample)
+    assert path.read_text() == before

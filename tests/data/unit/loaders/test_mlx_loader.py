@@ -26,7 +26,7 @@ def rows_of(batches: list[Batch]) -> list[int]:
 
 
 def prefetch_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "prefetch"]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
 
 
 @pytest.mark.parametrize("layout", ["packed", "padded"])

@@ -10,6 +10,8 @@ from bert_playground.cli.utils.checkpoints import choose_checkpoint
 from bert_playground.cli.utils.console import print_json, print_lines, spell
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from polars import DataFrame, Series
 
     from bert_playground.inference import Predictor
@@ -44,8 +46,7 @@ def predict(
     json: options.Json = False,
 ) -> None:
     """Answer the rows of a test CSV and write the submission."""
-    from bert_playground.data.core.table import read_table
-    from bert_playground.data.kaggle.submission import write_submission
+    from bert_playground.data.kaggle.submission import write_parts
     from bert_playground.logs import set_up_logs
     from bert_playground.voting import load_predictor
 
@@ -56,15 +57,8 @@ def predict(
         precision=precision.value,
     )
     pipeline = predictor.pipeline
-    frame, ids = pipeline.rows_to_answer(read_table(test))
-    written = write_submission(
-        output,
-        ids,
-        _answers(predictor, frame, sample, proba=proba),
-        id_column=None if ids is None else ids.name,
-        target=pipeline.target,
-        sample=sample,
-        is_named=not (proba and len(pipeline.targets) == 1),
+    written = write_parts(
+        output, _parts(predictor, test, sample, proba=proba), target=pipeline.target, sample=sample
     )
     if json:
         print_json(
@@ -85,23 +79,47 @@ def predict(
         )
 
 
+def _parts(
+    predictor: "Predictor | EnsemblePredictor", test: Path, sample: Path | None, *, proba: bool
+) -> "Iterator[DataFrame]":
+    """Ids and answers: of the whole table, or chunk by chunk where it is large."""
+    from bert_playground.data.core.stream import is_large
+    from bert_playground.data.core.table import read_table
+    from bert_playground.data.kaggle.submission import make_submission
+    from bert_playground.data.streamed import iterate_frames
+
+    pipeline = predictor.pipeline
+    columns = [] if sample is None else read_table(sample).columns
+    # Windows are cut from all rows of a series.
+    is_streamed = pipeline.windows is None and is_large(test)
+    first_row = 0
+    for frame in iterate_frames(test) if is_streamed else [read_table(test)]:
+        asked, ids = pipeline.rows_to_answer(frame)
+        yield make_submission(
+            ids,
+            _answers(predictor, asked, columns, proba=proba),
+            id_column=None if ids is None else ids.name,
+            target=pipeline.target,
+            is_named=not (proba and len(pipeline.targets) == 1),
+            first_row=first_row,
+        )
+        first_row += frame.height
+
+
 def _answers(
     predictor: "Predictor | EnsemblePredictor",
     frame: "DataFrame",
-    sample: Path | None,
+    columns: list[str],
     *,
     proba: bool,
 ) -> "DataFrame | Series":
     """Answers, one column for each target; or probabilities, a column per class, or P(class 1) alone for such a sample."""
-    from bert_playground.data.core.table import read_table
-
     pipeline = predictor.pipeline
     if proba and not pipeline.classes:
         raise ValueError(
             f"{pipeline.target} is a number and has no probabilities; leave out --proba"
         )
     scores = predictor.predict(frame)
-    columns = [] if sample is None else read_table(sample).columns
     if not proba:
         answers = predictor.answers(scores)
         # A deviation beside the answer would not fit a sample that does not ask for it.
@@ -119,7 +137,7 @@ def _summary(written: "DataFrame") -> list[str]:
     for column in written.iter_columns():
         if column.name == written.columns[0]:
             continue
-        counts = column.value_counts(sort=True)
+        counts = column.alias("answer").value_counts(sort=True)  # a column may be called count
         if column.dtype.is_float() or counts.height > 20:
             least, middle, most = map(spell, (column.min(), column.median(), column.max()))
             lines.append(f"  {column.name}: from {least} to {most}, median {middle}")

@@ -7,7 +7,7 @@ import typer
 
 from bert_playground.cli.utils import options
 from bert_playground.cli.utils.console import print_json, print_table
-from bert_playground.cli.utils.report import print_report
+from bert_playground.cli.utils.report import print_ensemble_report, print_report
 
 if TYPE_CHECKING:
     from bert_playground.config import RunConfig
@@ -22,6 +22,7 @@ def train(
     target: options.Target = None,
     id_column: options.IdColumn = None,
     task: options.TaskName = None,
+    class_order: options.ClassOrder = None,
     template: options.Template = None,
     max_length: options.MaxLength = None,
     use_pretokenized: options.UsePretokenized = None,
@@ -29,6 +30,8 @@ def train(
     prefetch_size: options.PrefetchSize = None,
     model: options.Model = None,
     lora: options.Lora = None,
+    ensemble: options.Ensemble = None,
+    diversity: options.Diversity = None,
     epochs: options.Epochs = None,
     max_steps: options.MaxSteps = None,
     batch_size: options.BatchSize = None,
@@ -54,7 +57,16 @@ def train(
     set_up_logs(log_level)
     asked, sources = _asked(context.params)
     if show_config:
-        _print_config(asked, sources, as_json=json)
+        print_config(asked, sources, as_json=json)
+        return
+    if asked.ensemble.num_models > 1 and resume is None:
+        from bert_playground.training.ensembling import train_ensemble
+
+        together = train_ensemble(asked, sources)
+        if json:
+            print_json(together.summary)
+        else:
+            print_ensemble_report(together.summary, _test_beside(asked.data.train))
         return
     from bert_playground.training.run import run_training
 
@@ -92,7 +104,8 @@ def _test_beside(train: Path | None) -> str:
     return str(test) if test.is_file() and test != train else "test.csv"
 
 
-def _print_config(config: "RunConfig", sources: dict[str, str], *, as_json: bool) -> None:
+def print_config(config: "RunConfig", sources: dict[str, str], *, as_json: bool) -> None:
+    """Every setting with its value and where that came from."""
     values = {
         f"{section}.{key}": value
         for section, content in config.model_dump(mode="json").items()

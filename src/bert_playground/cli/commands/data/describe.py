@@ -27,6 +27,7 @@ def describe(
     json: options.Json = False,
 ) -> None:
     """Show how a table would be read: kinds, missing values, leakage suspects, example sentences."""
+    from bert_playground.config.registry import load_datasets
     from bert_playground.data.core.table import read_table
     from bert_playground.data.describe import describe_table
     from bert_playground.logs import set_up_logs
@@ -37,6 +38,7 @@ def describe(
         target=target,
         id_column=id_column,
         task=task.value if task is not None else None,
+        datasets=load_datasets(),
     )
     if json:
         print_json(asdict(facts))

@@ -1,0 +1,190 @@
+"""Whatever bytes come as a table: it is read, or a message says what is wrong; never another exception."""
+
+import codecs
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from bert_playground.config.schema import DataSection
+from bert_playground.data.core.table import read_table
+from bert_playground.data.describe import describe_table
+from bert_playground.data.pipeline import TextPipeline, prepare_tables
+
+FUZZ = settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+CELLS = st.one_of(
+    st.sampled_from(
+        [
+            "", " ", "NA", "nan", "?", "None", "1", "0", "-3.5", "1e400", "1e-400", "inf", "-inf", "007", "1,5", "$5", "12 %",
+            "2020-01-31", "2020-13-45", "31.12.2020", "yes", "no", "True", "a|b", "[1, 2]", "Smith, Mr. John", "C85", "[SEP]",
+            "count", "\u200b", "é", "\U0001f600", "\ud7ff", "x" * 300, "many words that say nothing at all here", "'", "\t",
+        ]
+    ),
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8),
+    st.integers(-10, 10).map(str),
+    st.floats().map(str),
+)  # fmt: skip
+NAMES = st.one_of(
+    st.sampled_from(["id", "count", "len", "value", "row", "__end", "a b", "0", "é", "target", "x,y", "A.B", "literal"]),
+    st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n"), min_size=1, max_size=6),
+)  # fmt: skip
+
+
+def try_all(path: Path, **options: object) -> bool:
+    """Read, describe and prepare a table as training would; whether all of it could be done."""
+    try:
+        frame = read_table(path)
+        describe_table(frame, target=options.get("target"))  # type: ignore[arg-type]
+        tables = prepare_tables(DataSection(train=path, **options), seed=0)  # type: ignore[arg-type]
+        pipeline = TextPipeline.fit(tables.train, tables.options, vocab_size=300)
+        table = pipeline.tokenize(tables.val)
+    except (ValueError, OSError) as error:
+        assert len(str(error)) > 20, repr(error)
+        assert type(error) in (ValueError, FileNotFoundError), repr(error)
+        return False
+    assert table.num_rows == tables.val.height
+    assert table.labels is not None
+    assert np.isfinite(table.labels).all()
+    return True
+
+
+@FUZZ
+@given(content=st.binary(max_size=300))
+@example(content=b"")
+@example(content=b"\n\n\n")
+@example(content=b"\xef\xbb\xbf")
+@example(content=b"\xef\xbb\xbfa,b\n1,2\n")
+@example(content=b'"')
+@example(content=b'a,"b\n1,2')
+@example(content=b"a\r1\r2\r")
+@example(content=b",,,\n,,,\n")
+@example(content=b"\xff\xfe\x00")
+def test_any_bytes_are_read_or_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_bytes(content)
+    try_all(tmp_path / "train.csv")
+
+
+@FUZZ
+@given(
+    columns=st.dictionaries(NAMES, st.lists(CELLS, min_size=12, max_size=12), min_size=1, max_size=5),
+    labels=st.lists(st.sampled_from(["0", "1", "2", "7.5", "cat", "", "nan"]), min_size=12, max_size=12),
+)  # fmt: skip
+def test_any_cells_are_read_or_refused(columns, labels, tmp_path: Path) -> None:
+    frame = pl.DataFrame({**columns, "target": labels})
+    frame.write_csv(tmp_path / "train.csv")
+    for target in ("target", None):
+        try_all(tmp_path / "train.csv", **({"target": target} if target else {}))
+
+
+@FUZZ
+@given(column=st.lists(CELLS, min_size=40, max_size=40), name=NAMES)
+def test_a_mixed_column_beside_good_ones_never_stops_training(column, name, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    frame = pl.DataFrame(
+        {
+            name: column,
+            "Age": random.integers(1, 80, 40),
+            "Sex": random.choice(["m", "f"], 40),
+            "Survived": np.arange(40) % 2,
+        }
+    )
+    if name in ("Age", "Sex", "Survived"):
+        return
+    frame.write_csv(tmp_path / "train.csv")
+    assert try_all(tmp_path / "train.csv", target="Survived", id_column=None)
+
+
+def good_rows(count: int = 200) -> pl.DataFrame:
+    random = np.random.default_rng(1)
+    return pl.DataFrame(
+        {
+            "id": np.arange(count),
+            "Age": random.integers(1, 80, count),
+            "Sex": random.choice(["m", "f"], count),
+            "Survived": np.arange(count) % 2,
+        }
+    )
+
+
+def write(frame: pl.DataFrame, folder: Path, **how: object) -> Path:
+    frame.write_csv(folder / "train.csv", **how)  # type: ignore[call-overload]
+    return folder / "train.csv"
+
+
+def test_ten_thousand_categories_are_read_in_seconds(tmp_path: Path) -> None:
+    rows = good_rows(40_000).with_columns(
+        City=pl.Series([f"city {i % 10_000:05}" for i in range(40_000)])
+    )
+    path = write(rows, tmp_path)
+    tables = prepare_tables(DataSection(train=path, target="Survived"), seed=0)
+    pipeline = TextPipeline.fit(tables.train, tables.options)
+    (city,) = (feature for feature in pipeline.features if feature.column == "City")
+    assert len(city.known) <= 256
+    warnings = describe_table(read_table(path), target="Survived").warnings
+    assert any("City has 10000 categories: rare ones are read as other" in said for said in warnings)
+
+
+def test_constant_columns_are_left_out_and_said(tmp_path: Path) -> None:
+    path = write(good_rows().with_columns(Ship=pl.lit("Titanic"), Empty=pl.lit("")), tmp_path)
+    tables = prepare_tables(DataSection(train=path, target="Survived"), seed=0)
+    pipeline = TextPipeline.fit(tables.train, tables.options)
+    assert not {"Ship", "Empty"} & set(pipeline.columns)
+    assert any("Ship, Empty" in said for said in pipeline.statements)
+
+
+def test_a_cell_of_five_megabytes_is_cut_and_said(tmp_path: Path) -> None:
+    notes = ["some words about this row, number " + str(i) for i in range(200)]
+    notes[7] = "very long " * 500_000
+    path = write(good_rows().with_columns(Note=pl.Series(notes)), tmp_path)
+    assert path.stat().st_size > 5_000_000
+    tables = prepare_tables(DataSection(train=path, target="Survived"), seed=0)
+    pipeline = TextPipeline.fit(tables.train, tables.options)
+    both = (pipeline.tokenize(rows) for rows in (tables.train, tables.val))
+    assert max(int(table.lengths.max()) for table in both) <= tables.options.max_length
+    warnings = describe_table(read_table(path), target="Survived").warnings
+    assert any("Note has a cell of 5000000 characters" in said for said in warnings)
+
+
+@pytest.mark.parametrize("mark", [codecs.BOM_UTF8, b""])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_marks_and_delimiters_do_not_matter(tmp_path: Path, mark: bytes, separator: str) -> None:
+    path = write(good_rows(), tmp_path, separator=separator)
+    path.write_bytes(mark + path.read_bytes())
+    frame = read_table(path)
+    assert frame.columns == good_rows().columns
+    assert frame.equals(good_rows().cast(pl.String))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+def test_other_encodings_are_named(tmp_path: Path, encoding: str) -> None:
+    path = write(good_rows(), tmp_path)
+    path.write_bytes(path.read_text().encode(encoding))
+    with pytest.raises(ValueError, match=r"UTF-16|UTF-32|NUL byte"):
+        read_table(path)
+
+
+def test_a_nul_byte_is_named_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_bytes(b"a,b\n1,\x002\n")
+    with pytest.raises(ValueError, match=r"NUL byte at byte 6.*export it again"):
+        read_table(tmp_path / "train.csv")
+
+
+def test_duplicate_columns_are_all_named(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("a,b,a,b,c\n1,2,3,4,5\n")
+    with pytest.raises(ValueError, match=r"duplicate column names: 'a', 'b'"):
+        read_table(tmp_path / "train.csv")
+
+
+def test_duplicate_ids_are_said(tmp_path: Path) -> None:
+    rows = good_rows().with_columns(id=pl.col("id") // 2)
+    warnings = describe_table(
+        read_table(write(rows, tmp_path)), target="Survived", id_column="id"
+    ).warnings
+    assert "id repeats on 100 rows, though it is the id" in warnings

@@ -1,0 +1,157 @@
+"""A table that is streamed trains, resumes in mid-epoch and is answered like one in memory."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from bert_playground.cli.app import app
+from bert_playground.config.schema import DataSection
+from bert_playground.data.core import chunks, stream
+from bert_playground.data.core.table import read_table
+from bert_playground.data.loaders import MemoryLoader, StreamingLoader
+from bert_playground.data.pipeline import TextPipeline, prepare_tables
+from bert_playground.inference import Predictor
+from bert_playground.runs import RunDir
+from bert_playground.training import assemble, run_training
+from bert_playground.training.core import Callback, TrainState
+
+STREAMED = {"data.streaming": True, "optimizer.learning_rate": 5e-3}
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "CHUNK_ROWS", 7)
+
+
+def test_a_streamed_table_is_learned(make_config, fruit: Path) -> None:
+    patience = {"training.epochs": 12, "training.early_stopping_patience": 0}
+    result = run_training(make_config(**STREAMED, **patience))
+    assert result.metrics["val_accuracy"] >= 0.95
+    assert result.summary["train_rows"] + result.summary["val_rows"] == 120
+    said = result.run_dir.train_log.read_text()
+    assert "streamed: 120 rows in 18 chunks" in said
+    assert "fitted on 96 of them" in said
+    assert result.best_checkpoint is not None
+    assert (Predictor.load(result.best_checkpoint).labels(read_table(fruit)).len()) == 120
+
+
+def test_a_streamed_run_resumes_bit_for_bit_in_the_middle_of_an_epoch(
+    make_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {**STREAMED, "checkpoint.save_steps": 4, "training.batch_size": 8}
+    whole = run_training(make_config(**settings)).run_dir
+
+    class Break(Callback):
+        def on_step_end(self, state: TrainState) -> None:
+            if state.step == 18:  # of 12 steps an epoch
+                raise RuntimeError("power cut")
+
+    make_callbacks = assemble._make_callbacks
+    with monkeypatch.context() as patch:
+        patch.setattr(assemble, "_make_callbacks", lambda *a: [*make_callbacks(*a), Break()])
+        broken = make_config(**settings, **{"training.output_dir": tmp_path / "broken"})
+        with pytest.raises(RuntimeError, match="power cut"):
+            run_training(broken)
+    (left,) = (tmp_path / "broken").iterdir()
+    run_training(make_config(), resume=left)
+    for folder in ("final", "best"):
+        ours = getattr(RunDir(left), folder) / "model.safetensors"
+        assert ours.read_bytes() == (getattr(whole, folder) / "model.safetensors").read_bytes()
+
+
+def test_held_rows_are_apart_and_every_label_is_known(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("bert_playground.data.streamed.SAMPLE_ROWS", 30)
+    monkeypatch.setattr("bert_playground.data.streamed.MAX_VAL_ROWS", 15)
+    path = tmp_path / "train.csv"
+    # Sorted by label, and two labels have one row each.
+    labels = ["a"] * 100 + ["b"] * 98 + ["rare", "rarer"]
+    pl.DataFrame({"x": [f"v{i % 9}" for i in range(200)], "label": labels}).write_csv(path)
+    for seed in range(5):
+        tables = prepare_tables(DataSection(train=path, streaming=True), seed)
+        assert tables.stream is not None
+        assert tables.val.height in (14, 15)
+        assert tables.stream.num_rows + tables.val.height == 200
+        assert set(tables.train["label"]) == {"a", "b", "rare", "rarer"}
+        assert 30 <= tables.train.height <= 32
+        pipeline = TextPipeline.fit(tables.train, tables.options)
+        loader = pipeline.make_streaming_loader(tables.stream, batch_size=16, shuffle=True)
+        assert isinstance(loader, StreamingLoader)
+        assert sum(batch.tokens.num_rows for batch in loader) == tables.stream.num_rows
+        assert np.bincount(loader.labels).sum() == tables.stream.num_rows  # type: ignore[arg-type]
+        again = prepare_tables(DataSection(train=path, streaming=True), seed)
+        assert again.val.equals(tables.val)
+        assert again.train.equals(tables.train)
+
+
+def test_a_missing_label_anywhere_is_named_before_training(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("bert_playground.data.streamed.SAMPLE_ROWS", 20)
+    path = tmp_path / "train.csv"
+    rows = [f"{i},{'v' if i % 3 else 'w'},{i % 2}" for i in range(100)]
+    rows[60] = "60,v,"
+    path.write_text("id,x,y\n" + "\n".join(rows) + "\n")
+    val = tmp_path / "val.csv"
+    val.write_text("id,x,y\n" + "\n".join(rows[:9]) + "\n")
+    options = DataSection(train=path, val=val, target="y", streaming=True)
+    tables = prepare_tables(options, seed=0)
+    pipeline = TextPipeline.fit(tables.train, tables.options)
+    assert tables.stream is not None
+    with pytest.raises(ValueError, match=r"train\.csv, rows 57 to 63: .*label"):
+        pipeline.make_streaming_loader(tables.stream)
+
+
+def test_what_needs_the_whole_table_is_refused_or_read_whole(fruit: Path, monkeypatch) -> None:
+    options = DataSection(train=fruit, target="ripe", group_column="row")
+    with pytest.raises(ValueError, match=r"data\.group_column need the whole table.*--val"):
+        prepare_tables(options.model_copy(update={"streaming": True}), seed=0)
+    monkeypatch.setattr(stream, "LARGE_ROWS", 50)
+    assert prepare_tables(options, seed=0).stream is None
+    assert prepare_tables(DataSection(train=fruit, target="ripe"), seed=0).stream is not None
+    off = DataSection(train=fruit, target="ripe", streaming=False)
+    assert prepare_tables(off, seed=0).stream is None
+
+
+@pytest.mark.parametrize("flags", [[], ["--proba"]])
+def test_a_large_table_is_answered_in_parts_with_the_same_answers(
+    make_config, fruit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str]
+) -> None:
+    run = run_training(make_config("kind", **{"training.epochs": 1})).run_dir.path
+    outputs = []
+    for name, large in (("whole", 10**9), ("parts", 50)):
+        monkeypatch.setattr(stream, "LARGE_ROWS", large)
+        outputs.append(tmp_path / f"{name}.csv")
+        asked = ["predict", "--test", fruit, "--checkpoint", run, "--output", outputs[-1]]
+        asked += ["--precision", "f32", *flags]
+        result = CliRunner().invoke(app, [str(argument) for argument in asked])
+        assert result.exit_code == 0, result.output
+        assert "120 answers" in result.stdout
+    whole, parts = map(pl.read_csv, outputs)
+    assert whole.columns == parts.columns
+    assert whole["row"].equals(parts["row"])
+    if flags:
+        differences = whole.drop("row").to_numpy() - parts.drop("row").to_numpy()
+        assert np.abs(differences).max() < 1e-5
+    else:
+        assert whole.equals(parts)
+
+
+def test_trainer_and_predictor_take_any_loader(make_config, fruit: Path) -> None:
+    run = run_training(make_config(**{"training.epochs": 1}))
+    predictor = Predictor.load(run.run_dir.path)
+    frame, pipeline = read_table(fruit), predictor.pipeline
+    layout = pipeline.make_loader(frame).layout
+    loaders = (
+        pipeline.make_loader(frame),
+        pipeline.make_streaming_loader(stream.open_stream(fruit), batch_size=32),
+        MemoryLoader.of_rows(
+            frame, pipeline.tokenize, layout=layout, pad_token_id=pipeline.pad_token_id
+        ),
+    )
+    expected = predictor.score(frame)
+    for loader in loaders:
+        answer = predictor.score(loader)
+        assert np.abs(answer.scores - expected.scores).max() < 1e-2  # activations may be bf16
+        assert answer.labels is not None
+        assert np.array_equal(answer.labels, expected.labels)
