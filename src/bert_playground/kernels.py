@@ -237,7 +237,7 @@ def add_norm(
 
 def fork(x: mx.array) -> tuple[mx.array, mx.array]:
     """The same array for two uses; MLX would add up their two gradients on one thread."""
-    if is_native():
+    if serves(x.dtype):
         assert _native is not None
         first, second = _native.fork(x)
         return first, second
