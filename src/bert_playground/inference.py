@@ -149,6 +149,13 @@ class Predictor:
             )
         return cls(model, pipeline, folder, batch_size)
 
+    def with_weights(self) -> "Predictor":
+        """The same with the weights read again beside what is packed of them: to change the model, or to save it."""
+        model, dtype = load_model(self.checkpoint), self.model.encoder.dtype
+        model.encoder.dtype = dtype
+        keep_packed(model.encoder, dtype)
+        return replace(self, model=model)
+
     def score(self, rows: pl.DataFrame | Loader) -> Predictions:
         """Scores of a table or of any loader in table order, with loss and labels where they are there."""
         if not isinstance(rows, pl.DataFrame):
