@@ -35,7 +35,7 @@ GemmBlocks choose_blocks(const GemmShape& shape, int threads) {
   constexpr int64_t edge = 16, row_unit = Engine::max_rows > 16 ? 32 : 1;
   constexpr double lost_rounds = 0.25;
   const int64_t cuts = larger<int64_t>(1, ceil_divide(shape.steps, Engine::max_steps));
-  const int64_t steps = round_up(ceil_divide(shape.steps, cuts), VecF::lanes);
+  const int64_t steps = round_up(ceil_divide(shape.steps, cuts), VecF::lanes * parts_of<typename Engine::Step>);
   // Wide blocks, for which A is packed less often, unless the partial sums of all their tiles must be kept.
   const int64_t most_panels = (cuts > 1 ? 768 : 3072) / panel_width;
   const int64_t fewest_rows = ceil_divide(shape.rows, Engine::most_rows(shape.steps));
