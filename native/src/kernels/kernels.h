@@ -133,15 +133,21 @@ struct CrossEntropyForward { int64_t tokens, classes; DType dtype; const void* l
 struct CrossEntropyBackward { int64_t tokens, classes; DType dtype; const void* logits; const int32_t* labels; const float* log_sum_exp; const float* dloss; void* dlogits; };
 
 // Decoupled weight decay (Loshchilov and Hutter 2019) with bias correction; scalars are arrays so that one compiled graph serves all steps.
-struct AdamW {
+struct AdamWArray {
   int64_t size;
   const float* parameter; const float* gradient; const float* m; const float* v;
-  const float* learning_rate; const float* step; const float* gradient_scale;  // one value each; step counts from 1
-  float beta1, beta2, epsilon, weight_decay;
+  float weight_decay;
   float* parameter_out; float* m_out; float* v_out;                            // may be the inputs themselves
 };
+struct AdamW {
+  int64_t count;
+  const AdamWArray* arrays;
+  const float* learning_rate; const float* step; const float* gradient_scale;  // one value each; step counts from 1
+  float beta1, beta2, epsilon;
+};
 
-struct SquareSum { int64_t size; DType dtype; const void* x; float* out; };  // f64 inside, fixed order
+struct SquareSumArray { int64_t size; DType dtype; const void* x; };
+struct SquareSum { int64_t count; const SquareSumArray* arrays; float* out; };  // over all arrays; f64 inside, fixed order
 
 // y = x dequantize(W)^T + b with MLX's affine layout: bits in {4, 8}, groups along in_features.
 struct QuantizedLinear {

@@ -140,19 +140,20 @@ def test_cross_entropy_of_extreme_logits_and_of_no_class() -> None:
 
 
 def adamw(parameter: mx.array, gradient: mx.array, m: mx.array, v: mx.array, step: int = 3) -> Any:
-    return native.adamw(
-        parameter,
-        gradient,
-        m,
-        v,
+    updated = native.adamw(
+        [parameter],
+        [gradient],
+        [m],
+        [v],
         mx.array(1e-2),
         mx.array(float(step)),
         mx.array(0.5),
         beta1=0.9,
         beta2=0.99,
         eps=1e-8,
-        weight_decay=0.1,
+        weight_decay=[0.1],
     )
+    return [array for (array,) in updated]
 
 
 @both_types
