@@ -15,6 +15,8 @@ Activation = Literal["none", "gelu", "geglu", "swiglu"]
 def _load_native() -> ModuleType | None:
     """The compiled kernels, or None; BERT_KERNELS=off hides them, BERT_KERNELS=require makes absence an error."""
     wish = os.environ.get("BERT_KERNELS", "auto")
+    if wish not in ("auto", "off", "require"):
+        raise ValueError(f"BERT_KERNELS is {wish!r}, expected one of auto, off, require, or not set")
     if wish == "off":
         return None
     try:
