@@ -40,14 +40,16 @@ def layer_step(case: dict) -> Callable[[], object]:
     """Forward, or forward and backward to input and all parameters with a given cotangent."""
     _, width, _, heads, inner = SIZES["bert-base"]
     layer = Layer(width, heads, inner)
+    call = torch.compile(layer) if case["side"] == "torch-compile" else layer
     x = torch.randn(case["batch"], case["length"], width)
     low = case["dtype"] == "bf16"
     if not case["backward"]:
-        layer, x = (layer.bfloat16(), x.bfloat16()) if low else (layer, x)
+        if low:  # in place, so `call` sees it too
+            layer, x = layer.bfloat16(), x.bfloat16()
 
         def forward() -> object:
             with torch.inference_mode():
-                return layer(x)
+                return call(x)
 
         return forward
     x.requires_grad_()
@@ -57,7 +59,7 @@ def layer_step(case: dict) -> Callable[[], object]:
         layer.zero_grad(set_to_none=True)
         x.grad = None
         with torch.autocast("cpu", torch.bfloat16, enabled=low):
-            y = layer(x)
+            y = call(x)
         y.backward(cotangent.to(y.dtype))
 
     return both
