@@ -16,7 +16,9 @@ def _load_native() -> ModuleType | None:
     """The compiled kernels, or None; BERT_KERNELS=off hides them, BERT_KERNELS=require makes absence an error."""
     wish = os.environ.get("BERT_KERNELS", "auto")
     if wish not in ("auto", "off", "require"):
-        raise ValueError(f"BERT_KERNELS is {wish!r}, expected one of auto, off, require, or not set")
+        raise ValueError(
+            f"BERT_KERNELS is {wish!r}, expected one of auto, off, require, or not set"
+        )
     if wish == "off":
         return None
     try:
@@ -191,6 +193,15 @@ def add_norm(
         )
     h = residual + dropout(x, dropout_rate)
     return norm(h, weight, bias, eps=eps, rms=rms), h
+
+
+def fork(x: mx.array) -> tuple[mx.array, mx.array]:
+    """The same array for two uses; MLX would add up their two gradients on one thread."""
+    if is_native():
+        assert _native is not None
+        first, second = _native.fork(x)
+        return first, second
+    return x, x
 
 
 def dropout(x: mx.array, rate: float) -> mx.array:

@@ -122,6 +122,12 @@ def dropout(x: mx.array, probability: float, seed: mx.array) -> mx.array:
     return _native.dropout(x, probability, seed)
 
 
+def fork(x: mx.array) -> tuple[mx.array, mx.array]:
+    """The same array twice, for two uses: the sum of their gradients is then taken by all threads."""
+    first, second = _native.fork(x)
+    return first, second
+
+
 def embedding(table: mx.array, ids: mx.array, dtype: mx.Dtype) -> mx.array:
     """Rows of `table` [rows, width] for integer `ids`, as `dtype`; the gradient sums in a fixed order."""
     return _native.embedding(table, ids, dtype)

@@ -23,6 +23,7 @@ mx::array attention(const mx::array& qkv, const mx::array& cu_seqlens, int num_h
 
 mx::array activation(const mx::array& x, const std::string& name);
 mx::array dropout(const mx::array& x, float probability, const mx::array& seed);
+Arrays fork_array(const mx::array& x);
 mx::array embedding(const mx::array& table, const mx::array& ids, mx::Dtype dtype);
 mx::array sequence_sum(const mx::array& x, const mx::array& cu_seqlens);
 mx::array cross_entropy(const mx::array& logits, const mx::array& labels);

@@ -1,4 +1,4 @@
-// Activations and dropout on their own, and the sum of squares, all bound by memory bandwidth.
+// Activations, dropout and sums on their own, and the sum of squares, all bound by memory bandwidth.
 #pragma once
 #include "math.h"
 #include "random.h"
@@ -96,6 +96,21 @@ inline void dropout_typed(const Dropout& args) {
 
 inline void dropout(const Dropout& args) {
   with_type(args.dtype, [&](auto tag) { dropout_typed<decltype(tag)>(args); });
+}
+
+template <class T>
+inline void add_typed(const Add& args) {
+  const T *a = static_cast<const T*>(args.a), *b = static_cast<const T*>(args.b);
+  T* y = static_cast<T*>(args.y);
+  parallel_ranges(args.size, args.size, [&](int64_t begin, int64_t end) {
+    for_lanes(end - begin, [&](int64_t i, int n) {
+      store_some(y + begin + i, load_some(a + begin + i, n) + load_some(b + begin + i, n), n);
+    });
+  }, 64);
+}
+
+inline void add(const Add& args) {
+  with_type(args.dtype, [&](auto tag) { add_typed<decltype(tag)>(args); });
 }
 
 constexpr int64_t kSquareBlock = 1 << 14;

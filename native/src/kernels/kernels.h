@@ -120,6 +120,8 @@ struct ActivationBackward { int64_t tokens, width; DType dtype; Activation activ
 
 struct Dropout { int64_t size; DType dtype; float probability; const uint32_t* seed; const void* x; void* y; };  // backward = forward on dy
 
+struct Add { int64_t size; DType dtype; const void* a; const void* b; void* y; };
+
 // An id outside [0, rows) reads as a row of zeros and receives no gradient.
 struct EmbeddingForward { int64_t tokens, width, rows; DType dtype; const void* table; DType table_dtype; const int32_t* ids; void* y; };
 struct EmbeddingBackward { int64_t tokens, width, rows; DType dtype; const int32_t* ids; const void* dy; float* dtable; };  // dtable is zeroed inside
@@ -192,6 +194,7 @@ struct Kernels {
   void (*activation_forward)(const ActivationForward&);
   void (*activation_backward)(const ActivationBackward&);
   void (*dropout)(const Dropout&);
+  void (*add)(const Add&);
   void (*embedding_forward)(const EmbeddingForward&);
   void (*embedding_backward)(const EmbeddingBackward&);
   void (*sequence_sum_forward)(const SequenceSumForward&);
