@@ -129,7 +129,7 @@ void multiply_block(const GemmShape& shape, const GemmBlocks& blocks, int64_t ro
   // The panels that stay in the L2 cache while the groups pass: a group then writes its rows of C in long runs.
   // A few groups would pass before the next panels have arrived.
   const int64_t left_words = rows * blocks.steps, panel_words = shape.steps * panel_width;
-  const int run = is_cut || groups < 6 || !Engine::overlaps
+  const int run = is_cut || groups < 4 || !Engine::overlaps
                       ? 1
                       : int(larger<int64_t>(1, (cache_words - left_words) / 2 / panel_words));
 
