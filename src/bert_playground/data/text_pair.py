@@ -16,8 +16,8 @@ from bert_playground.data.tokenization import (
     cut_rows,
     gather_rows,
     join_segments,
-    repeat_ids,
     makes_remarks,
+    repeat_ids,
 )
 
 PAIR = Template("{value}", between="", missing="skipped", separated=True, is_pair=True)

@@ -9,7 +9,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from bert_playground import kernels
+from bert_playground import kernels, optimizer_kernels
 from tests.tolerances import KERNEL, KERNEL_BF16
 
 native = pytest.mark.skipif(not kernels.is_native(), reason="the native kernels are not installed")
@@ -154,7 +154,7 @@ def test_adamw_and_square_sum(size: int) -> None:
 
     def step() -> list[mx.array]:
         # More arrays than one operation takes.
-        p, m1, v1 = kernels.adamw(
+        p, m1, v1 = optimizer_kernels.adamw(
             [parameter] * 20,
             [gradient] * 20,
             [m] * 20,
@@ -169,9 +169,9 @@ def test_adamw_and_square_sum(size: int) -> None:
         )
         return [*p, *m1, *v1]
 
-    actual, total = step(), kernels.square_sum([gradient, parameter])
+    actual, total = step(), optimizer_kernels.square_sum([gradient, parameter])
     with without_native():
-        expected, reference = step(), kernels.square_sum([gradient, parameter])
+        expected, reference = step(), optimizer_kernels.square_sum([gradient, parameter])
     for ours, theirs in zip(actual, expected, strict=True):
         assert np.allclose(ours, theirs, rtol=KERNEL, atol=KERNEL)
     assert float(total) == pytest.approx(float(reference), rel=KERNEL)

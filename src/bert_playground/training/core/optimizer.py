@@ -8,7 +8,7 @@ from typing import Any, cast
 import mlx.core as mx
 from mlx.utils import tree_flatten, tree_map, tree_unflatten
 
-from bert_playground import kernels
+from bert_playground import optimizer_kernels
 
 Tree = dict[str, Any]  # nested dicts and lists of arrays, as `Module.parameters()` gives them
 Moments = dict[str, Tree]
@@ -104,7 +104,7 @@ class AdamW:
         """
         old, gradient_of = flatten(parameters), flatten(gradients)
         m, v = flatten(moments["m"]), flatten(moments["v"])
-        updated = kernels.adamw(
+        updated = optimizer_kernels.adamw(
             list(old.values()),
             [gradient_of[name] for name in old],
             [m[name] for name in old],
@@ -141,7 +141,7 @@ def is_decayed(parameter: mx.array) -> bool:
 
 def gradient_norm(gradients: Tree) -> mx.array:
     """The Euclidean norm over all gradients, an f32 scalar."""
-    return mx.sqrt(kernels.square_sum(list(flatten(gradients).values())))
+    return mx.sqrt(optimizer_kernels.square_sum(list(flatten(gradients).values())))
 
 
 def flatten(tree: Tree) -> dict[str, mx.array]:
