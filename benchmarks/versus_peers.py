@@ -1,10 +1,11 @@
 """Ours against torch, OpenVINO and onnxruntime on the same work: two processes alive at once, timed in turn.
 
-    uv run python benchmarks/versus_peers.py --peer-python PATH --definitions DIR [--only train] [--rounds 8]
+    uv run python benchmarks/versus_peers.py --peer-python PATH --definitions DIR [--only train] [--rounds 8] [--isa avx512]
 
 `--peer-python` is an interpreter that has torch and transformers (and openvino, onnxruntime for their rows); `--definitions` is
 a folder with the peers' model definitions (`torch_models.py`, `common.py`). Each row gives best and median seconds of
 both sides and the ratio ours / peer of the bests and of the medians (for inference its inverse says how many times faster).
+Peer `torch-compile` needs a C++ compiler; what it compiles at its first calls is not timed.
 """
 
 import argparse
@@ -19,6 +20,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
+# What masks the instruction set of torch, and of oneDNN and MKL inside it.
+MASKS = {
+    "avx2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    },
+    "avx512": {
+        "ATEN_CPU_CAPABILITY": "avx512",
+        "ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX512",
+    },
+    "avx512_bf16": {
+        "ATEN_CPU_CAPABILITY": "avx512",
+        "ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX512_E1",
+    },
+    "amx": {},
+}
+WARM_UPS = 2  # not timed: compilation, caches, first allocations
 PAUSE_SECONDS = 0.05  # lets the other side's OpenMP threads stop spinning
 
 
@@ -38,25 +59,24 @@ class Case:
     goal: float | None = None  # time, ours / best peer
 
 
+TORCH = ("torch", "torch-compile")
 CASES = [
-    Case("layer forward f32", "layer", goal=0.95),
-    Case("layer f+b f32", "layer", backward=True, goal=0.90),
-    Case("layer forward bf16", "layer", dtype="bf16", goal=0.85),
-    Case("layer f+b bf16", "layer", dtype="bf16", backward=True, goal=0.60),
+    Case("layer forward f32", "layer", peers=TORCH, goal=0.95),
+    Case("layer f+b f32", "layer", backward=True, peers=TORCH, goal=0.90),
+    Case("layer forward bf16", "layer", dtype="bf16", peers=TORCH, goal=0.85),
+    Case("layer f+b bf16", "layer", dtype="bf16", backward=True, peers=TORCH, goal=0.60),
     Case("adamw 110M", "adamw", goal=1.0),
-    Case(
-        "train bert-base bf16", "train", dtype="bf16", peers=("torch", "torch-compile"), goal=0.60
-    ),
-    Case("train bert-base f32", "train", goal=0.92),
+    Case("train bert-base bf16", "train", dtype="bf16", peers=TORCH, goal=0.60),
+    Case("train bert-base f32", "train", peers=TORCH, goal=0.92),
     Case(
         "train modernbert-base bf16",
         "train",
         "modernbert-base",
         "bf16",
-        peers=("torch", "torch-compile"),
+        peers=TORCH,
         goal=0.60,
     ),
-    Case("train modernbert-base f32", "train", "modernbert-base", goal=0.92),
+    Case("train modernbert-base f32", "train", "modernbert-base", peers=TORCH, goal=0.92),
     Case("train bert-base bf16 titanic", "train", dtype="bf16", lengths="titanic", goal=0.45),
     Case(
         "train modernbert-base bf16 titanic",
@@ -90,7 +110,13 @@ CASES = [
         goal=1 / 1.3,
     ),
     Case("infer bert-base f32", "infer", peers=("torch", "openvino", "onnxruntime")),
-    Case("infer bert-base int8", "infer", dtype="int8", peers=("openvino",), goal=1.0),
+    Case(
+        "infer bert-base int8",
+        "infer",
+        dtype="int8",
+        peers=("openvino", "openvino-dynamic"),
+        goal=1.0,
+    ),
     Case(
         "infer modernbert-base 8192 f32",
         "infer",
@@ -147,6 +173,8 @@ class Side:
 def start(side: str, case: Case, options: argparse.Namespace) -> Side:
     """Start the worker of one side: ours in this interpreter, a peer in its own."""
     environment = dict(os.environ, OMP_NUM_THREADS=str(options.threads))
+    if options.isa:
+        environment |= MASKS[options.isa] | {"BERT_KERNELS_ISA": options.isa}
     if side == "ours":
         command = [sys.executable, str(HERE / "worker_ours.py")]
     else:
@@ -165,7 +193,8 @@ def compare(case: Case, peer: str, options: argparse.Namespace) -> dict:
     sides = {name: start(name, case, options) for name in ("ours", peer)}
     times: dict[str, list[float]] = {name: [] for name in sides}
     for side in sides.values():
-        side.ask("go")
+        for _ in range(WARM_UPS):
+            side.ask("go")
     for _ in range(options.rounds):
         for name, side in sides.items():
             time.sleep(PAUSE_SECONDS)
@@ -214,6 +243,11 @@ def main() -> None:
     parser.add_argument("--definitions", required=True)
     parser.add_argument("--only", default="", help="substrings of case names, separated by commas")
     parser.add_argument("--peers", default="", help="peers to keep, separated by commas")
+    parser.add_argument(
+        "--isa",
+        choices=MASKS,
+        help="mask the instruction set of ours and of torch downwards (OpenVINO and onnxruntime are not masked)",
+    )
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--json", type=Path, help="append each result as a line to this file")
@@ -237,7 +271,8 @@ def main() -> None:
                 with options.json.open("a") as file:
                     file.write(json.dumps(rows[-1]) + "\n")
     print(
-        f"\n{platform.processor() or platform.machine()}, {options.threads} threads, {options.rounds} rounds"
+        f"\n{platform.processor() or platform.machine()}, {options.isa or 'no mask'}, {options.threads} threads, "
+        f"{options.rounds} rounds"
     )
     print_table(rows)
 

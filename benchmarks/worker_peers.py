@@ -40,14 +40,16 @@ def layer_step(case: dict) -> Callable[[], object]:
     """Forward, or forward and backward to input and all parameters with a given cotangent."""
     _, width, _, heads, inner = SIZES["bert-base"]
     layer = Layer(width, heads, inner)
+    call = torch.compile(layer) if case["side"] == "torch-compile" else layer
     x = torch.randn(case["batch"], case["length"], width)
     low = case["dtype"] == "bf16"
     if not case["backward"]:
-        layer, x = (layer.bfloat16(), x.bfloat16()) if low else (layer, x)
+        if low:  # in place, so `call` sees it too
+            layer, x = layer.bfloat16(), x.bfloat16()
 
         def forward() -> object:
             with torch.inference_mode():
-                return layer(x)
+                return call(x)
 
         return forward
     x.requires_grad_()
@@ -57,7 +59,7 @@ def layer_step(case: dict) -> Callable[[], object]:
         layer.zero_grad(set_to_none=True)
         x.grad = None
         with torch.autocast("cpu", torch.bfloat16, enabled=low):
-            y = layer(x)
+            y = call(x)
         y.backward(cotangent.to(y.dtype))
 
     return both
@@ -105,22 +107,32 @@ def torch_infer_step(case: dict, model: nn.Module) -> Callable[[], object]:
 
 
 def openvino_step(case: dict, model: nn.Module) -> Callable[[], object]:
-    """OpenVINO's CPU plug-in with the asked precision hint; int8 is its static post-training quantization."""
+    """OpenVINO's CPU plug-in with the asked precision hint.
+
+    int8 is its static post-training quantization, or for `openvino-dynamic` int8 weights with activations quantized as they come.
+    """
     import openvino
 
     ids, mask, _ = make_rows(case)
     converted = openvino.convert_model(
         model.eval(), example_input=(torch.from_numpy(ids), torch.from_numpy(mask))
     )
-    if case["dtype"] == "int8":
+    settings = {
+        "INFERENCE_PRECISION_HINT": "f32" if case["dtype"] == "f32" else "bf16",
+        "INFERENCE_NUM_THREADS": case["threads"],
+    }
+    if case["side"] == "openvino-dynamic":
+        import nncf
+
+        converted = nncf.compress_weights(converted, mode=nncf.CompressWeightsMode.INT8_SYM)
+        settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 128
+    elif case["dtype"] == "int8":
         import nncf
 
         samples = [(ids[:4], mask[:4])]
         converted = nncf.quantize(
             converted, nncf.Dataset(samples), model_type=nncf.ModelType.TRANSFORMER, subset_size=4
         )
-    hint = "f32" if case["dtype"] == "f32" else "bf16"
-    settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": case["threads"]}
     request = openvino.Core().compile_model(converted, "CPU", settings).create_infer_request()
     return lambda: request.infer((ids, mask))
 
@@ -163,7 +175,11 @@ def main() -> None:
         sys.path.insert(0, options.definitions)
         from torch_models import build
 
-        makers = {"openvino": openvino_step, "onnxruntime": onnxruntime_step}
+        makers = {
+            "openvino": openvino_step,
+            "openvino-dynamic": openvino_step,
+            "onnxruntime": onnxruntime_step,
+        }
         maker = (
             train_step if case["kind"] == "train" else makers.get(case["side"], torch_infer_step)
         )

@@ -162,6 +162,24 @@ void check_threads() {
   omp_set_num_threads(most);
 }
 
+// Each f32 product by itself, over all signs and many sizes: no bit of an operand is lost, however products are formed.
+void check_f32_precision() {
+  const int64_t tokens = 40, out = 70;
+  Array<float> x(tokens), w(out), y(tokens * out);
+  Random random(1);
+  const auto draw = [&] { return float(std::ldexp(random.normal(), random.below(40) - 20)); };
+  for (int64_t i = 0; i < tokens; ++i) x[i] = draw();
+  for (int64_t i = 0; i < out; ++i) w[i] = draw();
+  kernels::linear_forward({tokens, 1, out, bpk::DType::f32, x.data(), w.data(), bpk::DType::f32, nullptr, nullptr,
+                           Activation::none, y.data(), nullptr});
+  double worst = 0;
+  for (int64_t i = 0; i < y.size(); ++i) {
+    const double want = double(x[i / out]) * w[i % out];
+    worst = std::max(worst, std::fabs(y[i] - want) / std::fabs(want));
+  }
+  expect(worst < 1.2e-7, text("linear f32 rounds each product like f32, error", std::to_string(worst * 1e7), "e-7"));
+}
+
 // One bad token spoils its own row and no other.
 template <class T>
 void check_odd_numbers() {
@@ -281,6 +299,7 @@ int main() {
   check_odd_numbers<float>();
   check_odd_numbers<bf16>();
   check_empty();
+  check_f32_precision();
   for (int bits : {4, 8}) {
     check_quantized<float, float>(5, 128, 33, bits, 32);
     check_quantized<float, bf16>(17, 192, 96, bits, 64);

@@ -251,26 +251,61 @@ void check_adamw(int64_t size, bool in_place) {
   }
   Array<float> p2(size), m2(size), v2(size);
   Array<float>&po = in_place ? p : p2, &mo = in_place ? m : m2, &vo = in_place ? v : v2;
-  kernels::adamw({size, p.data(), g.data(), m.data(), v.data(), &rate, &step, &scale, b1, b2, eps, decay, po.data(), mo.data(), vo.data()});
+  const bpk::AdamWArray array{size, p.data(), g.data(), m.data(), v.data(), decay, po.data(), mo.data(), vo.data()};
+  kernels::adamw({1, &array, &rate, &step, &scale, b1, b2, eps});
   expect_close(po, want_p, 3e-7, text("adamw p", size));
   expect_close(mo, want_m, 3e-7, text("adamw m", size));
   expect_close(vo, want_v, 3e-7, text("adamw v", size));
+}
+
+// Arrays of all sizes in one call, the empty ones between others: each is updated once, with its own decay.
+void check_adamw_of_many() {
+  const float rate = 0.5f, step = 1, scale = 1;
+  std::vector<Array<float>> parameters, zeros;
+  std::vector<bpk::AdamWArray> arrays;
+  for (int64_t size : {5, 0, 40000, 1, 0, 16384, 70001}) {
+    parameters.push_back(Array<float>::filled(size, 1));
+    zeros.push_back(Array<float>::filled(size, 0));
+  }
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    float *p = parameters[i].data(), *z = zeros[i].data();
+    arrays.push_back({parameters[i].size(), p, z, z, z, float(i) / 10, p, z, z});
+  }
+  kernels::adamw({int64_t(arrays.size()), arrays.data(), &rate, &step, &scale, 0.9f, 0.999f, 1e-8f});
+  for (size_t i = 0; i < parameters.size(); ++i)
+    for (int64_t j = 0; j < parameters[i].size(); ++j)
+      expect(parameters[i][j] == 1 - rate * (float(i) / 10), text("adamw of many, array", i, "element", j));
+}
+
+template <class T>
+float square_sum(const Array<T>& x) {
+  const bpk::SquareSumArray array{x.size(), dtype_of<T>(), x.data()};
+  float out;
+  kernels::square_sum({1, &array, &out});
+  return out;
+}
+
+void test_square_sum_of_many() {
+  const auto a = Array<float>::filled(20000, 0.5f), none = Array<float>(0), b = Array<float>::filled(3, 2);
+  const auto c = Array<bf16>::filled(40000, 1);
+  const bpk::SquareSumArray arrays[] = {{a.size(), bpk::DType::f32, a.data()}, {0, bpk::DType::f32, none.data()},
+                                        {b.size(), bpk::DType::f32, b.data()}, {c.size(), bpk::DType::bf16, c.data()}};
+  float out;
+  kernels::square_sum({4, arrays, &out});
+  expect(out == 45012, "the square sum of many arrays is over all of them");
 }
 
 template <class T>
 void test_square_sum() {
   for (int64_t size : {0, 1, 31, 5000, 300001}) {
     const auto x = Array<T>::normal(size, 1);
-    Array<float> out(1);
-    kernels::square_sum({size, dtype_of<T>(), x.data(), out.data()});
+    const auto out = Array<float>::filled(1, square_sum(x));
     double want = 0;
     for (double v : x.doubles()) want += v * v;
     expect_close(out, {want}, 1e-7, text("square sum", name_of<T>(), size));
   }
   const auto large = Array<T>::filled(100, 1e18f);
-  Array<float> out(1);
-  kernels::square_sum({100, dtype_of<T>(), large.data(), out.data()});
-  expect(std::isfinite(out[0]), "squares do not overflow on the way");
+  expect(std::isfinite(square_sum(large)), "squares do not overflow on the way");
 }
 
 // ---- all of them ----
@@ -303,7 +338,7 @@ void test_thread_count_does_not_matter() {
     kernels::norm_backward({tokens, width, bpk::DType::f32, h.data(), w.data(), mean.data(), s.data(), false, 0, nullptr, dy.data(), nullptr,
                             dx.data(), nullptr, dweight.data(), dbias.data()});
     kernels::embedding_backward({tokens, width, rows, bpk::DType::f32, ids.data(), dy.data(), dtable.data()});
-    kernels::square_sum({size, bpk::DType::f32, dy.data(), sum.data()});
+    sum[0] = square_sum(dy);
     const std::vector<Array<float>> all = {dx, dweight, dbias, dtable, sum};
     if (first.empty()) first = all;
     for (size_t i = 0; i < all.size(); ++i) expect(same_bytes(first[i], all[i]), text("bitwise equal with threads:", threads, int(i)));
@@ -334,6 +369,8 @@ int main() {
   test_all<bf16>();
   test_cross_entropy_odd_labels();
   for (int64_t size : {0, 1, 17, 1024, 70001}) check_adamw(size, size % 2);
+  check_adamw_of_many();
+  test_square_sum_of_many();
   test_denormals();
   test_thread_count_does_not_matter();
   return report("token_ops");

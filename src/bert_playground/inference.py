@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from bert_playground.models.checkpoint import load_model
 from bert_playground.models.lora import LoRALinear
 from bert_playground.models.masked_lm import MaskedLM
 from bert_playground.models.quantization_utils import quantized_layers
-from bert_playground.models.tokenwise import keep_packed
+from bert_playground.models.tokenwise import keep_packed, narrow_tables
 from bert_playground.runs import ENSEMBLE_NAME, find_checkpoint
 from bert_playground.tokens import Tokens
 
@@ -149,7 +149,10 @@ class Predictor:
         if precision == "int8" and quantized_layers(model):
             raise ValueError(f"the weights in {folder} are quantized already; leave out int8")
         model.encoder.dtype = kernels.activation_dtype("auto" if precision == "int8" else precision)
-        keep_packed(model.encoder, mx.int8 if precision == "int8" else model.encoder.dtype)
+        keep_packed(
+            model.encoder, mx.int8 if precision == "int8" else model.encoder.dtype, only=True
+        )
+        narrow_tables(model.encoder, model.encoder.dtype)
         pipeline = TextPipeline.load(folder)
         if getattr(model.head, "task", pipeline.task) != pipeline.task:
             raise ValueError(
@@ -157,6 +160,13 @@ class Predictor:
                 "config.json was lost or changed; copy the folder again"
             )
         return cls(model, pipeline, folder, batch_size)
+
+    def with_weights(self) -> "Predictor":
+        """The same with the weights read again beside what is packed of them: to change the model, or to save it."""
+        model, dtype = load_model(self.checkpoint), self.model.encoder.dtype
+        model.encoder.dtype = dtype
+        keep_packed(model.encoder, dtype)
+        return replace(self, model=model)
 
     def score(self, rows: pl.DataFrame | Loader) -> Predictions:
         """Scores of a table or of any loader in table order, with loss and labels where they are there."""

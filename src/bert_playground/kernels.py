@@ -1,4 +1,4 @@
-"""The one door to the native CPU kernels, with the MLX form beside each."""
+"""The one door to the native CPU kernels, with the MLX form beside each (the optimizer's: optimizer_kernels.py)."""
 
 import importlib
 import os
@@ -15,6 +15,10 @@ Activation = Literal["none", "gelu", "geglu", "swiglu"]
 def _load_native() -> ModuleType | None:
     """The compiled kernels, or None; BERT_KERNELS=off hides them, BERT_KERNELS=require makes absence an error."""
     wish = os.environ.get("BERT_KERNELS", "auto")
+    if wish not in ("auto", "off", "require"):
+        raise ValueError(
+            f"BERT_KERNELS is {wish!r}, expected one of auto, off, require, or not set"
+        )
     if wish == "off":
         return None
     try:
@@ -32,6 +36,11 @@ _native = _load_native()
 def is_native() -> bool:
     """Whether the native kernels serve the default device; then batches are packed instead of padded."""
     return _native is not None and mx.default_device() == mx.cpu
+
+
+def native_module() -> ModuleType | None:
+    """The native kernels where they serve the default device."""
+    return _native if is_native() else None
 
 
 def serves(dtype: mx.Dtype) -> bool:
@@ -231,6 +240,15 @@ def add_norm(
     return norm(h, weight, bias, eps=eps, rms=rms), h
 
 
+def fork(x: mx.array) -> tuple[mx.array, mx.array]:
+    """The same array for two uses; MLX would add up their two gradients on one thread."""
+    if serves(x.dtype):
+        assert _native is not None
+        first, second = _native.fork(x)
+        return first, second
+    return x, x
+
+
 def dropout(x: mx.array, rate: float) -> mx.array:
     """Zero each element with probability `rate` and scale the rest by 1 / (1 - rate); MLX's random state decides."""
     if rate <= 0:
@@ -331,57 +349,3 @@ def rotate(x: mx.array, cosines: mx.array, sines: mx.array) -> mx.array:
         [first * cosines - second * sines, second * cosines + first * sines], axis=-1
     )
     return turned.astype(x.dtype)
-
-
-def adamw(
-    parameter: mx.array,
-    gradient: mx.array,
-    m: mx.array,
-    v: mx.array,
-    *,
-    learning_rate: mx.array,
-    step: mx.array,
-    gradient_scale: mx.array,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-) -> tuple[mx.array, mx.array, mx.array]:
-    """One AdamW step with bias correction and decoupled decay (Loshchilov and Hutter 2019, arXiv 1711.05101).
-
-    The scalars `learning_rate`, `step` (from 1) and `gradient_scale` (of clipping) are f32 arrays, so one compiled
-    graph serves every step.
-
-    Returns:
-        (parameter, m, v) after the step.
-    """
-    if is_native():
-        assert _native is not None
-        return _native.adamw(
-            parameter,
-            gradient,
-            m,
-            v,
-            learning_rate,
-            step,
-            gradient_scale,
-            beta1=beta1,
-            beta2=beta2,
-            eps=eps,
-            weight_decay=weight_decay,
-        )
-    gradient = gradient.astype(mx.float32) * gradient_scale
-    m = beta1 * m + (1 - beta1) * gradient
-    v = beta2 * v + (1 - beta2) * mx.square(gradient)
-    denominator = mx.sqrt(v / (1 - beta2**step)) + eps
-    update = (m / (1 - beta1**step)) / denominator
-    parameter = parameter * (1 - learning_rate * weight_decay) - learning_rate * update
-    return parameter, m, v
-
-
-def square_sum(x: mx.array) -> mx.array:
-    """The sum of squares as an f32 scalar, for the global norm of the gradients."""
-    if is_native():
-        assert _native is not None
-        return _native.square_sum(x)
-    return mx.square(x.astype(mx.float32)).sum()

@@ -23,7 +23,7 @@ def make_operations(dtype: mx.Dtype) -> dict[str, tuple[Callable[..., Any], list
     qkv, key = draw(TOKENS, 3 * WIDTH, seed=4, dtype=dtype), mx.random.key(5)
     ids = mx.array(np.random.default_rng(6).integers(0, 50, TOKENS))
     quantized = mx.quantize(weight, group_size=64, bits=8)
-    adamw_options = {"beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1}
+    adamw_options = {"beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": [0.1]}
     one = mx.array(1.0)
     return {
         "linear": (lambda x, w, b: native.linear(x, w, b, "gelu"), [x, weight, draw(2 * WIDTH)]),
@@ -51,9 +51,9 @@ def make_operations(dtype: mx.Dtype) -> dict[str, tuple[Callable[..., Any], list
         "square_sum": (lambda x: native.square_sum(mx.stop_gradient(x)), [x]),
         "adamw": (
             lambda g: native.adamw(
-                *map(mx.stop_gradient, (weight, g, weight, mx.square(weight))),
+                *([mx.stop_gradient(a)] for a in (weight, g, weight, mx.square(weight))),
                 one, one, one, **adamw_options,
-            ),
+            )[0],
             [mx.square(weight)],
         ),
         "int8": (

@@ -14,6 +14,7 @@ from .operations import attention as attention
 from .operations import cross_entropy as cross_entropy
 from .operations import dropout as dropout
 from .operations import embedding as embedding
+from .operations import fork as fork
 from .operations import has_fast_bf16 as has_fast_bf16
 from .operations import int8_linear as int8_linear
 from .operations import isa as isa

@@ -15,6 +15,21 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 REINSTALL = "uv sync --reinstall-package bert-playground-kernels"
 
 
+SETTINGS = {
+    "BERT_KERNELS": ("auto", "off", "require"),
+    "BERT_KERNELS_ISA": ("avx2", "avx512", "avx512_bf16", "amx"),
+}
+
+
+def _check_settings() -> None:
+    """A misspelt setting would otherwise be the default, and the time it costs would go unnoticed."""
+    for name, known in SETTINGS.items():
+        if os.environ.get(name, known[0]) not in known:
+            raise ValueError(
+                f"{name} is {os.environ[name]!r}, expected one of {', '.join(known)}, or not set"
+            )
+
+
 def _load() -> tuple[ModuleType | None, str]:
     """Returns the module and an empty reason, or None and the reason."""
     if os.environ.get("BERT_KERNELS") == "off":
@@ -41,6 +56,7 @@ def _load() -> tuple[ModuleType | None, str]:
     return native, ""
 
 
+_check_settings()
 _native, _reason = _load()
 AVAILABLE: bool = _native is not None
 

@@ -1,5 +1,7 @@
 """The operations, as plain Python signatures over the native module."""
 
+from collections.abc import Sequence
+
 import mlx.core as mx
 
 from ._load import native as _native
@@ -120,6 +122,12 @@ def dropout(x: mx.array, probability: float, seed: mx.array) -> mx.array:
     return _native.dropout(x, probability, seed)
 
 
+def fork(x: mx.array) -> tuple[mx.array, mx.array]:
+    """The same array twice, for two uses: the sum of their gradients is then taken by all threads."""
+    first, second = _native.fork(x)
+    return first, second
+
+
 def embedding(table: mx.array, ids: mx.array, dtype: mx.Dtype) -> mx.array:
     """Rows of `table` [rows, width] for integer `ids`, as `dtype`; the gradient sums in a fixed order."""
     return _native.embedding(table, ids, dtype)
@@ -139,10 +147,10 @@ def cross_entropy(logits: mx.array, labels: mx.array) -> mx.array:
 
 
 def adamw(
-    parameter: mx.array,
-    gradient: mx.array,
-    m: mx.array,
-    v: mx.array,
+    parameters: Sequence[mx.array],
+    gradients: Sequence[mx.array],
+    m: Sequence[mx.array],
+    v: Sequence[mx.array],
     learning_rate: mx.array,
     step: mx.array,
     gradient_scale: mx.array,
@@ -150,32 +158,34 @@ def adamw(
     beta1: float,
     beta2: float,
     eps: float,
-    weight_decay: float,
-) -> tuple[mx.array, mx.array, mx.array]:
-    """One AdamW step with bias correction; returns (parameter, m, v), in place when nothing else holds the old ones.
+    weight_decay: Sequence[float],
+) -> tuple[list[mx.array], list[mx.array], list[mx.array]]:
+    """One AdamW step with bias correction; returns (parameters, m, v), in place when nothing else holds the old ones.
 
-    learning_rate, step (counting from 1) and gradient_scale (for clipping) are arrays of one value, so that one compiled
-    graph serves all steps.
+    The arrays of a call share one parallel region, but building the graph takes time that grows with their square: some
+    ten of them are a good number. learning_rate, step (counting from 1) and gradient_scale (for clipping) are arrays of
+    one value, so that one compiled graph serves all steps.
     """
     updated = _native.adamw(
-        parameter,
-        gradient,
-        m,
-        v,
+        list(parameters),
+        list(gradients),
+        list(m),
+        list(v),
         learning_rate,
         step,
         gradient_scale,
         beta1,
         beta2,
         eps,
-        weight_decay,
+        list(weight_decay),
     )
-    return updated[0], updated[1], updated[2]
+    n = len(parameters)
+    return updated[:n], updated[n : 2 * n], updated[2 * n :]
 
 
-def square_sum(x: mx.array) -> mx.array:
-    """The sum of squares, accumulated in float64 in a fixed order; it has no gradient."""
-    return _native.square_sum(x)
+def square_sum(*arrays: mx.array) -> mx.array:
+    """The sum of the squares of all arrays, accumulated in float64 in a fixed order; it has no gradient."""
+    return _native.square_sum(list(arrays))
 
 
 def quantized_linear(

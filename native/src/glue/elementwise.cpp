@@ -1,4 +1,4 @@
-// activation, dropout and embedding.
+// activation, dropout, fork and embedding.
 #include "glue/ops.h"
 
 namespace bpk::glue {
@@ -183,6 +183,48 @@ class EmbeddingOp : public CpuPrimitive {
   }
 };
 
+class AddOp : public CpuPrimitive {
+ public:
+  using CpuPrimitive::CpuPrimitive;
+
+  const char* name() const override { return "ForkGradient"; }
+
+  bool is_equivalent(const Primitive&) const override { return true; }
+
+  void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
+    Launch launch(stream());
+    Add call{};
+    call.size = static_cast<int64_t>(inputs[0].size());
+    call.dtype = dtype_of(inputs[0]);
+    call.a = launch.read(inputs[0]);
+    call.b = launch.read(inputs[1]);
+    call.y = launch.write(outputs[0]);
+    launch.run([call] { kernels().add(call); });
+  }
+};
+
+// The same array twice. Its gradient is the sum of two, which MLX would add up on one thread.
+class Fork : public CpuPrimitive {
+ public:
+  using CpuPrimitive::CpuPrimitive;
+
+  const char* name() const override { return "Fork"; }
+
+  bool is_equivalent(const Primitive&) const override { return true; }
+
+  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override { return {inputs[0].shape(), inputs[0].shape()}; }
+
+  void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
+    for (auto& output : outputs) output.copy_shared_buffer(inputs[0]);
+  }
+
+  Arrays vjp(const Arrays& primals, const Arrays& cotangents, const Argnums&, const Arrays&) override {
+    if (is_zero_cotangent(cotangents[0])) return {cotangents[1]};
+    if (is_zero_cotangent(cotangents[1])) return {cotangents[0]};
+    return {mx::array(primals[0].shape(), primals[0].dtype(), std::make_shared<AddOp>(stream()), cotangents)};
+  }
+};
+
 }  // namespace
 
 mx::array activation(const mx::array& x, const std::string& name) {
@@ -210,6 +252,12 @@ mx::array embedding(const mx::array& table, const mx::array& ids, mx::Dtype dtyp
   const auto stream = cpu_stream();
   const auto ids32 = ids.dtype() == mx::int32 ? ids : mx::astype(ids, mx::int32, stream);
   return mx::array(EmbeddingOp::shape_for(table, ids), dtype, std::make_shared<EmbeddingOp>(stream), {table, ids32});
+}
+
+Arrays fork_array(const mx::array& x) {
+  require_activations(x, "x");
+  if (!x.is_tracer()) return {x, x};
+  return mx::array::make_arrays({x.shape(), x.shape()}, {x.dtype(), x.dtype()}, std::make_shared<Fork>(cpu_stream()), {x});
 }
 
 }  // namespace bpk::glue

@@ -20,6 +20,10 @@ std::atomic<bool> has_run{false};
 std::atomic<bool> is_orphan{false};
 [[maybe_unused]] const int registered = pthread_atfork(nullptr, nullptr, [] { is_orphan = has_run.load(); });
 
+// Kernels that are encoded and have not ended. Whoever finds too many waits until there are few: waking up takes time.
+constexpr int many_kernels = 8, few_kernels = 4;
+std::atomic<int> pending_kernels{0};
+
 size_t bytes_to_boundary(const void* p) { return -reinterpret_cast<uintptr_t>(p) & (alignment - 1); }
 
 // Touching fresh pages costs more than most kernels; two-megabyte pages make it several times cheaper.
@@ -74,6 +78,14 @@ void CpuPrimitive::eval_gpu(const Arrays&, Arrays&) {
 }
 
 Launch::Launch(mx::Stream stream) : encoder_(mx::cpu::get_command_encoder(stream)) { has_run = true; }
+
+std::shared_ptr<void> Launch::place_in_queue() {
+  if (++pending_kernels > many_kernels)
+    for (int pending; (pending = pending_kernels) > few_kernels;) pending_kernels.wait(pending);
+  return {nullptr, [](void*) {
+            if (--pending_kernels == few_kernels) pending_kernels.notify_all();
+          }};
+}
 
 const void* Launch::read(const mx::array& input) {
   encoder_.set_input_array(input);

@@ -1,6 +1,7 @@
 // What every MLX primitive of this package shares: the CPU-only base class, dense inputs, aligned outputs, shape
 // checks. These glue files are the only ones that touch MLX's C++ interface, which changes in patch releases.
 #pragma once
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -42,10 +43,15 @@ class Launch {
 
   template <class Call>
   void run(Call&& call) {
-    encoder_.dispatch(std::forward<Call>(call));
+    encoder_.dispatch([call = std::forward<Call>(call), place = place_in_queue()] { call(); });
   }
 
  private:
+  // Lets nobody encode more than a few kernels ahead of those that run: each takes memory for its outputs as it is encoded,
+  // so a whole model would be alive at once, and every kernel would write to memory that no cache holds.
+  // The place is given back when the kernel has run, or will never run.
+  static std::shared_ptr<void> place_in_queue();
+
   mx::cpu::CommandEncoder& encoder_;
 };
 

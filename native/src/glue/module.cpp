@@ -33,6 +33,7 @@ NB_MODULE(_ext, module) {
   module.def("attention", &attention);
   module.def("activation", &activation);
   module.def("dropout", &dropout);
+  module.def("fork", &fork_array);
   module.def("embedding", &embedding);
   module.def("sequence_sum", &sequence_sum);
   module.def("cross_entropy", &cross_entropy);

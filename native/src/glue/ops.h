@@ -23,15 +23,15 @@ mx::array attention(const mx::array& qkv, const mx::array& cu_seqlens, int num_h
 
 mx::array activation(const mx::array& x, const std::string& name);
 mx::array dropout(const mx::array& x, float probability, const mx::array& seed);
+Arrays fork_array(const mx::array& x);
 mx::array embedding(const mx::array& table, const mx::array& ids, mx::Dtype dtype);
 mx::array sequence_sum(const mx::array& x, const mx::array& cu_seqlens);
 mx::array cross_entropy(const mx::array& logits, const mx::array& labels);
 
-std::vector<mx::array> adamw(const mx::array& parameter, const mx::array& gradient, const mx::array& m,
-                             const mx::array& v, const mx::array& learning_rate, const mx::array& step,
-                             const mx::array& gradient_scale, float beta1, float beta2, float epsilon,
-                             float weight_decay);
-mx::array square_sum(const mx::array& x);
+Arrays adamw(const Arrays& parameters, const Arrays& gradients, const Arrays& m, const Arrays& v,
+             const mx::array& learning_rate, const mx::array& step, const mx::array& gradient_scale, float beta1,
+             float beta2, float epsilon, const std::vector<float>& weight_decay);
+mx::array square_sum(const Arrays& arrays);
 
 mx::array quantized_linear(const mx::array& x, const mx::array& weight, const mx::array& scales,
                            const mx::array& biases, const MaybeArray& bias, int group_size, int bits);

@@ -69,13 +69,15 @@ class CrossEntropy : public CpuPrimitive {
 };
 
 struct AdamWOptions {
-  float beta1, beta2, epsilon, weight_decay;
+  float beta1, beta2, epsilon;
+  std::vector<float> weight_decay;  // one for each array
   bool operator==(const AdamWOptions&) const = default;
 };
 
+// n arrays at once, so that they share one parallel region.
 class AdamWOp : public CpuPrimitive {
  public:
-  AdamWOp(mx::Stream stream, AdamWOptions options) : CpuPrimitive(stream), options_(options) {}
+  AdamWOp(mx::Stream stream, AdamWOptions options) : CpuPrimitive(stream), options_(std::move(options)) {}
 
   const char* name() const override { return "AdamW"; }
 
@@ -84,10 +86,12 @@ class AdamWOp : public CpuPrimitive {
   }
 
   std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
-    return {inputs[0].shape(), inputs[0].shape(), inputs[0].shape()};
+    std::vector<mx::Shape> shapes;
+    for (size_t i = 0; i < 3 * count(); ++i) shapes.push_back(inputs[i].shape());
+    return shapes;
   }
 
-  // inputs: parameter, m, v, gradient, learning_rate, step, gradient_scale; outputs: parameter, m, v
+  // inputs: n parameters, n of m, n of v, n gradients, learning_rate, step, gradient_scale; outputs: parameters, m, v
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     // Each sibling output holds its own list of the inputs, which would make them look shared: let go of the others.
     if (!inputs[0].is_tracer()) {
@@ -95,26 +99,41 @@ class AdamWOp : public CpuPrimitive {
         if (&output.inputs() != &inputs) output.inputs().clear();
     }
     Launch launch(stream());
+    const size_t n = count();
+    std::vector<AdamWArray> arrays(n);
+    const auto update = [&](size_t i) {
+      return static_cast<float*>(launch.write_over(outputs[i], inputs[i]));
+    };
+    for (size_t i = 0; i < n; ++i) {
+      AdamWArray& array = arrays[i];
+      array.size = static_cast<int64_t>(inputs[i].size());
+      array.parameter = read_floats(launch, inputs[i]);
+      array.m = read_floats(launch, inputs[n + i]);
+      array.v = read_floats(launch, inputs[2 * n + i]);
+      array.gradient = read_floats(launch, inputs[3 * n + i]);
+      array.weight_decay = options_.weight_decay[i];
+      array.parameter_out = update(i);
+      array.m_out = update(n + i);
+      array.v_out = update(2 * n + i);
+    }
     AdamW call{};
-    call.size = static_cast<int64_t>(inputs[0].size());
-    call.parameter = read_floats(launch, inputs[0]);
-    call.m = read_floats(launch, inputs[1]);
-    call.v = read_floats(launch, inputs[2]);
-    call.gradient = read_floats(launch, inputs[3]);
-    call.learning_rate = read_floats(launch, inputs[4]);
-    call.step = read_floats(launch, inputs[5]);
-    call.gradient_scale = read_floats(launch, inputs[6]);
+    call.count = static_cast<int64_t>(n);
+    call.learning_rate = read_floats(launch, inputs[4 * n]);
+    call.step = read_floats(launch, inputs[4 * n + 1]);
+    call.gradient_scale = read_floats(launch, inputs[4 * n + 2]);
     call.beta1 = options_.beta1;
     call.beta2 = options_.beta2;
     call.epsilon = options_.epsilon;
-    call.weight_decay = options_.weight_decay;
-    call.parameter_out = static_cast<float*>(launch.write_over(outputs[0], inputs[0]));
-    call.m_out = static_cast<float*>(launch.write_over(outputs[1], inputs[1]));
-    call.v_out = static_cast<float*>(launch.write_over(outputs[2], inputs[2]));
-    launch.run([call] { kernels().adamw(call); });
+    launch.run([call, arrays = std::move(arrays)] {
+      AdamW ready = call;
+      ready.arrays = arrays.data();
+      kernels().adamw(ready);
+    });
   }
 
  private:
+  size_t count() const { return options_.weight_decay.size(); }
+
   AdamWOptions options_;
 };
 
@@ -130,12 +149,12 @@ class SquareSumOp : public CpuPrimitive {
 
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     Launch launch(stream());
-    SquareSum call{};
-    call.size = static_cast<int64_t>(inputs[0].size());
-    call.dtype = dtype_of(inputs[0]);
-    call.x = launch.read(inputs[0]);
-    call.out = static_cast<float*>(launch.write(outputs[0]));
-    launch.run([call] { kernels().square_sum(call); });
+    std::vector<SquareSumArray> arrays;
+    for (const auto& x : inputs) arrays.push_back({static_cast<int64_t>(x.size()), dtype_of(x), launch.read(x)});
+    float* out = static_cast<float*>(launch.write(outputs[0]));
+    launch.run([arrays = std::move(arrays), out] {
+      kernels().square_sum({static_cast<int64_t>(arrays.size()), arrays.data(), out});
+    });
   }
 };
 
@@ -153,31 +172,44 @@ mx::array cross_entropy(const mx::array& logits, const mx::array& labels) {
                                 {logits, labels32})[0];
 }
 
-std::vector<mx::array> adamw(const mx::array& parameter, const mx::array& gradient, const mx::array& m,
-                             const mx::array& v, const mx::array& learning_rate, const mx::array& step,
-                             const mx::array& gradient_scale, float beta1, float beta2, float epsilon,
-                             float weight_decay) {
-  require(parameter.dtype() == mx::float32,
-          "parameter is " + describe(parameter) + ", expected float32: the optimizer keeps full precision");
-  require_shape(gradient, parameter.shape(), "gradient");
-  require_shape(m, parameter.shape(), "m");
-  require_shape(v, parameter.shape(), "v");
-  require(m.dtype() == mx::float32 && v.dtype() == mx::float32,
-          "m is " + describe(m) + " and v is " + describe(v) + ", expected float32");
+Arrays adamw(const Arrays& parameters, const Arrays& gradients, const Arrays& m, const Arrays& v,
+             const mx::array& learning_rate, const mx::array& step, const mx::array& gradient_scale, float beta1,
+             float beta2, float epsilon, const std::vector<float>& weight_decay) {
+  const size_t n = parameters.size();
+  require(n > 0 && gradients.size() == n && m.size() == n && v.size() == n && weight_decay.size() == n,
+          "parameters, gradients, m, v and weight_decay have " + std::to_string(n) + ", " +
+              std::to_string(gradients.size()) + ", " + std::to_string(m.size()) + ", " + std::to_string(v.size()) +
+              " and " + std::to_string(weight_decay.size()) + " elements, expected as many of each, and at least one");
+  Arrays inputs;
+  for (const Arrays* group : {&parameters, &m, &v}) inputs.insert(inputs.end(), group->begin(), group->end());
+  std::vector<mx::Shape> shapes;
+  for (size_t i = 0; i < n; ++i) {
+    require(parameters[i].dtype() == mx::float32,
+            "parameter is " + describe(parameters[i]) + ", expected float32: the optimizer keeps full precision");
+    require_shape(gradients[i], parameters[i].shape(), "gradient");
+    require_shape(m[i], parameters[i].shape(), "m");
+    require_shape(v[i], parameters[i].shape(), "v");
+    require(m[i].dtype() == mx::float32 && v[i].dtype() == mx::float32,
+            "m is " + describe(m[i]) + " and v is " + describe(v[i]) + ", expected float32");
+    inputs.push_back(as_float32(gradients[i]));
+  }
   const std::pair<const char*, const mx::array*> scalars[] = {
       {"learning_rate", &learning_rate}, {"step", &step}, {"gradient_scale", &gradient_scale}};
-  for (const auto& [name, scalar] : scalars)
+  for (const auto& [name, scalar] : scalars) {
     require(scalar->size() == 1, std::string(name) + " is " + describe(*scalar) + ", expected one value");
+    inputs.push_back(as_float32(*scalar));
+  }
+  for (size_t i = 0; i < 3 * n; ++i) shapes.push_back(inputs[i].shape());
   const auto primitive = std::make_shared<AdamWOp>(cpu_stream(), AdamWOptions{beta1, beta2, epsilon, weight_decay});
-  return mx::array::make_arrays(
-      {parameter.shape(), parameter.shape(), parameter.shape()}, {mx::float32, mx::float32, mx::float32}, primitive,
-      {parameter, m, v, as_float32(gradient), as_float32(learning_rate), as_float32(step), as_float32(gradient_scale)});
+  return mx::array::make_arrays(std::move(shapes), std::vector<mx::Dtype>(3 * n, mx::float32), primitive, inputs);
 }
 
-mx::array square_sum(const mx::array& x) {
-  require(x.dtype() == mx::float32 || x.dtype() == mx::bfloat16,
-          "x is " + describe(x) + ", expected float32 or bfloat16");
-  return mx::array(mx::Shape{}, mx::float32, std::make_shared<SquareSumOp>(cpu_stream()), {x});
+mx::array square_sum(const Arrays& arrays) {
+  require(!arrays.empty(), "arrays is empty, expected at least one");
+  for (const auto& x : arrays)
+    require(x.dtype() == mx::float32 || x.dtype() == mx::bfloat16,
+            "x is " + describe(x) + ", expected float32 or bfloat16");
+  return mx::array(mx::Shape{}, mx::float32, std::make_shared<SquareSumOp>(cpu_stream()), arrays);
 }
 
 }  // namespace bpk::glue

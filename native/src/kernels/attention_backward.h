@@ -175,7 +175,8 @@ class BackwardWorker {
     BPK_INLINE ScorePair at(int64_t c) const {
       const VecF score = load(memory_.scores + offset_ + c);
       VecF dprobability = load(memory_.dprobabilities + offset_ + c);
-      const VecF p = exp2_softmax<T>(fms(score, to_log2_, load(memory_.log_sum_exp + query_ + c)));
+      // Probabilities: what is above 1 is rounding, which scores of 10^9 and more would make infinite.
+      const VecF p = exp2_softmax<T>(min(fms(score, to_log2_, load(memory_.log_sum_exp + query_ + c)), zero()));
       VecF kept = p;
       if (drops_) {
         const VecF factor = mask_.apply(set(1), set_int(uint32_t(key_)), load_int(memory_.random_first + query_ + c),

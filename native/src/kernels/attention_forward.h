@@ -27,22 +27,24 @@ class ForwardWorker {
   void run(const AttentionTask& task) {
     const Head<T> head(args_, task.sequence, task.head);
     const int64_t first = task.first;
+    const bool is_last = head.index + 1 == args_.heads;
+    next_head_ = is_last ? head.query + head.tokens * head.stride - head.index * head.width : head.query + head.width;
     if (task.sequence != packed_.sequence || task.head != packed_.head) packed_ = {task.sequence, task.head, 0};
     const Range queries = {first, smaller(first + chunk_, head.tokens)};
     const int64_t count = queries.end - first, padded = round_up(count, Engine::token_step);
     gather_rows(head.query, head.stride, first, count, padded, head.width, width_, rotation_of(args_), memory_.queries);
     T* const out = static_cast<T*>(args_.out) + (head.start + first) * head.embedding + head.index * head.width;
-    prefetch_for_write(out, head.embedding, count, head.width);
     for (int64_t i = 0; i < padded; ++i) memory_.reference[i] = -__builtin_inff();
     std::memset(memory_.sums, 0, size_t(padded * VecF::lanes) * sizeof(float));
     std::memset(memory_.out, 0, size_t(padded * width_) * sizeof(float));
 
     // Blocks start at multiples of their size, so that no sum depends on how queries were cut into tasks.
     const Range keys = head.visible(queries, args_.half_window);
-    for (int64_t k = keys.begin / key_block * key_block; k < keys.end; k += key_block) {
+    const int64_t begin = keys.begin / key_block * key_block;
+    for (int64_t k = begin; k < keys.end; k += key_block) {
       const Range block = {k, smaller(k + key_block, head.tokens)};
       load_block(head, block);
-      add_block(head, block, queries);
+      add_block(head, block, queries, k == begin ? out : nullptr);
     }
     finish(head, first, count, out);
   }
@@ -117,8 +119,8 @@ class ForwardWorker {
   }
 
   // The products of the neighbouring strips are taken in small steps between the rows of softmax: the matrix unit then works
-  // beside the vector units, and nothing waits for what was stored just before.
-  void add_block(const Head<T>& head, Range block, Range queries) {
+  // beside the vector units, and nothing waits for what was stored just before. With `out`, memory needed later is asked for.
+  void add_block(const Head<T>& head, Range block, Range queries, const T* out) {
     Strip current = strip_at(head, block, queries, 0);
     scores_of(current).finish();
     Values values = values_of({});
@@ -126,6 +128,7 @@ class ForwardWorker {
       const Strip next = strip_at(head, block, queries, row + strip);
       Scores scores = scores_of(next);
       if (current.columns) softmax_strip(head, block, current, [&](int64_t r) BPK_INLINE_LAMBDA {
+        if (out) prefetch_for_row(head, current.queries.begin + r, out + (current.row + r) * head.embedding);
         if (r % 8 == 3) scores.step();
         if (r % 8 == 7) values.step();
       });
@@ -135,6 +138,18 @@ class ForwardWorker {
       current = next;
     }
     values.finish();
+  }
+
+  // Asks for one row of the output and for the same row of the next head. Rows are far apart in memory, beyond what the
+  // hardware prefetches; asking for all of them at once would stop everything.
+  BPK_INLINE void prefetch_for_row(const Head<T>& head, int64_t row, const T* out) const {
+    constexpr int64_t line = 64 / int64_t(sizeof(T));
+    const T* query = next_head_ + row * head.stride;
+    for (int64_t i = 0; i < head.width; i += line) {
+      asm volatile("prefetchw %0" ::"m"(out[i]));
+      for (int part = 0; part < 3; ++part)
+        _mm_prefetch(reinterpret_cast<const char*>(query + part * head.embedding + i), _MM_HINT_T1);
+    }
   }
 
   // Whether every query of the strip sees every column, with neither padding nor dropout: the common case, and the fast one.
@@ -176,7 +191,9 @@ class ForwardWorker {
     if (memory_.reference[r] == -__builtin_inff()) memory_.reference[r] = highest_score<plain>(scores, columns, row);
     RowSums sums = exponentiate_row<plain>(r, scores, probabilities, columns, row, origin, random);
     if (any(less(set(kHeadroom), sums.highest))) {
-      raise_reference(r, memory_.reference[r] + reduce_max(sums.highest));
+      // As in highest_score: not above what is there.
+      const float highest = reduce_max(sums.highest), top = memory_.reference[r] + highest;
+      if (top - memory_.reference[r] <= highest + 1) raise_reference(r, top);
       sums = repeat_row<plain>(r, scores, probabilities, columns, row, origin, random);
     }
     float* total = memory_.sums + r * VecF::lanes;
@@ -194,7 +211,9 @@ class ForwardWorker {
     VecF highest = set(-__builtin_inff());
     for (int64_t c = 0; c < columns; c += VecF::lanes)
       highest = max(plain ? load(scores + c) : inside(load(scores + c), c, row), highest);
-    return reduce_max(highest) * to_log2_;  // a NaN is left to the sum
+    const float top = reduce_max(highest) * to_log2_;  // a NaN is left to the sum
+    // Of scores of 10^9 and more the product may round to far above the highest, and nothing would be left of the row.
+    return __builtin_fabsf(top) > 0x1p20f ? top - __builtin_fabsf(top) * 0x1p-23f : top;
   }
 
   struct RowSums {
@@ -203,7 +222,7 @@ class ForwardWorker {
   };
 
   // A plain row is seen as a whole, and has no dropout.
-  template <bool plain>
+  template <bool plain, bool bounded = false>
   BPK_INLINE RowSums exponentiate_row(int64_t r, const float* scores, Element* probabilities, int64_t columns, Range row,
                                       int64_t origin, RandomKeys random) const {
     constexpr int lanes = VecF::lanes;
@@ -213,6 +232,8 @@ class ForwardWorker {
       VecF score = fms(load(scores + c), to_log2, reference);
       if constexpr (!plain) score = inside(score, c, row);
       sums.highest = max(score, sums.highest);
+      // Nothing is above the raised reference but what rounding of scores of 10^9 and more leaves there.
+      if constexpr (bounded) score = min(score, set(kHeadroom));
       const VecF p = exp2_softmax<T>(score);
       sums.probability = sums.probability + p;
       if constexpr (!plain) {
@@ -233,7 +254,7 @@ class ForwardWorker {
   template <bool plain>
   __attribute__((noinline)) RowSums repeat_row(int64_t r, const float* scores, Element* probabilities, int64_t columns,
                                                Range row, int64_t origin, RandomKeys random) const {
-    return exponentiate_row<plain>(r, scores, probabilities, columns, row, origin, random);
+    return exponentiate_row<plain, true>(r, scores, probabilities, columns, row, origin, random);
   }
 
   void raise_reference(int64_t r, float top) {
@@ -261,6 +282,7 @@ class ForwardWorker {
   const DropoutMask mask_;
   const Memory memory_;
   typename Engine::Operand keys_, values_;
+  const T* next_head_ = nullptr;
   struct {
     int64_t sequence, head;
     int64_t end;  // blocks before this key are packed

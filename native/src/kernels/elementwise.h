@@ -1,4 +1,4 @@
-// Activations and dropout on their own, and the sum of squares, all bound by memory bandwidth.
+// Activations, dropout and sums on their own, and the sum of squares, all bound by memory bandwidth.
 #pragma once
 #include "math.h"
 #include "random.h"
@@ -98,34 +98,57 @@ inline void dropout(const Dropout& args) {
   with_type(args.dtype, [&](auto tag) { dropout_typed<decltype(tag)>(args); });
 }
 
-// Blocks of a fixed size are summed in f64 and then added in order: the same result for any number of threads.
 template <class T>
-inline void square_sum_typed(const SquareSum& args) {
-  constexpr int64_t block = 1 << 14;
-  const int64_t blocks = (args.size + block - 1) / block;
-  const T* x = static_cast<const T*>(args.x);
+inline void add_typed(const Add& args) {
+  const T *a = static_cast<const T*>(args.a), *b = static_cast<const T*>(args.b);
+  T* y = static_cast<T*>(args.y);
+  parallel_ranges(args.size, args.size, [&](int64_t begin, int64_t end) {
+    for_lanes(end - begin, [&](int64_t i, int n) {
+      store_some(y + begin + i, load_some(a + begin + i, n) + load_some(b + begin + i, n), n);
+    });
+  }, 64);
+}
+
+inline void add(const Add& args) {
+  with_type(args.dtype, [&](auto tag) { add_typed<decltype(tag)>(args); });
+}
+
+constexpr int64_t kSquareBlock = 1 << 14;
+
+template <class T>
+inline double square_sum_of_block(const T* x, int64_t size) {
+  DoubleSum even, odd;
+  int64_t i = 0;
+  for (; i + 2 * VecF::lanes <= size; i += 2 * VecF::lanes) {
+    even.add_squares(load(x + i));
+    odd.add_squares(load(x + i + VecF::lanes));
+  }
+  for (; i < size; i += VecF::lanes) even.add_squares(load_some(x + i, size - i));
+  return even.total() + odd.total();
+}
+
+// Blocks of a fixed size are summed in f64 and then added in order: the same result for any number of threads.
+inline void square_sum(const SquareSum& args) {
+  const auto blocks_of = [&](int64_t a) { return (args.arrays[a].size + kSquareBlock - 1) / kSquareBlock; };
+  int64_t blocks = 0, size = 0;
+  for (int64_t a = 0; a < args.count; ++a) blocks += blocks_of(a), size += args.arrays[a].size;
   double* const sums = scratch<double>(0, blocks);
-  parallel_ranges(blocks, args.size / 2, [&](int64_t begin, int64_t end) {
-    for (int64_t b = begin; b < end; ++b) {
-      DoubleSum even, odd;
-      const T* p = x + b * block;
-      const int64_t size = smaller(block, args.size - b * block);
-      int64_t i = 0;
-      for (; i + 2 * VecF::lanes <= size; i += 2 * VecF::lanes) {
-        even.add_squares(load(p + i));
-        odd.add_squares(load(p + i + VecF::lanes));
-      }
-      for (; i < size; i += VecF::lanes) even.add_squares(load_some(p + i, size - i));
-      sums[b] = even.total() + odd.total();
-    }
+  parallel_team(size / 2, [&](int, int) {
+    int64_t array = 0, first = 0;  // the array that the last block was in, and its first block
+    team_tasks(blocks, 4, [&](int64_t b) {
+      if (b < first) array = first = 0;
+      for (; b >= first + blocks_of(array); ++array) first += blocks_of(array);
+      const SquareSumArray& work = args.arrays[array];
+      const int64_t begin = (b - first) * kSquareBlock;
+      with_type(work.dtype, [&](auto tag) {
+        const auto* x = static_cast<const decltype(tag)*>(work.x) + begin;
+        sums[b] = square_sum_of_block(x, smaller(kSquareBlock, work.size - begin));
+      });
+    });
   });
   double total = 0;
   for (int64_t b = 0; b < blocks; ++b) total += sums[b];
   *args.out = float(total);
-}
-
-inline void square_sum(const SquareSum& args) {
-  with_type(args.dtype, [&](auto tag) { square_sum_typed<decltype(tag)>(args); });
 }
 
 }  // namespace bpk::BPK_ISA

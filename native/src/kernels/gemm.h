@@ -21,6 +21,9 @@ struct GemmBlocks {
   int64_t count() const { return row_blocks * panel_blocks; }
 };
 
+// What a block may keep in the L2 cache: rows of A, and a run of panels with the next on its way.
+constexpr int64_t cache_words = int64_t(1) << 18;
+
 enum ScratchSlot { left_slot = 8, sums_slot, panels_slot, gradient_slot, partial_slot, transposed_slot };
 
 inline int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -32,7 +35,7 @@ GemmBlocks choose_blocks(const GemmShape& shape, int threads) {
   constexpr int64_t edge = 16, row_unit = Engine::max_rows > 16 ? 32 : 1;
   constexpr double lost_rounds = 0.25;
   const int64_t cuts = larger<int64_t>(1, ceil_divide(shape.steps, Engine::max_steps));
-  const int64_t steps = round_up(ceil_divide(shape.steps, cuts), VecF::lanes);
+  const int64_t steps = round_up(ceil_divide(shape.steps, cuts), VecF::lanes * parts_of<typename Engine::Step>);
   // Wide blocks, for which A is packed less often, unless the partial sums of all their tiles must be kept.
   const int64_t most_panels = (cuts > 1 ? 768 : 3072) / panel_width;
   const int64_t fewest_rows = ceil_divide(shape.rows, Engine::most_rows(shape.steps));
@@ -53,7 +56,62 @@ GemmBlocks choose_blocks(const GemmShape& shape, int threads) {
   return best;
 }
 
-// One block of C. finish(tile, row, rows, panel) receives each completed tile once, while it is in the L1 cache.
+// A finished tile whose epilogue waits to be done a few rows at a time beside the next products.
+template <class Finish>
+class PendingTile {
+ public:
+  explicit PendingTile(const Finish& finish) : finish_(finish) {}
+
+  void begin(const float* tile, int64_t row0, int rows, int64_t panel) {
+    tile_ = tile, row_ = row0, left_ = rows, panel_ = panel;
+  }
+  BPK_INLINE void some(int rows) {
+    if (left_ == 0) return;
+    rows = smaller(rows, left_);
+    finish_(tile_, row_, rows, panel_);
+    tile_ += rows * panel_width, row_ += rows, left_ -= rows;
+  }
+  void rest() { some(left_); }
+
+ private:
+  const Finish& finish_;
+  const float* tile_ = nullptr;
+  int64_t row_ = 0, panel_ = 0;
+  int left_ = 0;
+};
+
+// Packs the rows of the next group beside the products of this one.
+template <class Source>
+class PackAhead {
+ public:
+  explicit PackAhead(const Source& source) : source_(source) {}
+
+  // To be done with in `calls` calls of some().
+  void begin(uint32_t* to, int64_t row0, int rows, int padded_rows, int64_t step0, int64_t steps, int64_t calls) {
+    to_ = to, row0_ = row0, rows_ = rows, padded_ = padded_rows, step0_ = step0, steps_ = steps, calls_ = calls;
+    row_ = 0, due_ = 0;
+  }
+  BPK_INLINE void some() {
+    if (row_ == padded_) return;
+    for (due_ += padded_; due_ >= calls_ && row_ < padded_; due_ -= calls_) one();
+  }
+  void rest() {
+    while (row_ < padded_) one();
+  }
+
+ private:
+  void one() {
+    source_.pack_row(to_, row0_, row_, rows_, padded_, step0_, steps_);
+    ++row_;
+  }
+
+  const Source& source_;
+  uint32_t* to_ = nullptr;
+  int64_t row0_ = 0, step0_ = 0, steps_ = 0, calls_ = 1, due_ = 0;
+  int rows_ = 0, padded_ = 0, row_ = 0;
+};
+
+// One block of C. finish(tile, row, rows, panel) receives each row of a completed tile once, soon after.
 template <class Engine, class Source, class Finish>
 void multiply_block(const GemmShape& shape, const GemmBlocks& blocks, int64_t row0, int64_t panel0,
                     const Source& source, const uint32_t* panels, const Finish& finish) {
@@ -64,30 +122,53 @@ void multiply_block(const GemmShape& shape, const GemmBlocks& blocks, int64_t ro
   const int64_t tile_size = Engine::padded_rows(Engine::max_rows) * panel_width;
   const bool is_cut = shape.steps > blocks.steps;
   uint32_t* left = scratch<uint32_t>(left_slot, round_up(rows, Engine::max_rows) * blocks.steps);
-  float* sums = scratch<float>(sums_slot, is_cut ? groups * panel_count * tile_size : tile_size);
+  float* sums = scratch<float>(sums_slot, is_cut ? groups * panel_count * tile_size : 2 * tile_size);
+  PendingTile<Finish> pending(finish);
+  PackAhead<Source> ahead(source);
   const auto first_row = [&](int group) { return Engine::group_begin(rows, groups, group); };
+  // The panels that stay in the L2 cache while the groups pass: a group then writes its rows of C in long runs.
+  // A few groups would pass before the next panels have arrived.
+  const int64_t left_words = rows * blocks.steps, panel_words = shape.steps * panel_width;
+  const int run = is_cut || groups < 4 || !Engine::overlaps
+                      ? 1
+                      : int(larger<int64_t>(1, (cache_words - left_words) / 2 / panel_words));
 
   for (int64_t step0 = 0; step0 < shape.steps; step0 += blocks.steps) {
     const int64_t steps = smaller(blocks.steps, shape.steps - step0);
     const bool is_last = step0 + steps == shape.steps;
     const auto left_of = [&](int group) { return left + group * Engine::padded_rows(Engine::max_rows) * steps; };
-    for (int group = 0; group < groups; ++group) {
+    const auto pack = [&](int group, int64_t calls) {
       const int height = first_row(group + 1) - first_row(group);
-      source.pack(left_of(group), row0 + first_row(group), height, Engine::padded_rows(height), step0, steps);
-    }
-    // The groups share the work of prefetching the next panel: a step block of it has panel_width lines.
+      ahead.begin(left_of(group), row0 + first_row(group), height, Engine::padded_rows(height), step0, steps, calls);
+    };
+    const int rows_between = int(larger<int64_t>(4, ceil_divide(Engine::max_rows, steps / lanes)));
+    // The groups share the work of prefetching the next panels: a step block of one has panel_width lines.
     const int next_lines = int(ceil_divide(panel_width, groups));
-    for (int panel = 0; panel < panel_count; ++panel) {
-      const uint32_t* right = panels + ((panel0 + panel) * shape.steps + step0) * panel_width;
+    for (int first = 0; first < panel_count; first += run) {
+      const int last = smaller(first + run, panel_count);
+      const uint32_t* next = panels + ((panel0 + last) * shape.steps + step0) * panel_width;
       for (int group = 0; group < groups; ++group) {
+        if (first == 0 && (group == 0 || !Engine::overlaps)) pack(group, 1), ahead.rest();
+        if (first == 0 && Engine::overlaps && group + 1 < groups) pack(group + 1, (last - first) * steps / lanes);
         const int height = first_row(group + 1) - first_row(group);
-        float* tile = is_cut ? sums + (panel * groups + group) * tile_size : sums;
-        if (is_last) finish.prefetch(row0 + first_row(group), height, panel0 + panel);
-        Engine::multiply(height, left_of(group), right, steps / lanes, tile, step0 > 0,
-                         {right + shape.steps * panel_width + group * next_lines * steps, next_lines});
-        if (is_last) finish(tile, row0 + first_row(group), height, panel0 + panel);
+        for (int panel = first; panel < last; ++panel, next += next_lines * steps) {
+          // Not cut: two tiles in turn, since one waits for its epilogue.
+          float* tile = sums + (is_cut ? panel * groups + group : (panel + group) % 2) * tile_size;
+          if (is_last && !Engine::overlaps) finish.prefetch(row0 + first_row(group), height, panel0 + panel);
+          Engine::multiply(height, left_of(group), panels + ((panel0 + panel) * shape.steps + step0) * panel_width,
+                           steps / lanes, tile, step0 > 0, {next, next_lines}, [&]() BPK_INLINE_LAMBDA {
+                             pending.some(rows_between);
+                             ahead.some();
+                           });
+          if (!is_last) continue;
+          pending.rest();
+          pending.begin(tile, row0 + first_row(group), height, panel0 + panel);
+          if (!Engine::overlaps) pending.rest();
+        }
+        ahead.rest();
       }
     }
+    pending.rest();
   }
 }
 

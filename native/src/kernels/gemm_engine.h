@@ -2,9 +2,10 @@
 //
 //   Engine::max_rows, Engine::padded_rows(rows)   the height of a group of rows of A
 //   Engine::Session                               what a thread must hold while it multiplies
-//   Engine::multiply(rows, a, b, step_blocks, c, accumulate, next)
+//   Engine::multiply(rows, a, b, step_blocks, c, accumulate, next, between)
 //
-// c is [padded_rows][panel_width]; with `accumulate` it is added to, for inner dimensions cut into several blocks.
+// c is [padded_rows][panel_width]; with `accumulate` it is added to, for inner dimensions cut into several blocks. Where
+// Engine::overlaps, between() is called once for each step block: vector work for while the tiles multiply.
 #pragma once
 #include "gemm_pack.h"
 
@@ -21,6 +22,7 @@ struct VectorEngine {
   using Step = StepType;
   // Two columns of accumulators beside two registers of B and a broadcast fill the register file: 16 or 32 registers.
   static constexpr int max_rows = VecF::lanes == 16 ? 14 : 6;
+  static constexpr bool overlaps = false;
   // A slice of a panel fills about two thirds of the L1 cache.
   static constexpr int max_steps = 192;
   static int64_t most_rows(int64_t) { return 12 * max_rows; }
@@ -32,8 +34,9 @@ struct VectorEngine {
 
   struct Session {};
 
+  template <class Between>
   static void multiply(int rows, const uint32_t* a, const uint32_t* b, int64_t step_blocks, float* c, bool accumulate,
-                       Upcoming) {
+                       Upcoming, const Between&) {
     kernel_for<max_rows>(rows)(a, b, step_blocks, c, accumulate);
   }
 
@@ -112,6 +115,7 @@ template <class Tiles>
 struct TileEngine {
   using Step = typename Tiles::Step;
   static constexpr int max_rows = 32;
+  static constexpr bool overlaps = true;
   // Tiles are fast enough from the L2 cache; going through memory for partial sums would cost more.
   static constexpr int max_steps = 1536;
   static int64_t most_rows(int64_t steps) {
@@ -122,16 +126,17 @@ struct TileEngine {
   using Session = TileSession;
 
   // Tiles 0..3 hold C as 2 x 2, tiles 4 and 5 the rows of A, tiles 6 and 7 the columns of B.
+  template <class Between>
   static void multiply(int rows, const uint32_t* a, const uint32_t* b, int64_t step_blocks, float* c, bool accumulate,
-                       Upcoming next) {
-    if (rows > 16) multiply_rows<32>(a, b, step_blocks, c, accumulate, next);
-    else multiply_rows<16>(a, b, step_blocks, c, accumulate, next);
+                       Upcoming next, const Between& between) {
+    if (rows > 16) multiply_rows<32>(a, b, step_blocks, c, accumulate, next, between);
+    else multiply_rows<16>(a, b, step_blocks, c, accumulate, next, between);
   }
 
  private:
-  template <int rows>
+  template <int rows, class Between>
   static void multiply_rows(const uint32_t* a, const uint32_t* b, int64_t step_blocks, float* c, bool accumulate,
-                            Upcoming next) {
+                            Upcoming next, const Between& between) {
     constexpr int stride = panel_width * 4;
     float* lower = c + 16 * panel_width;
     if (accumulate) {
@@ -161,6 +166,7 @@ struct TileEngine {
         _tile_loadd(5, a + 16 * 16, 64);
         Tiles::products_lower();
       }
+      between();
     }
     _tile_stored(0, c, stride);
     _tile_stored(1, c + 16, stride);

@@ -14,7 +14,13 @@ constexpr int panel_width = 2 * VecF::lanes;
 
 template <class Step>
 BPK_INLINE int64_t padded_steps(int64_t elements) {
-  return round_up((elements + Step::width - 1) / Step::width, VecF::lanes);
+  return round_up((elements + Step::width - 1) / Step::width, VecF::lanes) * parts_of<Step>;
+}
+
+// One share of [0, count).
+template <class Body>
+inline void for_share(int64_t count, int thread, int threads, const Body& body) {
+  for (int64_t i = count * thread / threads; i < count * (thread + 1) / threads; ++i) body(i);
 }
 
 // The left operand as it lies in memory when the inner dimension is contiguous: row i at data + i * ld.
@@ -23,15 +29,14 @@ struct RowSource {
   const T* data;
   int64_t ld, inner;  // inner = elements along the inner dimension
 
-  void pack(uint32_t* to, int64_t row0, int rows, int padded_rows, int64_t step0, int64_t steps) const {
+  // Row i of a group of `padded_rows`, which begins at row0.
+  void pack_row(uint32_t* to, int64_t row0, int i, int rows, int padded_rows, int64_t step0, int64_t steps) const {
     constexpr int lanes = VecF::lanes;
-    for (int i = 0; i < padded_rows; ++i) {
-      const T* row = data + (row0 + i) * ld;
-      uint32_t* out = to + i * lanes;
-      for (int64_t s = step0; s < step0 + steps; s += lanes, out += padded_rows * lanes) {
-        const int64_t k = s * Step::width;
-        store_bits(out, i < rows ? Step::load_along(row + k, inner - k) : zero());
-      }
+    const T* row = data + (row0 + i) * ld;
+    to += i * lanes;
+    for (int64_t s = step0; s < step0 + steps; s += lanes, to += padded_rows * lanes) {
+      const int64_t k = s * Step::width;
+      store_bits(to, i < rows ? Step::load_along(row + k, inner - k) : zero());
     }
   }
 };
@@ -42,23 +47,30 @@ struct ColumnSource {
   const T* data;
   int64_t ld, inner;
 
-  void pack(uint32_t* to, int64_t row0, int rows, int padded_rows, int64_t step0, int64_t steps) const {
+  // Rows are made in blocks; each call makes as many as rows would.
+  void pack_row(uint32_t* to, int64_t row0, int i, int rows, int padded_rows, int64_t step0, int64_t steps) const {
     constexpr int lanes = VecF::lanes;
-    for (int64_t s = step0; s < step0 + steps; s += lanes, to += padded_rows * lanes) {
-      for (int i0 = 0; i0 < padded_rows; i0 += lanes) {
-        VecF block[lanes];
-        for (int j = 0; j < lanes; ++j) {
-          const int64_t k = (s + j) * Step::width;
-          const T* from = data + k * ld + row0 + i0;
-          block[j] = Step::load_across(from, ld, inner - k, rows - i0);
-          // Rows are too far apart for the hardware prefetcher.
-          for (int e = 0; e < Step::width; ++e)
-            _mm_prefetch(reinterpret_cast<const char*>(from + (lanes * Step::width + e) * ld), _MM_HINT_T0);
-        }
-        transpose(block);
-        for (int j = 0; j < lanes && i0 + j < padded_rows; ++j) store_bits(to + (i0 + j) * lanes, block[j]);
-      }
+    const int strips = (padded_rows + lanes - 1) / lanes;
+    for_share(strips * (steps / lanes), i, padded_rows, [&](int64_t block) {
+      pack_block(to + block / strips * padded_rows * lanes, row0, int(block % strips) * lanes, rows, padded_rows,
+                 (step0 + block / strips * lanes) * Step::width);
+    });
+  }
+
+ private:
+  // A step block, from element k on, of as many rows as a register has lanes, from row i0 on.
+  void pack_block(uint32_t* to, int64_t row0, int i0, int rows, int padded_rows, int64_t k) const {
+    constexpr int lanes = VecF::lanes;
+    VecF block[lanes];
+    for (int j = 0; j < lanes; ++j, k += Step::width) {
+      const T* from = data + k * ld + row0 + i0;
+      block[j] = Step::load_across(from, ld, inner - k, rows - i0);
+      // Rows are too far apart for the hardware prefetcher.
+      for (int e = 0; e < Step::width; ++e)
+        _mm_prefetch(reinterpret_cast<const char*>(from + (lanes * Step::width + e) * ld), _MM_HINT_T0);
     }
+    transpose(block);
+    for (int j = 0; j < lanes && i0 + j < padded_rows; ++j) store_bits(to + (i0 + j) * lanes, block[j]);
   }
 };
 

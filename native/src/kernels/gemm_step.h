@@ -13,6 +13,10 @@
 
 namespace bpk::BPK_ISA {
 
+// In how many parts an element is held; the parts of a step block follow each other (gemm_split.h).
+template <class Step>
+constexpr int parts_of = 1;
+
 BPK_INLINE VecF load_bits(const void* p) { return load(static_cast<const float*>(p)); }
 BPK_INLINE void store_bits(void* p, VecF v) { store(static_cast<float*>(p), v); }
 

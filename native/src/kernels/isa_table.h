@@ -39,6 +39,7 @@ const Kernels BPK_TABLE = {
     .activation_forward = BPK_ISA::activation_forward,
     .activation_backward = BPK_ISA::activation_backward,
     .dropout = BPK_ISA::dropout,
+    .add = BPK_ISA::add,
     .embedding_forward = BPK_ISA::embedding_forward,
     .embedding_backward = BPK_ISA::embedding_backward,
     .sequence_sum_forward = BPK_ISA::sequence_sum_forward,

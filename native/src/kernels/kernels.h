@@ -120,6 +120,8 @@ struct ActivationBackward { int64_t tokens, width; DType dtype; Activation activ
 
 struct Dropout { int64_t size; DType dtype; float probability; const uint32_t* seed; const void* x; void* y; };  // backward = forward on dy
 
+struct Add { int64_t size; DType dtype; const void* a; const void* b; void* y; };
+
 // An id outside [0, rows) reads as a row of zeros and receives no gradient.
 struct EmbeddingForward { int64_t tokens, width, rows; DType dtype; const void* table; DType table_dtype; const int32_t* ids; void* y; };
 struct EmbeddingBackward { int64_t tokens, width, rows; DType dtype; const int32_t* ids; const void* dy; float* dtable; };  // dtable is zeroed inside
@@ -133,15 +135,21 @@ struct CrossEntropyForward { int64_t tokens, classes; DType dtype; const void* l
 struct CrossEntropyBackward { int64_t tokens, classes; DType dtype; const void* logits; const int32_t* labels; const float* log_sum_exp; const float* dloss; void* dlogits; };
 
 // Decoupled weight decay (Loshchilov and Hutter 2019) with bias correction; scalars are arrays so that one compiled graph serves all steps.
-struct AdamW {
+struct AdamWArray {
   int64_t size;
   const float* parameter; const float* gradient; const float* m; const float* v;
-  const float* learning_rate; const float* step; const float* gradient_scale;  // one value each; step counts from 1
-  float beta1, beta2, epsilon, weight_decay;
+  float weight_decay;
   float* parameter_out; float* m_out; float* v_out;                            // may be the inputs themselves
 };
+struct AdamW {
+  int64_t count;
+  const AdamWArray* arrays;
+  const float* learning_rate; const float* step; const float* gradient_scale;  // one value each; step counts from 1
+  float beta1, beta2, epsilon;
+};
 
-struct SquareSum { int64_t size; DType dtype; const void* x; float* out; };  // f64 inside, fixed order
+struct SquareSumArray { int64_t size; DType dtype; const void* x; };
+struct SquareSum { int64_t count; const SquareSumArray* arrays; float* out; };  // over all arrays; f64 inside, fixed order
 
 // y = x dequantize(W)^T + b with MLX's affine layout: bits in {4, 8}, groups along in_features.
 struct QuantizedLinear {
@@ -186,6 +194,7 @@ struct Kernels {
   void (*activation_forward)(const ActivationForward&);
   void (*activation_backward)(const ActivationBackward&);
   void (*dropout)(const Dropout&);
+  void (*add)(const Add&);
   void (*embedding_forward)(const EmbeddingForward&);
   void (*embedding_backward)(const EmbeddingBackward&);
   void (*sequence_sum_forward)(const SequenceSumForward&);

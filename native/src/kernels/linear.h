@@ -1,17 +1,20 @@
 // The linear layer, y = act(x W^T + b): weight packing and the forward pass. The backward pass is in linear_backward.h.
 #pragma once
 #include "gemm.h"
+#include "gemm_split.h"
 #include "linear_finish.h"
 
 namespace bpk::BPK_ISA {
 
 // f32 products for f32 activations. For bf16: tiles, or the bf16 dot product, or else f32 after widening.
-using FloatEngine = VectorEngine<FloatStep>;
 #if defined(__AMX_TILE__)
+using FloatEngine = SplitTileEngine;
 using Bf16Engine = TileEngine<Bf16Tiles>;
 #elif defined(__AVX512BF16__)
+using FloatEngine = VectorEngine<FloatStep>;
 using Bf16Engine = VectorEngine<Bf16Step>;
 #else
+using FloatEngine = VectorEngine<FloatStep>;
 using Bf16Engine = FloatEngine;
 #endif
 
@@ -35,14 +38,8 @@ inline int64_t panels_of_weight(int64_t out_features, Activation activation) {
 
 inline size_t packed_bytes(int64_t in_features, int64_t out_features, DType dtype, Activation activation) {
   const int64_t steps =
-      dtype == DType::f32 ? padded_steps<FloatStep>(in_features) : padded_steps<Bf16Engine::Step>(in_features);
+      dtype == DType::f32 ? padded_steps<FloatEngine::Step>(in_features) : padded_steps<Bf16Engine::Step>(in_features);
   return size_t(panels_of_weight(out_features, activation) * steps) * panel_width * 4;
-}
-
-// This thread's share of [0, count).
-template <class Body>
-inline void for_share(int64_t count, int thread, int threads, const Body& body) {
-  for (int64_t i = count * thread / threads; i < count * (thread + 1) / threads; ++i) body(i);
 }
 
 // The row of the weight that column j of a panel holds, or -1.
@@ -82,7 +79,7 @@ inline void pack_weight(const PackWeight& call) {
   parallel_team(call.in_features * call.out_features, [&](int thread, int threads) {
     auto* panels = static_cast<uint32_t*>(call.packed);
     if (call.dtype == DType::f32)
-      pack_any_weight_share<FloatStep>(call.weight, call.weight_dtype, call.in_features, call.out_features,
+      pack_any_weight_share<FloatEngine::Step>(call.weight, call.weight_dtype, call.in_features, call.out_features,
                                        call.activation, panels, thread, threads);
     else
       pack_any_weight_share<Bf16Engine::Step>(call.weight, call.weight_dtype, call.in_features, call.out_features,

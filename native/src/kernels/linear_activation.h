@@ -18,7 +18,8 @@ BPK_INLINE VecF odd_polynomial(VecF x, const float (&c)[n]) {
 BPK_INLINE VecF gelu_bf16(VecF x) {
   constexpr float c[] = {0.39892906f,     -0.0664359108f, 0.00990700629f,  -0.0011495552f,  0.000103381331f,
                          -7.04485137e-6f, 3.47357741e-7f, -1.15357093e-8f, 2.28470742e-10f, -2.02403892e-12f};
-  return select(less(x, set(-gelu_bf16_limit)), zero(), x * (odd_polynomial(x, c) + set(0.5f)));
+  const VecF above = max(set(-gelu_bf16_limit), x), inner = min(set(gelu_bf16_limit), above);  // NaN stays NaN
+  return above * fma(inner, polynomial(inner * inner, c), set(0.5f));
 }
 
 BPK_INLINE VecF gelu_gradient_bf16(VecF x) {

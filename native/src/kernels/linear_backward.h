@@ -39,7 +39,7 @@ void activation_gradient_rows(const LinearBackward& call, int64_t row0, int64_t 
 // would touch a page for every few of its elements.
 template <class Step, class W>
 void pack_columns_share(const W* matrix, int64_t inner, int64_t columns, uint32_t* panels, int thread, int threads) {
-  constexpr int64_t slice = VecF::lanes;
+  constexpr int64_t slice = VecF::lanes * parts_of<Step>;
   const int64_t steps = padded_steps<Step>(inner);
   for_share(steps / slice, thread, threads, [&](int64_t i) {
     for (int64_t panel = 0; panel < panels_of_columns(columns); ++panel) {

@@ -36,12 +36,15 @@ def named_parameters(module: nn.Module) -> dict[str, mx.array]:
 class _Packed:
     """A packed weight, and what it was made from and for; no tuple, for a Module would take that for parameters."""
 
-    weight: mx.array
+    weight: mx.array | None  # None: given up
     dtype: mx.Dtype
     activation: kernels.Activation
     packed: mx.array
+    num_outputs: int
 
-    def serves(self, weight: mx.array, dtype: mx.Dtype, activation: kernels.Activation) -> bool:
+    def serves(
+        self, weight: mx.array | None, dtype: mx.Dtype, activation: kernels.Activation
+    ) -> bool:
         return self.weight is weight and (self.dtype, self.activation) == (dtype, activation)
 
 
@@ -56,6 +59,7 @@ class Linear(nn.Module):
         if bias:
             self.bias = mx.zeros(num_outputs)
         self._packing: mx.Dtype | None = None
+        self._gives_up_weight = False
         self._packed: _Packed | None = None
 
     @property
@@ -76,25 +80,34 @@ class Linear(nn.Module):
     def __call__(self, x: mx.array, activation: kernels.Activation = "none") -> mx.array:
         """Map [..., num_inputs] to [..., num_outputs], half of it with a gated activation."""
         if self._packing is None or self.training or not kernels.can_pack():
-            return kernels.linear(x, self.weight, self.get("bias"), activation)
+            return kernels.linear(x, self._kept_weight(), self.get("bias"), activation)
         is_int8 = self._packing == mx.int8
+        packed = self._pack(mx.int8 if is_int8 else x.dtype, activation)
         return kernels.packed_linear(
-            x,
-            self._pack(mx.int8 if is_int8 else x.dtype, activation),
-            self.weight.shape[0],
-            self.get("bias"),
-            activation,
-            is_int8=is_int8,
+            x, packed.packed, packed.num_outputs, self.get("bias"), activation, is_int8=is_int8
         )
 
-    def _pack(self, dtype: mx.Dtype, activation: kernels.Activation) -> mx.array:
-        if self._packed is None or not self._packed.serves(self.weight, dtype, activation):
-            packed = kernels.pack(self.weight, dtype, activation)
+    def _pack(self, dtype: mx.Dtype, activation: kernels.Activation) -> _Packed:
+        if self._packed is None or not self._packed.serves(self.get("weight"), dtype, activation):
+            weight = self._kept_weight()
+            packed = kernels.pack(weight, dtype, activation)
             mx.eval(packed)
-            self._packed = _Packed(self.weight, dtype, activation, packed)
-        return self._packed.packed
+            num_outputs = weight.shape[0]
+            if self._gives_up_weight:
+                del self.weight, weight
+                mx.clear_cache()  # nothing else has a use for a buffer of that size
+            self._packed = _Packed(self.get("weight"), dtype, activation, packed, num_outputs)
+        return self._packed
 
-    def keep_packed(self, dtype: mx.Dtype | None) -> None:
+    def _kept_weight(self) -> mx.array:
+        if "weight" not in self:
+            raise ValueError(
+                f"this layer kept only its weight packed for {self._packed and self._packed.dtype}; "
+                "load the model again to use it in another way"
+            )
+        return self.weight
+
+    def keep_packed(self, dtype: mx.Dtype | None, *, only: bool = False) -> None:
         """From now on pack the weight once for evaluation, instead of at every call; None: no longer.
 
         A new weight is packed anew, but one whose values were overwritten (`weight[...] = `) is not noticed: call this
@@ -102,15 +115,26 @@ class Linear(nn.Module):
 
         Args:
             dtype: int8 for 8-bit products; any other means the type of the activations as they come.
+            only: give the weight itself up when it is packed. It saves most of the memory, and the layer can then
+                neither be trained nor saved, nor take other activations.
         """
-        self._packing, self._packed = dtype, None
+        self._kept_weight()
+        self._packing, self._gives_up_weight, self._packed = dtype, only and dtype is not None, None
 
 
-def keep_packed(module: nn.Module, dtype: mx.Dtype | None) -> None:
+def keep_packed(module: nn.Module, dtype: mx.Dtype | None, *, only: bool = False) -> None:
     """Call `keep_packed` on every Linear inside: worth its memory where weights stay and many rows come."""
     for part in module.modules():
         if isinstance(part, Linear):
-            part.keep_packed(dtype)
+            part.keep_packed(dtype, only=only)
+
+
+def narrow_tables(module: nn.Module, dtype: mx.Dtype) -> None:
+    """Round every embedding table inside to `dtype`: nothing changes for activations of that type but the memory."""
+    for part in module.modules():
+        if isinstance(part, Embedding):
+            part.weight = part.weight.astype(dtype)
+            mx.eval(part.weight)
 
 
 class Norm(nn.Module):

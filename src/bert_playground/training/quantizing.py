@@ -67,7 +67,7 @@ def quantize_checkpoint(
 ) -> Quantized:
     """Quantize a checkpoint into a new folder, and measure both on rows with known answers.
 
-    Live adapters are merged first. The predictor's model is quantized in place.
+    Live adapters are merged first.
 
     Args:
         predictor: of the checkpoint.
@@ -85,6 +85,7 @@ def quantize_checkpoint(
     """
     if output.exists():
         raise FileExistsError(f"{output} exists already; choose a new folder with --output")
+    predictor = predictor.with_weights()
     frame, source = _find_rows(predictor, data, is_needed=mean_bits is not None)
     model = predictor.model
     adapter = getattr(model, "adapter", None)

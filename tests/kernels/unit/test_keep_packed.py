@@ -13,7 +13,7 @@ from bert_playground import kernels
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import hub_weights, load_model, save_model
 from bert_playground.models.heads import HeadConfig, create_head
-from bert_playground.models.tokenwise import Linear, keep_packed, normal
+from bert_playground.models.tokenwise import Linear, keep_packed, narrow_tables, normal
 from tests.models.layouts import as_packed
 from tests.models.tiny import largest_difference, make_encoder, make_rows
 from tests.tolerances import KERNEL, KERNEL_BF16, KERNEL_INT8
@@ -143,3 +143,33 @@ def test_nothing_packed_is_a_parameter_or_saved(tmp_path: Path) -> None:
     )
     assert plain == packed
     assert np.allclose(load_model(tmp_path / "packed")(tokens), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("packing", [mx.float32, mx.int8])
+def test_a_weight_given_up_is_gone_and_missed_with_a_way_out(packing: mx.Dtype) -> None:
+    layer, x = make_layer(), mx.random.normal((7, 50))
+    layer.keep_packed(packing)
+    wanted = layer(x, "gelu")
+    layer.keep_packed(packing, only=True)
+    for _ in range(2):
+        assert mx.array_equal(layer(x, "gelu"), wanted)
+    assert "weight" not in layer.parameters()
+    for other in (
+        lambda: layer(x),
+        lambda: layer.keep_packed(None),
+        lambda: layer.train()(x, "gelu"),
+    ):
+        with pytest.raises(ValueError, match="load the model again"):
+            other()
+
+
+@pytest.mark.parametrize("name", ["bert", "modernbert"])
+def test_a_model_for_predictions_alone_answers_the_same(name: str) -> None:
+    model, tokens = make_model(name, mx.bfloat16), as_packed(make_rows([5, 1, 17, 8]))
+    keep_packed(model.encoder, mx.bfloat16)
+    wanted = model(tokens)
+    keep_packed(model.encoder, mx.bfloat16, only=True)
+    narrow_tables(model.encoder, mx.bfloat16)
+    assert mx.array_equal(model(tokens), wanted)
+    left = sum(leaf.nbytes for _, leaf in tree_flatten(model.encoder.parameters()))
+    assert left < model.encoder.embeddings.words.weight.nbytes * 3

@@ -9,7 +9,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from bert_playground import kernels
+from bert_playground import kernels, optimizer_kernels
 from tests.tolerances import KERNEL, KERNEL_BF16
 
 native = pytest.mark.skipif(not kernels.is_native(), reason="the native kernels are not installed")
@@ -152,24 +152,26 @@ def test_adamw_and_square_sum(size: int) -> None:
     parameter, gradient, m = (draw(size, seed=seed) for seed in range(3))
     v = mx.square(draw(size, seed=3))
 
-    def step() -> tuple[mx.array, ...]:
-        return kernels.adamw(
-            parameter,
-            gradient,
-            m,
-            v,
+    def step() -> list[mx.array]:
+        # More arrays than one operation takes.
+        p, m1, v1 = optimizer_kernels.adamw(
+            [parameter] * 20,
+            [gradient] * 20,
+            [m] * 20,
+            [v] * 20,
             learning_rate=mx.array(1e-2),
             step=mx.array(3.0),
             gradient_scale=mx.array(0.5),
             beta1=0.9,
             beta2=0.99,
             eps=1e-8,
-            weight_decay=0.1,
+            weight_decay=[0.1] * 19 + [0.0],
         )
+        return [*p, *m1, *v1]
 
-    actual, total = step(), kernels.square_sum(gradient)
+    actual, total = step(), optimizer_kernels.square_sum([gradient, parameter])
     with without_native():
-        expected, reference = step(), kernels.square_sum(gradient)
+        expected, reference = step(), optimizer_kernels.square_sum([gradient, parameter])
     for ours, theirs in zip(actual, expected, strict=True):
         assert np.allclose(ours, theirs, rtol=KERNEL, atol=KERNEL)
     assert float(total) == pytest.approx(float(reference), rel=KERNEL)

@@ -132,6 +132,25 @@ def test_large_scores_do_not_overflow(dtype: mx.Dtype) -> None:
 
 
 @both_types
+@pytest.mark.parametrize("scale", [3e4, 1e6, 1e8])
+@pytest.mark.parametrize("half_window", [-1, 16])
+def test_scores_whose_rounding_exceeds_every_exponent(
+    half_window: int, scale: float, dtype: mx.Dtype
+) -> None:
+    lengths, width = [40, 56, 1], HEADS * 16
+    scales = mx.concatenate([mx.full((2 * width,), scale), mx.ones((width,))])
+    qkv = (draw(sum(lengths), 3 * width, dtype=mx.float32) * scales).astype(dtype)
+
+    def function(qkv: mx.array) -> mx.array:
+        return native.attention(qkv, offsets(lengths), HEADS, half_window=half_window)
+
+    wanted, _ = reference.attention(f64(qkv), lengths, HEADS, half_window)
+    assert_close(function(qkv), wanted, 1e-3 if dtype == mx.float32 else TOLERANCES[dtype])
+    gradient = mx.grad(lambda qkv: function(qkv).astype(mx.float32).square().sum())(qkv)
+    assert not mx.isnan(gradient.astype(mx.float32)).any().item()
+
+
+@both_types
 def test_a_nan_stays_within_its_sequence_and_head(dtype: mx.Dtype) -> None:
     lengths, size = [20, 17, 33], 32
     clean = np.array(draw(70, 3 * HEADS * size))

@@ -151,10 +151,10 @@ def test_a_nan_in_a_weight_or_a_gradient_is_not_swallowed(dtype: mx.Dtype) -> No
     bad = mx.array([1.0, float("nan")]).astype(dtype)
     assert np.isnan(float(native.square_sum(bad)))
     updated = native.adamw(
-        mx.ones(2), bad, mx.zeros(2), mx.zeros(2), mx.array(0.1), mx.array(1.0), mx.array(1.0),
-        beta1=0.9, beta2=0.9, eps=1e-8, weight_decay=0.0,
+        [mx.ones(2)], [bad], [mx.zeros(2)], [mx.zeros(2)], mx.array(0.1), mx.array(1.0), mx.array(1.0),
+        beta1=0.9, beta2=0.9, eps=1e-8, weight_decay=[0.0],
     )  # fmt: skip
-    assert [np.isnan(a).tolist() for a in updated] == [[False, True]] * 3
+    assert [np.isnan(a).tolist() for (a,) in updated] == [[False, True]] * 3
 
 
 @every_operation

@@ -183,3 +183,19 @@ def test_nothing_else_imports_the_package(root: Path) -> None:
         if "bert_playground_kernels" in path.read_text(encoding="utf-8")
     ]
     assert users == ["src/bert_playground/kernels.py"]
+
+
+@pytest.mark.parametrize("module", ["bert_playground_kernels", "bert_playground.kernels"])
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("BERT_KERNELS", "auto, off, require"),
+        ("BERT_KERNELS_ISA", "avx2, avx512, avx512_bf16, amx"),
+    ],
+)
+def test_a_misspelt_setting_is_an_error_that_lists_the_known_ones(
+    module: str, name: str, known: str
+) -> None:
+    process = run(f"import {module}", **{name: "avx1024"})
+    assert process.returncode != 0
+    assert f"{name} is 'avx1024', expected one of {known}" in process.stderr

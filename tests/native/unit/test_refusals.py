@@ -14,11 +14,11 @@ X, WEIGHT, STARTS = draw(6, 8), draw(4, 8), mx.array([0, 2, 6], dtype=mx.int32)
 QKV, KEY = draw(6, 24), mx.random.key(0)
 TABLES = {"cosines": mx.ones((9, 4)), "sines": mx.ones((9, 4))}
 ONE = mx.array(1.0)
-BETAS = {"beta1": 0.9, "beta2": 0.9, "eps": 1e-8, "weight_decay": 0.0}
+BETAS = {"beta1": 0.9, "beta2": 0.9, "eps": 1e-8, "weight_decay": [0.0]}
 
 
 def adamw(*arrays: mx.array) -> Any:
-    return native.adamw(*arrays, ONE, ONE, ONE, **BETAS)
+    return native.adamw(*([array] for array in arrays), ONE, ONE, ONE, **BETAS)
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
@@ -73,7 +73,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "adamw gradient": (lambda: adamw(X, X[0], X, X), "gradient has shape"),
     "adamw moment": (lambda: adamw(X, X, X, X.astype(mx.bfloat16)), "v is bfloat16"),
     "adamw scalar": (
-        lambda: native.adamw(X, X, X, X, X, ONE, ONE, **BETAS),
+        lambda: native.adamw([X], [X], [X], [X], X, ONE, ONE, **BETAS),
         "learning_rate is .*expected one value",
     ),
     "square sum type": (lambda: native.square_sum(STARTS), "x is int32"),

@@ -1,4 +1,4 @@
-"""activation, dropout, embedding, sequence_sum, cross_entropy, adamw and square_sum against f64."""
+"""activation, dropout, fork, embedding, sequence_sum, cross_entropy, adamw and square_sum against f64."""
 
 from typing import Any
 
@@ -139,20 +139,36 @@ def test_cross_entropy_of_extreme_logits_and_of_no_class() -> None:
     assert np.isnan(float(losses[2])), "a label that is no class is loud"
 
 
+@both_types
+def test_fork_adds_up_gradients(dtype: mx.Dtype) -> None:
+    x, scale = draw(33, 50, dtype=dtype), draw(33, 50, seed=1, dtype=dtype)
+
+    def both(x: mx.array) -> list[mx.array]:
+        first, second = native.fork(x)
+        return [first * 2, second * scale]
+
+    ours, (gradient,), cotangents = vjp(both, [x])
+    assert mx.array_equal(ours[0], x * 2)
+    assert mx.array_equal(gradient, cotangents[0] * 2 + cotangents[1] * scale)
+    _, (half,), (dy,) = vjp(lambda x: native.fork(x)[1] * scale, [x])
+    assert mx.array_equal(half, dy * scale)
+
+
 def adamw(parameter: mx.array, gradient: mx.array, m: mx.array, v: mx.array, step: int = 3) -> Any:
-    return native.adamw(
-        parameter,
-        gradient,
-        m,
-        v,
+    updated = native.adamw(
+        [parameter],
+        [gradient],
+        [m],
+        [v],
         mx.array(1e-2),
         mx.array(float(step)),
         mx.array(0.5),
         beta1=0.9,
         beta2=0.99,
         eps=1e-8,
-        weight_decay=0.1,
+        weight_decay=[0.1],
     )
+    return [array for (array,) in updated]
 
 
 @both_types

@@ -14,6 +14,7 @@ from typing import ClassVar
 import mlx.core as mx
 import mlx.nn as nn
 
+from bert_playground import kernels
 from bert_playground.models.bert.config import BertConfig
 from bert_playground.models.bert.encoder import Encoder
 from bert_playground.models.bert.layers.attention import SelfAttention, visible_keys
@@ -58,9 +59,11 @@ class BertLayer(nn.Module):
     ) -> mx.array:
         """Map [B, T, H] or [N, H] to the same shape."""
         dropout_rate = self.dropout_rate if self.training else 0.0
+        hidden, residual = kernels.fork(hidden)
         update = self.attention(hidden, cu_seqlens, mask, probabilities)
-        hidden, _ = self.attention_norm.add(update, hidden, dropout_rate)
-        hidden, _ = self.feed_forward_norm.add(self.feed_forward(hidden), hidden, dropout_rate)
+        hidden, _ = self.attention_norm.add(update, residual, dropout_rate)
+        hidden, residual = kernels.fork(hidden)
+        hidden, _ = self.feed_forward_norm.add(self.feed_forward(hidden), residual, dropout_rate)
         return hidden
 
 

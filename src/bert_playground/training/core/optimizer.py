@@ -8,7 +8,7 @@ from typing import Any, cast
 import mlx.core as mx
 from mlx.utils import tree_flatten, tree_map, tree_unflatten
 
-from bert_playground import kernels
+from bert_playground import optimizer_kernels
 
 Tree = dict[str, Any]  # nested dicts and lists of arrays, as `Module.parameters()` gives them
 Moments = dict[str, Tree]
@@ -102,24 +102,23 @@ class AdamW:
             step: f32 scalar, from 1.
             gradient_scale: f32 scalar that every gradient is multiplied with: clipping and averaging in one.
         """
-        gradient_of = flatten(gradients)
+        old, gradient_of = flatten(parameters), flatten(gradients)
         m, v = flatten(moments["m"]), flatten(moments["v"])
-        updated: dict[str, mx.array] = {}
-        for name, parameter in flatten(parameters).items():
-            updated[name], m[name], v[name] = kernels.adamw(
-                parameter,
-                gradient_of[name],
-                m[name],
-                v[name],
-                learning_rate=learning_rate,
-                step=step,
-                gradient_scale=gradient_scale,
-                beta1=self.beta1,
-                beta2=self.beta2,
-                eps=self.eps,
-                weight_decay=self.weight_decay if is_decayed(parameter) else 0.0,
-            )
-        return _tree(updated), {"m": _tree(m), "v": _tree(v)}
+        updated = optimizer_kernels.adamw(
+            list(old.values()),
+            [gradient_of[name] for name in old],
+            [m[name] for name in old],
+            [v[name] for name in old],
+            learning_rate=learning_rate,
+            step=step,
+            gradient_scale=gradient_scale,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            eps=self.eps,
+            weight_decay=[self.weight_decay if is_decayed(p) else 0.0 for p in old.values()],
+        )
+        trees = [dict(tree_unflatten(list(zip(old, new, strict=True)))) for new in updated]
+        return trees[0], {"m": trees[1], "v": trees[2]}
 
     def describe(self, parameters: Tree) -> str:
         """Which parameters decay, in one sentence."""
@@ -142,14 +141,9 @@ def is_decayed(parameter: mx.array) -> bool:
 
 def gradient_norm(gradients: Tree) -> mx.array:
     """The Euclidean norm over all gradients, an f32 scalar."""
-    squares = [kernels.square_sum(gradient) for gradient in flatten(gradients).values()]
-    return mx.sqrt(mx.stack(squares).sum())
+    return mx.sqrt(optimizer_kernels.square_sum(list(flatten(gradients).values())))
 
 
 def flatten(tree: Tree) -> dict[str, mx.array]:
     """Dotted name → array, in the order of the tree."""
     return cast("dict[str, mx.array]", dict(tree_flatten(tree)))
-
-
-def _tree(flat: dict[str, mx.array]) -> Tree:
-    return dict(tree_unflatten(list(flat.items())))

@@ -40,8 +40,12 @@ class BertEmbeddings(nn.Module):
             x = x + self.token_types.weight[0].astype(dtype)
         else:
             x = x + self.token_types(tokens.token_type_ids, dtype)
-        x = x + self.positions(tokens.positions(), dtype)
-        return kernels.dropout(self.norm(x), self.dropout_rate if self.training else 0.0)
+        positions = self.positions(tokens.positions(), dtype)
+        if tokens.is_packed:  # fused: MLX adds on one thread
+            normed, _ = self.norm.add(positions, x)
+        else:
+            normed = self.norm(x + positions)
+        return kernels.dropout(normed, self.dropout_rate if self.training else 0.0)
 
 
 class NormedEmbeddings(nn.Module):
