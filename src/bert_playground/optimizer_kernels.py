@@ -84,5 +84,6 @@ def square_sum(arrays: Sequence[mx.array]) -> mx.array:
     """The sum of the squares of all arrays as an f32 scalar, for the global norm of the gradients."""
     native = native_module()
     if native is not None:
-        return native.square_sum(*arrays)
+        total: mx.array = native.square_sum(*arrays)
+        return total
     return mx.stack([mx.square(x.astype(mx.float32)).sum() for x in arrays]).sum()

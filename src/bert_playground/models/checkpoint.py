@@ -25,6 +25,7 @@ from bert_playground.models.lora.folder import (
 from bert_playground.models.lora.loading import load_adapted
 from bert_playground.models.lora.loading import load_adapter as read_into
 from bert_playground.models.quantization_utils import describe_quantization, quantized_layers
+from bert_playground.models.tokenwise import require_weights
 
 # The heads whose answers transformers gives too, in the words of its problem_type. Of a binary head it has two logits,
 # whose softmax is the sigmoid of our one.
@@ -44,7 +45,11 @@ def save_model(
         model: what to save.
         directory: the folder.
         labels: the names of the classes in the order of their numbers; None: LABEL_0 and so on.
+
+    Raises:
+        ValueError: the model is a predictor's and kept its weights packed only; see `Predictor.with_weights`.
     """
+    require_weights(model)
     directory = Path(directory)
     if directory.is_dir():
         _write_into(directory, model, labels)

@@ -161,7 +161,9 @@ def refuse_ensemble(directory: Path) -> None:
     """
     if (directory / ENSEMBLE_NAME).is_file():
         members = ", ".join(str(folder) for folder in read_manifest(directory).members)
-        raise ValueError(f"{directory} is an ensemble of several checkpoints; give one of them: {members}")
+        raise ValueError(
+            f"{directory} is an ensemble of several checkpoints; give one of them: {members}"
+        )
 
 
 def average_answers(

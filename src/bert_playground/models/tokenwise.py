@@ -80,7 +80,7 @@ class Linear(nn.Module):
     def __call__(self, x: mx.array, activation: kernels.Activation = "none") -> mx.array:
         """Map [..., num_inputs] to [..., num_outputs], half of it with a gated activation."""
         if self._packing is None or self.training or not kernels.can_pack():
-            return kernels.linear(x, self._kept_weight(), self.get("bias"), activation)
+            return kernels.linear(x, self.kept_weight(), self.get("bias"), activation)
         is_int8 = self._packing == mx.int8
         packed = self._pack(mx.int8 if is_int8 else x.dtype, activation)
         return kernels.packed_linear(
@@ -89,7 +89,7 @@ class Linear(nn.Module):
 
     def _pack(self, dtype: mx.Dtype, activation: kernels.Activation) -> _Packed:
         if self._packed is None or not self._packed.serves(self.get("weight"), dtype, activation):
-            weight = self._kept_weight()
+            weight = self.kept_weight()
             packed = kernels.pack(weight, dtype, activation)
             mx.eval(packed)
             num_outputs = weight.shape[0]
@@ -99,7 +99,12 @@ class Linear(nn.Module):
             self._packed = _Packed(self.get("weight"), dtype, activation, packed, num_outputs)
         return self._packed
 
-    def _kept_weight(self) -> mx.array:
+    def kept_weight(self) -> mx.array:
+        """The weight.
+
+        Raises:
+            ValueError: it was given up for its packed form.
+        """
         if "weight" not in self:
             raise ValueError(
                 f"this layer kept only its weight packed for {self._packed and self._packed.dtype}; "
@@ -118,8 +123,15 @@ class Linear(nn.Module):
             only: give the weight itself up when it is packed. It saves most of the memory, and the layer can then
                 neither be trained nor saved, nor take other activations.
         """
-        self._kept_weight()
+        self.kept_weight()
         self._packing, self._gives_up_weight, self._packed = dtype, only and dtype is not None, None
+
+
+def require_weights(module: nn.Module) -> None:
+    """Refuse a module whose weights were given up for their packed forms: it can be neither saved nor changed."""
+    for part in module.modules():
+        if isinstance(part, Linear):
+            part.kept_weight()
 
 
 def keep_packed(module: nn.Module, dtype: mx.Dtype | None, *, only: bool = False) -> None:

@@ -10,8 +10,10 @@ from bert_playground.data.tokenization import TokenizedTable
 from bert_playground.inference import Predictor, evaluation_mode, has_adapters, predict_batches
 from bert_playground.models.bert import BertConfig, BertCore
 from bert_playground.models.bert_with_head import BertWithHead
+from bert_playground.models.checkpoint import save_model
 from bert_playground.models.heads import BinaryClassificationHead, MulticlassClassificationHead
 from bert_playground.models.lora import LoRAAdapter, create_lora_config
+from bert_playground.models.tokenwise import keep_packed
 from bert_playground.training.core.step import can_compile
 
 
@@ -137,3 +139,15 @@ def test_a_wrong_checkpoint_folder_says_what_was_expected(tmp_path) -> None:
     mx.save_safetensors(str(tmp_path / "model.safetensors"), {"a": mx.zeros(1)})
     with pytest.raises(FileNotFoundError, match=r"no pipeline\.json"):
         Predictor.load(tmp_path)
+
+
+@pytest.mark.skipif(not kernels.can_pack(), reason="weights are packed by the native kernels only")
+def test_a_model_that_kept_its_weights_packed_only_is_not_saved(tmp_path) -> None:
+    model = make_model()
+    loader = make_loader(num_rows=4)
+    keep_packed(model.encoder, model.encoder.dtype, only=True)
+    scores = predict_batches(model, loader).scores
+    with pytest.raises(ValueError, match=r"kept only its weight packed.*load the model again"):
+        save_model(model, tmp_path / "half")
+    assert not (tmp_path / "half").exists()
+    assert np.isfinite(scores).all()

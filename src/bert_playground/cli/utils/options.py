@@ -193,7 +193,7 @@ NumWorkers = Annotated[
         "--num-workers",
         metavar="N",
         min=0,
-        help="threads that tokenise (default: all cores)",
+        help="threads that read and tokenise (default: all cores)",
         panel=_DATA,
     ),
 ]

@@ -47,6 +47,10 @@ REGRESSION = {
     "mae": lambda: sk.mean_absolute_error(NUMBERS, ESTIMATES),
     "r2": lambda: sk.r2_score(NUMBERS, ESTIMATES),
     "rmsle": lambda: sk.root_mean_squared_log_error(NUMBERS, np.maximum(ESTIMATES, 0)),
+    "log10_score": lambda: (
+        1
+        - sk.root_mean_squared_error(np.log10(1 + NUMBERS), np.log10(1 + np.maximum(ESTIMATES, 0)))
+    ),
 }
 
 
