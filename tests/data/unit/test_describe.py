@@ -95,3 +95,10 @@ def test_oversized_columns_are_named() -> None:
     frame = make_frame(story=[f"{'word ' * 10}{i}" for i in range(ROWS - 1)] + ["x " * 9000])
     warnings = " | ".join(describe_table(frame, target="target").warnings)
     assert "story has a cell of 18000 characters" in warnings
+
+
+def test_classes_too_rare_for_every_fold_are_left_out() -> None:
+    words = pl.Series("c", ["a", "b"] * 20 + ["x", "y", "z"])
+    classes = np.array([0, 1] * 20 + [2, 3, 4])
+    assert score_alone(words, classes, "multiclass") == 1
+    assert score_alone(words[-3:], classes[-3:] - 2, "multiclass") == 0

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 from sklearn.metrics import accuracy_score, r2_score, roc_auc_score
-from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import TargetEncoder
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
@@ -14,6 +14,7 @@ from bert_playground.data.core.spellings import read_number
 from bert_playground.tasks import TASKS
 
 FOLDS = 3
+MIN_ROWS = 2 * FOLDS  # of a class: each fold, and each fold within the others, needs some
 MAX_ROWS = 20_000
 NAMES = {"binary": "ROC-AUC", "multiclass": "accuracy", "regression": "R2"}
 # Below these a column is a good feature; above them it is the answer in other words.
@@ -70,11 +71,16 @@ def score_alone(column: pl.Series, truth: np.ndarray, task: str, seed: int = 0) 
         task: a key of NAMES.
         seed: of the folds.
     """
+    is_classification = TASKS[task].is_classification
+    kept = _common_rows(truth) if is_classification else np.arange(len(truth))
+    column, truth = column[kept], truth[kept]
     kind, cleaned = infer_kind(column), clean(column)
-    if kind.name == "nothing" and cleaned.null_count() in (0, len(column)):
+    is_constant = kind.name == "nothing" and cleaned.null_count() in (0, len(column))
+    if is_constant or len(truth) < MIN_ROWS or len(np.unique(truth)) < 2:
         return blind_score(truth, task)
-    folds = KFold(FOLDS, shuffle=True, random_state=seed)
-    make_tree = DecisionTreeClassifier if TASKS[task].is_classification else DecisionTreeRegressor
+    make_folds = StratifiedKFold if is_classification else KFold
+    folds = make_folds(FOLDS, shuffle=True, random_state=seed)
+    make_tree = DecisionTreeClassifier if is_classification else DecisionTreeRegressor
     model = make_tree(max_depth=8, min_samples_leaf=max(3, len(truth) // 200), random_state=seed)
     if kind.name == "number":
         number = read_number(pl.col(column.name), kind.spelling)
@@ -82,7 +88,8 @@ def score_alone(column: pl.Series, truth: np.ndarray, task: str, seed: int = 0) 
         values = np.clip(values, -1e30, 1e30)  # the tree computes in f32
     else:
         values = cleaned.fill_null("").rank("dense").to_numpy()
-        target_type = "continuous" if task == "regression" else task
+        num_classes = len(np.unique(truth)) if is_classification else 0
+        target_type = {0: "continuous", 2: "binary"}.get(num_classes, "multiclass")
         model = make_pipeline(TargetEncoder(target_type=target_type, cv=folds), model)
     method = "predict_proba" if task == "binary" else "predict"
     answers = cross_val_predict(model, values[:, None], truth, cv=folds, method=method)
@@ -91,8 +98,14 @@ def score_alone(column: pl.Series, truth: np.ndarray, task: str, seed: int = 0) 
     return float((accuracy_score if task == "multiclass" else r2_score)(truth, answers))
 
 
+def _common_rows(truth: np.ndarray) -> np.ndarray:
+    """The rows of classes that have enough of them, [K]."""
+    counts = np.bincount(truth)
+    return np.flatnonzero(counts[truth] >= MIN_ROWS)
+
+
 def blind_score(truth: np.ndarray, task: str) -> float:
     """What a constant answer scores."""
     if task == "multiclass":
-        return float(np.bincount(truth).max() / len(truth))
+        return float(np.bincount(truth).max(initial=0) / max(1, len(truth)))
     return 0.5 if task == "binary" else 0.0
