@@ -1,6 +1,7 @@
 """Memory: what the machine has, what the process reached, and how much MLX keeps for reuse."""
 
 import os
+import re
 import resource
 import sys
 from functools import lru_cache
@@ -36,5 +37,10 @@ def peak_memory_bytes() -> int:
     """The most memory that the process held: MLX's buffers on a GPU, the resident set on a CPU."""
     if mx.default_device() != mx.cpu:
         return mx.get_peak_memory()
+    status = Path("/proc/self/status")
+    if status.exists():  # on Linux ru_maxrss begins at what the parent process had reached
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(encoding="ascii"), re.MULTILINE)
+        if found:
+            return int(found[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
