@@ -176,7 +176,7 @@ def _warnings(frame: pl.DataFrame, roles: Roles, kinds: dict[str, Kind]) -> list
     for name, kind in kinds.items():
         if name in (*roles.targets, roles.id_column):
             continue
-        longest = int(frame[name].str.len_chars().max() or 0)  # type: ignore[arg-type]
+        longest = frame[name].str.len_chars().fill_null(0).to_numpy().max(initial=0)
         missing = clean(frame[name]).null_count() / frame.height
         if kind.name == "category" and kind.num_distinct > MANY_CATEGORIES:
             found.append(f"{name} has {kind.num_distinct} categories: rare ones are read as other")

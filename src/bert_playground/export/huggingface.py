@@ -24,6 +24,7 @@ from bert_playground.models.checkpoint import (
     hub_weights,
     load_model,
 )
+from bert_playground.models.heads import TimeSeriesRegressionHead
 from bert_playground.models.hub_files import CONFIG, WEIGHTS, read_json
 from bert_playground.models.quantization_utils import dequantize_model
 from bert_playground.models.tokenwise import named_parameters
@@ -167,7 +168,7 @@ def answer_samples(model: BertWithHead) -> np.ndarray:
 
 def _logits(model: BertWithHead, hidden: mx.array, tokens: Tokens) -> mx.array:
     head = model.head
-    if not head.config.num_temporal_features:
-        return head(hidden, tokens)
-    shape = (tokens.num_rows, head.num_labels, head.config.num_temporal_features)
-    return head(hidden, tokens, mx.zeros(shape))  # type: ignore[call-arg]
+    if isinstance(head, TimeSeriesRegressionHead) and head.config.num_temporal_features:
+        shape = (tokens.num_rows, head.num_labels, head.config.num_temporal_features)
+        return head(hidden, tokens, mx.zeros(shape))
+    return head(hidden, tokens)

@@ -83,7 +83,7 @@ class QuantizedLinear(nn.QuantizedLinear):
         super().__init__(num_inputs, num_outputs, bias, group_size, bits)
         self._no_grad = _Frozen(self._no_grad)
 
-    @classmethod
+    @classmethod  # of our Linear, which is no nn.Linear
     def from_linear(  # type: ignore[override]
         cls, linear: Linear, group_size: int = 64, bits: int = 4
     ) -> Self:
@@ -156,7 +156,7 @@ class QuantizedEmbedding(nn.QuantizedEmbedding):
         super().__init__(num_entries, size, group_size, bits)
         self._no_grad = _Frozen(self._no_grad)
 
-    @classmethod
+    @classmethod  # of our Embedding, which is no nn.Embedding
     def from_embedding(  # type: ignore[override]
         cls, embedding: Embedding, group_size: int = 64, bits: int = 4
     ) -> Self:

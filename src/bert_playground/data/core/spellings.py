@@ -40,7 +40,7 @@ def infer_number(values: pl.Series) -> str | None:
         return None
     if values.cast(pl.Float64, strict=False).is_not_null().all():
         return PLAIN
-    if values.str.contains(r"\d").mean() != 1:
+    if not values.str.contains(r"\d").all():
         return None
     number, unit = (values.str.extract(NUMBER, group) for group in (2, 3))
     if number.has_nulls() or unit.n_unique() > MAX_UNITS or not unit.str.contains(UNIT).all():
@@ -68,7 +68,7 @@ def infer_date(values: pl.Series) -> str | None:
     frame = values.to_frame("date")
     for pattern in DATE_FORMATS:
         years = frame.select(read_date(pl.col("date"), pattern).dt.year()).to_series()
-        if not years.has_nulls() and years.min() >= 1000:  # type: ignore[operator]
+        if not years.has_nulls() and not (years < 1000).any():
             return pattern
     return None
 
@@ -90,7 +90,7 @@ def infer_list(values: pl.Series) -> str | None:
     if values.str.contains(BRACKETS).all():
         return "["
     for separator in SEPARATORS:
-        if values.str.contains(separator, literal=True).mean() >= 0.5:  # type: ignore[operator]
+        if values.str.contains(separator, literal=True).sum() >= len(values) / 2:
             items = values.to_frame("v").select(read_items(pl.col("v"), separator)).to_series()
             flat = items.explode().drop_nulls()
             if flat.n_unique() <= max(20, len(flat) / 4):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import mlx.core as mx
+import numpy as np
 
 from bert_playground.files import save_arrays, write_text
 from bert_playground.lookup import shorten
@@ -68,7 +69,7 @@ def hash_encoder(pretrained: Pretrained) -> str:
     # What else lies there belongs to heads.
     for name in sorted(weights.keys() & named_parameters(load_encoder(pretrained)).keys()):
         hasher.update(f"{name}{list(weights[name].shape)}".encode())
-        hasher.update(memoryview(weights[name]))  # type: ignore[arg-type]
+        hasher.update(np.asarray(weights[name].view(mx.uint8)).data)
     return hasher.hexdigest()
 
 

@@ -98,9 +98,9 @@ class LoRALinear(nn.Module):
         return self._trained_bias
 
     @classmethod
-    def from_base(cls, base: Linear | QuantizedLinear, **options: object) -> Self:
+    def from_base(cls, base: Linear | QuantizedLinear, **options: Any) -> Self:
         """Wrap a layer and freeze it; `fuse` gives a plain layer again."""
-        layer = cls(base, **options)  # type: ignore[arg-type]
+        layer = cls(base, **options)
         layer.base.freeze()
         layer.train(base.training)
         return layer
@@ -155,8 +155,8 @@ class DoRALinear(LoRALinear):
     Reference: Liu et al. 2024, arXiv 2402.09353, sections 4.1 and 4.3.
     """
 
-    def __init__(self, base: Linear | QuantizedLinear, **options: object) -> None:
-        super().__init__(base, **options)  # type: ignore[arg-type]
+    def __init__(self, base: Linear | QuantizedLinear, **options: Any) -> None:
+        super().__init__(base, **options)
         self._squares: tuple[mx.array, mx.array] | None = None
         lengths = mx.sqrt(self._base_squares()).reshape(self._layout.num_parts, -1)
         self.magnitude = lengths[mx.array(self.parts)].reshape(-1)
