@@ -1,5 +1,5 @@
 """Tables to text to batches: read, describe, tokenise, load."""
 
-from .pipeline import Tables as Tables
 from .pipeline import TextPipeline as TextPipeline
-from .pipeline import prepare_tables as prepare_tables
+from .tables import Tables as Tables
+from .tables import prepare_tables as prepare_tables

@@ -16,6 +16,7 @@ from bert_playground.data.core.coded import CodedColumn, join_cells
 from bert_playground.data.core.columns import infer_roles
 from bert_playground.data.core.features import Feature, fit_features
 from bert_playground.data.core.table import as_text, require_columns
+from bert_playground.data.core.token_rows import TokenizedTable
 from bert_playground.data.templates.text import (
     TEMPLATES,
     Template,
@@ -26,13 +27,8 @@ from bert_playground.data.templates.text import (
     source_columns,
 )
 from bert_playground.data.text_pair import PAIR, encode_pair, pair_features
-from bert_playground.data.tokenization import (
-    TextTokenizer,
-    TokenizedTable,
-    encode_cached,
-    makes_remarks,
-    train_tokenizer,
-)
+from bert_playground.data.token_cache import encode_cached
+from bert_playground.data.tokenization import TextTokenizer, makes_remarks, train_tokenizer
 from bert_playground.files import write_bytes
 from bert_playground.lookup import look_up, shorten
 

@@ -9,16 +9,15 @@ from loguru import logger
 from bert_playground.data.core.coded import CodedColumn
 from bert_playground.data.core.features import Feature, humanise
 from bert_playground.data.core.table import require_columns
-from bert_playground.data.templates.text import Template
-from bert_playground.data.tokenization import (
-    TextTokenizer,
+from bert_playground.data.core.token_rows import (
     TokenizedTable,
     cut_rows,
     gather_rows,
     join_segments,
-    makes_remarks,
     repeat_ids,
 )
+from bert_playground.data.templates.text import Template
+from bert_playground.data.tokenization import TextTokenizer, makes_remarks
 
 PAIR = Template("{value}", between="", missing="skipped", separated=True, is_pair=True)
 

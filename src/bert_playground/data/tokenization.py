@@ -1,7 +1,5 @@
-"""Load or train a tokenizer; tokenize each distinct segment once; the safetensors cache."""
+"""Load or train a tokenizer; tokenize each distinct segment once."""
 
-import hashlib
-import io
 import itertools
 import json
 import os
@@ -12,12 +10,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 from loguru import logger
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
 from tokenizers import (
     AddedToken,
     Tokenizer,
@@ -30,7 +26,14 @@ from tokenizers import (
 )
 
 from bert_playground.data.core.coded import CodedColumn, join_cells
-from bert_playground.files import write_bytes
+from bert_playground.data.core.token_rows import (
+    TokenizedTable,
+    cut_rows,
+    gather_rows,
+    join_segments,
+    offsets_of,
+    repeat_ids,
+)
 from bert_playground.lookup import nearest, shorten
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -39,29 +42,6 @@ CHUNK = 4096  # texts per call into the tokenizer, so that its answer objects st
 MAX_TRAINING_TEXTS = 20_000  # more find the same words, in minutes
 ALPHABET_SIZE = 400
 _is_quiet: ContextVar[bool] = ContextVar("is_quiet", default=False)
-
-
-class TokenizedTable(NamedTuple):
-    """Token ids of R rows without padding: row i is `ids[offsets[i]:offsets[i + 1]]`; ready for batches."""
-
-    ids: np.ndarray  # [N] int32
-    offsets: np.ndarray  # [R + 1] int64
-    labels: np.ndarray | None = None  # [R]
-    second: np.ndarray | None = None  # [R] of a text pair: where in its row the second text begins
-
-    @property
-    def num_rows(self) -> int:
-        """The number of rows R."""
-        return len(self.offsets) - 1
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Tokens in each row, [R]."""
-        return np.diff(self.offsets)
-
-    def rows(self) -> list[np.ndarray]:
-        """The ids of each row."""
-        return np.split(self.ids, self.offsets[1:-1])
 
 
 @dataclass(frozen=True)
@@ -154,7 +134,7 @@ class TextTokenizer:
             max_length: most tokens of a row; what is beyond goes, the last pieces first, and it is said.
             separated: the suffix (a [SEP]) stands between the pieces too.
         """
-        starts = _offsets(np.array([len(column.cells) for column in columns]))
+        starts = offsets_of(np.array([len(column.cells) for column in columns]))
         texts = itertools.chain.from_iterable(column.cells.to_list() for column in columns)
         distinct = self.encode_texts(list(texts))  # in one call: the library's threads wake once
         pieces = [
@@ -299,101 +279,3 @@ def _read_bert_vocabulary(folder: Path) -> Tokenizer:
     tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
     tokenizer.post_processor = _surround(tokenizer)
     return tokenizer
-
-
-def gather_rows(rows: TokenizedTable, numbers: np.ndarray) -> TokenizedTable:
-    """The ids of the rows with these numbers, in their order, without labels."""
-    starts = rows.offsets[numbers]
-    lengths = rows.offsets[np.asarray(numbers) + 1] - starts  # not of all rows: batches are small
-    second = None if rows.second is None else rows.second[numbers]
-    return TokenizedTable(rows.ids[_ranges(starts, lengths)], _offsets(lengths), second=second)
-
-
-def cut_rows(rows: TokenizedTable, lengths: np.ndarray) -> TokenizedTable:
-    """The first so many ids of each row, without labels."""
-    return TokenizedTable(rows.ids[_ranges(rows.offsets[:-1], lengths)], _offsets(lengths))
-
-
-def _offsets(lengths: np.ndarray) -> np.ndarray:
-    return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths, dtype=np.int64)])
-
-
-def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """starts[0], starts[0] + 1, …, then the same for the next row."""
-    return np.repeat(starts - _offsets(lengths)[:-1], lengths) + np.arange(lengths.sum())
-
-
-def repeat_ids(ids: tuple[int, ...], times: int) -> TokenizedTable:
-    """Rows that all are the same ids."""
-    return TokenizedTable(
-        np.tile(np.array(ids, dtype=np.int32), times), np.arange(times + 1) * len(ids)
-    )
-
-
-def join_segments(segments: list[TokenizedTable]) -> TokenizedTable:
-    """Rows made of their segments, one after the other."""
-    lengths = np.stack([segment.lengths for segment in segments])  # [segments, R]
-    offsets = _offsets(lengths.sum(axis=0))
-    starts = offsets[:-1] + np.cumsum(lengths, axis=0) - lengths
-    ids = np.empty(offsets[-1], dtype=np.int32)
-    for segment, start, length in zip(segments, starts, lengths, strict=True):
-        ids[_ranges(start, length)] = segment.ids
-    return TokenizedTable(ids, offsets)
-
-
-def encode_cached(
-    tokenizer: TextTokenizer,
-    columns: Sequence[CodedColumn],
-    max_length: int,
-    *,
-    separated: bool = False,
-    cache_dir: Path,
-    model_name: str,
-    split: str,
-) -> TokenizedTable:
-    """`encode_rows` through `{cache_dir}/{dataset_hash}_{model_name}_{split}.safetensors`.
-
-    The hash covers all that decides the ids: the text of every piece, the tokenizer and the length. A damaged file
-    is written anew.
-    """
-    name = "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in model_name)
-    path = (
-        cache_dir
-        / f"{_hash_inputs(tokenizer, columns, max_length, separated)}_{name}_{split}.safetensors"
-    )
-    cached = _read_cache(path, len(columns[0].codes))
-    if cached is not None:
-        logger.debug(f"token ids read from {path}")
-        return cached
-    rows = tokenizer.encode_rows(columns, max_length, separated=separated)
-    write_bytes(path, save({"ids": rows.ids, "offsets": rows.offsets}))
-    logger.debug(f"token ids written to {path}")
-    return rows
-
-
-def _hash_inputs(
-    tokenizer: TextTokenizer, columns: Sequence[CodedColumn], max_length: int, separated: bool
-) -> str:
-    decides = f"{max_length}\0{separated}\0{tokenizer.to_json()}"
-    digest = hashlib.blake2b(decides.encode(), digest_size=12)
-    for cells, codes in columns:
-        buffer = io.BytesIO()
-        cells.to_frame().rechunk().write_ipc(buffer)
-        digest.update(buffer.getbuffer())
-        digest.update(codes.tobytes())
-    return digest.hexdigest()
-
-
-def _read_cache(path: Path, num_rows: int) -> TokenizedTable | None:
-    if not path.exists():
-        return None
-    try:
-        arrays = load_file(path)
-        rows = TokenizedTable(arrays["ids"], arrays["offsets"])
-    except (SafetensorError, OSError, KeyError) as error:
-        logger.warning(f"{path} is damaged and will be written anew: {error}")
-        return None
-    if len(rows.offsets) != num_rows + 1 or rows.offsets[-1] != len(rows.ids):
-        logger.warning(f"{path} does not have {num_rows} rows and will be written anew")
-        return None
-    return rows

@@ -10,7 +10,7 @@ import polars as pl
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.core.table import read_table, require_columns
-from bert_playground.data.pipeline import prepare_tables
+from bert_playground.data.tables import prepare_tables
 from bert_playground.inference import Predictor, predict_batches
 from bert_playground.models.checkpoint import update_head
 from bert_playground.runs import RunDir

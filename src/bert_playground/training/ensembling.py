@@ -8,7 +8,7 @@ from typing import Any
 from loguru import logger
 
 from bert_playground.config.schema import RunConfig
-from bert_playground.data.pipeline import prepare_tables
+from bert_playground.data.tables import prepare_tables
 from bert_playground.inference import Predictions, Predictor
 from bert_playground.models.ensemble import Variation, vary, write_manifest
 from bert_playground.runs import ENSEMBLE_NAME, RunDir

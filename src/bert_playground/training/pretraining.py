@@ -10,10 +10,10 @@ from loguru import logger
 
 from bert_playground import kernels
 from bert_playground.config.schema import RunConfig
+from bert_playground.data.core.token_rows import TokenizedTable, gather_rows
 from bert_playground.data.loaders.masking import MaskedLoader, Masking, has_words
 from bert_playground.data.loaders.mlx_loader import MLXLoader
 from bert_playground.data.row_text import RowText, fit_row_text, load_row_text
-from bert_playground.data.tokenization import TokenizedTable, gather_rows
 from bert_playground.data.unlabeled import Unlabeled, read_unlabeled
 from bert_playground.memory import peak_memory_bytes
 from bert_playground.models.assembly import (

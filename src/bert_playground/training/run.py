@@ -14,7 +14,8 @@ from loguru import logger
 from bert_playground.config.load import load_config
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.loaders import MLXLoader, StreamingLoader
-from bert_playground.data.pipeline import Tables, TextPipeline, prepare_tables
+from bert_playground.data.pipeline import TextPipeline
+from bert_playground.data.tables import Tables, prepare_tables
 from bert_playground.files import write_text
 from bert_playground.logs import log_to_file
 from bert_playground.models.bert_with_head import BertWithHead

@@ -15,7 +15,8 @@ from bert_playground.config.schema import DataSection
 from bert_playground.data.core.csv_file import parse_csv, sniff_delimiter
 from bert_playground.data.core.table import read_table
 from bert_playground.data.describe import describe_table
-from bert_playground.data.pipeline import TextPipeline, prepare_tables
+from bert_playground.data.pipeline import TextPipeline
+from bert_playground.data.tables import prepare_tables
 
 FUZZ = settings(
     max_examples=40,

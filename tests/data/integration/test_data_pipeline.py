@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from bert_playground.config.schema import DataSection
 from bert_playground.data.core.table import read_table
-from bert_playground.data.pipeline import Tables, TextPipeline, prepare_tables
+from bert_playground.data.pipeline import TextPipeline
+from bert_playground.data.tables import Tables, prepare_tables
 from bert_playground.data.templates.text import TEMPLATES
 
 ROWS = 200

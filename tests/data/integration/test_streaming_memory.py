@@ -23,7 +23,8 @@ import json, sys, time
 from pathlib import Path
 import mlx.core as mx
 from bert_playground.config.schema import DataSection
-from bert_playground.data.pipeline import TextPipeline, prepare_tables
+from bert_playground.data.pipeline import TextPipeline
+from bert_playground.data.tables import prepare_tables
 
 tables = prepare_tables(DataSection(train=Path(sys.argv[1])), 0)
 assert tables.stream is not None

@@ -8,8 +8,9 @@ import pytest
 
 from bert_playground.config.schema import DataSection
 from bert_playground.data.core.table import as_text
-from bert_playground.data.pipeline import TextPipeline, prepare_tables
+from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.splitting import split_table, write_table_folds
+from bert_playground.data.tables import prepare_tables
 
 ROWS = 120
 

@@ -16,12 +16,9 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from bert_playground.data.core.coded import CodedColumn, code_column
-from bert_playground.data.tokenization import (
-    TextTokenizer,
-    encode_cached,
-    gather_rows,
-    train_tokenizer,
-)
+from bert_playground.data.core.token_rows import gather_rows
+from bert_playground.data.token_cache import encode_cached
+from bert_playground.data.tokenization import TextTokenizer, train_tokenizer
 
 WORDS = [
     "the quick brown fox",

@@ -214,7 +214,7 @@ def test_sample_fraction_trains_on_a_part_of_the_rows(make_config) -> None:
 
 
 def test_the_split_has_a_seed_of_its_own(make_config, fruit: Path) -> None:
-    from bert_playground.data.pipeline import prepare_tables
+    from bert_playground.data.tables import prepare_tables
 
     config = make_config(**{"training.seed": 5, "data.split_seed": 0})
     assert config.split_seed == 0

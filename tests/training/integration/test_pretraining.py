@@ -11,10 +11,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from bert_playground.config.schema import RunConfig
+from bert_playground.data.core.token_rows import TokenizedTable
 from bert_playground.data.loaders.masking import Masking
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.row_text import load_row_text
-from bert_playground.data.tokenization import TokenizedTable
 from bert_playground.inference import Predictor
 from bert_playground.models.huggingface import load_encoder, read_pretrained
 from bert_playground.models.masked_lm import load_masked_lm

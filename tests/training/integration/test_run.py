@@ -104,7 +104,7 @@ def test_the_best_checkpoint_is_the_model_of_the_best_evaluation(make_config, fr
     ]
     assert result.metrics["val_loss"] == min(record["val_loss"] for record in records)
     predictor = Predictor.load(result.run_dir.best, precision="f32")
-    from bert_playground.data.pipeline import prepare_tables
+    from bert_playground.data.tables import prepare_tables
 
     tables = prepare_tables(make_config().data, seed=0)
     assert predictor.score(tables.val).loss == pytest.approx(result.metrics["val_loss"], rel=1e-4)

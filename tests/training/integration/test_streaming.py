@@ -13,7 +13,8 @@ from bert_playground.config.schema import DataSection
 from bert_playground.data.core import chunks, stream
 from bert_playground.data.core.table import read_table
 from bert_playground.data.loaders import MemoryLoader, StreamingLoader
-from bert_playground.data.pipeline import TextPipeline, prepare_tables
+from bert_playground.data.pipeline import TextPipeline
+from bert_playground.data.tables import prepare_tables
 from bert_playground.inference import Predictor
 from bert_playground.runs import RunDir
 from bert_playground.training import assemble, run_training

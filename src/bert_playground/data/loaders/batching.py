@@ -1,13 +1,12 @@
 """Order, share out, bucket by length, pack or pad: rows → Tokens."""
 
 import itertools
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import mlx.core as mx
 import numpy as np
 
-from bert_playground.data.tokenization import TokenizedTable, gather_rows
+from bert_playground.data.core.token_rows import TokenizedTable, gather_rows
 from bert_playground.tokens import Tokens
 
 BUCKET_BATCHES = (
@@ -166,26 +165,3 @@ def pad(table: TokenizedTable, rows: np.ndarray, multiple: int, pad_token_id: in
         is_second = mask & (np.arange(width) >= batch.second[:, None])
         types = mx.array(is_second.astype(np.int32))
     return Tokens(mx.array(ids), attention_mask=mx.array(mask), token_type_ids=types)
-
-
-def concat_tables(tables: Sequence[TokenizedTable]) -> TokenizedTable:
-    """The rows of several tables below each other, with all that belongs to a row."""
-    lengths = np.concatenate([table.lengths for table in tables])
-    offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths, dtype=np.int64)])
-    # Whatever else a table has, labels among it, is one entry for each row, or None.
-    more = {
-        name: np.concatenate([getattr(table, name) for table in tables])
-        for name in TokenizedTable._fields
-        if name not in ("ids", "offsets") and getattr(tables[0], name) is not None
-    }
-    return TokenizedTable(np.concatenate([table.ids for table in tables]), offsets, **more)
-
-
-def take_rows(table: TokenizedTable, numbers: np.ndarray) -> TokenizedTable:
-    """The rows with these numbers, with all that belongs to a row."""
-    more = {
-        name: getattr(table, name)[numbers]
-        for name in TokenizedTable._fields
-        if name not in ("ids", "offsets") and getattr(table, name) is not None
-    }
-    return gather_rows(table, numbers)._replace(**more)

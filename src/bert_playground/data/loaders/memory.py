@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 
 from bert_playground.data.core.table import as_text
+from bert_playground.data.core.token_rows import TokenizedTable
 from bert_playground.data.core.types import Batch
 from bert_playground.data.loaders.batching import cut_batches
 from bert_playground.data.loaders.mlx_loader import MLXLoader
-from bert_playground.data.tokenization import TokenizedTable
 
 
 class MemoryLoader:

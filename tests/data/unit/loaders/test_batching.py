@@ -7,16 +7,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bert_playground.data.core.token_rows import TokenizedTable, concat_tables, take_rows
 from bert_playground.data.loaders.batching import (
-    concat_tables,
     cut_points,
     order_evaluation,
     order_training,
     pack,
     pad,
-    take_rows,
 )
-from bert_playground.data.tokenization import TokenizedTable
 
 ragged = st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=12), min_size=1, max_size=12)
 

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bert_playground.data.core.stream import TableStream, open_stream
+from bert_playground.data.core.token_rows import TokenizedTable
 from bert_playground.data.core.types import Batch, Loader
 from bert_playground.data.loaders import MemoryLoader, MLXLoader, StreamingLoader
-from bert_playground.data.tokenization import TokenizedTable
 
 ROWS = 61
 LENGTHS = np.random.default_rng(0).integers(1, 20, ROWS)
