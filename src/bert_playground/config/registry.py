@@ -3,14 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from bert_playground.competitions import COMPETITIONS, Competition
 from bert_playground.lookup import look_up, nearest
 from bert_playground.tasks import TASKS
 
 from .read import read_mapping
+from .schema import ModelSection
 
+ARCHITECTURES = get_args(ModelSection.model_fields["architecture"].annotation)
+COUNTS = ("num_labels",)
 DEFAULT = Path("datasets.yaml")
 PLAIN: dict[str, Any] = {"slug": None, "id_column": None, "task": None, "metric": None}
 
@@ -54,6 +57,16 @@ def _faults(entry: object) -> list[str]:
     faults += [f"lacks {name!r}" for name in needed if not entry.get(name)]
     if not isinstance(entry.get("columns", []), list):
         faults.append("columns should be a list, such as [store, date, sales]")
+    faults += [
+        f"{name} is {entry[name]!r}, expected {'a whole number' if name in COUNTS else 'text'}"
+        for name in known
+        if name != "columns" and entry.get(name) is not None and not _fits(name, entry[name])
+    ]
+    if entry.get("architecture") is not None:
+        try:
+            look_up(dict.fromkeys(ARCHITECTURES), str(entry["architecture"]), "architecture")
+        except ValueError as error:
+            faults.append(str(error))
     if entry.get("task") is not None:
         try:
             look_up(TASKS, str(entry["task"]), "task")
@@ -62,8 +75,17 @@ def _faults(entry: object) -> list[str]:
     return faults
 
 
+def _fits(name: str, value: object) -> bool:
+    """Whether a YAML value can stand for a field; names of columns may look like numbers, and targets be several."""
+    if name in COUNTS:
+        return isinstance(value, int) and not isinstance(value, bool)
+    values = value if name == "target" and isinstance(value, list) else [value]
+    return all(isinstance(each, str | int | float) for each in values)
+
+
 def _make(entry: Mapping[str, Any]) -> Competition:
     target = entry["target"]
     target = ",".join(map(str, target)) if isinstance(target, list) else str(target)
     columns = frozenset(map(str, entry["columns"]))
-    return Competition(**{**PLAIN, **entry, "target": target, "columns": columns})
+    given = {name: value for name, value in entry.items() if value is not None}
+    return Competition(**{**PLAIN, **given, "target": target, "columns": columns})

@@ -40,7 +40,13 @@ def encode_cached(
         logger.debug(f"token ids read from {path}")
         return cached
     rows = tokenizer.encode_rows(columns, max_length, separated=separated)
-    write_bytes(path, save({"ids": rows.ids, "offsets": rows.offsets}))
+    try:
+        write_bytes(path, save({"ids": rows.ids, "offsets": rows.offsets}))
+    except OSError as error:
+        error.add_note(
+            "token ids are kept there: change data.cache_dir, or leave data.use_pretokenized out"
+        )
+        raise
     logger.debug(f"token ids written to {path}")
     return rows
 

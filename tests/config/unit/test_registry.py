@@ -83,3 +83,32 @@ def test_the_entry_in_the_guide_is_read(folder: Path, root: Path) -> None:
 def test_a_missing_file_is_named(folder: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"sets\.yaml.*data\.registry"):
         load_datasets(Path("sets.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("entry", "fault"),
+    [
+        ("architecture: brt", "unknown architecture 'brt'; did you mean 'bert'"),
+        ("num_labels: five", "num_labels is 'five', expected a whole number"),
+        ("metric: [a, b]", r"metric is \['a', 'b'\], expected text"),
+        ("template: {a: b}", "template is .*expected text"),
+    ],
+)
+def test_values_of_another_type_are_named(folder: Path, entry: str, fault: str) -> None:
+    (folder / "datasets.yaml").write_text(
+        f"{SHOP}  {entry}\n".replace("  metric: mae\n", "").replace("  template: sentence\n", "")
+    )
+    with pytest.raises(ValueError, match=f"datasets.yaml has mistakes:\n  shop: {fault}"):
+        load_datasets()
+
+
+def test_an_entry_without_a_value_leaves_the_default(folder: Path) -> None:
+    (folder / "datasets.yaml").write_text("shop: {columns: [a], target: b, template: }\n")
+    assert load_datasets()["shop"].template == "auto"
+
+
+def test_a_target_that_the_table_lacks_is_an_error_of_the_entry(folder: Path) -> None:
+    (folder / "datasets.yaml").write_text("shop: {columns: [store, price], target: starz}\n")
+    (folder / "train.csv").write_text("store,price,stars\na,1,5\nb,2,3\n" * 1)
+    with pytest.raises(ValueError, match=r"'starz'; did you mean 'stars'.*datasets.yaml"):
+        prepare_tables(DataSection(train=folder / "train.csv"), seed=0)

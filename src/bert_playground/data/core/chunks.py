@@ -9,9 +9,15 @@ from typing import NamedTuple
 
 import polars as pl
 
-from bert_playground.data.core.csv_file import DELIMITERS, parse_csv, sniff_delimiter
+from bert_playground.data.core.csv_file import (
+    DELIMITERS,
+    parse_csv,
+    sniff_delimiter,
+    tidy_rows,
+)
+from bert_playground.data.core.other_formats import refuse_other_formats
 from bert_playground.data.core.records import cut_records
-from bert_playground.data.core.table import as_text, read_file, unnest_records
+from bert_playground.data.core.table import as_text, name_bad_line, read_file, unnest_records
 
 CHUNK_ROWS = 16_384
 CHUNK_BYTES = 8 * 2**20
@@ -114,12 +120,15 @@ def open_chunks(
         elif suffix in LINES:
             found = _open_lines(path, plain, chunk_rows)
         else:
+            refuse_other_formats(path, _read_bytes(plain, 0, 64))
             found = _open_csv(path, plain, chunk_rows)
     except pl.exceptions.PolarsError as error:
         first_line = str(error).splitlines()[0]
         raise ValueError(
             f"{path} cannot be read as {suffix.removeprefix('.')}: {first_line}; export it again"
         ) from error
+    if found.spans and not found.columns:
+        raise ValueError(f'{path} has no columns; expected records such as {{"age": 22}}')
     if not found.spans:
         raise ValueError(f"{path} has a header but no rows; expected at least one row of data")
     reader = ChunkReader(
@@ -186,16 +195,22 @@ def _open_lines(path: Path, plain: Path, chunk_rows: int | None) -> _Found:
     spans: list[Span] = []
     schemas: list[pl.DataFrame] = []
     fractions: set[str] = set()
-    for start, end in cut_records(plain, 0, chunk_rows, delimiters=b""):
+    begin = len(BOM) if _read_bytes(plain, 0, len(BOM)) == BOM else 0
+    lines = 0
+    for start, end in cut_records(plain, begin, chunk_rows, delimiters=b""):
         content = _read_bytes(plain, start, end)
+        lines += content.count(b"\n")
         if not content.strip():
             continue
         try:
             frame = pl.read_ndjson(content, infer_schema_length=None)
         except pl.exceptions.PolarsError as error:
-            first_line = str(error).splitlines()[0]
+            reason = (
+                name_bad_line(content, lines - content.count(b"\n") + 1)
+                or str(error).splitlines()[0]
+            )
             raise ValueError(
-                f"{path} cannot be read as JSON lines after byte {start}: {first_line}; export it again"
+                f"{path} cannot be read as JSON lines: {reason}; export it again"
             ) from error
         schemas.append(frame.clear())
         fractions |= _fractions(unnest_records(frame))
@@ -246,8 +261,7 @@ def _parse_plain(header: bytes, content: bytes, names: tuple[str, ...]) -> pl.Da
     """Read rows that were found faultless when the file was opened."""
     delimiter = sniff_delimiter(header.decode("utf-8-sig"))
     frame = pl.read_csv(header + content, separator=delimiter, infer_schema=False)
-    frame = frame.rename(dict(zip(frame.columns, names, strict=True)))
-    return frame.filter(~pl.all_horizontal(pl.all().is_null())) if frame.width > 1 else frame
+    return tidy_rows(frame, names, content)
 
 
 def _read_header(path: Path, plain: Path) -> tuple[bytes, int]:

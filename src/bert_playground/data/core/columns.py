@@ -8,13 +8,16 @@ import polars as pl
 from loguru import logger
 
 from bert_playground.competitions import COMPETITIONS, Competition
-from bert_playground.data.core.labels import label_dtype, require_labels
+from bert_playground.data.core.labels import clean_labels, label_dtype, require_labels
+from bert_playground.data.core.multilabel import read_list
+from bert_playground.data.core.spellings import PLAIN, infer_number, read_number
 from bert_playground.data.core.stream import is_large, open_stream
 from bert_playground.data.core.table import read_table, require_columns
 from bert_playground.data.core.targets import split_target
-from bert_playground.lookup import look_up, shorten
+from bert_playground.lookup import look_up, nearest, shorten
 from bert_playground.tasks import TASKS
 
+MOSTLY_OWN = 0.95  # of the rows have an id of their own; the rest may be copies
 TARGET_NAMES = ("target", "label", "class", "y", "outcome", "labels", "category")
 
 
@@ -56,7 +59,10 @@ def infer_roles(
     """
     given = () if target is None else split_target(target, frame.columns)
     require_columns(frame, [*given, *([id_column] if id_column else [])], "the training table")
+    _require_several(frame)
     known = recognise(frame.columns, datasets)
+    if target is None and known is not None:
+        _require_known(known, frame.columns)
     absent = [
         name for name in frame.columns if test_columns is not None and name not in test_columns
     ]
@@ -77,8 +83,33 @@ def infer_roles(
     if id_column is None:
         id_column = _infer_id(frame.drop(names), known)
     if id_column is not None:
-        statements.append(f"id: {id_column}, not a feature; override with --id-column")
+        statements.append(_say_id(frame[id_column]))
+    index = _find_index(frame.drop(names), id_column)
+    if index is not None:
+        dropped = tuple(dict.fromkeys((*dropped, index)))
+        statements.append(f"left out: {index!r} (it only counts the rows)")
     return Roles(target, id_column, task, dropped, tuple(statements), names)
+
+
+def _require_several(frame: pl.DataFrame) -> None:
+    if frame.width > 1:
+        return
+    name = frame.columns[0] if frame.width else ""
+    raise ValueError(
+        f"the training table has the single column {name[:80]!r}, expected a target and at least one more; if it has "
+        "several, cells must stand between commas, semicolons, tabs or bars"
+    )
+
+
+def _require_known(known: Competition, columns: list[str]) -> None:
+    """Raise where an entry of the registry knows columns that its table lacks."""
+    asked = [*split_target(known.target, columns), *filter(None, [known.id_column])]
+    missing = [f"{name!r}{nearest(name, columns)}" for name in asked if name not in columns]
+    if missing:
+        raise ValueError(
+            f"the table has the columns of a known data set ({shorten(sorted(known.columns))}), but lacks "
+            f"{', '.join(missing)}, its target or id; correct the entry in datasets.yaml, or give --target"
+        )
 
 
 def infer_target_name(columns: list[str], test_columns: list[str] | None) -> tuple[str, str]:
@@ -117,6 +148,8 @@ def _find_task(labels: pl.DataFrame, task: str | None) -> str:
     """The task that is asked for or fits the target columns, after a look whether every row has labels."""
     if task is not None:
         look_up(TASKS, task, "task")
+    elif labels.width == 1 and _holds_lists(labels.to_series()):
+        task = "multilabel"
     # A list may be empty: a row without any label.
     if labels.width > 1 or task != "multilabel":
         for column in labels.iter_columns():
@@ -140,12 +173,25 @@ def _find_task(labels: pl.DataFrame, task: str | None) -> str:
     )
 
 
+def _holds_lists(labels: pl.Series) -> bool:
+    """Whether cells such as "red;round" and "red" are made of the same labels."""
+    cells = clean_labels(labels).drop_nulls().unique()
+    is_list = cells.str.contains(r"^\[.*\]$").all()
+    separator = next((mark for mark in ";|" if cells.str.contains(mark, literal=True).any()), None)
+    if separator is None and not is_list:
+        return False
+    items = read_list(cells, separator or ",").explode().drop_nulls()
+    return 2 <= items.n_unique() < len(items)
+
+
 def _infer_task(labels: pl.Series) -> str:
     text = labels.str.strip_chars()
     distinct = text.n_unique()
     if distinct <= 2:
         return "binary"
     if label_dtype(text) == "str":
+        if distinct > 20 and infer_number(text) is not None:
+            return "regression"
         if distinct > max(20, len(text) / 4):
             raise ValueError(
                 f"target {labels.name!r} has {distinct} different strings in {len(text)} rows, such as "
@@ -171,7 +217,9 @@ def _say_targets(labels: pl.DataFrame, task: str, reason: str, *, is_given: bool
 def _say_target(labels: pl.Series, task: str, reason: str, *, is_given: bool) -> str:
     text = labels.alias("label").str.strip_chars()
     if task == "regression":
-        numbers = text.cast(pl.Float64, strict=False).drop_nulls().to_list()
+        spelling = infer_number(text) or PLAIN
+        read = text.to_frame().select(read_number(pl.col("label"), spelling)).to_series()
+        numbers = read.drop_nulls().to_list()
         detail = f"{min(numbers, default=0):g} to {max(numbers, default=0):g}"
     else:
         shares = text.value_counts(sort=True, normalize=True)
@@ -181,8 +229,16 @@ def _say_target(labels: pl.Series, task: str, reason: str, *, is_given: bool) ->
             detail = f"{share:.0%} {'positive' if positive == '1' else positive}".replace("%", " %")
         else:
             detail = f"{shares.height} classes, most often {shares['label'][0]}"
+    detail += _say_alike(text) if task in ("binary", "multiclass") else ""
     override = "--target" if is_given else "--target or --task"
     return f"target: {labels.name}, {task}, {detail} ({reason}); override with {override}"
+
+
+def _say_alike(labels: pl.Series) -> str:
+    """What to say of classes that differ in capitals alone."""
+    names = labels.unique().sort()
+    alike = names.filter(names.str.to_lowercase().is_duplicated())
+    return f", of which {shorten(alike)} differ in capitals alone" if len(alike) else ""
 
 
 def _sort_key(label: str) -> tuple[float, str]:
@@ -193,21 +249,42 @@ def _sort_key(label: str) -> tuple[float, str]:
 
 
 def _infer_id(frame: pl.DataFrame, known: Competition | None) -> str | None:
-    """The first column that is called an id, or counts the rows, and never repeats."""
+    """The first column that is called an id and names nearly every row; else a first column that counts the rows."""
     if known is not None and known.id_column in frame.columns:
         return known.id_column
-    for position, name in enumerate(frame.columns):
-        column = frame[name]
-        if column.has_nulls() or column.n_unique() != len(column):
-            continue
-        numbers = column.cast(pl.Int64, strict=False)
-        is_named = name.lower() in ("id", "index", "uid", "uuid", "guid") or name.endswith(
-            ("Id", "ID", "_id")
-        )
-        counts_rows = not numbers.has_nulls() and position == 0 and numbers.is_sorted()
-        if (is_named and _is_one_word(column)) or (counts_rows and len(column) > 2):
-            return name
-    return None
+    for column in frame.iter_columns():
+        if _is_called_id(column.name) and _is_one_word(column):
+            values = column.drop_nulls()
+            if len(values) and values.n_unique() >= MOSTLY_OWN * len(column):
+                return column.name
+    first = frame.columns[0] if frame.width else None
+    return first if first is not None and _counts_rows(frame[first]) else None
+
+
+def _is_called_id(name: str) -> bool:
+    is_named = name.lower() in ("id", "index", "uid", "uuid", "guid")
+    return is_named or name.endswith(("Id", "ID", "_id"))
+
+
+def _counts_rows(column: pl.Series) -> bool:
+    numbers = column.cast(pl.Int64, strict=False)
+    is_own = not numbers.has_nulls() and column.n_unique() == len(column)
+    return is_own and numbers.is_sorted() and len(column) > 2
+
+
+def _find_index(frame: pl.DataFrame, id_column: str | None) -> str | None:
+    """A first column beside the id that a data frame's row numbers were written to: without a name, or "Unnamed: 0"."""
+    if id_column is None or not frame.width or frame.columns[0] == id_column:
+        return None
+    name = frame.columns[0]
+    is_nameless = name.strip() == "" or name.startswith("Unnamed: ")
+    return name if is_nameless and _counts_rows(frame[name]) else None
+
+
+def _say_id(column: pl.Series) -> str:
+    said = f"id: {column.name or repr(column.name)}, not a feature; override with --id-column"
+    repeated = len(column) - column.n_unique()
+    return said + (f" (it repeats on {repeated} of {len(column)} rows)" if repeated else "")
 
 
 def _is_one_word(column: pl.Series) -> bool:

@@ -6,7 +6,7 @@ import io
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,14 +44,34 @@ def parse_csv(path: Path, content: bytes) -> pl.DataFrame:
             first_line = str(error).splitlines()[0]
             raise ValueError(f"{path} cannot be read as CSV: {first_line}") from error
         frame = _read_stray_quotes(path, text, delimiter, None)
-    if frame.height == 0 or frame.columns != names or _has_stray_quotes(content, delimiter):
+    unquoted = _cut_quoted(content, delimiter)
+    if frame.height == 0 or frame.columns != names or b'"' in unquoted:
         _check_rectangular(path, text, delimiter, len(names))
         frame = _read_stray_quotes(path, text, delimiter, frame)
     # A short row and an empty last cell look alike to Polars.
-    if frame.width and frame[:, -1].has_nulls():
+    if (
+        frame.width
+        and frame[:, -1].has_nulls()
+        and not _is_complete(unquoted, delimiter, len(names))
+    ):
         _check_rectangular(path, text, delimiter, len(names))
-    frame = frame.rename(dict(zip(frame.columns, names, strict=True)))
-    return frame.filter(~pl.all_horizontal(pl.all().is_null())) if frame.width > 1 else frame
+    return tidy_rows(frame, name_nameless(names), content)
+
+
+def name_nameless(names: Sequence[str]) -> list[str]:
+    """Column names, "Unnamed: 3" in place of an empty one, as pandas calls the fourth column without a name."""
+    return [name or f"Unnamed: {place}" for place, name in enumerate(names)]
+
+
+def tidy_rows(frame: pl.DataFrame, names: Sequence[str], content: bytes) -> pl.DataFrame:
+    """Name the columns; an empty cell is null, be it quoted or not, and a line without any value is no row."""
+    if frame.columns != list(names):
+        frame = frame.rename(dict(zip(frame.columns, names, strict=True)))
+    if b'""' in content:
+        frame = frame.with_columns(pl.when(pl.all() != "").then(pl.all()))
+    if frame.width < 2 or not frame[:, 0].has_nulls():
+        return frame
+    return frame.filter(~pl.all_horizontal(pl.all().is_null()))
 
 
 def sniff_delimiter(text: str) -> str:
@@ -85,7 +105,7 @@ def _check_header(path: Path, text: str, delimiter: str) -> list[str]:
         names = next((row for row in rows if row), None)
     if names is None:
         raise ValueError(f"{path} is empty; expected a CSV with a header line and rows")
-    repeated = [name for name, count in Counter(names).items() if count > 1]
+    repeated = [name for name, count in Counter(name_nameless(names)).items() if count > 1]
     if repeated:
         raise ValueError(
             f"{path} has duplicate column names: {', '.join(map(repr, repeated))}; give each column its own name"
@@ -102,20 +122,33 @@ def _check_rectangular(path: Path, text: str, delimiter: str, width: int) -> Non
     if faults:
         _require_closed(path, text, delimiter)
         listed = ", ".join(f"line {line} has {cells}" for line, cells in faults)
-        raise ValueError(
-            f"{path} is ragged: the header has {width} cells, but {listed}; "
-            "quote cells that contain the delimiter, or complete the rows"
-        )
+        remedy = f"quote cells that contain the delimiter {delimiter!r}, or complete the rows"
+        if len(faults) > 1 and {cells for _, cells in faults} == {faults[0][1]}:
+            remedy += "; if the first line is no header, remove it"
+        raise ValueError(f"{path} is ragged: the header has {width} cells, but {listed}; {remedy}")
 
 
-def _has_stray_quotes(content: bytes, delimiter: str) -> bool:
-    """Whether quotes stand elsewhere than around whole cells; after such ones Polars may take line ends for text."""
+def _cut_quoted(content: bytes, delimiter: str) -> bytes:
+    """The content with every quoted cell as one letter.
+
+    Quotes that are left stand elsewhere than around whole cells; after such ones Polars may take line ends for text.
+    """
     if b'"' not in content:
-        return False
+        return content
     mark = re.escape(delimiter.encode())
     # A literal comes first, so that the search can jump from quote to quote.
     quoted = rb'"(?<=[\n%b]")[^"]*(?:""[^"]*)*"(?=[\r\n%b])' % (mark, mark)
-    return b'"' in re.sub(quoted, b"", b"\n" + content)
+    return re.sub(quoted, b"q", b"\n" + content)[1:]
+
+
+def _is_complete(unquoted: bytes, delimiter: str, width: int) -> bool:
+    """Whether the rows have as many cells together as complete ones would; Polars has seen that none has too many."""
+    if b"\n\n" in unquoted or b"\r" in unquoted.replace(b"\r\n", b"q\n"):
+        return False  # blank lines and other line ends are for those who look at every row
+    num_cells_but_first = unquoted.count(b"\n") * (width - 1)
+    return (
+        not unquoted.startswith(b"\n") and unquoted.count(delimiter.encode()) == num_cells_but_first
+    )
 
 
 def _read_stray_quotes(

@@ -4,7 +4,16 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from bert_playground.data.core.spellings import PLAIN, infer_date, infer_list, infer_number
+from bert_playground.data.core.spellings import (
+    CLOCK,
+    PLAIN,
+    infer_date,
+    infer_list,
+    infer_number,
+    infer_numeric_date,
+    read_date,
+    read_hour,
+)
 from bert_playground.lookup import look_up, shorten
 
 MISSING = (
@@ -56,7 +65,7 @@ class Kind:
         num_values: rows that have a value.
         num_distinct: distinct values.
         spelling: of numbers, dates and lists; see spellings.py.
-        odd: the few cells of a column of numbers that are none.
+        odd: the few cells of a column of numbers or dates that are none.
     """
 
     name: str
@@ -89,13 +98,15 @@ def infer_kind(column: pl.Series) -> Kind:
     if len(plain) and plain.str.contains(DATE_PATTERN).all():
         return Kind("date", len(plain), plain.n_unique())
     spelling = infer_number(plain)
-    pattern = None if spelling == PLAIN else infer_date(plain)  # "5 Mar 2020" is 5 of something too
+    pattern = infer_numeric_date(plain) if len(plain) else None
+    if pattern is None and spelling != PLAIN:
+        pattern = infer_date(plain)  # "5 Mar 2020" is 5 of something too
     if pattern is not None:
         return Kind("date", len(plain), plain.n_unique(), pattern)
     if spelling is not None:
         name = "number" if plain.n_unique() > 1 else "category"
         return Kind(name, len(plain), plain.n_unique(), spelling)
-    almost = _almost_number(plain)
+    almost = _almost_number(plain) or _almost_date(plain)
     if almost is not None:
         return almost
     separator = infer_list(values)
@@ -120,6 +131,11 @@ def as_kind(column: pl.Series, given: str) -> Kind:
             (sign for sign in ("|", ";", ",") if values.str.contains(sign, literal=True).any()), "|"
         )
     kind = Kind(name, len(values), values.n_unique(), spelling)
+    if "%" in given and not _reads_some(values, given):
+        raise ValueError(
+            f"column {column.name!r} is to hold dates such as {given}, but holds {shorten(values[:3])}; "
+            "correct the format in data.kinds"
+        )
     if (
         name == "number"
         and inferred.name != "number"
@@ -131,6 +147,16 @@ def as_kind(column: pl.Series, given: str) -> Kind:
     return kind
 
 
+def _reads_some(values: pl.Series, pattern: str) -> bool:
+    date = pl.col("date")
+    read = read_hour(date) if pattern == CLOCK else read_date(date, pattern)
+    try:
+        dates = values.to_frame("date").select(read).to_series()
+    except pl.exceptions.PolarsError:  # no such format
+        return False
+    return dates.null_count() < len(dates)
+
+
 def _almost_number(plain: pl.Series) -> Kind | None:
     """A column of numbers with a few words in it, such as "unknown": those words are read as missing."""
     is_number = plain.cast(pl.Float64, strict=False).is_not_null()
@@ -139,6 +165,18 @@ def _almost_number(plain: pl.Series) -> Kind | None:
     if not is_mostly or numbers.n_unique() <= MAX_ODD:
         return None
     return Kind("number", len(numbers), numbers.n_unique(), odd=tuple(odd.unique().sort()))
+
+
+def _almost_date(plain: pl.Series) -> Kind | None:
+    """A column of dates with a few words in it."""
+    is_date = plain.str.contains(r"[0-9].*[0-9]")
+    odd, dates = plain.filter(~is_date), plain.filter(is_date)
+    if not len(odd) or len(odd) > len(plain) / 20 or odd.n_unique() > MAX_ODD:
+        return None
+    pattern = infer_date(dates)
+    if pattern is None:
+        return None
+    return Kind("date", len(dates), dates.n_unique(), pattern, odd=tuple(odd.unique().sort()))
 
 
 def _string_kind(values: pl.Series, distinct: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
+from bert_playground.data.core.spellings import PLAIN, infer_number, read_number
 from bert_playground.data.core.table import as_text
 from bert_playground.lookup import shorten
 from bert_playground.tasks import TASKS
@@ -26,6 +27,7 @@ class LabelEncoder:
         classes: of a classification task, in the order of their numbers.
         mean: of the (log) training targets.
         scale: their standard deviation.
+        spelling: of numbers such as "$1,250"; see spellings.py.
     """
 
     task: str
@@ -34,6 +36,7 @@ class LabelEncoder:
     uses_log: bool = False
     mean: float = 0.0
     scale: float = 1.0
+    spelling: str = PLAIN
 
     @classmethod
     def fit(cls, labels: pl.Series, task: str, order: Sequence[str] | None = None) -> Self:
@@ -52,7 +55,8 @@ class LabelEncoder:
         text = clean_labels(labels)
         dtype = label_dtype(text)
         if not TASKS[task].is_classification:
-            values = read_numbers(text)
+            spelling = infer_number(text.drop_nulls()) or PLAIN
+            values = read_numbers(text, spelling)
             uses_log = is_better_logged(values)
             values = np.log1p(values) if uses_log else values
             scale = float(values.std())
@@ -60,7 +64,7 @@ class LabelEncoder:
                 raise ValueError(
                     f"target {labels.name!r} has the single value {labels[0]}: nothing to learn; check the column"
                 )
-            return cls(task, "float", (), uses_log, float(values.mean()), scale)
+            return cls(task, "float", (), uses_log, float(values.mean()), scale, spelling)
         if task == "ordinal" and (order is not None or dtype == "str"):
             return cls(task, dtype, _ordered(text, dtype, order))
         classes = _typed(text, dtype).unique().sort().to_list()
@@ -90,7 +94,7 @@ class LabelEncoder:
         require_labels(labels)
         text = clean_labels(labels)
         if not TASKS[self.task].is_classification:
-            values = read_numbers(text)
+            values = read_numbers(text, self.spelling)
             if self.uses_log:
                 if (values <= -1).any():
                     raise ValueError(
@@ -226,7 +230,7 @@ def label_dtype(text: pl.Series) -> str:
 def clean_labels(labels: pl.Series) -> pl.Series:
     """Labels as text without surrounding blanks, null where nothing is said."""
     text = as_text(labels.to_frame()).to_series().str.strip_chars()
-    missing = text.str.to_lowercase().is_in(["", "nan", "na", "n/a", "null"])
+    missing = text.str.to_lowercase().is_in(["", "?", "nan", "na", "n/a", "#n/a", "null"])
     return text.set(missing.fill_null(False), None)
 
 
@@ -274,9 +278,9 @@ def _ordered(text: pl.Series, dtype: str, order: Sequence[str] | None) -> tuple[
     return tuple(classes)
 
 
-def read_numbers(text: pl.Series) -> np.ndarray:
-    """Labels as finite numbers, [R] in f64."""
-    values = text.cast(pl.Float64, strict=False)
+def read_numbers(text: pl.Series, spelling: str = PLAIN) -> np.ndarray:
+    """Labels as finite numbers, [R] in f64; `spelling` is from `infer_number`."""
+    values = text.to_frame("label").select(read_number(pl.col("label"), spelling)).to_series()
     wrong = (values.is_null() | ~values.is_finite().fill_null(False)).arg_true()
     if len(wrong):
         raise ValueError(

@@ -5,16 +5,19 @@ import polars as pl
 
 from bert_playground.data.core.kinds import DATE_PATTERN, clean, infer_kind
 from bert_playground.data.core.spellings import (
+    CLOCK,
     PLAIN,
+    hour_of_day,
     infer_date,
     infer_number,
+    infer_numeric_date,
     read_date,
     read_number,
 )
 from bert_playground.lookup import shorten
 
 ISO = "%Y-%m-%d"
-CLOCK = r"[ T](\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d+)?))?"  # 24 hours
+MINUTES = r"(?:^|[ T])[0-9]{1,2}:([0-9]{2})(?::([0-9]{2}(?:\.[0-9]+)?))?"
 
 
 def infer_time_form(column: pl.Series) -> str | None:
@@ -27,7 +30,7 @@ def infer_time_form(column: pl.Series) -> str | None:
     spelling = infer_number(values)
     if spelling == PLAIN:
         return spelling
-    return infer_date(values) or spelling
+    return infer_date(values) or spelling or infer_numeric_date(values)
 
 
 def read_moments(column: pl.Series, form: str | None = None) -> np.ndarray:
@@ -46,9 +49,7 @@ def read_moments(column: pl.Series, form: str | None = None) -> np.ndarray:
             f"column {column.name!r} holds neither dates nor numbers, such as {column[0]!r}, so its rows cannot be "
             "ordered by time; give another with data.time_column"
         )
-    time = pl.col("time")
-    read = _read_seconds(time, form) if "%" in form else read_number(time, form)
-    values = clean(column).to_frame("time").select(read).to_series()
+    values = read_times(column, form)
     missing = (values.is_null().arg_true() + 1).to_list()
     if missing:
         raise ValueError(
@@ -58,10 +59,26 @@ def read_moments(column: pl.Series, form: str | None = None) -> np.ndarray:
     return values.to_numpy().astype(np.float64)
 
 
+def read_times(column: pl.Series, form: str) -> pl.Series:
+    """Seconds or numbers of a column in text as f64, null where a cell is neither.
+
+    Args:
+        column: in text.
+        form: a date's format such as "%d.%m.%Y", or a spelling of numbers.
+    """
+    time = pl.col("time")
+    read = _read_seconds(time, form) if "%" in form else read_number(time, form)
+    return clean(column).to_frame("time").select(read.cast(pl.Float64)).to_series()
+
+
 def _read_seconds(value: pl.Expr, form: str) -> pl.Expr:
-    day = read_date(value, form).cast(pl.Datetime).dt.epoch("s")
-    parts = [value.str.extract(CLOCK, part).cast(pl.Float64).fill_null(0.0) for part in (1, 2, 3)]
-    return day + 3600 * parts[0] + 60 * parts[1] + parts[2]
+    start = 3600 * hour_of_day(value)
+    if form != CLOCK:
+        start = read_date(value, form).cast(pl.Datetime).dt.epoch("s") + start.fill_null(0)
+    minutes, seconds = (
+        value.str.extract(MINUTES, part).cast(pl.Float64).fill_null(0.0) for part in (1, 2)
+    )
+    return start + 60 * minutes + seconds
 
 
 def find_time_column(frame: pl.DataFrame) -> str:
@@ -70,7 +87,8 @@ def find_time_column(frame: pl.DataFrame) -> str:
     Raises:
         ValueError: there is none, or several.
     """
-    found = [name for name in frame.columns if infer_kind(frame[name]).name == "date"]
+    kinds = {name: infer_kind(frame[name]) for name in frame.columns}
+    found = [name for name, kind in kinds.items() if kind.name == "date" and kind.spelling != CLOCK]
     if len(found) == 1:
         return found[0]
     reason = f"several columns hold dates: {shorten(found)}" if found else "no column holds dates"

@@ -111,7 +111,8 @@ class TableStream:
 
     def take(self, rows: np.ndarray) -> pl.DataFrame:
         """The rows with these numbers, in the order of the table."""
-        return pl.concat(self.select(rows).frames())
+        empty = pl.DataFrame(schema=dict.fromkeys(self.columns, pl.String))
+        return pl.concat([empty, *self.select(rows).frames()])
 
 
 def open_stream(

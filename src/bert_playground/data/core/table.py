@@ -1,19 +1,25 @@
 """Tables of any format (CSV, TSV, Parquet, Arrow, JSON Lines; compressed; several files; frames) as text."""
 
 import bz2
+import codecs
 import gzip
 import io
+import json
 import lzma
+import re
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import polars as pl
 import zstandard
+from loguru import logger
 
-from bert_playground.data.core.csv_file import parse_csv
-from bert_playground.data.core.unpacking import find_member
+from bert_playground.data.core.csv_file import name_nameless, parse_csv
+from bert_playground.data.core.other_formats import refuse_other_formats
+from bert_playground.data.core.unpacking import find_member, iterate_zstd
 from bert_playground.lookup import nearest, shorten
 
 Files = str | Path | Sequence[str | Path]
@@ -35,9 +41,12 @@ def read_table(source: Files | pl.DataFrame | Any) -> pl.DataFrame:
         ValueError: a file is damaged or has no rows, or files have different columns.
     """
     if _is_frame(source):
-        return _require_rows(as_text(_to_polars(source)), "the frame")
+        return _require_rows(as_text(_name_all(_to_polars(source))), "the frame")
+    _require_files(source)
     paths = expand_paths(cast("Files", source))
     frames = [read_file(path) for path in paths]
+    if len(frames) == 1:
+        return frames[0]
     for path, frame in zip(paths[1:], frames[1:], strict=True):
         if set(frame.columns) != set(frames[0].columns):
             differing = sorted(set(frame.columns) ^ set(frames[0].columns))
@@ -71,7 +80,10 @@ def read_file(path: Path) -> pl.DataFrame:
     suffix = Path(name).suffix.lower()
     parse = PARSERS.get(suffix)
     if parse is None:
-        return _require_rows(parse_csv(path, content), str(path))
+        refuse_other_formats(path, content)
+        frame = parse_csv(path, content)
+        _doubt_header(path, frame.columns)
+        return _require_rows(frame, str(path))
     try:
         frame = parse(io.BytesIO(content))
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
@@ -79,12 +91,14 @@ def read_file(path: Path) -> pl.DataFrame:
         raise ValueError(
             f"{path} cannot be read as {suffix.removeprefix('.')}: {first_line}; export it again"
         ) from error
-    return _require_rows(as_text(frame), str(path))
+    return _require_rows(as_text(_name_all(frame)), str(path))
 
 
 def as_text(frame: pl.DataFrame) -> pl.DataFrame:
     """Cells of any type as the text a CSV would have: 22.0 in a column of whole floats becomes "22", true "True"."""
     frame = unnest_records(frame)
+    if all(kind == pl.String for kind in frame.dtypes):
+        return frame
     return frame.select(_as_text(column) for column in frame.iter_columns())
 
 
@@ -111,12 +125,31 @@ def require_columns(frame: pl.DataFrame, names: list[str], where: str) -> None:
 
 
 def _is_frame(source: Any) -> bool:
-    return isinstance(source, pl.DataFrame) or type(source).__module__.partition(".")[0] == "pandas"
+    is_pandas = type(source).__module__.partition(".")[0] == "pandas"
+    return isinstance(source, pl.DataFrame | pl.LazyFrame) or (
+        is_pandas and type(source).__name__ == "DataFrame"
+    )
+
+
+def _require_files(source: Any) -> None:
+    if isinstance(source, str | Path) or (isinstance(source, list | tuple) and source):
+        return
+    what = "list without entries" if isinstance(source, list | tuple) else type(source).__name__
+    raise ValueError(
+        f"a table is a {what}, expected a file, a pattern, a list of files, or a Polars or pandas DataFrame"
+    )
 
 
 def _to_polars(frame: Any) -> pl.DataFrame:
+    if isinstance(frame, pl.LazyFrame):
+        return frame.collect()
     if isinstance(frame, pl.DataFrame):
         return frame
+    names = [str(name) for name in frame.columns]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(
+            f"the frame has duplicate column names: {', '.join(map(repr, repeated))}; give each column its own name"
+        )
     missing = frame.isna()
     return pl.DataFrame(
         {
@@ -127,27 +160,77 @@ def _to_polars(frame: Any) -> pl.DataFrame:
     )
 
 
+def _doubt_header(path: Path, names: list[str]) -> None:
+    fractions = [name for name in names if re.fullmatch(r"-?[0-9]+\.[0-9]+", name)]
+    if fractions:
+        logger.warning(
+            f"{path} has numbers for column names ({shorten(fractions, 3)}): its first line is read as the header; if "
+            "that is a row, put the names of the columns above it"
+        )
+
+
+def _name_all(frame: pl.DataFrame) -> pl.DataFrame:
+    names = dict(zip(frame.columns, name_nameless(frame.columns), strict=True))
+    return frame.rename(names) if "" in names else frame
+
+
 def _require_rows(frame: pl.DataFrame, where: str) -> pl.DataFrame:
+    if frame.width == 0 and frame.height:
+        raise ValueError(f'{where} has no columns; expected records such as {{"age": 22}}')
     if frame.height == 0:
         raise ValueError(f"{where} has a header but no rows; expected at least one row of data")
     return frame
 
 
 def _read_lines(content: io.BytesIO) -> pl.DataFrame:
-    return pl.read_ndjson(content, infer_schema_length=None)
+    text = content.getvalue().removeprefix(codecs.BOM_UTF8)
+    try:
+        return pl.read_ndjson(io.BytesIO(text), infer_schema_length=None)
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(name_bad_line(text) or str(error)) from error
+
+
+def name_bad_line(text: bytes, first: int = 1) -> str | None:
+    """Which line of JSON Lines is no record, and how it begins; None: all are."""
+    for number, line in enumerate(text.split(b"\n"), first):
+        try:
+            is_record = not line.strip() or isinstance(json.loads(line), dict)
+        except ValueError:
+            is_record = False
+        if not is_record:
+            return f'line {number} is no JSON record such as {{"age": 22}}: {line[:60].decode(errors="replace")!r}'
+    return None
 
 
 def _read_json(content: io.BytesIO) -> pl.DataFrame:
-    is_list = content.getvalue().lstrip().startswith(b"[")
-    return pl.read_json(content, infer_schema_length=None) if is_list else _read_lines(content)
+    text = content.getvalue().removeprefix(codecs.BOM_UTF8)
+    if text.lstrip().startswith(b"["):
+        return pl.read_json(io.BytesIO(text), infer_schema_length=None)
+    try:
+        whole = json.loads(text)
+    except ValueError:  # several records: lines
+        return _read_lines(io.BytesIO(text))
+    is_record = isinstance(whole, dict) and len(whole) > 0
+    if is_record and all(isinstance(value, list | dict) for value in whole.values()):
+        raise ValueError(
+            "it holds columns, one after the other, not rows; write records, such as pandas' "
+            "to_json(orient='records', lines=True)"
+        )
+    return _read_lines(io.BytesIO(json.dumps(whole).encode()))
+
+
+def _read_arrow(content: io.BytesIO) -> pl.DataFrame:
+    """An Arrow file, or a stream of batches, which begins otherwise."""
+    is_file = content.getvalue().startswith(b"ARROW1")
+    return pl.read_ipc(content) if is_file else pl.read_ipc_stream(content)
 
 
 PARSERS: dict[str, Callable[[io.BytesIO], pl.DataFrame]] = {
     ".parquet": pl.read_parquet,
     ".pq": pl.read_parquet,
-    ".arrow": pl.read_ipc,
-    ".feather": pl.read_ipc,
-    ".ipc": pl.read_ipc,
+    ".arrow": _read_arrow,
+    ".feather": _read_arrow,
+    ".ipc": _read_arrow,
     ".jsonl": _read_lines,
     ".ndjson": _read_lines,
     ".json": _read_json,
@@ -160,8 +243,7 @@ def _unzip(content: bytes) -> bytes:
 
 
 def _unpack_zstd(content: bytes) -> bytes:
-    with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(content)) as reader:
-        return bytes(reader.read())
+    return b"".join(iterate_zstd(io.BytesIO(content)))
 
 
 PACKINGS: dict[str, Callable[[bytes], bytes]] = {
@@ -186,7 +268,9 @@ def _unpack(path: Path, content: bytes) -> tuple[str, bytes]:
         ValueError,
         lzma.LZMAError,
         zipfile.BadZipFile,
+        zlib.error,
         zstandard.ZstdError,
+        RuntimeError,  # of a zip with a password
     ) as error:
         raise ValueError(
             f"{path} cannot be unpacked as {suffix.removeprefix('.')}: {error}; unpack it by hand, or fetch it again"
@@ -203,10 +287,17 @@ def _as_text(column: pl.Series) -> pl.Series:
     if kind == pl.Boolean:
         return column.replace_strict([True, False], ["True", "False"], return_dtype=pl.String)
     if isinstance(kind, pl.List | pl.Array):
-        items = column.cast(pl.List(pl.String))
-        return items.list.join("|").alias(column.name)
-    if kind == pl.Binary:
-        raise ValueError(f"column {column.name!r} holds bytes, no text; leave it out or decode it")
+        try:
+            return column.to_frame().select(_join_items(pl.col(column.name), kind)).to_series()
+        except pl.exceptions.PolarsError as error:
+            raise ValueError(
+                f"column {column.name!r} holds {kind}, which has no form as text; leave it out or write it flat"
+            ) from error
+    if kind in (pl.Binary, pl.Object):
+        what = "bytes" if kind == pl.Binary else "Python objects"
+        raise ValueError(f"column {column.name!r} holds {what}, no text; leave it out or decode it")
+    if kind == pl.Duration:  # in seconds
+        return _as_text(column.dt.total_microseconds() / 1e6)
     if isinstance(kind, pl.Datetime):
         return column.dt.to_string("%Y-%m-%d %H:%M:%S")
     if kind.is_float():
@@ -215,6 +306,16 @@ def _as_text(column: pl.Series) -> pl.Series:
         if bool(whole.all()):
             column = column.cast(pl.Int64)
     return column.cast(pl.String)
+
+
+def _join_items(value: pl.Expr, kind: Any) -> pl.Expr:
+    """Lists as "first|second", those inside lists likewise; records inside lists as JSON."""
+    if isinstance(kind, pl.List | pl.Array):
+        lists = value.arr.to_list() if isinstance(kind, pl.Array) else value
+        return lists.list.eval(_join_items(pl.element(), kind.inner)).list.join("|")
+    if isinstance(kind, pl.Struct):
+        return value.struct.json_encode()
+    return value.cast(pl.String)
 
 
 def _read_bytes(path: Path) -> bytes:

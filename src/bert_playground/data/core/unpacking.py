@@ -5,6 +5,8 @@ import gzip
 import lzma
 import shutil
 import zipfile
+import zlib
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, cast
@@ -26,14 +28,19 @@ def unpack_file(path: Path, folder: Path) -> Path:
     target = folder / path.stem
     try:
         with ExitStack() as stack, target.open("wb") as file:
-            shutil.copyfileobj(_open_packed(path, stack), file, 2**20)
+            if path.suffix.lower() == ".zst":
+                file.writelines(iterate_zstd(stack.enter_context(path.open("rb"))))
+            else:
+                shutil.copyfileobj(_open_packed(path, stack), file, 2**20)
     except (
         EOFError,
         OSError,
         ValueError,
         lzma.LZMAError,
         zipfile.BadZipFile,
+        zlib.error,
         zstandard.ZstdError,
+        RuntimeError,  # of a zip with a password
     ) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # of the disk, not of what is read
@@ -51,11 +58,26 @@ def _open_packed(path: Path, stack: ExitStack) -> IO[bytes]:
         return cast("IO[bytes]", stack.enter_context(bz2.open(path)))
     if suffix == ".xz":
         return cast("IO[bytes]", stack.enter_context(lzma.open(path)))
-    if suffix == ".zst":
-        file = stack.enter_context(path.open("rb"))
-        return cast("IO[bytes]", zstandard.ZstdDecompressor().stream_reader(file))
     archive = stack.enter_context(zipfile.ZipFile(path))
     return stack.enter_context(archive.open(find_member(archive)))
+
+
+def iterate_zstd(file: IO[bytes]) -> Iterator[bytes]:
+    """The content of a zstandard file, frame by frame; its own reader takes a file that was cut off for a whole one.
+
+    Raises:
+        EOFError: it ends in the middle.
+        zstandard.ZstdError: it is damaged.
+    """
+    frame = None
+    while piece := file.read(2**20):
+        while piece:
+            frame = frame or zstandard.ZstdDecompressor().decompressobj()
+            yield frame.decompress(piece)
+            piece = frame.unused_data if frame.eof else b""
+            frame = None if frame.eof else frame
+    if frame is not None:
+        raise EOFError("the file ended before its last frame did")
 
 
 def find_member(archive: zipfile.ZipFile) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import polars as pl
+from loguru import logger
 
 from bert_playground.data.core.table import as_text, read_table
 from bert_playground.files import replaced_file, write_bytes
@@ -143,7 +144,22 @@ def match_sample(frame: pl.DataFrame, sample: Path, target: str) -> pl.DataFrame
             f"the predictions do not fit the sample submission {sample}: {'; '.join(faults)}; "
             "check that --test and --sample belong to the same competition"
         )
+    _doubt_classes(frame, expected, id_column)
     return frame.select(expected.columns)
+
+
+def _doubt_classes(frame: pl.DataFrame, expected: pl.DataFrame, id_column: str) -> None:
+    """Say where a sample has fractions and these answers are classes: the competition may ask for probabilities."""
+    classes = [name for name, dtype in frame.schema.items() if dtype.is_integer()]
+    shared = expected.select(
+        name for name in expected.columns if name in classes and name != id_column
+    )
+    numbers = shared.select(pl.all().cast(pl.Float64, strict=False))
+    if any(bool((column != column.round()).any()) for column in numbers.iter_columns()):
+        logger.warning(
+            "the sample submission holds fractions where these answers are classes: if the competition is judged by "
+            "probabilities, write them with --proba"
+        )
 
 
 def _compare_ids(ours: pl.Series, theirs: pl.Series) -> list[str]:

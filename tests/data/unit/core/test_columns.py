@@ -83,3 +83,51 @@ def test_unique_strings_are_no_target() -> None:
 def test_id_is_unique_and_named_or_counting(name: str, values: list[str], found: bool) -> None:
     roles = infer_roles(table(**{name: values}, y=["0", "1", "0"]))
     assert roles.id_column == (name if found else None)
+
+
+LABEL = ["0", "1"] * 20
+COUNT = [str(i) for i in range(40)]
+AGE = [str(i % 7) for i in range(40)]
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0"])
+def test_the_row_numbers_of_a_data_frame_are_left_out_beside_an_id(name: str) -> None:
+    frame = pl.DataFrame({name: COUNT, "user_id": COUNT[::-1], "age": AGE, "label": LABEL})
+    roles = infer_roles(frame)
+    assert (roles.id_column, roles.dropped) == ("user_id", (name,))
+    assert f"left out: {name!r} (it only counts the rows)" in roles.statements
+    alone = infer_roles(frame.drop("user_id"))
+    assert (alone.id_column, alone.dropped) == (name, ())
+    assert alone.statements[1].startswith(f"id: {name or repr(name)},")
+
+
+def test_an_id_that_repeats_on_a_few_rows_is_one_and_it_is_said() -> None:
+    roles = infer_roles(table(id=[*COUNT[:39], "0"], age=AGE, label=LABEL))
+    assert roles.id_column == "id"
+    assert "it repeats on 1 of 40 rows" in roles.statements[1]
+    groups = table(id=[str(i // 2) for i in range(40)], age=AGE, label=LABEL)
+    assert infer_roles(groups).id_column is None
+
+
+def test_cells_made_of_the_same_labels_are_lists() -> None:
+    tags = ["red;round", "red", None, "round;blue"] * 10
+    assert infer_roles(table(age=AGE, tags=tags)).task == "multilabel"
+    assert infer_roles(table(age=AGE, tags=["['a', 'b']", "['a']"] * 20)).task == "multilabel"
+    assert infer_roles(table(age=AGE, tags=["A|B", "C|D", "E|F", "G"] * 10)).task == "multiclass"
+
+
+def test_amounts_with_signs_are_a_number_to_predict() -> None:
+    price = [f"${i},{i % 10}00" if i else "$50" for i in range(40)]
+    roles = infer_roles(table(age=AGE, price=price))
+    assert roles.task == "regression"
+    assert "50 to 39900" in roles.statements[0]
+
+
+def test_classes_that_differ_in_capitals_alone_are_said() -> None:
+    (said, *_) = infer_roles(table(age=AGE[:39], label=["Yes", "yes", "No"] * 13)).statements
+    assert "of which Yes, yes differ in capitals alone" in said
+
+
+def test_a_table_of_one_column_names_the_delimiters() -> None:
+    with pytest.raises(ValueError, match=r"single column .a b label.*between commas"):
+        infer_roles(pl.DataFrame({"a b label": ["1 2 0", "3 4 1"]}))

@@ -145,3 +145,24 @@ def test_the_deviation_of_a_logged_target_is_that_of_the_log_normal() -> None:
     expected = encoder.in_units(draws).std()
     actual = encoder.deviations_in_units(np.array([[0.3, 0.5]]))
     np.testing.assert_allclose(actual, [expected], rtol=0.01)
+
+
+def test_targets_with_signs_are_learned_and_answered_as_numbers() -> None:
+    labels = pl.Series("price", ["$1,250.50", "-$3", "$70", "$0.50"])
+    encoder = LabelEncoder.from_dict(
+        json.loads(json.dumps(LabelEncoder.fit(labels, "regression").to_dict()))
+    )
+    answers = encoder.decode(encoder.encode(labels))
+    assert answers.to_list() == pytest.approx([1250.5, -3, 70, 0.5], abs=1e-3)
+    assert encoder.encode(pl.Series("price", ["$70"]))[0] == encoder.encode(labels)[2]
+
+
+def test_states_of_before_spellings_are_read() -> None:
+    state = LabelEncoder.fit(pl.Series("price", ["1", "2.5", "3"]), "regression").to_dict()
+    del state["spelling"]
+    assert LabelEncoder.from_dict(state).encode(pl.Series("price", ["2.5"])).shape == (1,)
+
+
+def test_a_question_mark_is_no_label() -> None:
+    with pytest.raises(ValueError, match="is missing in 2 of 4 rows"):
+        LabelEncoder.fit(pl.Series("y", ["a", "?", "b", "#N/A"]), "binary")

@@ -123,6 +123,37 @@ def test_quotes_inside_cells_are_letters_in_every_piece(tmp_path: Path) -> None:
         assert whole(open_stream(path, chunk_rows=chunk_rows)).equals(read_table(path))
 
 
+messy = st.sampled_from(
+    [
+        "1",
+        "x",
+        '5" pipe',
+        '"q"',
+        '"a,b"',
+        '"a\nb"',
+        '"x""y"',
+        "",
+        '""',
+        '"ab"c',
+        'a"b"',
+        ' "z"',
+        '"z" ',
+    ]
+)
+
+
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(rows=st.lists(st.tuples(messy, messy), min_size=1, max_size=8), chunk_rows=st.integers(1, 4))
+def test_stray_quotes_are_mended_alike_in_pieces_and_as_a_whole(
+    tmp_path: Path, rows: list[tuple[str, str]], chunk_rows: int
+) -> None:
+    path = tmp_path / "messy.csv"
+    path.write_text("".join(f"{a},{b}\n" for a, b in [("a", "b"), ("first", "row"), *rows]))
+    assert whole(open_stream(path, chunk_rows=chunk_rows)).equals(read_table(path))
+
+
 def test_lines_that_end_with_cr_alone_are_refused_with_the_remedy(tmp_path: Path) -> None:
     path = tmp_path / "mac.csv"
     path.write_bytes(b"a,b\r1,2\r")

@@ -1,5 +1,6 @@
 """Reading CSVs: what is read stays text, and every fault is named with its place."""
 
+import csv
 import io
 from pathlib import Path
 
@@ -68,6 +69,36 @@ def test_folder_instead_of_file(tmp_path: Path) -> None:
 def test_faults_are_named(tmp_path: Path, content: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read_table(write(tmp_path, content))
+
+
+pieces = st.sampled_from(
+    [",", ",", "1", "x", '"q"', '"a,b"', '"a\nb"', '""', "\n", "\n", "\r\n", " "]
+)
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(body=st.lists(pieces, min_size=1, max_size=14).map("".join), width=st.integers(2, 3))
+def test_a_row_with_too_few_or_too_many_cells_is_always_found(
+    tmp_path: Path, body: str, width: int
+) -> None:
+    content = f"{','.join('abc'[:width])}\n{','.join('123'[:width])}\n{body}\n"
+    rows = [row for row in csv.reader(io.StringIO(content, newline="")) if row]
+    if any(len(row) != width for row in rows):
+        with pytest.raises(ValueError, match="is ragged"):
+            read_table(write(tmp_path, content))
+    else:
+        frame = read_table(write(tmp_path, content))
+        kept = [tuple(cell or None for cell in row) for row in rows[1:] if any(row)]
+        assert frame.rows() == kept
+
+
+@pytest.mark.parametrize("more", ["", 'x,5" pipe\n'])
+def test_an_empty_cell_is_null_be_it_quoted_or_not(tmp_path: Path, more: str) -> None:
+    frame = read_table(write(tmp_path, f'a,b\n"",1\n,2\n"",""\n{more}'))
+    assert frame.rows()[:2] == [(None, "1"), (None, "2")]
+    assert frame.height == 2 + bool(more)  # a row of empty cells alone is none
 
 
 def test_quoted_empty_last_cells_are_not_ragged(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from loguru import logger
 
 from bert_playground.data.kaggle.submission import make_submission, write_parts, write_submission
 
@@ -122,3 +123,15 @@ def test_parts_are_written_as_one_file_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="it has 3 rows, ours has 6"):
         write_parts(path, parts(), target="y", sample=sample)
     assert path.read_text() == before
+
+
+@pytest.mark.parametrize(("sample", "is_doubted"), [("0.5", True), ("0.0", False), ("1", False)])
+def test_classes_where_the_sample_has_fractions_are_doubted(
+    tmp_path: Path, sample: str, is_doubted: bool
+) -> None:
+    said: list[str] = []
+    sink = logger.add(said.append, level="WARNING")
+    rows = f"007,{sample}\n8,{sample}\nx9,{sample}\n"
+    write(tmp_path, pl.Series([0, 1, 0]), sample=f"PassengerId,Survived\n{rows}")
+    logger.remove(sink)
+    assert ("--proba" in "".join(said)) is is_doubted
