@@ -63,10 +63,11 @@ def encode_pair(
         raise ValueError(
             f"max_length {max_length} leaves no room beside {num_special} special tokens"
         )
-    first, second = (
-        gather_rows(tokenizer.encode_texts(column.cells.to_list()), column.codes)
-        for column in columns
-    )
+    distinct, numbers = tokenizer.encode_cells(columns, room + 1)
+    if room % 2 and (distinct.lengths[numbers] > room).all(axis=0).any():
+        # The odd token is for the longer one of two texts that are both too long, so they are counted to their ends.
+        distinct, numbers = tokenizer.encode_cells(columns)
+    first, second = (gather_rows(distinct, each) for each in numbers)
     num_cut = int((first.lengths + second.lengths > room).sum())
     if num_cut and makes_remarks():
         logger.info(

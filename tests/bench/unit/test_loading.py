@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bert_playground.bench import run_loading_benchmark
+from bert_playground.bench import loading, run_loading_benchmark
 from bert_playground.config.schema import DataSection
 from bert_playground.data.core.table import read_table
 from bert_playground.data.row_text import fit_as_training_would
@@ -27,3 +27,29 @@ def test_rates_follow_from_rows_and_seconds(table: Path) -> None:
     assert result["rows_per_second_best"] >= result["rows_per_second"]
     assert set(result["stages"]) == {"read", "write_text", "tokenize", "batch"}
     assert all(seconds > 0 for seconds in result["stages"].values())
+
+
+def test_a_small_table_is_read_until_its_median_is_steady(
+    table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = fit_as_training_would(read_table(table), DataSection())
+    monkeypatch.setattr(loading, "WARM_UP_SECONDS", 0.0)
+    monkeypatch.setattr(loading, "MIN_SECONDS", 0.0)
+    assert run_loading_benchmark(table, text, steps=2)["pass"]["repetitions"] == 2
+    monkeypatch.setattr(loading, "MIN_SECONDS", 60.0)
+    monkeypatch.setattr(loading, "MAX_PASSES", 7)
+    result = run_loading_benchmark(table, text, steps=2)
+    assert result["pass"]["repetitions"] == 7
+    assert "not counted: imports" in result["counted"]
+
+
+@pytest.mark.parametrize(
+    ("options", "tokens"),
+    [({"template": "separated"}, 200 * 9), ({"text_pair": ["n", "c"]}, 200 * 5)],
+)
+def test_rows_are_counted_as_training_reads_them(
+    table: Path, options: dict[str, object], tokens: int
+) -> None:
+    text = fit_as_training_would(read_table(table), DataSection.model_validate(options))
+    assert run_loading_benchmark(table, text, steps=1)["tokens"] == tokens
+    assert text.encode(read_table(table)).lengths.sum() == tokens

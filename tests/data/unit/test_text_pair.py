@@ -38,6 +38,18 @@ def test_ids_and_types_are_those_of_the_library(tokenizer, max_length) -> None:
     assert table.lengths.tolist() == [len(e.ids) for e in expected]
 
 
+@pytest.mark.parametrize("max_length", [12, 13])
+def test_long_texts_have_the_ids_of_the_library_though_not_read_to_their_ends(
+    tokenizer, max_length
+) -> None:
+    texts = ["a lazy dog " * 90, "jumps over " * 100, "dog", "a lazy dog " * 91]
+    pairs = [(a, b) for a in texts for b in texts]
+    table = encode_pair(tokenizer, columns(*zip(*pairs, strict=True)), max_length)
+    whole = tokenizer.tokenizer.from_str(tokenizer.to_json())
+    whole.enable_truncation(max_length, strategy="longest_first")
+    assert [row.tolist() for row in table.rows()] == [e.ids for e in whole.encode_batch(pairs)]
+
+
 def test_padded_rows_have_the_same_types(tokenizer) -> None:
     table = encode_pair(tokenizer, columns(WORDS, WORDS[::-1]), 16)
     rows = np.array([3, 0, 5])

@@ -1,5 +1,6 @@
 """Tokenization: segments give the ids of whole rows, vocabularies are deterministic, caches are never stale."""
 
+import dataclasses
 import itertools
 import json
 import subprocess
@@ -9,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from loguru import logger
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from bert_playground.data import tokenization
 from bert_playground.data.core.coded import CodedColumn, code_column
 from bert_playground.data.core.token_rows import gather_rows
 from bert_playground.data.token_cache import encode_cached
@@ -83,16 +85,102 @@ def test_segments_that_do_not_meet_between_words_fall_back_to_whole_rows() -> No
 
 
 def test_byte_level_segments_give_the_ids_of_whole_rows() -> None:
+    wrapped = byte_level()
+    segments = segment_frame(
+        [(f"age: {i},", f"sex: {'mf'[i % 2]},", WORDS[i % 6]) for i in range(50)]
+    )
+    assert rows_of(wrapped.encode_rows(coded(segments), 1000)) == ids_of_rows(wrapped, segments)
+
+
+def byte_level() -> TextTokenizer:
     from tokenizers.trainers import BpeTrainer
 
     bare = Tokenizer(models.BPE())
     bare.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bare.train_from_iterator(WORDS * 5, BpeTrainer(vocab_size=300, show_progress=False))
-    wrapped = TextTokenizer.wrap(bare)
-    segments = segment_frame(
-        [(f"age: {i},", f"sex: {'mf'[i % 2]},", WORDS[i % 6]) for i in range(50)]
+    return TextTokenizer.wrap(bare)
+
+
+def undivided() -> TextTokenizer:
+    from tokenizers.trainers import BpeTrainer
+
+    bare = Tokenizer(models.BPE())
+    bare.train_from_iterator(WORDS * 5, BpeTrainer(vocab_size=300, show_progress=False))
+    return TextTokenizer.wrap(bare)
+
+
+FAMILIES = {
+    "wordpiece": train_tokenizer(WORDS * 3, 300, cells=["[sib sp=q1]", "[age=q2]"]),
+    "byte level": byte_level(),
+    "undivided": undivided(),
+}
+long_texts = st.lists(
+    st.sampled_from(
+        [
+            *WORDS,
+            "x" * 130,
+            "[sib sp=q1]",
+            "[sib",
+            "sp=q1]",
+            " ",
+            "  ",
+            "\n",
+            ".",
+            "é",
+            "e\u0301",
+            "日本",
+        ]
     )
-    assert rows_of(wrapped.encode_rows(coded(segments), 1000)) == ids_of_rows(wrapped, segments)
+    | st.text(max_size=6),
+    max_size=60,
+).map("".join)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(texts=st.lists(long_texts, min_size=1, max_size=6), enough=st.integers(1, 30))
+def test_the_first_ids_of_a_long_text_need_no_more_than_its_beginning(
+    monkeypatch: pytest.MonkeyPatch, family: str, texts: list[str], enough: int
+) -> None:
+    monkeypatch.setattr(tokenization, "LETTERS_PER_TOKEN", 2)
+    monkeypatch.setattr(tokenization, "MARGIN", 0)
+    whole, start = (rows_of(FAMILIES[family].encode_texts(texts, only)) for only in (None, enough))
+    assert [ids[:enough] for ids in start] == [ids[:enough] for ids in whole]
+
+
+def test_of_a_huge_cell_only_the_beginning_is_tokenized(
+    tokenizer: TextTokenizer,
+) -> None:
+    lengths: list[int] = []
+
+    class Watched:
+        """The library's tokenizer, with a note of the lengths of the texts that it is given."""
+
+        def __getattr__(self, name: str) -> object:
+            own = getattr(tokenizer.tokenizer, name)
+            if not name.startswith("encode_batch"):
+                return own
+            return lambda texts, **more: lengths.extend(map(len, texts)) or own(texts, **more)
+
+    watched = dataclasses.replace(tokenizer, tokenizer=Watched())  # type: ignore[arg-type]
+    cells = pl.DataFrame({"a": ["short", "words " * 100_000], "b": [" b", " c"]})
+    rows = watched.encode_rows(coded(cells), 20)
+    assert 0 < max(lengths) <= 20 * tokenization.LETTERS_PER_TOKEN
+    short = cells.with_columns(pl.col("a").str.head(500))
+    assert rows_of(rows) == rows_of(tokenizer.encode_rows(coded(short), 20))
+
+
+def test_rows_that_are_cut_are_counted_whatever_was_left_out(tokenizer: TextTokenizer) -> None:
+    said: list[str] = []
+    sink = logger.add(said.append, format="{message}", level="INFO")
+    cells = pl.DataFrame({"a": ["one", "words " * 5000, "two"], "b": [" b", " c", " d " * 5000]})
+    tokenizer.encode_rows(coded(cells), 20)
+    logger.remove(sink)
+    assert (
+        "2 of 3 rows are longer than 20 tokens: a cut on 1, b cut on 1, b dropped on 1" in said[0]
+    )
 
 
 def test_cells_are_one_token_and_specials_in_the_text_are_not(tokenizer: TextTokenizer) -> None:

@@ -30,10 +30,17 @@ NUMBERS = ("exact", "rounded", "bins", "magnitude")
 SAID_SPELLINGS = {
     "worded": "{}: numbers among signs or words",
     "comma": "{}: numbers with a decimal comma",
+    "scaled": "{}: numbers with thousands, millions or billions behind them",
     "%m/%d/%Y": "{}: dates read as month/day/year; override with data.kinds",
     "%d/%m/%Y": "{}: dates read as day/month/year",
+    "%m-%d-%Y": "{}: dates read as month-day-year; override with data.kinds",
+    "%d-%m-%Y": "{}: dates read as day-month-year",
+    "%m/%d/%y": "{}: dates read as month/day/year; override with data.kinds",
+    "%d/%m/%y": "{}: dates read as day/month/year",
+    "%Y%m%d": "{}: dates read as year, month and day without signs; override with data.kinds",
 }
 DATE_PARTS = ("year", "month", "day", "weekday", "hour")
+_NO_VALUE, _NO_ANSWER = (pl.lit(pl.Series(words)).implode() for words in (MISSING, NONE))
 
 
 @dataclass(frozen=True)
@@ -63,9 +70,23 @@ class Feature:
         """Whether its cells are read word by word."""
         return self.form in ("text", "words", "list")
 
+    def read(self) -> pl.Expr:
+        """What the column holds: a number, or text without surrounding blanks; null where there is no value."""
+        value = pl.col(self.column).str.strip_chars()
+        if self.form == "number":
+            # No word for a missing value is a number in any spelling, so none needs to be looked for.
+            return read_number(value, self.spelling)
+        if self.form == "date":
+            return value
+        return pl.when(~value.str.to_lowercase().is_in(_NO_VALUE)).then(value)
+
+    def say(self, value: pl.Expr, *, numbers: str) -> pl.Expr:
+        """What `read` gave as text, never null: "missing" where there is no value; `numbers` is a name in NUMBERS."""
+        return FORMS[self.form](self, value, numbers).fill_null("missing")
+
     def cell(self, *, numbers: str) -> pl.Expr:
-        """The cell as text, never null: "missing" where there is no value; `numbers` is a name in NUMBERS."""
-        return FORMS[self.form](self, numbers).fill_null("missing")
+        """Both: the cell as text."""
+        return self.say(self.read(), numbers=numbers)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready form that `from_dict` reads."""
@@ -77,21 +98,12 @@ class Feature:
         return cls(**{**state, "known": tuple(state["known"]), "edges": tuple(state["edges"])})
 
 
-def _cleaned(column: str) -> pl.Expr:
-    value = pl.col(column).str.strip_chars()
-    return pl.when(~value.str.to_lowercase().is_in(MISSING)).then(value)
-
-
-def _number(feature: Feature, numbers: str) -> pl.Expr:
-    value = read_number(_cleaned(feature.column), feature.spelling)
+def _number(feature: Feature, value: pl.Expr, numbers: str) -> pl.Expr:
     if numbers == "bins":
         edges = pl.lit(pl.Series(feature.edges, dtype=pl.Float64))
-        number = pl.when(value.is_not_null()).then(
-            edges.search_sorted(value, side="left").cast(pl.Int64)
-        )
-        return number.replace_strict(
-            range(len(feature.known)), list(feature.known), return_dtype=pl.String
-        )
+        names = pl.lit(pl.Series(feature.known, dtype=pl.String))
+        place = edges.search_sorted(value, side="left")
+        return pl.when(value.is_not_null()).then(names.gather(place))
     if numbers == "magnitude":
         exponent = value.abs().log10().floor()
         mantissa = value / pl.lit(10.0).pow(exponent)
@@ -105,37 +117,38 @@ def _number(feature: Feature, numbers: str) -> pl.Expr:
     return value.cast(pl.String).str.strip_suffix(".0")
 
 
-def _category(feature: Feature, numbers: str) -> pl.Expr:
-    value = _cleaned(feature.column)
-    return pl.when(value.str.to_lowercase().is_in(NONE)).then(pl.lit("none")).otherwise(value)
+def _category(feature: Feature, value: pl.Expr, numbers: str) -> pl.Expr:
+    is_none = value.str.to_lowercase().is_in(_NO_ANSWER)
+    return pl.when(is_none).then(pl.lit("none")).otherwise(value)
 
 
-def _text(feature: Feature, numbers: str) -> pl.Expr:
-    return _cleaned(feature.column)
+def _text(feature: Feature, value: pl.Expr, numbers: str) -> pl.Expr:
+    return value
 
 
-def _known_or_other(value: pl.Expr, feature: Feature) -> pl.Expr:
+def _known_or_other(feature: Feature, value: pl.Expr, word: pl.Expr, absent: str) -> pl.Expr:
+    """A word of the value, if training rows had it; `absent` stands where a value has no such word."""
+    has_value = value.is_not_null()
     if not feature.known:
-        return value
-    return (
-        pl.when(value.is_null() | value.is_in(feature.known)).then(value).otherwise(pl.lit("other"))
-    )
+        return pl.when(has_value).then(word.fill_null(absent))
+    is_known = word.is_in(pl.lit(pl.Series(feature.known)).implode())
+    is_absent_known = absent in feature.known and absent != "other"
+    rest = pl.when(word.is_null() & is_absent_known).then(pl.lit(absent)).otherwise(pl.lit("other"))
+    return pl.when(is_known).then(word).when(has_value).then(rest)
 
 
-def _title(feature: Feature, numbers: str) -> pl.Expr:
-    value = _cleaned(feature.column)
+def _title(feature: Feature, value: pl.Expr, numbers: str) -> pl.Expr:
     title = value.str.extract(NAME_PATTERN).str.strip_chars()
-    return _known_or_other(pl.when(value.is_not_null()).then(title.fill_null("other")), feature)
+    return _known_or_other(feature, value, title, "other")
 
 
-def _prefix(feature: Feature, numbers: str) -> pl.Expr:
-    value = _cleaned(feature.column)
+def _prefix(feature: Feature, value: pl.Expr, numbers: str) -> pl.Expr:
     letters = value.str.extract(r"^([A-Za-z]+)").str.to_uppercase()
-    return _known_or_other(pl.when(value.is_not_null()).then(letters.fill_null("number")), feature)
+    return _known_or_other(feature, value, letters, "number")
 
 
-def _words(feature: Feature, numbers: str) -> pl.Expr:
-    words = _cleaned(feature.column).str.to_lowercase().str.extract_all(r"\w+")
+def _words(feature: Feature, value: pl.Expr, numbers: str) -> pl.Expr:
+    words = value.str.to_lowercase().str.extract_all(r"\w+")
     if feature.known:
         words = words.list.filter(pl.element().is_in(feature.known)).list.unique(
             maintain_order=True
@@ -144,22 +157,21 @@ def _words(feature: Feature, numbers: str) -> pl.Expr:
     return pl.when(joined == "").then(pl.lit("other")).otherwise(joined)
 
 
-def _list(feature: Feature, numbers: str) -> pl.Expr:
-    items = read_items(_cleaned(feature.column), feature.spelling)
+def _list(feature: Feature, value: pl.Expr, numbers: str) -> pl.Expr:
+    items = read_items(value, feature.spelling)
     if feature.known:
         items = items.list.filter(pl.element().is_in(feature.known))
     joined = items.list.join(", ")
     return pl.when(joined == "").then(pl.lit("other")).otherwise(joined)
 
 
-def _date(feature: Feature, numbers: str) -> pl.Expr:
-    value = pl.col(feature.column).str.strip_chars()
+def _date(feature: Feature, value: pl.Expr, numbers: str) -> pl.Expr:
     if feature.spelling:
         date, hour = read_date(value, feature.spelling), read_hour(value)
     else:
         value = pl.when(value.str.contains(DATE_PATTERN)).then(value)
         date = value.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
-        hour = value.str.slice(11, 2)
+        hour = read_hour(value)
     if feature.part == "hour":
         return hour
     if feature.part == "weekday":
@@ -168,7 +180,7 @@ def _date(feature: Feature, numbers: str) -> pl.Expr:
     return part.cast(pl.String)
 
 
-FORMS: dict[str, Callable[[Feature, str], pl.Expr]] = {
+FORMS: dict[str, Callable[[Feature, pl.Expr, str], pl.Expr]] = {
     "number": _number,
     "category": _category,
     "text": _text,
@@ -205,6 +217,12 @@ def fit_features(
     Raises:
         ValueError: no column is left.
     """
+    told = sorted({*(given_kinds or {}), *text_columns} & {*skip})
+    if told:
+        raise ValueError(
+            f"data.kinds and data.text_columns name {shorten(told)}, which must not be read: the target, or a column that "
+            "is left out; name other columns"
+        )
     names = [name for name in frame.columns if name not in skip]
     kinds = {name: infer_kind(frame[name]) for name in names}
     if id_column in kinds and kinds[id_column].name != "date":
@@ -221,9 +239,10 @@ def fit_features(
     for name, kind in kinds.items():
         features.extend(_fit_column(frame, name, kind))
     if not features:
+        reason = f"{shorten(names)} are empty, constant or identify rows, of which there are {frame.height}"
+        reason = reason if names else "there is none beside the target and what is dropped"
         raise ValueError(
-            f"no column is left to learn from: {', '.join(names) or 'none'} are empty, constant or identify rows; "
-            "check --target and --id-column, or keep one with data.text_columns"
+            f"no column is left to learn from: {reason}; check --target and --id-column, or keep one with data.text_columns"
         )
     ordered = sorted(_with_own_labels(features), key=lambda feature: feature.is_text)
     return tuple(ordered), tuple(_state(kinds, features))
@@ -262,9 +281,7 @@ def _fit_known(frame: pl.DataFrame, feature: Feature) -> Feature:
 
 def _fit_words(frame: pl.DataFrame, feature: Feature) -> Feature:
     """Keep the words on at least half a percent of the rows: what rows share, not what tells them apart."""
-    words = frame.select(
-        _cleaned(feature.column).str.to_lowercase().str.extract_all(r"\w+").list.unique()
-    )
+    words = frame.select(feature.read().str.to_lowercase().str.extract_all(r"\w+").list.unique())
     counts = words.to_series().explode().drop_nulls().rename("word").value_counts()
     counts = counts.filter(pl.col("count") >= max(5, frame.height / 200)).sort(
         "count", "word", descending=[True, False]
@@ -273,7 +290,7 @@ def _fit_words(frame: pl.DataFrame, feature: Feature) -> Feature:
 
 
 def _fit_items(frame: pl.DataFrame, feature: Feature) -> Feature:
-    items = frame.select(item=read_items(_cleaned(feature.column), feature.spelling))
+    items = frame.select(item=read_items(feature.read(), feature.spelling))
     counts = items.to_series().explode().drop_nulls().value_counts()
     counts = counts.filter(pl.col("count") >= min(MIN_ROWS, max(1, frame.height // 10)))
     counts = counts.sort("count", "item", descending=[True, False])
@@ -281,8 +298,7 @@ def _fit_items(frame: pl.DataFrame, feature: Feature) -> Feature:
 
 
 def _fit_number(frame: pl.DataFrame, feature: Feature) -> Feature:
-    value = read_number(_cleaned(feature.column), feature.spelling)
-    values = frame.select(value).to_series()
+    values = frame.select(feature.read()).to_series()
     numbers = np.clip(values.drop_nulls().drop_nans().to_numpy(), -1e300, 1e300)
     distinct = np.unique(numbers)
     if len(distinct) <= MAX_OWN_BINS:
@@ -343,7 +359,8 @@ def _state(kinds: dict[str, Kind], features: list[Feature]) -> list[str]:
         if kind.spelling in SAID_SPELLINGS:
             statements.append(SAID_SPELLINGS[kind.spelling].format(name))
         if kind.odd:
-            statements.append(f"{name}: read as a number; {shorten(kind.odd)} count as missing")
+            what = f"a {kind.name}"
+            statements.append(f"{name}: read as {what}; {shorten(kind.odd)} count as missing")
         if kind.is_identifying:
             statements.append(_say_reduction(name, kind, by_column.get(name)))
     nothing = [name for name, kind in kinds.items() if kind.name == "nothing"]

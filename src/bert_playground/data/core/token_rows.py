@@ -13,6 +13,7 @@ class TokenizedTable(NamedTuple):
     offsets: np.ndarray  # [R + 1] int64
     labels: np.ndarray | None = None  # [R]
     second: np.ndarray | None = None  # [R] of a text pair: where in its row the second text begins
+    numbers: np.ndarray | None = None  # [R, F] f32 beside the text, NaN where there is none
 
     @property
     def num_rows(self) -> int:
@@ -59,15 +60,35 @@ def repeat_ids(ids: tuple[int, ...], times: int) -> TokenizedTable:
     )
 
 
-def join_segments(segments: list[TokenizedTable]) -> TokenizedTable:
-    """Rows made of their segments, one after the other."""
+def join_segments(
+    segments: Sequence[TokenizedTable], places: np.ndarray | None = None
+) -> TokenizedTable:
+    """Rows made of their segments, one after the other.
+
+    Args:
+        segments: of R rows each.
+        places: [segments, R] where each segment stands in its row, from 0 on; None: in the order given.
+    """
     lengths = np.stack([segment.lengths for segment in segments])  # [segments, R]
     offsets = offsets_of(lengths.sum(axis=0))
-    starts = offsets[:-1] + np.cumsum(lengths, axis=0) - lengths
+    if places is None:
+        starts = offsets[:-1] + np.cumsum(lengths, axis=0) - lengths
+    else:
+        in_order = np.take_along_axis(lengths, places.argsort(axis=0), axis=0)
+        ends = np.cumsum(in_order, axis=0)
+        starts = offsets[:-1] + np.take_along_axis(ends, places, axis=0) - lengths
     ids = np.empty(offsets[-1], dtype=np.int32)
     for segment, start, length in zip(segments, starts, lengths, strict=True):
         ids[_ranges(start, length)] = segment.ids
     return TokenizedTable(ids, offsets)
+
+
+def join_numbered(distinct: TokenizedTable, numbers: np.ndarray) -> TokenizedTable:
+    """Rows made of numbered pieces, one after the other; `numbers` [pieces, R] says which ones."""
+    joined = gather_rows(distinct, numbers.T.ravel())
+    return TokenizedTable(
+        joined.ids, joined.offsets[:: len(numbers)].copy()
+    )  # contiguous, for files
 
 
 def concat_tables(tables: Sequence[TokenizedTable]) -> TokenizedTable:

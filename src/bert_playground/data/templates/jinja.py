@@ -58,6 +58,14 @@ def render_jinja(frame: pl.DataFrame, features: Sequence[Feature], source: str) 
         raise ValueError(
             f"the Jinja template: {error.message} (the columns are {', '.join(names)})"
         ) from error
-    except (TypeError, ValueError, ArithmeticError, jinja2.TemplateError) as error:
+    except (
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+        jinja2.TemplateError,
+    ) as error:
         raise ValueError(f"the Jinja template fails on a row: {error}") from error
     return CodedColumn(pl.Series("row", [" ".join(text.split()) for text in texts]), coded.codes)

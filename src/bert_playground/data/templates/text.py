@@ -1,18 +1,22 @@
 """TEMPLATES: a row → a sentence (key_value, sentence, natural, markdown, separated, cells, text, titanic, …)."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import lru_cache
 from typing import Any, Self
 
+import numpy as np
 import polars as pl
 
-from bert_playground.data.core.coded import CodedColumn, code_column, map_cells
+from bert_playground.data.core.coded import CodedColumn, choose_cells, code_columns, map_cells
 from bert_playground.data.core.features import NUMBERS, Feature
 from bert_playground.data.core.table import as_text
 from bert_playground.data.templates.jinja import check_jinja, render_jinja
 from bert_playground.lookup import look_up, nearest
 
 MISSING = ("said", "skipped")
+PLACEHOLDERS = ("name", "value", "unit")
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,25 @@ class Template:
     is_pair: bool = False
     jinja: str = ""
 
+    def __hash__(self) -> int:
+        """Of some fields; mappings have no hash."""
+        return hash((self.cell, self.joint, self.opening, self.numbers, self.missing))
+
     def __post_init__(self) -> None:
         look_up(dict.fromkeys(NUMBERS), self.numbers, "way to write numbers")
         look_up(dict.fromkeys(MISSING), self.missing, "way to write missing values")
-        lacking = [form for form in (self.cell, *self.phrases.values()) if "{value}" not in form]
+        forms = (self.cell, *self.phrases.values())
+        lacking = [form for form in forms if "{value}" not in form]
         if lacking:
             raise ValueError(f"a cell's form needs {{value}}, but this has none: {lacking[0]!r}")
+        strange = sorted(
+            {word for form in forms for word in re.findall(r"\{(\w*)\}", form)} - {*PLACEHOLDERS}
+        )
+        if strange:
+            raise ValueError(
+                f"a cell's form has {', '.join(f'{{{word}}}{nearest(word, PLACEHOLDERS)}' for word in strange)} "
+                f"(known: {', '.join(f'{{{word}}}' for word in PLACEHOLDERS)})"
+            )
         if self.jinja:
             check_jinja(self.jinja)
 
@@ -72,6 +89,9 @@ class Template:
             raise ValueError(
                 f"unknown template option {', '.join(unknown)} (known: {', '.join(known)})"
             )
+        faults = [fault for name, value in options.items() if (fault := _find_fault(name, value))]
+        if faults:
+            raise ValueError(f"data.template_options: {'; '.join(faults)}")
         return replace(self, **options)
 
     def to_dict(self) -> dict[str, Any]:
@@ -162,12 +182,61 @@ def derive_columns(frame: pl.DataFrame, template: Template) -> pl.DataFrame:
 def source_columns(features: Sequence[Feature], template: Template) -> list[str]:
     """The columns of the table that features and derived columns are made of, in the order of their first use."""
     names: dict[str, None] = {}
-    for column in (feature.column for feature in features):
-        if column in template.derive:
-            names |= dict.fromkeys(pl.sql_expr(template.derive[column]).meta.root_names())
-        else:
-            names[column] = None
-    return list(names)
+    for feature in features:
+        names |= dict.fromkeys(_trace(feature.column, template))
+    return [name for name in names if name not in template.derive or _reads_itself(name, template)]
+
+
+def keep_derived(
+    template: Template, features: Sequence[Feature], untold: Sequence[str]
+) -> Template:
+    """The same template with those derivations alone that features need.
+
+    Args:
+        template: of the text.
+        features: fitted.
+        untold: columns that must not enter the text, such as the target.
+
+    Raises:
+        ValueError: a feature is derived from one of these.
+    """
+    needed = [name for feature in features for name in _trace(feature.column, template)]
+    if told := sorted({*needed} & {*untold}):
+        raise ValueError(
+            f"data.template_options derives columns from {', '.join(told)}, which must not be read: the target, or a "
+            "column that is left out; derive from other columns"
+        )
+    kept = {name: sql for name, sql in template.derive.items() if name in needed}
+    return replace(template, derive=kept)
+
+
+def _trace(column: str, template: Template) -> list[str]:
+    """A column, and all that it is derived from."""
+    if column not in template.derive:
+        return [column]
+    roots = pl.sql_expr(template.derive[column]).meta.root_names()
+    found = [column]
+    for root in roots:
+        found += [root] if root == column else _trace(root, template)
+    return found
+
+
+def _reads_itself(column: str, template: Template) -> bool:
+    return column in pl.sql_expr(template.derive[column]).meta.root_names()
+
+
+def _find_fault(name: str, value: object) -> str | None:
+    """What is wrong with the type of a template option."""
+    default = getattr(Template(), name)
+    if isinstance(default, Mapping):
+        is_fit = isinstance(value, Mapping) and all(
+            isinstance(word, str) for pair in value.items() for word in pair
+        )
+        expected = "words under column names, such as {Age: year}"
+    else:
+        is_fit = isinstance(value, type(default))
+        expected = "true or false" if isinstance(default, bool) else "text"
+    return None if is_fit else f"{name} is {value!r}, expected {expected}"
 
 
 def render_cells(
@@ -184,12 +253,36 @@ def render_cells(
     """
     if template.jinja:
         return [render_jinja(frame, features, template.jinja)]
-    columns = {name: code_column(frame[name]) for name in {feature.column for feature in features}}
-    pieces = [
-        _render_piece(feature, template, is_first=i == 0, is_last=i == len(features) - 1)
+    steps = _write_steps(tuple(features), template)
+    return _name(_map_features(frame, features, steps), features)
+
+
+def render_places(
+    frame: pl.DataFrame, features: Sequence[Feature], template: Template, places: np.ndarray
+) -> list[CodedColumn]:
+    """The pieces of each row's text as in `render_cells`, each written as its place in its row wants.
+
+    Args:
+        frame: with the columns of the features, all cells as text.
+        features: two or more.
+        template: how a cell is written; no Jinja template, which makes one piece.
+        places: [features, R] where each piece stands in its row, from 0 on.
+    """
+    ends = ((True, False), (False, False), (False, True))  # the first piece, one between, the last
+    values = _map_features(frame, features, _write_steps(tuple(features), template)[:2])
+    forms = [
+        _render_piece(feature, template, str(i), is_first=is_first, is_last=is_last)
         for i, feature in enumerate(features)
+        for is_first, is_last in ends
     ]
-    return map_cells([columns[feature.column] for feature in features], pieces)
+    forms = [form.alias(str(i)) for i, form in enumerate(forms)]
+    pieces = map_cells([each for each in values for _ in ends], forms)
+    last = len(features) - 1
+    chosen = [
+        choose_cells(pieces[3 * i : 3 * i + 3], np.where(place == 0, 0, 1 + (place == last)))
+        for i, place in enumerate(places)
+    ]
+    return _name(chosen, features)
 
 
 def known_cells(features: Sequence[Feature], template: Template) -> list[str]:
@@ -204,46 +297,91 @@ def known_cells(features: Sequence[Feature], template: Template) -> list[str]:
     return cells
 
 
+@lru_cache(maxsize=16)
+def _write_steps(
+    features: tuple[Feature, ...], template: Template
+) -> tuple[tuple[pl.Expr, ...], ...]:
+    """How pieces are computed from the columns: what is read, what that says, and the words around it.
+
+    Each step names its columns by number, and the next one reads them. Small tables are read in less time than it
+    takes to write these expressions, so they are kept.
+    """
+    numbered = [(str(i), feature) for i, feature in enumerate(features)]
+    first, last = numbered[0][0], numbered[-1][0]
+    return (
+        tuple(feature.read().alias(number) for number, feature in numbered),
+        tuple(
+            feature.say(pl.col(number), numbers=template.numbers).alias(number)
+            for number, feature in numbered
+        ),
+        tuple(
+            _render_piece(
+                feature, template, number, is_first=number == first, is_last=number == last
+            )
+            for number, feature in numbered
+        ),
+    )
+
+
+def _map_features(
+    frame: pl.DataFrame, features: Sequence[Feature], steps: Sequence[Sequence[pl.Expr]]
+) -> list[CodedColumn]:
+    """What the steps make of each feature's column; see `_write_steps`."""
+    names = list(dict.fromkeys(feature.column for feature in features))
+    columns = dict(zip(names, code_columns([frame[name] for name in names]), strict=True))
+    return map_cells([columns[feature.column] for feature in features], *steps)
+
+
+def _name(pieces: Sequence[CodedColumn], features: Sequence[Feature]) -> list[CodedColumn]:
+    """The pieces, called as the features are."""
+    pairs = zip(pieces, features, strict=True)
+    return [piece._replace(cells=piece.cells.rename(feature.label)) for piece, feature in pairs]
+
+
 def _render_piece(
-    feature: Feature, template: Template, *, is_first: bool, is_last: bool
+    feature: Feature, template: Template, value: str, *, is_first: bool, is_last: bool
 ) -> pl.Expr:
+    """The piece of a row's text that a feature is; what it says stands in the column named `value`."""
     opening = template.opening + (" " if template.opening and is_first else "")
-    before = pl.lit(opening if is_first else template.between)
-    after = pl.lit(template.closing if is_last else template.joint)
-    cell = _render_cell(feature, template)
+    closing = template.closing if is_last else ""
+    before = opening if is_first else template.between
+    after = template.closing if is_last else template.joint
+    piece = _render_cell(feature, template, pl.col(value), before, after)
     if template.missing == "skipped":
-        is_missing = feature.cell(numbers=template.numbers) == "missing"
-        bare = pl.lit((opening if is_first else "") + (template.closing if is_last else ""))
-        piece = pl.when(is_missing).then(bare).otherwise(pl.concat_str(before, cell, after))
-    else:
-        piece = pl.concat_str(before, cell, after)
-    return piece.alias(feature.label)
+        bare = pl.lit((opening if is_first else "") + closing)
+        piece = pl.when(pl.col(value) == "missing").then(bare).otherwise(piece)
+    return piece.alias(value)
 
 
-def _render_cell(feature: Feature, template: Template) -> pl.Expr:
-    value = feature.cell(numbers=template.numbers)
+def _render_cell(
+    feature: Feature, template: Template, value: pl.Expr, before: str, after: str
+) -> pl.Expr:
     form = template.phrases.get(feature.column, template.cell).replace("{name}", feature.label)
-    before, after = form.split("{value}", 1)
-    words = pl.concat_str(pl.lit(before), value, *_with_unit(after, value, feature, template))
+    start, end = form.split("{value}", 1)
+    words = pl.concat_str(
+        pl.lit(before + start), value, *_with_unit(end, value, feature, template, after)
+    )
     if not template.binned or feature.is_text:
         return words
-    is_known = value.is_in([*feature.known, "missing", "other"])
-    token = pl.concat_str(pl.lit(f"[{feature.label}="), value, pl.lit("]"))
-    return pl.when(is_known).then(token).otherwise(words)
+    known = pl.lit(pl.Series([*feature.known, "missing", "other"])).implode()
+    token = pl.concat_str(pl.lit(f"{before}[{feature.label}="), value, pl.lit(f"]{after}"))
+    return pl.when(value.is_in(known)).then(token).otherwise(words)
 
 
-def _with_unit(after: str, value: pl.Expr, feature: Feature, template: Template) -> list[pl.Expr]:
+def _with_unit(
+    form: str, value: pl.Expr, feature: Feature, template: Template, after: str
+) -> list[pl.Expr]:
     """What follows the value; a unit is singular after exactly one."""
     unit = template.units.get(feature.column)
     if unit is None or feature.form != "number":
-        return [pl.lit(after.replace("{unit}", ""))]
+        return [pl.lit(form.replace("{unit}", "") + after)]
     one, _, many = unit.partition("|")
     word = pl.when(value == "1").then(pl.lit(f" {one}")).otherwise(pl.lit(f" {many or one + 's'}"))
-    start, found, end = after.partition("{unit}")
+    start, found, end = form.partition("{unit}")
     if not found:
-        start, end = "", after
+        start, end = "", form
     return [
         pl.lit(start),
         pl.when(value != "missing").then(word).otherwise(pl.lit("")),
-        pl.lit(end),
+        pl.lit(end + after),
     ]

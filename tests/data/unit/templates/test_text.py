@@ -3,6 +3,7 @@
 import polars as pl
 import pytest
 
+from bert_playground.data.core import coded
 from bert_playground.data.core.coded import join_cells
 from bert_playground.data.core.features import Feature
 from bert_playground.data.templates.text import (
@@ -42,6 +43,30 @@ def test_template_text(name: str) -> None:
     assert not texts.has_nulls()
     said = [column.rows().filter(column.rows() != "") for column in columns]
     assert all(column.str.contains(r"^\s").all() for column in said[1:])
+
+
+@pytest.mark.parametrize("name", [name for name in TEMPLATES if not TEMPLATES[name].derive])
+def test_small_tables_and_large_ones_are_written_alike(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = (*FEATURES, Feature("Age", "age again", "category", ("22",)))
+    frame = FRAME[[0, 1, 0, 0, 1]]
+    small, large = [], []
+    for few_rows, columns in ((10, small), (0, large)):
+        monkeypatch.setattr(coded, "FEW_ROWS", few_rows)
+        columns += render_cells(frame, features, TEMPLATES[name])
+    assert [len(column.cells) for column in large] == [2] * 4
+    for one, other in zip(small, large, strict=True):
+        assert one.rows().equals(other.rows(), check_names=True)
+    assert join_cells(small).equals(join_cells(large))
+
+
+def test_what_was_written_before_does_not_decide_what_is_written_now() -> None:
+    one, other = (
+        TEMPLATES["natural"].changed({"units": {"Age": unit}}) for unit in ("year", "month")
+    )
+    texts = [join_cells(render_cells(FRAME, FEATURES[:1], each))[0] for each in (one, other, one)]
+    assert texts == ["the age is 22 years", "the age is 22 months", "the age is 22 years"]
 
 
 def test_unseen_categories_are_read_word_by_word() -> None:

@@ -48,7 +48,7 @@ def benchmark(
 ) -> None:
     """Time forward passes and training steps on this machine, or the way from a table to batches."""
     if data is not None:
-        _benchmark_data(data, model, batch_size, steps, log_level, json=json)
+        _benchmark_data(data, model, batch_size, steps, config, log_level, json=json)
         return
     from bert_playground.bench import run_benchmark
     from bert_playground.config import load_config
@@ -76,16 +76,24 @@ def benchmark(
 
 
 def _benchmark_data(
-    data: Path, model: str | None, batch_size: int, steps: int, log_level: Any, *, json: bool
+    data: Path,
+    model: str | None,
+    batch_size: int,
+    steps: int,
+    config: str | None,
+    log_level: Any,
+    *,
+    json: bool,
 ) -> None:
     from bert_playground.bench import run_loading_benchmark
-    from bert_playground.config.schema import DataSection
+    from bert_playground.config import load_config
     from bert_playground.data.core.table import read_table
     from bert_playground.data.row_text import fit_as_training_would
     from bert_playground.logs import set_up_logs
 
     set_up_logs(log_level)
-    text = fit_as_training_would(read_table(data), DataSection(), pretrained_folder(model))
+    asked, _ = load_config(config)
+    text = fit_as_training_would(read_table(data), asked.data, pretrained_folder(model))
     result = run_loading_benchmark(data, text, batch_size=batch_size, steps=steps)
     if json:
         print_json(result)
