@@ -184,6 +184,7 @@ def _describe_head(model: nn.Module, pretrained: Pretrained, left_over: Weights)
         key: value
         for key, value in head.config.to_dict().items()
         if key in ("pooling", "transform", "temperature_scaling", "thresholds")
+        or (key == "num_numbers" and value)
     }
     return {
         "type": head.head_type,

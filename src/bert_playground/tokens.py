@@ -22,6 +22,9 @@ class Tokens(NamedTuple):
     asked: mx.array | None = (
         None  # [M] int32, tokens whose word is asked for, as places in the flattened ids
     )
+    numbers: mx.array | None = (
+        None  # [B, F] f32 beside the text of each row, NaN where there is none
+    )
 
     @property
     def is_packed(self) -> bool:

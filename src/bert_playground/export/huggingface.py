@@ -161,7 +161,10 @@ def answer_samples(model: BertWithHead) -> np.ndarray:
     lengths = [min(length, model.encoder.max_length) for length in SAMPLE_LENGTHS]
     ids = np.random.default_rng(0).integers(0, model.encoder.config.vocab_size, (3, max(lengths)))
     mask = np.arange(max(lengths))[None] < np.array(lengths)[:, None]
-    tokens = Tokens(mx.array(ids), mx.array(mask))
+    numbers = None
+    if count := model.head.config.num_numbers:
+        numbers = mx.array(np.random.default_rng(1).random((3, count), dtype=np.float32))
+    tokens = Tokens(mx.array(ids), mx.array(mask), numbers=numbers)
     hidden = model.encoder.encode(tokens)
     return np.array(model.head.predict(_logits(model, hidden, tokens)))
 

@@ -269,13 +269,15 @@ def beyond_transformers(model: BertWithHead) -> list[str]:
         reasons.append(
             f"transform {head.transform!r} before the classifier (it has {family.transform!r})"
         )
+    if head.num_numbers:
+        reasons.append(f"the {head.num_numbers} numbers that stand beside the text")
     if head.head_type not in SHARED_HEADS:
         reasons.append(f"the answers of a head of type {head.head_type!r}")
         return reasons
     if model.head.output_size > model.head.num_labels:
         reasons.append("a standard deviation beside the predicted number")
     # The pooler is named with its pooling.
-    known = {*family.head_names.values(), "attention_pooler"}
+    known = {*family.head_names.values(), "attention_pooler", "numbers.first", "numbers.last"}
     own = {name.rpartition(".")[0] for name in merged_parameters(model.head)} - known
     if own:
         reasons.append(f"the parts {', '.join(sorted(own))} of its {head.head_type} head")

@@ -8,6 +8,9 @@ from typing import Any
 
 from loguru import logger
 
+from bert_playground.lookup import nearest
+from bert_playground.models.bert_with_head import ENCODERS
+
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 DOWNLOADED = ["*.json", "*.txt", "*.safetensors"]
 NOT_DOWNLOADED = ["onnx/*", "openvino/*"]
@@ -50,11 +53,21 @@ def _download(name: str) -> Path:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         reason = str(error).strip().splitlines() or [type(error).__name__]
+        meant, forms = _find_meant(name)
         raise ValueError(
-            f"could not get the model {name!r}: no such folder here, and the download failed ({reason[0]}). "
+            f"could not get the model {name!r}{meant or ':'} no such folder here, and the download failed ({reason[0]}). "
             "Check the spelling and the network and run the same command again (a download goes on where it "
-            "stopped), or give a local folder"
+            f"stopped), or give a local folder{forms}"
         ) from error
+
+
+def _find_meant(name: str) -> tuple[str, str]:
+    """Of a name without an owner, which few models of the Hub have: the nearest one known here, and what names may be."""
+    if "/" in name:
+        return "", ""
+    folders = [path.name for path in Path().iterdir() if (path / CONFIG).is_file()]
+    forms = f"; {', '.join(ENCODERS)} start from random weights, a Hub id has the form owner/name"
+    return nearest(name, [*ENCODERS, *folders]), forms
 
 
 def read_json(path: Path, kind: type = dict) -> Any:

@@ -124,3 +124,19 @@ def test_a_hub_id_that_cannot_be_fetched_is_named_with_the_remedy(
     monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ValueError, match=r"could not get the model 'nobody/nothing'.*local folder"):
         fetch_folder("nobody/nothing")
+
+
+def test_a_name_without_owner_gets_the_nearest_architecture_or_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import huggingface_hub.constants as hub
+
+    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"'neobrt'; did you mean 'neobert'\?.*form owner/name"):
+        fetch_folder("neobrt")
+    (tmp_path / "my_titanic").mkdir()
+    (tmp_path / "my_titanic" / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"'my_titanik'; did you mean 'my_titanic'\?"):
+        fetch_folder("my_titanik")

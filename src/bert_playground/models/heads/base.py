@@ -1,4 +1,4 @@
-"""BaseHead: pool → transform → dropout → forward; loss; predict."""
+"""BaseHead: pool → numbers beside the text → transform → dropout → forward; loss; predict."""
 
 from dataclasses import replace
 from typing import Any, ClassVar, Self
@@ -10,6 +10,7 @@ import numpy as np
 from bert_playground import kernels
 from bert_playground.lookup import look_up, shorten
 from bert_playground.models.heads.config import ALONE, LISTS, HeadConfig
+from bert_playground.models.heads.numbers import NumberBlock, check_numbers
 from bert_playground.models.heads.pooling import POOLINGS, pool_attention
 from bert_playground.models.tokenwise import (
     Initializer,
@@ -58,6 +59,8 @@ class BaseHead(nn.Module):
         )
         self._check_lists()
         self.add_parts(size)
+        if config.num_numbers:
+            self.numbers = NumberBlock(config.num_numbers, size)
 
     @classmethod
     def from_config(cls, config: HeadConfig) -> Self:
@@ -110,9 +113,18 @@ class BaseHead(nn.Module):
 
         Args:
             hidden: [B, T, H] or [N, H], as `tokens` says.
-            tokens: the layout.
+            tokens: the layout, and numbers beside the text where the head was made for them.
         """
-        return self.forward(self.transform(self.pool(hidden, tokens)))
+        return self.forward(self.transform(self.join(self.pool(hidden, tokens), tokens)))
+
+    def join(self, pooled: mx.array, tokens: Tokens) -> mx.array:
+        """Add what the numbers beside the text say: [B, H] to [B, H].
+
+        Raises:
+            ValueError: the batch has other numbers than the head was made for.
+        """
+        check_numbers(tokens, self.config.num_numbers)
+        return pooled if tokens.numbers is None else self.numbers(pooled, tokens.numbers)
 
     def pool(self, hidden: mx.array, tokens: Tokens) -> mx.array:
         """One vector per row, [B, H]."""

@@ -40,6 +40,7 @@ class HeadConfig:
         class_priors: ordinal: the probability of each class before training; None: all the same.
         use_temporal_features: time series: a learned embedding of each step, and given features of it.
         num_temporal_features: time series: how many numbers are given for each step; 0: none.
+        num_numbers: how many numbers stand beside the text of a row; 0: none.
         initializer_cutoff: weights are drawn from a normal distribution cut off at so many deviations; None: uncut.
     """
 
@@ -67,6 +68,7 @@ class HeadConfig:
     class_priors: tuple[float, ...] | None = None
     use_temporal_features: bool = False
     num_temporal_features: int = 0
+    num_numbers: int = 0
     dense_std: float = 0.02
     classifier_std: float = 0.02
     initializer_cutoff: float | None = None
@@ -107,6 +109,7 @@ class HeadConfig:
             ("num_labels", 1),
             ("focal_gamma", 0),
             ("num_temporal_features", 0),
+            ("num_numbers", 0),
         ):
             value = getattr(self, name)
             if value is not None and value < lowest:

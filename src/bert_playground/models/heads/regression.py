@@ -187,7 +187,7 @@ class TimeSeriesRegressionHead(BaseHead):
             raise ValueError(
                 f"temporal_features: {came}, expected {wanted}; the head's num_temporal_features is {num_features}"
             )
-        pooled = self.transform(self.pool(hidden, tokens))
+        pooled = self.transform(self.join(self.pool(hidden, tokens), tokens))
         forecast = self.forward(pooled)
         if self.config.use_temporal_features:
             forecast = forecast + self.temporal(pooled, temporal_features)
