@@ -17,6 +17,7 @@ from bert_playground.data.pipeline import TextPipeline
 from bert_playground.memory import fit_cache_limit
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import load_model
+from bert_playground.models.ensemble import average_answers
 from bert_playground.models.lora import LoRALinear
 from bert_playground.models.masked_lm import MaskedLM
 from bert_playground.models.quantization_utils import quantized_layers
@@ -159,6 +160,12 @@ class Predictor:
                 f"the head in {folder} answers {model.head.task}, but its pipeline.json asks {pipeline.task}: "
                 "config.json was lost or changed; copy the folder again"
             )
+        expected, there = model.head.config.num_numbers, len(pipeline.numbers)
+        if expected != there:
+            raise ValueError(
+                f"the head in {folder} reads {expected} numbers beside the text, but its pipeline.json has {there}: one "
+                "of the files was changed; copy the folder again"
+            )
         return cls(model, pipeline, folder, batch_size)
 
     def with_weights(self) -> "Predictor":
@@ -168,17 +175,40 @@ class Predictor:
         keep_packed(model.encoder, dtype)
         return replace(self, model=model)
 
-    def score(self, rows: pl.DataFrame | Loader) -> Predictions:
-        """Scores of a table or of any loader in table order, with loss and labels where they are there."""
+    def score(self, rows: pl.DataFrame | Loader, *, num_variants: int = 1) -> Predictions:
+        """Scores of a table or of any loader in table order, with loss and labels where they are there.
+
+        Args:
+            rows: the table, or a loader of it.
+            num_variants: how many times each row of a table is answered: as it is, and written in other ways; the mean
+                of the answers has no loss. See `encode_variant`.
+
+        Raises:
+            ValueError: nothing of the rows can vary, or the loader has their tokens already.
+        """
+        if num_variants < 1:
+            raise ValueError(f"num_variants is {num_variants}, expected at least 1")
         if not isinstance(rows, pl.DataFrame):
+            if num_variants > 1:
+                raise ValueError("the rows of a loader are tokens already; give the table itself")
             return predict_batches(self.model, rows)
-        loader = self.pipeline.make_loader(rows, batch_size=self.batch_size, shuffle=False, seed=0)
+        answers = [self._score_variant(rows, number) for number in range(num_variants)]
+        if num_variants == 1:
+            return answers[0]
+        arrays, weights = [mx.array(each.scores) for each in answers], [1 / num_variants]
+        head_type = self.model.head.head_type
+        scores = np.array(average_answers(arrays, weights * num_variants, head_type))
+        return Predictions(scores, answers[0].labels, loss=None)
+
+    def _score_variant(self, frame: pl.DataFrame, number: int) -> Predictions:
+        loader = self.pipeline.make_loader(frame, batch_size=self.batch_size, variant=number)
         return predict_batches(self.model, loader)
 
-    def predict(self, frame: pl.DataFrame) -> Array:
+    def predict(self, frame: pl.DataFrame, *, num_variants: int = 1) -> Array:
         """What the head predicts, in table order: see `Predictions.scores`; numbers are standardised."""
         # Labels that a test table may carry are not looked at, so that they need not be known ones.
-        return self.score(frame.drop(self.pipeline.targets, strict=False)).scores
+        unlabelled = frame.drop(self.pipeline.targets, strict=False)
+        return self.score(unlabelled, num_variants=num_variants).scores
 
     def labels(self, frame: pl.DataFrame) -> pl.Series:
         """Answers as the training table writes them: its labels, or numbers in its units.

@@ -63,9 +63,15 @@ class EnsemblePredictor:
         """The first member's: target, id column and labels are the same for all."""
         return self.members[0].pipeline
 
-    def score(self, frame: pl.DataFrame) -> Predictions:
-        """Averaged scores in table order, and labels when the table has the target column; there is no loss."""
-        return self.combine([member.score(frame) for member in self.members])
+    def score(self, frame: pl.DataFrame, *, num_variants: int = 1) -> Predictions:
+        """Averaged scores in table order, and labels when the table has the target column; there is no loss.
+
+        Args:
+            frame: the rows.
+            num_variants: of each row, that every member answers; see `Predictor.score`.
+        """
+        answers = [member.score(frame, num_variants=num_variants) for member in self.members]
+        return self.combine(answers)
 
     def combine(self, answers: Sequence[Predictions]) -> Predictions:
         """Average what the members answered."""
@@ -74,9 +80,10 @@ class EnsemblePredictor:
         scores = np.array(average_answers(arrays, self.weights, head_type))
         return Predictions(scores, answers[0].labels, loss=None)
 
-    def predict(self, frame: pl.DataFrame) -> Array:
+    def predict(self, frame: pl.DataFrame, *, num_variants: int = 1) -> Array:
         """What `Predictor.predict` gives, averaged."""
-        return self.score(frame.drop(self.pipeline.targets, strict=False)).scores
+        unlabelled = frame.drop(self.pipeline.targets, strict=False)
+        return self.score(unlabelled, num_variants=num_variants).scores
 
     @property
     def thresholds(self) -> tuple[float, ...] | None:

@@ -23,6 +23,8 @@ SPELLINGS = {
     "training.learning_rate": "optimizer.learning_rate",
     "use_compilation": "training.use_compilation",
 }
+# The same for a value that is a setting of its own.
+VALUES = {("data.column_order", "shuffled"): ("augmentation.column_shuffle", 1.0)}
 
 
 class Given(NamedTuple):
@@ -54,6 +56,9 @@ def load_config(
     given: dict[str, Given] = {}
     offenders: list[str] = []
     for path, item in _layers(source, os.environ if environment is None else environment, flags):
+        if isinstance(item.value, str) and (path, item.value) in VALUES:
+            path, value = VALUES[path, item.value]
+            item = Given(value, item.source)
         if path in paths():
             given[path] = item
         else:

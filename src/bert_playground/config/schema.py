@@ -185,6 +185,14 @@ class DataSection(Section):
         {},
         description="other values for fields of the template: numbers, missing, units, phrases, …",
     )
+    numeric_features: Literal["off", "auto"] | tuple[str, ...] = Field(
+        "off",
+        description="numbers and dates beside the text, into the head: off, auto for all, or columns",
+    )
+    column_order: Literal["auto", "table", "importance"] = Field(
+        "auto",
+        description="of the text; importance: the most telling first; auto: so where rows are too long for all",
+    )
     max_length: Positive = 256
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     split_seed: NotNegative | None = Field(
@@ -211,11 +219,45 @@ class DataSection(Section):
         """Several columns may be a list."""
         return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
 
+    @field_validator("numeric_features", mode="before")
+    @classmethod
+    def _read_columns(cls, value: object) -> object:
+        """YAML reads off as false; as a flag, columns stand between commas."""
+        if isinstance(value, bool):
+            return "auto" if value else "off"
+        if isinstance(value, str) and value not in ("off", "auto"):
+            return tuple(name.strip() for name in value.split(","))
+        return value
+
     @field_validator("class_order", mode="before")
     @classmethod
     def _split_classes(cls, value: object) -> object:
         """As a flag, classes stand between commas."""
         return value.split(",") if isinstance(value, str) else value
+
+
+class AugmentationSection(Section):
+    """Training rows changed anew in each epoch, never those that are validated or predicted; 0: off."""
+
+    column_shuffle: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0, description="probability that the pieces of a row come in a random order"
+    )
+    column_dropout: Annotated[float, Field(ge=0, le=0.9)] = Field(
+        0.0, description="probability that a cell is missing"
+    )
+    token_masking: Annotated[float, Field(ge=0, le=0.9)] = Field(
+        0.0, description="share of the words that the mask token replaces"
+    )
+    number_jitter: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0,
+        description="how far numbers move: deviation in ranks, 0.05 is 5 % of the training rows",
+    )
+    value_swap: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0, description="probability that a cell is that of another training row of the same class"
+    )
+    templates: tuple[str, ...] = Field(
+        (), description="names in TEMPLATES: a row is worded by one of these or the run's own"
+    )
 
 
 class TrainingSection(Section):
@@ -341,6 +383,7 @@ class RunConfig(Section):
     head: HeadSection = HeadSection()
     lora: LoRASection = LoRASection()
     data: DataSection = DataSection()
+    augmentation: AugmentationSection = AugmentationSection()
     training: TrainingSection = TrainingSection()
     optimizer: OptimizerSection = OptimizerSection()
     scheduler: SchedulerSection = SchedulerSection()

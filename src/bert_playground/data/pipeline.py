@@ -10,9 +10,21 @@ import polars as pl
 
 from bert_playground import kernels
 from bert_playground.config.schema import DataSection
+from bert_playground.data.augmentation import (
+    UNCHANGED,
+    Augmentation,
+    RowChanger,
+    change_chunks,
+    change_rows,
+    check_augmentation,
+)
+from bert_playground.data.beside_text import fit_numbers, read_numbers
+from bert_playground.data.column_order import order_columns
 from bert_playground.data.core.columns import infer_roles
+from bert_playground.data.core.features import Feature
 from bert_playground.data.core.horizon import HorizonEncoder
 from bert_playground.data.core.labels import LabelEncoder
+from bert_playground.data.core.numeric import NumericColumn, encode_numeric
 from bert_playground.data.core.stream import TableStream
 from bert_playground.data.core.table import as_text, require_columns
 from bert_playground.data.core.targets import (
@@ -25,7 +37,9 @@ from bert_playground.data.core.token_rows import TokenizedTable
 from bert_playground.data.core.windows import Windows
 from bert_playground.data.loaders.mlx_loader import MLXLoader
 from bert_playground.data.loaders.streaming import StreamingLoader, encode_stream
-from bert_playground.data.row_text import RowText, fit_row_text, read_state
+from bert_playground.data.row_text import PIPELINE, RowText, fit_row_text, read_state
+from bert_playground.data.templates.text import derive_columns, source_columns
+from bert_playground.data.variants import encode_variant
 
 
 @dataclass(frozen=True)
@@ -37,12 +51,16 @@ class TextPipeline(RowText):
         target: the column with the labels, or several between commas.
         id_column: the column that names the rows, or None.
         windows: how rows are cut from a table of series, or None.
+        numbers: the columns that stand beside the text as numbers.
+        augmentation: how training rows are changed in each epoch.
     """
 
     labels: Encoder
     target: str
     id_column: str | None
     windows: Windows | None = None
+    numbers: tuple[NumericColumn, ...] = ()
+    augmentation: Augmentation = UNCHANGED
 
     @classmethod
     def fit(
@@ -54,6 +72,7 @@ class TextPipeline(RowText):
         vocab_size: int = 4096,
         test_columns: list[str] | None = None,
         windows: Windows | None = None,
+        augmentation: Augmentation | None = None,
         seed: int = 0,
     ) -> Self:
         """Learn columns, template, labels and vocabulary from the training rows.
@@ -66,11 +85,12 @@ class TextPipeline(RowText):
             vocab_size: most entries of a trained vocabulary.
             test_columns: of the table to predict, where it is known.
             windows: how the rows were cut from a table of series.
+            augmentation: how training rows are changed in each epoch; None: they are not.
             seed: unused by what is fitted today; the same rows always give the same pipeline.
 
         Raises:
             ValueError: labels unfit for the task, no usable column, an unknown template, no tokenizer, or rows that the
-                checkpoint cannot read.
+                checkpoint cannot read, or that cannot be changed so.
         """
         del seed
         frame = as_text(frame)
@@ -88,10 +108,26 @@ class TextPipeline(RowText):
             id_column=roles.id_column,
             pretrained_dir=pretrained_dir,
             vocab_size=vocab_size,
+            wordings=augmentation.templates if augmentation else (),
         )
         labels = fit_targets(frame, roles.target, roles.task, options.class_order)
+        text = order_columns(
+            text,
+            frame,
+            roles.targets,
+            labels,
+            asked=options.column_order,
+            is_settled=pretrained_dir is not None and (pretrained_dir / PIPELINE).exists(),
+        )
+        numbers, said = fit_numbers(text, frame, options, roles, pretrained_dir)
+        augmentation = augmentation or UNCHANGED
+        check_augmentation(augmentation, text)
+        if augmentation.is_on:
+            said += (
+                f"augmentation: {augmentation.describe()}; training rows only, anew in each epoch",
+            )
         inferred = () if options.target and options.task else roles.statements
-        statements = (*inferred, f"labels: {labels.describe()}", *text.statements)
+        statements = (*inferred, f"labels: {labels.describe()}", *text.statements, *said)
         read = {field.name: getattr(text, field.name) for field in fields(text)}
         return cls(
             **{**read, "statements": statements},
@@ -99,7 +135,15 @@ class TextPipeline(RowText):
             target=roles.target,
             id_column=roles.id_column,
             windows=windows,
+            numbers=numbers,
+            augmentation=augmentation,
         )
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that are read, be it for the text or beside it."""
+        beside = [Feature(each.column, each.column, "number") for each in self.numbers]
+        return source_columns((*self.features, *beside), self.form)
 
     @property
     def task(self) -> str:
@@ -136,6 +180,25 @@ class TextPipeline(RowText):
         """
         table = self.encode(frame, cache_dir=cache_dir, split=split)
         has_labels = set(self.targets) <= set(frame.columns)
+        labels = self.encode_labels(frame) if has_labels else None
+        return table._replace(labels=labels, numbers=self.encode_numbers(frame))
+
+    def encode_numbers(self, frame: pl.DataFrame) -> np.ndarray | None:
+        """The numbers beside the text, [R, F] in f32, NaN where there is none; None where the pipeline has no such.
+
+        Raises:
+            ValueError: columns that the fitted table had are missing.
+        """
+        if not self.numbers:
+            return None
+        require_columns(frame, self.columns, "the table")
+        frame = derive_columns(as_text(frame.select(self.columns)), self.form)
+        return encode_numeric(self.numbers, frame)
+
+    def tokenize_variant(self, frame: pl.DataFrame, number: int) -> TokenizedTable:
+        """As `tokenize`, rows written in another way than usual; see `encode_variant`."""
+        table = encode_variant(self, self.augmentation, frame, number, self.encode_numbers)
+        has_labels = set(self.targets) <= set(frame.columns)
         return table._replace(labels=self.encode_labels(frame) if has_labels else None)
 
     def encode_labels(self, frame: pl.DataFrame) -> np.ndarray:
@@ -157,10 +220,34 @@ class TextPipeline(RowText):
         num_workers: int = 1,
         cache_dir: Path | None = None,
         split: str = "train",
+        augmented: bool = False,
+        variant: int = 0,
     ) -> MLXLoader:
-        """Batches of these rows, packed for the native kernels and padded for everything else."""
+        """Batches of these rows, packed for the native kernels and padded for everything else.
+
+        Args:
+            frame: the rows.
+            batch_size: as the options below, see `MLXLoader`.
+            shuffle: for training.
+            seed: of the order and of what is changed.
+            prefetch_size: batches prepared ahead.
+            num_workers: threads that prepare them.
+            cache_dir: see `tokenize`; rows that are changed are not cached.
+            split: see `tokenize`.
+            augmented: for training: rows are changed in each epoch as `augmentation` says.
+            variant: 0 for rows as they are, see `encode_variant`.
+        """
+        augment = None
+        if augmented and self.augmentation.is_on:
+            labels = self.encode_labels(frame)
+            augment = change_rows(self._changer(seed), frame, labels, self.task)
+        table = (
+            self.tokenize_variant(frame, variant)
+            if variant
+            else self.tokenize(frame, cache_dir=cache_dir, split=split)
+        )
         return MLXLoader(
-            self.tokenize(frame, cache_dir=cache_dir, split=split),
+            table,
             batch_size=batch_size,
             shuffle=shuffle,
             seed=seed,
@@ -168,26 +255,39 @@ class TextPipeline(RowText):
             pad_token_id=self.pad_token_id,
             prefetch_size=prefetch_size,
             num_workers=num_workers,
+            augment=augment,
         )
 
-    def make_streaming_loader(self, stream: TableStream, **options: Any) -> StreamingLoader:
+    def make_streaming_loader(
+        self, stream: TableStream, *, augmented_from: pl.DataFrame | None = None, **options: Any
+    ) -> StreamingLoader:
         """Batches of rows that are read and tokenised in chunks, after a look at all their labels.
 
         Args:
             stream: the rows, with their labels.
+            augmented_from: for training: rows are changed in each epoch as `augmentation` says, cells taken from these
+                training rows; None: they stay as they are.
             options: as for `StreamingLoader`.
 
         Raises:
             ValueError: labels are missing, or ones that the training rows did not have; says in which chunk.
         """
+        augment = None
+        if augmented_from is not None and self.augmentation.is_on:
+            changer = self._changer(options.get("seed", 0))
+            augment = change_chunks(changer, self.encode_labels, augmented_from, self.task)
         return StreamingLoader(
             stream,
             self.tokenize,
             labels=encode_stream(stream, self.encode_labels),
             layout="packed" if kernels.is_native() else "padded",
             pad_token_id=self.pad_token_id,
+            augment=augment,
             **options,
         )
+
+    def _changer(self, seed: int) -> RowChanger:
+        return RowChanger.of(self, self.augmentation, seed, self.encode_numbers)
 
     def rows_to_answer(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series | None]:
         """The rows that are asked about, and what names them: of a table of series, the latest moment of each.
@@ -261,6 +361,8 @@ class TextPipeline(RowText):
             "id_column": self.id_column,
             "labels": self.labels.to_dict(),
             "windows": None if self.windows is None else self.windows.to_dict(),
+            "numbers": [column.to_dict() for column in self.numbers],
+            "augmentation": self.augmentation.to_dict(),
         }
         return super().to_dict() | own
 
@@ -272,13 +374,23 @@ class TextPipeline(RowText):
             ValueError: the folder has no pipeline, that of a model without labels, or one that this version cannot read.
         """
         read = read_state(
-            folder, target=str, id_column=_as_it_is, labels=read_encoder, windows=_read_windows
+            folder,
+            target=str,
+            id_column=_as_it_is,
+            labels=read_encoder,
+            windows=_read_windows,
+            numbers=read_numbers,
+            augmentation=_read_augmentation,
         )
         return cls(**read)
 
 
 def _read_windows(state: dict[str, Any] | None) -> Windows | None:
     return None if state is None else Windows.from_dict(state)
+
+
+def _read_augmentation(state: dict[str, Any] | None) -> Augmentation:
+    return Augmentation.from_dict(state or {})
 
 
 def _as_it_is(value: Any) -> Any:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 from loguru import logger
 
 from bert_playground.config.registry import load_datasets
 from bert_playground.config.schema import DataSection
 from bert_playground.data.core.coded import CodedColumn, join_cells
-from bert_playground.data.core.columns import infer_roles
+from bert_playground.data.core.columns import infer_roles, recognise
 from bert_playground.data.core.features import Feature, fit_features
 from bert_playground.data.core.table import as_text, require_columns
 from bert_playground.data.core.token_rows import TokenizedTable
@@ -22,10 +23,13 @@ from bert_playground.data.templates.text import (
     Template,
     choose_template,
     derive_columns,
+    keep_derived,
     known_cells,
     render_cells,
+    render_places,
     source_columns,
 )
+from bert_playground.data.templates.wordings import reword
 from bert_playground.data.text_pair import PAIR, encode_pair, pair_features
 from bert_playground.data.token_cache import encode_cached
 from bert_playground.data.tokenization import TextTokenizer, makes_remarks, train_tokenizer
@@ -34,7 +38,7 @@ from bert_playground.lookup import look_up, shorten
 
 FORMAT = 1  # of pipeline.json
 PIPELINE = "pipeline.json"
-LATER = ("windows",)  # fields that folders of earlier versions lack
+LATER = ("windows", "numbers", "augmentation")  # fields that folders of earlier versions lack
 OWN_WORDS = "scratch"  # the name of a tokenizer that was trained here
 
 
@@ -75,8 +79,12 @@ class RowText:
         """The columns that are read."""
         return source_columns(self.features, self.form)
 
-    def cells(self, frame: pl.DataFrame) -> list[CodedColumn]:
+    def cells(self, frame: pl.DataFrame, places: np.ndarray | None = None) -> list[CodedColumn]:
         """The pieces of each row's text, one column per feature.
+
+        Args:
+            frame: rows with at least the columns that are read.
+            places: [features, R] where each piece stands in its row, from 0 on; None: in the order of the features.
 
         Raises:
             ValueError: columns that the fitted table had are missing.
@@ -86,6 +94,8 @@ class RowText:
         if extra and makes_remarks():
             logger.debug(f"columns not read: {', '.join(extra)}")
         frame = derive_columns(as_text(frame.select(self.columns)), self.form)
+        if places is not None:
+            return render_places(frame, self.features, self.form, places)
         return render_cells(frame, self.features, self.form)
 
     def text(self, frame: pl.DataFrame) -> pl.Series:
@@ -93,7 +103,12 @@ class RowText:
         return join_cells(self.cells(frame))
 
     def encode(
-        self, frame: pl.DataFrame, *, cache_dir: Path | None = None, split: str = "train"
+        self,
+        frame: pl.DataFrame,
+        *,
+        cache_dir: Path | None = None,
+        split: str = "train",
+        places: np.ndarray | None = None,
     ) -> TokenizedTable:
         """Token ids of each row, without labels.
 
@@ -101,12 +116,15 @@ class RowText:
             frame: rows with at least the columns that are read.
             cache_dir: where ids are kept between runs; None: no cache.
             split: a word for the cache's file name.
+            places: [features, R] where each piece stands in its row; such rows are not cached. None: in order.
         """
-        cells = self.cells(frame)
+        cells = self.cells(frame, places)
         if self.form.is_pair:
             return encode_pair(self.tokenizer, cells, self.max_length)
-        if cache_dir is None:
-            return self.tokenizer.encode_rows(cells, self.max_length, separated=self.form.separated)
+        if cache_dir is None or places is not None:
+            return self.tokenizer.encode_rows(
+                cells, self.max_length, separated=self.form.separated, places=places
+            )
         return encode_cached(
             self.tokenizer,
             cells,
@@ -196,6 +214,7 @@ def fit_row_text(
     id_column: str | None,
     pretrained_dir: Path | None = None,
     vocab_size: int = 4096,
+    wordings: Sequence[str] = (),
 ) -> RowText:
     """Learn columns, template and vocabulary from rows, or take them from a checkpoint that was trained on such rows.
 
@@ -207,33 +226,40 @@ def fit_row_text(
         pretrained_dir: a checkpoint folder whose tokenizer is used; None: a vocabulary is trained. If it holds a
             pipeline.json, rows are read as that model was trained to read them.
         vocab_size: most entries of a trained vocabulary.
+        wordings: names in TEMPLATES that rows may be written in too: a trained vocabulary has their words.
 
     Raises:
         ValueError: no usable column, an unknown template, no tokenizer, or rows that the checkpoint cannot read.
     """
     _set_num_workers(options.num_workers)
+    derived = options.template_options.get("derive") or ()
     named = [*options.drop_columns, *options.text_columns, *options.kinds]
-    require_columns(frame, named, "the training table")
+    require_columns(frame, [name for name in named if name not in derived], "the training table")
     if options.text_pair:
         return _fit_pair(frame, options, skip, pretrained_dir, vocab_size)
     if pretrained_dir is not None and (pretrained_dir / PIPELINE).exists():
         known = _reuse(pretrained_dir, frame, options, skip)
         if known is not None:
             return known
-    asked = None if options.template == "auto" else options.template
-    if asked is not None:
-        look_up(TEMPLATES, asked, "template")
-        frame = derive_columns(frame, TEMPLATES[asked].changed(options.template_options))
+    asked = "key_value" if options.template == "auto" else options.template
+    wanted = look_up(TEMPLATES, asked, "template").changed(options.template_options)
+    frame = derive_columns(frame, wanted)
+    written = [
+        name for key in ("phrases", "units") for name in options.template_options.get(key, ())
+    ]
+    require_columns(frame, [*dict.fromkeys(written)], "data.template_options: the training table")
     features, said = fit_features(
         frame,
         skip=(*skip, *options.drop_columns),
-        text_columns=options.text_columns,
+        text_columns=[name for name in options.text_columns if name not in options.drop_columns],
         id_column=id_column,
-        given_kinds=options.kinds,
+        given_kinds={k: v for k, v in options.kinds.items() if k not in options.drop_columns},
     )
     template = choose_template(options.template, features, is_pretrained=pretrained_dir is not None)
     form = TEMPLATES[template].changed(options.template_options)
-    tokenizer = _make_tokenizer(frame, features, form, pretrained_dir, vocab_size)
+    form = keep_derived(form, features, skip)
+    forms = (form, *(reword(form, name) for name in wordings))
+    tokenizer = _make_tokenizer(frame, features, forms, pretrained_dir, vocab_size)
     name = OWN_WORDS if pretrained_dir is None else pretrained_dir.name
     fitted = _state_fit(template, form, tokenizer, pretrained_dir)
     return RowText(features, template, form, tokenizer, options.max_length, name, (*said, *fitted))
@@ -253,27 +279,35 @@ def _fit_pair(
         raise ValueError(
             f"data.text_pair is {', '.join(options.text_pair)}, but {reason}; leave one of both out"
         )
-    tokenizer = _make_tokenizer(frame, features, PAIR, pretrained_dir, vocab_size)
+    tokenizer = _make_tokenizer(frame, features, (PAIR,), pretrained_dir, vocab_size)
     name = OWN_WORDS if pretrained_dir is None else pretrained_dir.name
     first, second = options.text_pair
     rest = [column for column in frame.columns if column not in (first, second, *skip)]
     said = [f"text: the pair {first} [SEP] {second}, as data.text_pair asks"]
-    said += [f"not read, as a pair has nothing beside it: {shorten(rest)}"] if rest else []
+    said += [f"not in the text, which is the pair alone: {shorten(rest)}"] if rest else []
     said += _state_fit("pair", PAIR, tokenizer, pretrained_dir)[1:]
     return RowText(features, "pair", PAIR, tokenizer, options.max_length, name, tuple(said))
 
 
 def fit_as_training_would(
-    frame: pl.DataFrame, options: DataSection, pretrained_dir: Path | None = None
+    frame: pl.DataFrame,
+    options: DataSection,
+    pretrained_dir: Path | None = None,
+    test_columns: list[str] | None = None,
 ) -> RowText:
     """`fit_row_text` with target, id and task inferred where `options` leave them open."""
+    datasets = load_datasets(options.registry)
     roles = infer_roles(
         frame,
         target=options.target,
         id_column=options.id_column,
         task=options.task,
-        datasets=load_datasets(options.registry),
+        test_columns=test_columns,
+        datasets=datasets,
     )
+    known = recognise(frame.columns, datasets)
+    if known is not None and known.target == roles.target and options.template == "auto":
+        options = options.model_copy(update={"template": known.template})
     return fit_row_text(
         frame,
         options,
@@ -338,16 +372,20 @@ def _state_fit(
 def _make_tokenizer(
     frame: pl.DataFrame,
     features: Sequence[Feature],
-    form: Template,
+    forms: Sequence[Template],
     pretrained_dir: Path | None,
     vocab_size: int,
 ) -> TextTokenizer:
     if pretrained_dir is not None:
         own = pretrained_dir / "tokenizer"  # where `bert train` and `bert pretrain` put it
         return TextTokenizer.load(own if (own / "tokenizer.json").exists() else pretrained_dir)
-    plain = TEMPLATES["key_value"] if form.binned else replace(form, between=form.between or " ")
-    texts = join_cells(render_cells(frame, features, plain))
-    return train_tokenizer(texts.to_list(), vocab_size, known_cells(features, form))
+    texts: list[str] = []
+    for form in forms:
+        plain = (
+            TEMPLATES["key_value"] if form.binned else replace(form, between=form.between or " ")
+        )
+        texts += join_cells(render_cells(frame, features, plain)).to_list()
+    return train_tokenizer(texts, vocab_size, known_cells(features, forms[0]))
 
 
 def _set_num_workers(num_workers: int | None) -> None:

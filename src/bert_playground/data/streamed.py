@@ -10,11 +10,13 @@ from bert_playground.config.registry import load_datasets
 from bert_playground.config.schema import DataSection
 from bert_playground.data.core.columns import infer_roles, read_test_columns
 from bert_playground.data.core.stream import Chunk, TableStream, is_large, open_stream
-from bert_playground.data.core.table import Files, read_table
+from bert_playground.data.core.table import Files, expand_paths, read_table
 from bert_playground.data.loaders.prefetching import prefetch
+from bert_playground.tasks import TASKS
 
 SAMPLE_ROWS = 50_000  # that everything fitted is fitted on
 MAX_VAL_ROWS = 20_000
+MAX_READ_ROWS, MAX_READ_BYTES = 500_000, 256 * 2**20  # of a table of which a part is enough
 MAX_CLASSES = 1000  # more different labels are numbers, which need not all be seen
 
 
@@ -81,6 +83,11 @@ def hold_rows(options: DataSection, seed: int) -> Held:
     if len(rare):
         sample = pl.concat([sample, stream.take(rare)])
         val_rows = np.setdiff1d(val_rows, rare)
+        if options.val is None and not len(val_rows):
+            raise ValueError(
+                f"{stream.name} has {num_rows} rows, so few for its labels that none are left to validate on; give a "
+                "table with --val"
+            )
     said = (
         f"streamed: {num_rows} rows in {len(stream.chunks)} chunks; columns, template and vocabulary are fitted on "
         f"{sample.height} of them, drawn from all over the table (seed {seed}); data.streaming turns it on or off"
@@ -96,19 +103,21 @@ def _find_unseen(stream: TableStream, sample: pl.DataFrame, options: DataSection
     """[K] the numbers of the first row with each label that the sample lacks."""
     assert options.train is not None
     try:
-        targets = infer_roles(
+        roles = infer_roles(
             sample,
             target=options.target,
             id_column=options.id_column,
             task=options.task,
             test_columns=read_test_columns(options.train, list(stream.columns)),
             datasets=load_datasets(options.registry),
-        ).targets
+        )
     except ValueError as error:  # it counts rows in the sample
         raise ValueError(
             f"in a sample of {sample.height} rows of {stream.name}: {error}"
         ) from error
-    seen = {name: set(sample[name].to_list()) for name in targets}
+    if not TASKS[roles.task].is_classification:
+        return np.empty(0, dtype=np.int64)
+    seen = {name: set(sample[name].to_list()) for name in roles.targets}
     seen = {name: labels for name, labels in seen.items() if len(labels) <= MAX_CLASSES}
     found: set[int] = set()
     for chunk in stream.chunks if seen else ():
@@ -130,6 +139,50 @@ def read_some(options: DataSection, seed: int) -> pl.DataFrame:
     stream = open_stream(options.val)
     drawn = np.random.default_rng(seed).permutation(stream.num_rows)[:MAX_VAL_ROWS]
     return stream.take(np.sort(drawn))
+
+
+def read_within(
+    source: Files, seed: int, *, is_drawn: bool | None = None
+) -> tuple[pl.DataFrame, str]:
+    """A table; of one that is too large for memory rows from all over it, in their order.
+
+    Args:
+        source: see `open_stream`.
+        seed: draws the rows.
+        is_drawn: whether it is too large; None: from 64 MB or 500,000 rows on.
+
+    Returns:
+        At most 500,000 rows, of files of more than 256 MB a smaller part; and how many these are, in words.
+
+    Raises:
+        FileNotFoundError: the table is not there.
+        ValueError: it is faulty.
+    """
+    if is_drawn is False or (is_drawn is None and not is_large(source)):
+        frame = read_table(source)
+        return frame, f"{frame.height} rows"
+    stream = open_stream(source)
+    size = sum(path.stat().st_size for path in expand_paths(source))
+    part = min(1.0, MAX_READ_BYTES / max(1, size))
+    count = min(MAX_READ_ROWS, max(1, int(part * stream.num_rows)))
+    if count == stream.num_rows:
+        return stream.take(stream.rows), f"{count} rows"
+    drawn = np.random.default_rng(seed).permutation(stream.num_rows)[:count]
+    said = (
+        f"{count} of {stream.num_rows} rows, drawn from all over the table (seed {seed}), as it is large; "
+        "data.streaming false reads all of it"
+    )
+    return stream.take(np.sort(drawn)), said
+
+
+def read_frames(source: Files) -> Iterator[pl.DataFrame]:
+    """The rows of a table, every cell as text: whole, or chunk by chunk where it is large.
+
+    Raises:
+        FileNotFoundError: the table is not there.
+        ValueError: it is faulty.
+    """
+    return iterate_frames(source) if is_large(source) else iter([read_table(source)])
 
 
 def iterate_frames(source: Files) -> Iterator[pl.DataFrame]:

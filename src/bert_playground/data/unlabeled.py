@@ -12,8 +12,9 @@ from bert_playground.data.core.columns import (
     infer_target_name,
     read_test_columns,
 )
-from bert_playground.data.core.table import read_table, require_columns
+from bert_playground.data.core.table import require_columns
 from bert_playground.data.core.targets import split_target
+from bert_playground.data.streamed import read_within
 from bert_playground.lookup import nearest, shorten
 
 
@@ -27,7 +28,7 @@ class Unlabeled(NamedTuple):
 
 
 def read_unlabeled(
-    options: DataSection, more: Sequence[Path] = (), *, has_target: bool = True
+    options: DataSection, more: Sequence[Path] = (), *, has_target: bool = True, seed: int = 0
 ) -> Unlabeled:
     """Read the training table and further ones, such as the table to predict, and take the target away.
 
@@ -37,6 +38,7 @@ def read_unlabeled(
         options: of the user; the training table, and target and id column where they are given.
         more: further tables with the same columns; the target may be missing there, and so may what every one lacks.
         has_target: false: the tables have no target column, and every column may be read.
+        seed: draws rows of a table that is too large for memory; `options.streaming` says whether one is.
 
     Raises:
         FileNotFoundError: a table is not there.
@@ -44,8 +46,9 @@ def read_unlabeled(
     """
     if options.train is None:
         raise ValueError("no table to learn from; give one with --train train.csv")
-    first = read_table(options.train)
-    others = [read_table(path) for path in more]
+    sources = (options.train, *more)
+    read = [read_within(path, seed, is_drawn=options.streaming) for path in sources]
+    first, *others = [frame for frame, _ in read]
     # Alone, the table is read as `bert train` will read it: without what the test table beside it lacks.
     beside = [] if others else [read_test_columns(options.train, first.columns) or first.columns]
     known = [table.columns for table in others] + beside
@@ -59,10 +62,7 @@ def read_unlabeled(
     if id_column is None:
         id_column = infer_id_name(first.select(kept))
     tables = [first, *others]
-    statements = [
-        f"{path}: {table.height} rows"
-        for path, table in zip((options.train, *more), tables, strict=True)
-    ]
+    statements = [f"{path}: {said}" for path, (_, said) in zip(sources, read, strict=True)]
     dropped = [name for name in first.columns if name not in (*kept, *targets)]
     if dropped:
         statements.append(f"left out: {', '.join(dropped)} (the test table has no such column)")

@@ -1,6 +1,7 @@
 """calibrate: find the temperature that makes probabilities mean what they say, and store it with the model."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from bert_playground.config.schema import RunConfig
-from bert_playground.data.core.table import read_table, require_columns
+from bert_playground.data.core.table import require_columns
+from bert_playground.data.streamed import read_frames
 from bert_playground.data.tables import prepare_tables
 from bert_playground.inference import Predictor, predict_batches
 from bert_playground.models.checkpoint import update_head
@@ -67,32 +69,45 @@ def calibrate(predictor: Predictor, data: Path | None = None) -> Calibration:
 
     Reference: Guo et al. 2017, arXiv 1706.04599.
     """
-    head, pipeline = predictor.model.head, predictor.pipeline
+    head = predictor.model.head
     if head.head_type not in CALIBRATED:
         raise ValueError(
             f"a temperature belongs to a binary or multiclass head, but {predictor.checkpoint} has a {head.head_type} "
             "head; a multilabel head learns thresholds (head.adaptive_threshold), a regression head its uncertainty "
             "(head.uncertainty_estimation)"
         )
-    frame, source = (
-        rows_of_run(predictor.checkpoint) if data is None else (read_table(data), str(data))
-    )
-    require_columns(frame, list(pipeline.targets), source)
-    loader = pipeline.make_loader(frame, batch_size=predictor.batch_size)
-    answer = predict_batches(predictor.model, loader, as_logits=True)
-    assert answer.labels is not None
-    labels, logits = answer.labels, answer.scores.astype(np.float64)
+    if data is None:
+        frame, source = rows_of_run(predictor.checkpoint)
+        frames = iter([frame])
+    else:
+        frames, source = read_frames(data), str(data)
+    labels, logits = _score(predictor, frames, source)
     before = _judge(labels, logits, head.config.temperature_scaling)
     after = _judge(labels, logits, fit_temperature(labels, logits))
     update_head(predictor.checkpoint, temperature_scaling=after.temperature)
     return Calibration(
         predictor.checkpoint,
-        frame.height,
+        len(labels),
         source,
         accuracy(labels, probabilities(logits, 1.0)),
         before,
         after,
     )
+
+
+def _score(
+    predictor: Predictor, frames: Iterator[pl.DataFrame], source: str
+) -> tuple[Array, Array]:
+    """Labels and logits of all rows; of a large table no more than a chunk of rows is held beside them."""
+    labels, logits = [], []
+    for frame in frames:
+        require_columns(frame, list(predictor.pipeline.targets), source)
+        loader = predictor.pipeline.make_loader(frame, batch_size=predictor.batch_size)
+        answer = predict_batches(predictor.model, loader, as_logits=True)
+        assert answer.labels is not None
+        labels.append(answer.labels)
+        logits.append(answer.scores.astype(np.float64))
+    return np.concatenate(labels), np.concatenate(logits)
 
 
 def probabilities(logits: Array, temperature: float) -> Array:

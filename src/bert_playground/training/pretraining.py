@@ -9,7 +9,7 @@ import numpy as np
 from loguru import logger
 
 from bert_playground import kernels
-from bert_playground.config.schema import RunConfig
+from bert_playground.config.schema import AugmentationSection, RunConfig
 from bert_playground.data.core.token_rows import TokenizedTable, gather_rows
 from bert_playground.data.loaders.masking import MaskedLoader, Masking, has_words
 from bert_playground.data.loaders.mlx_loader import MLXLoader
@@ -61,7 +61,10 @@ def _pretrain(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunRes
     _check(config)
     begin(run, config)
     rows = read_unlabeled(
-        config.data, config.pretraining.tables, has_target=config.pretraining.has_target
+        config.data,
+        config.pretraining.tables,
+        has_target=config.pretraining.has_target,
+        seed=config.training.seed,
     )
     text = _fit_or_load(rows, config, checkpoint)
     for statement in (*rows.statements, *text.statements):
@@ -95,6 +98,8 @@ def _check(config: RunConfig) -> None:
     wrong = []
     if config.lora.enabled:
         wrong.append("lora.enabled: pretraining changes all weights; use --lora with bert train")
+    if config.augmentation != AugmentationSection():
+        wrong.append("augmentation: hidden words are drawn anew anyway; keep it for bert train")
     for path in ("training.metric", "checkpoint.best_model_metric"):
         section, key = path.split(".")
         if (asked := getattr(getattr(config, section), key)) not in (None, "loss", "val_loss"):

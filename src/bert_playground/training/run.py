@@ -13,6 +13,7 @@ from loguru import logger
 
 from bert_playground.config.load import load_config
 from bert_playground.config.schema import RunConfig
+from bert_playground.data.augmentation import Augmentation
 from bert_playground.data.loaders import MLXLoader, StreamingLoader
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.tables import Tables, prepare_tables
@@ -142,9 +143,10 @@ def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunResult
         num_labels=max(pipeline.num_labels, len(pipeline.classes)),
         vocab_size=pipeline.vocab_size,
         pad_token_id=pipeline.pad_token_id,
-        head_options=choose_label_options(
-            config.head, pipeline.task, pipeline.classes, train_data.labels
-        ),
+        head_options={
+            **choose_label_options(config.head, pipeline.task, pipeline.classes, train_data.labels),
+            "num_numbers": len(pipeline.numbers),
+        },
     )
     if config.data.sample_fraction < 1:
         train_data = train_data.sample(config.data.sample_fraction, config.training.seed)
@@ -271,6 +273,7 @@ def _fit_or_load(
         pretrained_dir=pretrained_dir,
         vocab_size=config.model.vocab_size,
         windows=tables.windows,
+        augmentation=Augmentation(**config.augmentation.model_dump()),
         seed=config.training.seed,
     )
 
@@ -292,8 +295,16 @@ def _make_loaders(
         tables.val, batch_size=training.eval_batch_size, split="val", **threads, **cached
     )
     if tables.stream is not None:
-        return pipeline.make_streaming_loader(tables.stream, **order, **threads), val_data
-    return pipeline.make_loader(tables.train, split="train", **order, **threads, **cached), val_data
+        if data.use_pretokenized:
+            logger.info(
+                "data.use_pretokenized: only validation rows are cached; streamed rows are tokenised in every epoch"
+            )
+        return pipeline.make_streaming_loader(
+            tables.stream, augmented_from=tables.train, **order, **threads
+        ), val_data
+    return pipeline.make_loader(
+        tables.train, split="train", augmented=True, **order, **threads, **cached
+    ), val_data
 
 
 def _value_at(config: RunConfig, path: str) -> Any:

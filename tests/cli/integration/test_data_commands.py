@@ -69,3 +69,94 @@ def test_unknown_columns_and_files_exit_with_2(table):
     assert result.exit_code == 2
     assert "did you mean 'label'" in result.stderr
     assert run("data", "preview", table.with_name("trian.csv")).exit_code == 2
+
+
+def test_a_configuration_is_followed_as_in_training(table, tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "data: {kinds: {age: category}, drop_columns: [note], template: natural}\n"
+    )
+    config = ("--config", tmp_path / "mine.yaml")
+    facts = json.loads(run("data", "describe", table, *config, "--json").stdout)
+    by_name = {fact["name"]: fact for fact in facts["columns"]}
+    assert by_name["age"]["kind"] == "category"
+    assert by_name["note"]["role"] == "left out"
+    shown = json.loads(run("data", "preview", table, *config, "--json").stdout)
+    assert shown["template"] == "natural"
+    assert shown["rows"][0]["text"] == "the age is 20, the sex is m"
+    wrong = run("data", "preview", table, "--config", tmp_path / "mien.yaml")
+    assert wrong.exit_code == 2
+
+
+def test_an_environment_variable_is_followed(table, monkeypatch):
+    monkeypatch.setenv("BERT_DATA__TEMPLATE", "sentence")
+    assert json.loads(run("data", "preview", table, "--json").stdout)["template"] == "sentence"
+
+
+@pytest.mark.parametrize("command", ["describe", "preview"])
+def test_columns_that_the_test_table_lacks_are_not_read(table, command):
+    lines = [line.split(",") for line in table.read_text().splitlines()]
+    rows = "\n".join(",".join([*line[:3], line[4]]) for line in lines)
+    (table.with_name("test.csv")).write_text(
+        "\n".join(r.rpartition(",")[0] for r in rows.split("\n"))
+    )
+    result = run("data", command, table, "--target", "label", "--json")
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "some words" not in "".join(
+        row["text"] for row in json.loads(result.stdout).get("rows", [])
+    )
+    if command == "describe":
+        roles = {fact["name"]: fact["role"] for fact in json.loads(result.stdout)["columns"]}
+        assert roles["note"] == "left out"
+
+
+def test_separators_of_pairs_and_cells_are_shown(table, tmp_path):
+    (tmp_path / "pair.yaml").write_text("data: {text_pair: [sex, note]}\n")
+    pair = run("data", "preview", table, "--config", tmp_path / "pair.yaml", "--json")
+    (row, *_) = json.loads(pair.stdout)["rows"]
+    assert row["text"] == "m [SEP] some words that number 0 wrote here"
+    assert row["pieces"].count("[SEP]") == 2
+    separated = run("data", "preview", table, "--template", "separated", "--json")
+    (row, *_) = json.loads(separated.stdout)["rows"]
+    assert row["text"].startswith("age: 20 [SEP] sex: m [SEP] note: some words")
+    assert row["pieces"].count("[SEP]") == 3
+
+
+@pytest.mark.parametrize("command", ["describe", "preview"])
+def test_cells_cannot_command_the_terminal(table, command):
+    text = table.read_text().replace(",m,", ",\x1b[31mm\x07,").replace("sex", "s\x1b[2Jx")
+    table.write_text(text)
+    result = run("data", command, table)
+    assert result.exit_code == 0
+    assert "\x1b" not in result.stdout
+    assert "\x07" not in result.stdout
+    assert "[31mm" in result.stdout
+
+
+def test_a_bracket_in_a_path_is_no_colour(table, tmp_path):
+    path = tmp_path / "[red]rows.csv"
+    path.write_bytes(table.read_bytes())
+    assert "[red]rows.csv" in run("data", "describe", path).stdout
+
+
+def test_windows_of_a_series_are_shown_as_they_are_read(tmp_path):
+    path = tmp_path / "train.csv"
+    rows = [f"{store},2020-01-{day + 1:02d},{10 * day}" for store in "ab" for day in range(20)]
+    path.write_text("store,day,sales\n" + "\n".join(rows) + "\n")
+    settings = "target: sales, horizon: 2, lags: 3, series_column: store, time_column: day"
+    config = tmp_path / "series.yaml"
+    config.write_text(
+        f"data: {{{settings}, template: key_value}}\n"
+        "model: {hidden_size: 32, num_layers: 1, num_heads: 2}\ntraining: {max_steps: 2}\n"
+    )
+    shown = json.loads(run("data", "preview", path, "--config", config, "--json").stdout)
+    assert shown["token_counts"]["rows"] == 2 * 18
+    lags = "sales lag 1: 20, sales lag 2: 10, sales lag 3: 0"
+    assert shown["rows"][2]["text"].endswith(lags)
+    assert "+1" not in shown["rows"][2]["text"]
+    output = tmp_path / "output"
+    trained = run("train", "--train", path, "--config", config, "--output", output, "--no-compile")
+    assert trained.exit_code == 0, (trained.output, trained.exception)
+    (checkpoint,) = output.glob("run_*")
+    read = run("data", "preview", path, "--checkpoint", checkpoint, "--json")
+    assert read.exit_code == 0, (read.output, read.exception)
+    assert json.loads(read.stdout)["rows"][2]["text"].endswith(lags)

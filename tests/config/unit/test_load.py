@@ -270,3 +270,12 @@ def test_unreadable_file_names_file_and_reason(tmp_path, name, content, words):
 
 def test_empty_file_asks_for_nothing(tmp_path):
     assert load_config(write(tmp_path, ""), {})[0] == RunConfig()
+
+
+def test_shuffled_columns_are_an_augmentation(tmp_path: Path) -> None:
+    path = tmp_path / "shuffled.yaml"
+    path.write_text("data: {column_order: shuffled}\n")
+    config, sources = load_config(path, {})
+    assert config.augmentation.column_shuffle == 1.0
+    assert config.data.column_order == RunConfig().data.column_order
+    assert sources["augmentation.column_shuffle"] == f"file {path}"

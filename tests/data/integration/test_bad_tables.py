@@ -1,22 +1,31 @@
 """Whatever bytes come as a table: it is read, or a message says what is wrong; never another exception."""
 
+import bz2
 import codecs
 import csv
+import gzip
 import io
+import json
+import lzma
+import zipfile
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+import zstandard
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bert_playground.config.schema import DataSection
-from bert_playground.data.core.csv_file import parse_csv, sniff_delimiter
+from bert_playground.data.core.csv_file import name_nameless, parse_csv, sniff_delimiter
+from bert_playground.data.core.stream import open_stream
 from bert_playground.data.core.table import read_table
 from bert_playground.data.describe import describe_table
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.tables import prepare_tables
+from bert_playground.data.templates.text import Template
 
 FUZZ = settings(
     max_examples=40,
@@ -28,6 +37,8 @@ CELLS = st.one_of(
         [
             "", " ", "NA", "nan", "?", "None", "1", "0", "-3.5", "1e400", "1e-400", "inf", "-inf", "007", "1,5", "$5", "12 %",
             "2020-01-31", "2020-13-45", "31.12.2020", "yes", "no", "True", "a|b", "[1, 2]", "Smith, Mr. John", "C85", "[SEP]",
+            "12,5 %", "1.250,50 €", "1 250", "($3)", "€1.2M", "4/5", "5kg", "2 weeks", "1 h 30 min", "20200131", "2020-01", "10:30", "1:05 PM",
+            "1/31/20", "31.12.20", "\u0663", "\uff11", "\u22125", "\x1b[31m", "a;b", "a, b", "{value}", "{{ x }}", "[MASK]",
             "count", "\u200b", "é", "\U0001f600", "\ud7ff", "x" * 300, "many words that say nothing at all here", "'", "\t",
         ]
     ),
@@ -36,7 +47,7 @@ CELLS = st.one_of(
     st.floats().map(str),
 )  # fmt: skip
 NAMES = st.one_of(
-    st.sampled_from(["id", "count", "len", "value", "row", "__end", "a b", "0", "é", "target", "x,y", "A.B", "literal"]),
+    st.sampled_from(["", " ", "Unnamed: 0", "{name}", "{value}", "[SEP]", "user_id", "a;b", 'q"q', "id", "count", "len", "value", "row", "__end", "a b", "0", "é", "target", "x,y", "A.B", "literal"]),
     st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n"), min_size=1, max_size=6),
 )  # fmt: skip
 
@@ -90,6 +101,85 @@ def test_any_cells_are_read_or_refused(columns, labels, tmp_path: Path) -> None:
         try_all(tmp_path / "train.csv", **({"target": target} if target else {}))
 
 
+SUFFIXES = (
+    ".jsonl",
+    ".json",
+    ".parquet",
+    ".arrow",
+    ".csv.gz",
+    ".csv.zst",
+    ".csv.xz",
+    ".csv.bz2",
+    ".zip",
+    ".tsv",
+    ".xlsx",
+)
+
+
+@settings(FUZZ, max_examples=120)
+@given(suffix=st.sampled_from(SUFFIXES), start=st.integers(0, 2), damage=st.data())
+def test_damaged_files_of_any_format_are_read_or_refused(
+    suffix, start, damage, tmp_path: Path
+) -> None:
+    whole = CONTENTS[suffix]
+    cut = damage.draw(st.integers(0, len(whole)))
+    place = damage.draw(st.integers(0, max(0, cut - 1)))
+    content = bytearray(whole[:cut])
+    if cut and start:
+        content[place] ^= damage.draw(st.integers(1, 255))
+    (tmp_path / f"train{suffix}").write_bytes(bytes(content))
+    try_all(tmp_path / f"train{suffix}", target="Survived")
+
+
+@FUZZ
+@given(
+    records=st.lists(
+        st.dictionaries(
+            st.sampled_from(["a", "b", "c.d", "label"]),
+            st.recursive(
+                st.none() | st.booleans() | st.integers(-9, 9) | st.floats() | st.text(max_size=3),
+                lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2),
+                max_leaves=4,
+            ),
+            max_size=4,
+        ),
+        max_size=6,
+    ),
+    form=st.sampled_from(["lines", "list", "columns"]),
+)  # fmt: skip
+@example(records=[{"a": [[], ["x", ["y"]]], "label": [{"a": [1]}]}], form="lines")
+def test_any_records_are_read_or_refused(records, form, tmp_path: Path) -> None:
+    if form == "lines":
+        (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, records)))
+        try_all(tmp_path / "train.jsonl")
+        return
+    whole = records if form == "list" else {str(i): record for i, record in enumerate(records)}
+    (tmp_path / "train.json").write_text(json.dumps(whole))
+    try_all(tmp_path / "train.json")
+
+
+OPTIONS = st.dictionaries(
+    st.sampled_from([field.name for field in fields(Template)] + ["unit"]),
+    st.one_of(
+        st.booleans(), st.integers(0, 3), st.text("{}ae%[] ", max_size=6),
+        st.sampled_from(["{value}", "{name}={value}{unit}", "exact", "magnitude", "skipped", "{{ Age }}", "{% if"]),
+        st.dictionaries(
+            st.sampled_from(["Age", "Sex", "Survived", "New"]),
+            st.sampled_from(["{value}", "year", "a|b", "Age", "Age + 1", "CAST(Age AS INT)", "Survived", "SELECT", 3]),
+            max_size=2,
+        ),
+    ),
+    max_size=2,
+)  # fmt: skip
+
+
+@settings(FUZZ, max_examples=30)
+@given(options=OPTIONS, template=st.sampled_from(["auto", "natural", "cells", "separated"]))
+def test_any_template_options_are_followed_or_refused(options, template, tmp_path: Path) -> None:
+    path = write(good_rows(24), tmp_path)
+    try_all(path, target="Survived", template=template, template_options=options)
+
+
 @settings(FUZZ, max_examples=15)
 @given(column=st.lists(CELLS, min_size=40, max_size=40), name=NAMES)
 def test_a_mixed_column_beside_good_ones_never_stops_training(column, name, tmp_path: Path) -> None:
@@ -126,7 +216,7 @@ def test_cells_are_those_of_pythons_own_reader(text: str) -> None:
         *(["" if cell is None else cell for cell in row] for row in frame.rows()),
     ]
     header, *rows = (row for row in expected if row)
-    assert ours[0] == header
+    assert ours[0] == name_nameless(header)
     # A blank line of a table with one column may be an empty cell.
     assert [row for row in ours[1:] if any(row)] == [row for row in rows if any(row)]
 
@@ -158,6 +248,27 @@ def good_rows(count: int = 200) -> pl.DataFrame:
             "Survived": np.arange(count) % 2,
         }
     )
+
+
+def pack_all() -> dict[str, bytes]:
+    """The same small table in every format."""
+    frame, csv_bytes = good_rows(24), good_rows(24).write_csv().encode()
+    buffers = {name: io.BytesIO() for name in ("parquet", "ipc", "ndjson", "json", "zip")}
+    frame.write_parquet(buffers["parquet"])
+    frame.write_ipc(buffers["ipc"])
+    frame.write_ndjson(buffers["ndjson"])
+    frame.write_json(buffers["json"])
+    with zipfile.ZipFile(buffers["zip"], "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("train.csv", csv_bytes)
+    packed = {name: buffer.getvalue() for name, buffer in buffers.items()}
+    return {
+        ".jsonl": packed["ndjson"], ".json": packed["json"], ".parquet": packed["parquet"], ".arrow": packed["ipc"],
+        ".csv.gz": gzip.compress(csv_bytes), ".csv.zst": zstandard.compress(csv_bytes), ".csv.xz": lzma.compress(csv_bytes),
+        ".csv.bz2": bz2.compress(csv_bytes), ".zip": packed["zip"], ".tsv": csv_bytes, ".xlsx": packed["zip"],
+    }  # fmt: skip
+
+
+CONTENTS = pack_all()
 
 
 def write(frame: pl.DataFrame, folder: Path, **how: object) -> Path:
@@ -217,6 +328,20 @@ def test_other_encodings_are_named(tmp_path: Path, encoding: str) -> None:
     path = write(good_rows(), tmp_path)
     path.write_bytes(path.read_text().encode(encoding))
     with pytest.raises(ValueError, match=r"UTF-16|UTF-32|NUL byte"):
+        read_table(path)
+
+
+def test_columns_without_a_name_get_one_and_are_read(tmp_path: Path) -> None:
+    rows = good_rows().rename({"id": "", "Age": "later"}).with_columns(pl.lit("").alias("end"))
+    path = write(rows, tmp_path)
+    path.write_text(path.read_text().replace("later", "").replace("end", "", 1))
+    assert read_table(path).columns == ["Unnamed: 0", "Unnamed: 1", "Sex", "Survived", "Unnamed: 4"]
+    assert read_table(path).rows()[0][:3] == read_table(good_rows()).rows()[0][:3]
+    assert open_stream(path).columns == tuple(read_table(path).columns)
+    assert open_stream(path).take(np.arange(200)).equals(read_table(path))
+    assert try_all(path, target="Survived")
+    path.write_text(",Unnamed: 0\n1,2\n")
+    with pytest.raises(ValueError, match="duplicate column names: 'Unnamed: 0'"):
         read_table(path)
 
 

@@ -102,3 +102,47 @@ def test_classes_too_rare_for_every_fold_are_left_out() -> None:
     classes = np.array([0, 1] * 20 + [2, 3, 4])
     assert score_alone(words, classes, "multiclass") == 1
     assert score_alone(words[-3:], classes[-3:] - 2, "multiclass") == 0
+
+
+def test_no_value_of_a_number_counts_as_missing_and_of_a_category_as_an_answer() -> None:
+    frame = make_frame(
+        lot=["NA" if i % 4 == 0 else str(i) for i in range(ROWS)],
+        alley=["NA" if i % 4 == 0 else "Grvl" if i % 2 else "Pave" for i in range(ROWS)],
+    )
+    facts = {fact.name: fact for fact in describe_table(frame, target="target").columns}
+    assert (facts["lot"].missing, facts["lot"].distinct) == (0.25, 225)
+    assert (facts["alley"].missing, facts["alley"].distinct) == (0.0, 3)
+
+
+def test_ranges_are_those_of_the_finite_numbers_in_full() -> None:
+    frame = make_frame(
+        wide=[["inf", "-inf", "12345678", "1.5"][i % 4] for i in range(ROWS)],
+        endless=[["inf", "-inf"][i % 2] for i in range(ROWS)],
+    )
+    facts = {fact.name: fact for fact in describe_table(frame, target="target").columns}
+    assert facts["wide"].values == "1.5 to 12345678, median 6.17284e+06, some infinite"
+    assert facts["endless"].values == "infinite"
+
+
+def test_columns_that_the_test_table_lacks_are_left_out_as_in_training() -> None:
+    frame = make_frame(outcome=[str(label) for label in BINARY])
+    assert "outcome alone answers target" in " ".join(
+        describe_table(frame, target="target").warnings
+    )
+    facts = describe_table(frame, target="target", test_columns=["id", "signal", "noise"])
+    assert {fact.name: fact.role for fact in facts.columns}["outcome"] == "left out"
+    assert "left out: outcome (the test table has no such column)" in facts.statements
+    assert facts.warnings == ()
+    assert "outcome" not in facts.examples[0]
+
+
+def test_kinds_and_dropped_columns_are_those_of_the_configuration() -> None:
+    frame = make_frame(zip=[f"{i % 9}" for i in range(ROWS)])
+    facts = describe_table(
+        frame, target="target", kinds={"zip": "category"}, drop_columns=["noise"]
+    )
+    by_name = {fact.name: fact for fact in facts.columns}
+    assert by_name["zip"].kind == "category"
+    assert by_name["noise"].role == "left out"
+    with pytest.raises(ValueError, match="'nois'; did you mean 'noise'"):
+        describe_table(frame, target="target", drop_columns=["nois"])

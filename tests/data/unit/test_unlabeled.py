@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from bert_playground.config.schema import DataSection
+from bert_playground.data import streamed
+from bert_playground.data.core import stream
 from bert_playground.data.unlabeled import read_unlabeled
 
 TRAIN = "id,age,town,bought\n1,30,Ulm,yes\n2,40,Bonn,no\n3,50,Kiel,yes\n"
@@ -98,6 +100,34 @@ def test_every_table_that_differs_is_named(folder: Path) -> None:
     (folder / "third.csv").write_text("id,age,bought\n4,35,no\n")
     with pytest.raises(ValueError, match=r"second\.csv lacks 'age'.*third\.csv lacks 'town'"):
         read(folder, "second.csv", "third.csv", target="bought")
+
+
+def test_of_a_large_table_rows_from_all_over_it_are_read_and_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [f"{i},{i % 7},{'ab'[i % 2]}" for i in range(100)]
+    (folder / "train.csv").write_text("\n".join(["id,age,bought", *lines]) + "\n")
+    monkeypatch.setattr(stream, "LARGE_ROWS", 50)
+    monkeypatch.setattr(streamed, "MAX_READ_ROWS", 30)
+    rows = read(folder)
+    numbers = [int(number) for number in rows.frame["id"]]
+    assert len(numbers) == 30
+    assert numbers == sorted(numbers)
+    assert min(numbers) < 20 < 80 < max(numbers)
+    assert "train.csv: 30 of 100 rows, drawn from all over the table (seed 0)" in rows.statements[0]
+    assert rows.frame.equals(read(folder).frame)
+    assert read(folder, streaming=False).frame.height == 100
+    monkeypatch.setattr(streamed, "MAX_READ_BYTES", (folder / "train.csv").stat().st_size // 10)
+    assert (
+        read(folder).frame.height == 9
+    )  # of files that are too large, as many rows as their bytes allow
+    section = DataSection(train=folder / "train.csv")
+    assert not read_unlabeled(section, seed=1).frame.equals(read(folder).frame)
+
+
+def test_a_small_table_is_read_whole_though_streaming_is_asked_for(folder: Path) -> None:
+    assert read(folder, streaming=True).frame.equals(read(folder).frame)
+    assert read(folder, streaming=True).statements == read(folder).statements
 
 
 def test_contradictions_are_refused(folder: Path) -> None:

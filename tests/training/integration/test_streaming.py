@@ -18,6 +18,7 @@ from bert_playground.data.tables import prepare_tables
 from bert_playground.inference import Predictor
 from bert_playground.runs import RunDir
 from bert_playground.training import assemble, run_training
+from bert_playground.training.calibration import calibrate
 from bert_playground.training.core import Callback, TrainState
 
 STREAMED = {"data.streaming": True, "optimizer.learning_rate": 5e-3}
@@ -88,6 +89,17 @@ def test_held_rows_are_apart_and_every_label_is_known(tmp_path: Path, monkeypatc
         assert again.train.equals(tables.train)
 
 
+@pytest.mark.parametrize("form", ["{}", "{}.5", '"${},000"'])
+def test_numbers_to_predict_leave_rows_to_validate(tmp_path: Path, form: str) -> None:
+    """Not every different number need be in the sample that everything is fitted on."""
+    path = tmp_path / "train.csv"
+    rows = "".join(f"{i % 7},{'mf'[i % 2]},{form.format(i + 1)}\n" for i in range(60))
+    path.write_text("age,sex,price\n" + rows)
+    tables = prepare_tables(DataSection(train=path, streaming=True, target="price"), seed=0)
+    assert tables.options.task == "regression"
+    assert (tables.train.height, tables.val.height) == (48, 12)
+
+
 def test_a_missing_label_anywhere_is_named_before_training(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("bert_playground.data.streamed.SAMPLE_ROWS", 20)
     path = tmp_path / "train.csv"
@@ -152,6 +164,27 @@ def test_a_large_table_is_evaluated_in_parts_with_the_same_metrics(
         told.append(json.loads(result.stdout))
     assert told[0]["rows"] == told[1]["rows"] == 120
     assert told[1]["metrics"] == pytest.approx(told[0]["metrics"], rel=1e-4)
+
+
+def test_a_large_table_is_calibrated_on_in_parts_with_the_same_temperature(
+    make_config, fruit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_training(make_config("kind", **{"training.epochs": 2})).run_dir.path
+    found = []
+    for large in (10**9, 50):
+        monkeypatch.setattr(stream, "LARGE_ROWS", large)
+        found.append(calibrate(Predictor.load(run), fruit))
+    assert found[0].rows == found[1].rows == 120
+    assert found[1].after.temperature == pytest.approx(found[0].after.temperature, rel=1e-3)
+    assert found[1].accuracy == found[0].accuracy
+
+
+def test_the_token_cache_is_said_to_keep_no_streamed_rows(make_config, tmp_path: Path) -> None:
+    cached = {"data.use_pretokenized": True, "data.cache_dir": tmp_path / "ids"}
+    result = run_training(make_config(**STREAMED, **cached, **{"training.epochs": 1}))
+    said = result.run_dir.train_log.read_text()
+    assert said.count("only validation rows are cached") == 1
+    assert len(list((tmp_path / "ids").iterdir())) == 1
 
 
 def test_trainer_and_predictor_take_any_loader(make_config, fruit: Path) -> None:

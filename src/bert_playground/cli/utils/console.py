@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line end
 
 
 def print_json(content: Any) -> None:
@@ -17,7 +20,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=Text(_visible(title)), title_justify="left", title_style="bold")
     rows = [list(row) for row in rows]
     for position, column in enumerate(columns):
         is_number = bool(rows) and all(
@@ -33,7 +36,7 @@ def print_lines(lines: Iterable[str]) -> None:
     """Print lines as they are: no markup, no wrapping, so that commands and paths can be copied."""
     console = _console()
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(_visible(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def print_error(message: str, notes: Iterable[str] = ()) -> None:
@@ -41,7 +44,9 @@ def print_error(message: str, notes: Iterable[str] = ()) -> None:
     from rich.console import Console
 
     console = Console(stderr=True)
-    console.print(f"error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        _visible(f"error: {message}"), style="red", markup=False, highlight=False, soft_wrap=True
+    )
     for note in notes:
         console.print(note, style="dim", markup=False, highlight=False, soft_wrap=True)
 
@@ -66,7 +71,12 @@ def spell(value: object) -> str:
     """A table's cell: four digits of a small number, no exponent for a large one, nothing for None."""
     if isinstance(value, float):
         return f"{value:,.1f}" if 1e4 <= abs(value) < 1e12 else f"{value:.4g}"
-    return "" if value is None else str(value)
+    return "" if value is None else _visible(str(value))
+
+
+def _visible(text: str) -> str:
+    """Text without the signs that would command a terminal, such as the escape before a colour: tables may hold any."""
+    return CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _plain(value: Any) -> Any:

@@ -44,7 +44,8 @@ def explain(error: ValueError | OSError) -> str:
         return f"a file is not UTF-8 text ({error}); save it as UTF-8"
     if not isinstance(error, OSError) or error.errno is None:
         return str(error)  # our own messages already say what to do
-    name = f"{str(error.filename)!r}" if error.filename is not None else "a file"
+    name = error.filename if error.filename2 is None else error.filename2  # what was to be replaced
+    name = "a file" if name is None else f"{str(name)!r}"
     if error.errno == errno.ENOSPC:
         return (
             f"no space left on the disk while writing {name}; nothing was half-written. "
@@ -54,6 +55,8 @@ def explain(error: ValueError | OSError) -> str:
         return f"{name} does not exist; check the path (relative paths start at the current folder)"
     if isinstance(error, IsADirectoryError):
         return f"{name} is a folder, expected a file"
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return f"{name} is a file, expected a folder; choose another path"
     if isinstance(error, PermissionError):
         return f"no permission to use {name}; change its permissions or choose another path"
     return f"{name}: {error.strerror}"

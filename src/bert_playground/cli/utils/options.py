@@ -378,3 +378,12 @@ PredictBatchSize = Annotated[
 PredictPrecisionName = Annotated[
     PredictPrecision, typer.Option("--precision", metavar="TYPE", help="f32, bf16 or int8")
 ]
+Tta = Annotated[
+    int,
+    typer.Option(
+        "--tta",
+        metavar="N",
+        min=1,
+        help="mean over N ways to write each row, such as its columns in another order",
+    ),
+]

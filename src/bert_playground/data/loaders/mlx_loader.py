@@ -1,7 +1,8 @@
 """MLXLoader: tokenised arrays, batches made ahead in threads (the default)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import copy
+from functools import partial
 from typing import Literal
 
 import mlx.core as mx
@@ -28,6 +29,8 @@ class MLXLoader:
         num_workers: these threads; the order does not depend on them.
         rank: of this process among those that train together.
         world_size: the number of these processes; each row goes to one of them, and all have equally many batches.
+        augment: numbers of rows, epoch → these rows as the epoch sees them, with their labels; a pure function. None:
+            every epoch sees `table`.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class MLXLoader:
         num_workers: int = 1,
         rank: int = 0,
         world_size: int = 1,
+        augment: Callable[[np.ndarray, int], TokenizedTable] | None = None,
     ) -> None:
         """Take the arrays as they are; nothing is copied."""
         if batch_size < 1:
@@ -58,6 +62,9 @@ class MLXLoader:
         self.prefetch_size = prefetch_size
         self.num_workers = num_workers
         self.shard = Shard(rank, world_size).checked()
+        self.augment = augment
+        self._numbers = np.arange(table.num_rows)  # of the rows, for `augment`
+        self._changed: tuple[int, TokenizedTable] | None = None  # the last epoch that was asked for
 
     @property
     def num_rows(self) -> int:
@@ -79,15 +86,25 @@ class MLXLoader:
 
     def iterate(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from batch number `start` on; skipping costs nothing."""
-        batches = self.order(epoch)[start:]
-        return prefetch(self.make_batch, batches, self.prefetch_size, self.num_workers)
+        table, batches = self.table_of(epoch), self.order(epoch)[start:]
+        make = partial(self.make_batch, table=table)
+        return prefetch(make, batches, self.prefetch_size, self.num_workers)
+
+    def table_of(self, epoch: int) -> TokenizedTable:
+        """The rows as an epoch sees them; those of one epoch are kept."""
+        if self.augment is None:
+            return self.table
+        if self._changed is None or self._changed[0] != epoch:
+            self._changed = None  # two epochs are never held at once
+            self._changed = (epoch, self.augment(self._numbers, epoch))
+        return self._changed[1]
 
     def order(self, epoch: int = 0) -> list[np.ndarray]:
         """The row numbers of each batch of an epoch."""
         if not self.shuffle:
             return order_evaluation(self.table.lengths, self.batch_size, self.shard)
         return order_training(
-            self.table.lengths,
+            self.table_of(epoch).lengths,
             self.batch_size,
             self.seed,
             epoch,
@@ -102,13 +119,17 @@ class MLXLoader:
         is_drawn = np.zeros(table.num_rows, dtype=bool)
         is_drawn[np.random.default_rng(seed).permutation(table.num_rows)[:count]] = True
         drawn.table = take_rows(table, np.flatnonzero(is_drawn))
+        drawn._numbers, drawn._changed = self._numbers[is_drawn], None
         return drawn
 
-    def make_batch(self, rows: np.ndarray) -> Batch:
-        """These rows as one batch."""
+    def make_batch(self, rows: np.ndarray, table: TokenizedTable | None = None) -> Batch:
+        """These rows as one batch; of the loader's table, or of another one with the same rows."""
+        table = self.table if table is None else table
         if self.layout == "packed":
-            tokens = pack(self.table, rows)
+            tokens = pack(table, rows)
         else:
-            tokens = pad(self.table, rows, PAD_MULTIPLE, self.pad_token_id)
-        labels = None if self.table.labels is None else mx.array(self.table.labels[rows])
+            tokens = pad(table, rows, PAD_MULTIPLE, self.pad_token_id)
+        if table.numbers is not None:
+            tokens = tokens._replace(numbers=mx.array(table.numbers[rows]))
+        labels = None if table.labels is None else mx.array(table.labels[rows])
         return Batch(tokens, labels, mx.array(rows.astype(np.int32)))

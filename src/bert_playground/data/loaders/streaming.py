@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
+from functools import partial
 from itertools import islice
 from typing import Literal, NamedTuple
 
@@ -54,6 +55,8 @@ class StreamingLoader:
             every epoch.
         world_size: the number of these processes; each row goes to one of them, and all have equally many batches. The
             last batch of each has what is left, at least one row.
+        augment: chunk, numbers of its rows in the whole table, epoch → its tokens and labels as the epoch sees them, a
+            pure function; None: `encode` in every epoch.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class StreamingLoader:
         num_workers: int = 2,
         rank: int = 0,
         world_size: int = 1,
+        augment: Callable[[pl.DataFrame, np.ndarray, int], TokenizedTable] | None = None,
     ) -> None:
         """Remember what to read; nothing is read yet."""
         if batch_size < 1 or buffer_chunks < 1:
@@ -95,6 +99,7 @@ class StreamingLoader:
         self.buffer_chunks = buffer_chunks
         self.prefetch_size = prefetch_size
         self.num_workers = num_workers
+        self.augment = augment
         self._points = cut_points(self.num_rows, batch_size, shard.count_batches(total, batch_size))
 
     def __len__(self) -> int:
@@ -148,7 +153,7 @@ class StreamingLoader:
         first = int(np.searchsorted(ends, self._points[start], side="right"))
         begin = int(ends[first - 1]) if first else 0
         pieces: list[_Buffer] = []  # of a batch that a buffer ended in
-        for i, buffer in enumerate(self._read_buffers(groups[first:]), first):
+        for i, buffer in enumerate(self._read_buffers(groups[first:], epoch), first):
             end = begin + buffer.table.num_rows
             order = np.arange(end - begin)
             generator = np.random.default_rng((self.seed, epoch, i))
@@ -186,17 +191,19 @@ class StreamingLoader:
         by_length = self.layout == "padded"
         return cut_mixed(inside, lengths, points, self.batch_size, generator, by_length=by_length)
 
-    def _read_buffers(self, groups: Sequence[Sequence[Chunk]]) -> Iterator[_Buffer]:
+    def _read_buffers(self, groups: Sequence[Sequence[Chunk]], epoch: int) -> Iterator[_Buffer]:
         chunks = [chunk for group in groups for chunk in group]
         ahead = max(self.buffer_chunks, self.num_workers) if self.prefetch_size else 0
-        tables = prefetch(self._read, chunks, ahead, self.num_workers)
+        tables = prefetch(partial(self._read, epoch=epoch), chunks, ahead, self.num_workers)
         for group in groups:
             read = list(islice(tables, len(group)))
             numbers = np.concatenate([chunk.rows for chunk in group])
             yield _Buffer(concat_tables(read), numbers)
 
-    def _read(self, chunk: Chunk) -> TokenizedTable:
+    def _read(self, chunk: Chunk, epoch: int) -> TokenizedTable:
         with _named_errors(chunk), without_remarks():
+            if self.augment is not None:
+                return self.augment(chunk.read(), chunk.rows, epoch)
             return self.encode(chunk.read())
 
 

@@ -18,6 +18,7 @@ def evaluate(
     data: Data,
     checkpoint: options.Checkpoint = None,
     more_checkpoints: options.MoreCheckpoints = None,
+    tta: options.Tta = 1,
     batch_size: options.PredictBatchSize = 128,
     precision: options.PredictPrecisionName = options.PredictPrecision.AUTO,
     log_level: options.LogLevel = None,
@@ -45,12 +46,12 @@ def evaluate(
     is_streamed = pipeline.windows is None and is_large(data)
     frames = iterate_frames(data) if is_streamed else iter([read_table(data)])
     answer = join_predictions(
-        [predictor.score(pipeline.rows_with_labels(frame)) for frame in frames]
+        [predictor.score(pipeline.rows_with_labels(frame), num_variants=tta) for frame in frames]
     )
     labels = answer.labels
     assert labels is not None  # the target column is there
     report = make_report(pipeline.task, decode=pipeline.in_units, thresholds=predictor.thresholds)
-    # Several models together have no loss of their own.
+    # Several models or variants together have no loss of their own.
     loss = {} if answer.loss is None else {"loss": answer.loss}
     metrics = {**loss, **report(labels, answer.scores)}
     if pipeline.task == "multilabel":

@@ -40,6 +40,7 @@ def predict(
     output: Output = Path("submission.csv"),
     sample: Sample = None,
     proba: Proba = False,
+    tta: options.Tta = 1,
     batch_size: options.PredictBatchSize = 128,
     precision: options.PredictPrecisionName = options.PredictPrecision.AUTO,
     log_level: options.LogLevel = None,
@@ -58,7 +59,10 @@ def predict(
     )
     pipeline = predictor.pipeline
     written = write_parts(
-        output, _parts(predictor, test, sample, proba=proba), target=pipeline.target, sample=sample
+        output,
+        _parts(predictor, test, sample, tta, proba=proba),
+        target=pipeline.target,
+        sample=sample,
     )
     if json:
         print_json(
@@ -80,7 +84,12 @@ def predict(
 
 
 def _parts(
-    predictor: "Predictor | EnsemblePredictor", test: Path, sample: Path | None, *, proba: bool
+    predictor: "Predictor | EnsemblePredictor",
+    test: Path,
+    sample: Path | None,
+    tta: int,
+    *,
+    proba: bool,
 ) -> "Iterator[DataFrame]":
     """Ids and answers: of the whole table, or chunk by chunk where it is large."""
     from bert_playground.data.core.stream import is_large
@@ -97,7 +106,7 @@ def _parts(
         asked, ids = pipeline.rows_to_answer(frame)
         yield make_submission(
             ids,
-            _answers(predictor, asked, columns, proba=proba),
+            _answers(predictor, asked, columns, tta, proba=proba),
             id_column=None if ids is None else ids.name,
             target=pipeline.target,
             is_named=not (proba and len(pipeline.targets) == 1),
@@ -110,6 +119,7 @@ def _answers(
     predictor: "Predictor | EnsemblePredictor",
     frame: "DataFrame",
     columns: list[str],
+    tta: int,
     *,
     proba: bool,
 ) -> "DataFrame | Series":
@@ -119,7 +129,7 @@ def _answers(
         raise ValueError(
             f"{pipeline.target} is a number and has no probabilities; leave out --proba"
         )
-    scores = predictor.predict(frame)
+    scores = predictor.predict(frame, num_variants=tta)
     if not proba:
         answers = predictor.answers(scores)
         # A deviation beside the answer would not fit a sample that does not ask for it.

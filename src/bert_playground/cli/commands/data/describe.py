@@ -20,25 +20,36 @@ Table = Annotated[
 
 
 def describe(
+    context: typer.Context,
     table: Table,
     target: options.Target = None,
     id_column: options.IdColumn = None,
     task: options.TaskName = None,
+    class_order: options.ClassOrder = None,
+    config: options.Config = None,
     json: options.Json = False,
 ) -> None:
     """Show how a table would be read: kinds, missing values, leakage suspects, example sentences."""
+    from bert_playground.config import load_config
     from bert_playground.config.registry import load_datasets
+    from bert_playground.data.core.columns import read_test_columns
     from bert_playground.data.core.table import read_table
     from bert_playground.data.describe import describe_table
     from bert_playground.logs import set_up_logs
 
     set_up_logs(None)
+    asked = load_config(config, flags=options.given_flags(context.params))[0].data
+    frame = read_table(table)
     facts = describe_table(
-        read_table(table),
-        target=target,
-        id_column=id_column,
-        task=task.value if task is not None else None,
-        datasets=load_datasets(),
+        frame,
+        target=asked.target,
+        id_column=asked.id_column,
+        task=asked.task,
+        class_order=asked.class_order,
+        kinds=asked.kinds,
+        drop_columns=asked.drop_columns,
+        test_columns=read_test_columns(table, frame.columns),
+        datasets=load_datasets(asked.registry),
     )
     if json:
         print_json(asdict(facts))
@@ -47,7 +58,14 @@ def describe(
         f"{table}: {facts.num_rows} rows, {len(facts.columns)} columns",
         ("column", "role", "kind", "missing", "distinct", "values"),
         [
-            (fact.name, fact.role, fact.kind, _percent(fact.missing), fact.distinct, fact.values)
+            (
+                _shorten(fact.name),
+                fact.role,
+                fact.kind,
+                _percent(fact.missing),
+                fact.distinct,
+                fact.values,
+            )
             for fact in facts.columns
         ],
     )
@@ -56,6 +74,10 @@ def describe(
         print_lines(["", "Look at:", *(f"- {warning}" for warning in facts.warnings)])
     shown = (text if len(text) <= 300 else f"{text[:300]}…" for text in facts.examples)
     print_lines(["", "The first rows as text:", *(f"- {' '.join(text.split())}" for text in shown)])
+
+
+def _shorten(name: str) -> str:
+    return name if len(name) <= 60 else f"{name[:59]}…"
 
 
 def _percent(share: float) -> str:

@@ -26,6 +26,7 @@ ShowTokens = Annotated[
 
 
 def preview(
+    context: typer.Context,
     table: Table,
     checkpoint: Checkpoint = None,
     model: options.Model = None,
@@ -34,31 +35,35 @@ def preview(
     task: options.TaskName = None,
     template: options.Template = None,
     max_length: options.MaxLength = None,
+    config: options.Config = None,
     rows: Rows = 5,
     tokens: ShowTokens = False,
     json: options.Json = False,
 ) -> None:
     """Show rows as text with their token counts, by a checkpoint or as training would read them."""
-    from bert_playground.config.schema import DataSection
+    from bert_playground.config import load_config
+    from bert_playground.data.core.columns import read_test_columns
     from bert_playground.data.core.table import read_table
-    from bert_playground.data.describe import preview_table
-    from bert_playground.data.row_text import fit_as_training_would, load_row_text
+    from bert_playground.data.describe import load_reader, preview_table
+    from bert_playground.data.row_text import fit_as_training_would
+    from bert_playground.data.splitting import plan_windows
     from bert_playground.logs import set_up_logs
 
     set_up_logs(None)
     frame = read_table(table)
     if checkpoint is not None:
-        text = load_row_text(choose_checkpoint(checkpoint, None))
+        text, windows = load_reader(choose_checkpoint(checkpoint, None))
+        frame = frame if windows is None else windows.label(frame).frame
     else:
-        asked = {
-            "target": target,
-            "id_column": id_column,
-            "task": task,
-            "template": template,
-            "max_length": max_length,
-        }
-        section = DataSection(**{key: value for key, value in asked.items() if value is not None})
-        text = fit_as_training_would(frame, section, pretrained_folder(model))
+        asked = load_config(config, flags=options.given_flags(context.params))[0]
+        test_columns = read_test_columns(table, frame.columns)
+        section, windows = asked.data, plan_windows(frame, asked.data)
+        if windows is not None:
+            frame, test_columns = windows.label(frame).frame, None
+            target = ",".join(windows.targets)
+            section = section.model_copy(update={"target": target, "task": "timeseries"})
+        folder = pretrained_folder(asked.model.pretrained)
+        text = fit_as_training_would(frame, section, folder, test_columns)
     shown = preview_table(text, frame, rows)
     if json:
         print_json(shown)

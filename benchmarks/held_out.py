@@ -1,0 +1,156 @@
+"""How good a model from random weights is on rows put aside, beside gradient boosting on the same rows.
+
+    uv run python benchmarks/held_out.py --train titanic/train.csv adult/train.csv [--seeds 3] [--aside 0.2] [--model FOLDER]
+
+Per seed, a share of the rows is put aside before anything is fitted; `bert train` with its defaults learns from the rest and
+its best checkpoint answers the rows put aside, once. The other side is scikit-learn's histogram gradient boosting with its
+defaults on the same rows: numbers as numbers, categories as categories, free text as the first 50 singular directions of
+its tf-idf. Both answer in the same form and are judged by the same report.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from sklearn.decomposition import TruncatedSVD
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from bert_playground.config import load_config
+from bert_playground.data.core.columns import read_test_columns, recognise
+from bert_playground.data.core.features import Feature
+from bert_playground.data.core.table import read_table
+from bert_playground.data.pipeline import TextPipeline
+from bert_playground.inference import Predictor
+from bert_playground.logs import set_up_logs
+from bert_playground.tasks import TASKS
+from bert_playground.training import run_training
+from bert_playground.training.metrics.report import make_report
+
+Array = np.ndarray
+MAX_CATEGORIES = 255  # what scikit-learn's histograms hold
+
+
+def ours(
+    rest: pl.DataFrame, test: list[str] | None, seed: int, asked: argparse.Namespace
+) -> Predictor:
+    """`bert train` with its defaults on `rest`; the best checkpoint. `test` are the columns of the table to predict."""
+    with tempfile.TemporaryDirectory() as folder:
+        rest.write_csv(table := Path(folder) / "train.csv")
+        if test is not None:  # so that columns which it lacks are left out
+            rest.head(1).select(test).write_csv(Path(folder) / "test.csv")
+        flags: dict[str, object] = {"data.train": table, "training.seed": seed}
+        flags |= {"training.output_dir": asked.output, "checkpoint.save_best_only": True}
+        flags |= {"model.pretrained": asked.model} if asked.model else {}
+        best = run_training(load_config(None, {}, flags)[0]).best_checkpoint
+    assert best is not None
+    return Predictor.load(best)
+
+
+def describe_cells(
+    feature: Feature, rest: pl.DataFrame, aside: pl.DataFrame
+) -> tuple[Array, Array, bool]:
+    """What boosting sees of one feature on both sides, [R, C] each, and whether it is a category."""
+    numbers = "exact" if feature.form == "number" else "bins"
+    sides = [frame.select(feature.cell(numbers=numbers)).to_series() for frame in (rest, aside)]
+    if feature.form == "number":
+        values = [side.cast(pl.Float64, strict=False).to_numpy() for side in sides]
+        return values[0][:, None], values[1][:, None], False
+    if feature.is_text:
+        tfidf = TfidfVectorizer(min_df=2, sublinear_tf=True)
+        known = tfidf.fit_transform(sides[0].to_list())
+        directions = TruncatedSVD(min(50, known.shape[1] - 1), random_state=0).fit(known)
+        unseen = tfidf.transform(sides[1].to_list())
+        return directions.transform(known), directions.transform(unseen), False
+    counts = sides[0].value_counts(sort=True).to_series()[:MAX_CATEGORIES]
+    codes = [
+        side.replace_strict(counts, np.arange(len(counts)), default=None, return_dtype=pl.Float64)
+        for side in sides
+    ]
+    return codes[0].to_numpy()[:, None], codes[1].to_numpy()[:, None], True
+
+
+def boost(pipeline: TextPipeline, rest: pl.DataFrame, aside: pl.DataFrame, seed: int) -> Array:
+    """The answers of gradient boosting in the form of `head.predict`."""
+    columns = [describe_cells(feature, rest, aside) for feature in pipeline.features]
+    known, unseen = (
+        np.concatenate([column[side] for column in columns], axis=1) for side in (0, 1)
+    )
+    is_category = np.concatenate([np.full(c[0].shape[1], c[2]) for c in columns])
+    labels = pipeline.encode_labels(rest)
+
+    def answer(labels: Array) -> Array:
+        if not TASKS[pipeline.task].is_classification:
+            model = HistGradientBoostingRegressor(
+                categorical_features=is_category, random_state=seed
+            )
+            return np.asarray(model.fit(known, labels).predict(unseen))
+        model = HistGradientBoostingClassifier(categorical_features=is_category, random_state=seed)
+        return np.asarray(model.fit(known, labels).predict_proba(unseen))
+
+    if labels.ndim == 2:
+        answers = [answer(column) for column in labels.T]
+        return np.stack([a[:, 1] if a.ndim == 2 else a for a in answers], axis=1)
+    scores = answer(labels)
+    return scores[:, 1] if pipeline.task == "binary" else scores
+
+
+def measure(path: Path, seed: int, asked: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """The metrics of both sides on the rows put aside."""
+    frame = read_table(path)
+    is_aside = np.zeros(frame.height, bool)
+    is_aside[
+        np.random.default_rng(seed).permutation(frame.height)[: round(asked.aside * frame.height)]
+    ] = True
+    rest, aside = frame.filter(~is_aside), frame.filter(is_aside)
+    started = time.perf_counter()
+    known = read_test_columns(path, frame.columns)
+    test = None if known is None else [name for name in frame.columns if name in known]
+    predictor = ours(rest, test, seed, asked)
+    seconds = time.perf_counter() - started
+    pipeline, facts = predictor.pipeline, recognise(frame.columns)
+    also = (
+        [facts.metric]
+        if facts is not None and facts.metric and facts.task in (None, pipeline.task)
+        else []
+    )
+    report = make_report(pipeline.task, *also, decode=pipeline.in_units)
+    labels = pipeline.encode_labels(aside)
+    return {
+        "ours": {**report(labels, predictor.score(aside).scores), "seconds": seconds},
+        "boosting": report(labels, boost(pipeline, rest, aside, seed)),
+    }
+
+
+def main() -> None:
+    """Measure, and print one line per run and the means of each table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--train", type=Path, nargs="+", required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--aside", type=float, default=0.2, help="share of rows put aside")
+    parser.add_argument("--model", help="a checkpoint to start from; default: random weights")
+    parser.add_argument("--output", type=Path, default=Path("output/held_out"))
+    asked = parser.parse_args()
+    set_up_logs("WARNING")
+    for path in asked.train:
+        runs = []
+        for seed in range(asked.first_seed, asked.first_seed + asked.seeds):
+            runs.append(measure(path, seed, asked))
+            print(json.dumps({"table": str(path), "seed": seed, **runs[-1]}), flush=True)
+        print(path)
+        for side in ("ours", "boosting"):
+            values = {name: np.array([run[side][name] for run in runs]) for name in runs[0][side]}
+            cells = [
+                f"{name} {v.mean():.4f} ± {v.std(ddof=1) / len(v) ** 0.5 if len(v) > 1 else np.nan:.4f}"
+                for name, v in values.items()
+            ]
+            print(f"  {side:<9} {'   '.join(cells)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
