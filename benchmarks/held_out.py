@@ -16,39 +16,21 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from rows_aside import Scores, judge, print_means, train
 from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from bert_playground.config import load_config
-from bert_playground.data.core.columns import read_test_columns, recognise
+from bert_playground.data.core.columns import read_test_columns
 from bert_playground.data.core.features import Feature
 from bert_playground.data.core.table import read_table
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.inference import Predictor
 from bert_playground.logs import set_up_logs
 from bert_playground.tasks import TASKS
-from bert_playground.training import run_training
-from bert_playground.training.metrics.report import make_report
 
 Array = np.ndarray
 MAX_CATEGORIES = 255  # what scikit-learn's histograms hold
-
-
-def ours(
-    rest: pl.DataFrame, test: list[str] | None, seed: int, asked: argparse.Namespace
-) -> Predictor:
-    """`bert train` with its defaults on `rest`; the best checkpoint. `test` are the columns of the table to predict."""
-    with tempfile.TemporaryDirectory() as folder:
-        rest.write_csv(table := Path(folder) / "train.csv")
-        if test is not None:  # so that columns which it lacks are left out
-            rest.head(1).select(test).write_csv(Path(folder) / "test.csv")
-        flags: dict[str, object] = {"data.train": table, "training.seed": seed}
-        flags |= {"training.output_dir": asked.output, "checkpoint.save_best_only": True}
-        flags |= {"model.pretrained": asked.model} if asked.model else {}
-        best = run_training(load_config(None, {}, flags)[0]).best_checkpoint
-    assert best is not None
-    return Predictor.load(best)
 
 
 def describe_cells(
@@ -102,27 +84,25 @@ def boost(pipeline: TextPipeline, rest: pl.DataFrame, aside: pl.DataFrame, seed:
 def measure(path: Path, seed: int, asked: argparse.Namespace) -> dict[str, dict[str, float]]:
     """The metrics of both sides on the rows put aside."""
     frame = read_table(path)
+    drawn = np.random.default_rng(seed).permutation(frame.height)
     is_aside = np.zeros(frame.height, bool)
-    is_aside[
-        np.random.default_rng(seed).permutation(frame.height)[: round(asked.aside * frame.height)]
-    ] = True
+    is_aside[drawn[: round(asked.aside * frame.height)]] = True
     rest, aside = frame.filter(~is_aside), frame.filter(is_aside)
     started = time.perf_counter()
     known = read_test_columns(path, frame.columns)
     test = None if known is None else [name for name in frame.columns if name in known]
-    predictor = ours(rest, test, seed, asked)
+    with tempfile.TemporaryDirectory() as folder:
+        rest.write_csv(table := Path(folder) / "train.csv")
+        if test is not None:  # so that columns which it lacks are left out
+            rest.head(1).select(test).write_csv(Path(folder) / "test.csv")
+        start = {"model.pretrained": asked.model} if asked.model else {}
+        checkpoint = train(table, asked.output, seed, start)
     seconds = time.perf_counter() - started
-    pipeline, facts = predictor.pipeline, recognise(frame.columns)
-    also = (
-        [facts.metric]
-        if facts is not None and facts.metric and facts.task in (None, pipeline.task)
-        else []
-    )
-    report = make_report(pipeline.task, *also, decode=pipeline.in_units)
-    labels = pipeline.encode_labels(aside)
+    predictor = Predictor.load(checkpoint)
+    pipeline = predictor.pipeline
     return {
-        "ours": {**report(labels, predictor.score(aside).scores), "seconds": seconds},
-        "boosting": report(labels, boost(pipeline, rest, aside, seed)),
+        "ours": {**judge(pipeline, aside, predictor.predict(aside)), "seconds": seconds},
+        "boosting": judge(pipeline, aside, boost(pipeline, rest, aside, seed)),
     }
 
 
@@ -138,18 +118,14 @@ def main() -> None:
     asked = parser.parse_args()
     set_up_logs("WARNING")
     for path in asked.train:
-        runs = []
+        found: dict[str, list[Scores]] = {"boosting": [], "ours": []}
         for seed in range(asked.first_seed, asked.first_seed + asked.seeds):
-            runs.append(measure(path, seed, asked))
-            print(json.dumps({"table": str(path), "seed": seed, **runs[-1]}), flush=True)
+            sides = measure(path, seed, asked)
+            for name, scores in sides.items():
+                found[name].append(scores)
+            print(json.dumps({"table": str(path), "seed": seed, **sides}), flush=True)
         print(path)
-        for side in ("ours", "boosting"):
-            values = {name: np.array([run[side][name] for run in runs]) for name in runs[0][side]}
-            cells = [
-                f"{name} {v.mean():.4f} ± {v.std(ddof=1) / len(v) ** 0.5 if len(v) > 1 else np.nan:.4f}"
-                for name, v in values.items()
-            ]
-            print(f"  {side:<9} {'   '.join(cells)}", flush=True)
+        print_means(found)
 
 
 if __name__ == "__main__":

@@ -146,6 +146,17 @@ def test_evaluate_scores_beside_the_constant_answer(run, passengers):
     assert "best constant answer" in invoke("evaluate", *arguments).stdout.replace("\n", " ")
 
 
+def test_evaluate_adds_a_metric_and_refuses_one_that_does_not_fit(run, passengers):
+    arguments = ["--data", passengers / "train.csv", "--checkpoint", run]
+    plain = json.loads(invoke("evaluate", *arguments, "--json").stdout)["metrics"]
+    more = json.loads(invoke("evaluate", *arguments, "--metric", "matthews", "--json").stdout)
+    assert set(more["metrics"]) - set(plain) == {"matthews"}
+    command = ["evaluate", *map(str, arguments), "--metric", "rmsle"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2
+    assert "does not fit a binary task" in result.stderr.replace("\n", " ")
+
+
 def test_resume_takes_no_other_configuration(run, passengers):
     result = CliRunner().invoke(app, ["train", "--resume", str(run), "--batch-size", "3"])
     assert result.exit_code == 2

@@ -1,0 +1,82 @@
+"""What the comparisons of accuracy share: rows put aside, training by the defaults on the rest, means with errors."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from bert_playground.config import load_config
+from bert_playground.data.core.columns import recognise
+from bert_playground.data.pipeline import TextPipeline
+from bert_playground.inference import Predictor
+from bert_playground.training import run_training
+from bert_playground.training.metrics import make_report
+
+MAX_CLASSES = 50  # more different labels are numbers, and rows are put aside as chance has it
+LOWER_IS_BETTER = ("loss", "log_loss", "rmse", "mae", "rmsle", "ece")
+Scores = dict[str, float]
+
+
+def choose_rows(
+    frame: pl.DataFrame, targets: tuple[str, ...], number: int, seed: int
+) -> np.ndarray:
+    """A mask of about `number` rows with all classes in proportion, bool [R]."""
+    random, chosen = np.random.default_rng(seed), np.zeros(frame.height, bool)
+    labels = (
+        frame.select(pl.concat_str(targets, separator=",", ignore_nulls=True))
+        .to_series()
+        .to_numpy()
+    )
+    values = np.unique(labels)
+    if len(values) > MAX_CLASSES:
+        labels, values = np.zeros(frame.height), np.zeros(1)
+    for value in values:
+        rows = random.permutation(np.flatnonzero(labels == value))
+        chosen[rows[: round(number / frame.height * len(rows))]] = True
+    return chosen
+
+
+def train(table: Path, output: Path, seed: int, more: Mapping[str, object]) -> Path:
+    """`bert train` with its defaults but for `more`, dotted settings; the best checkpoint."""
+    flags: dict[str, object] = {"data.train": table, "training.seed": seed}
+    flags |= {"training.output_dir": output, "checkpoint.save_best_only": True}
+    config, _ = load_config(None, {}, flags | dict(more))
+    best = run_training(config).best_checkpoint
+    assert best is not None
+    return best
+
+
+def judge(pipeline: TextPipeline, aside: pl.DataFrame, scores: np.ndarray) -> Scores:
+    """The usual metrics of answers to labelled rows, and that of a known data set."""
+    known = recognise(aside.columns)
+    is_known = known is not None and known.target == pipeline.target
+    also = [known.metric] if is_known and known.metric else []
+    report = make_report(pipeline.task, *also, decode=pipeline.in_units)
+    return report(pipeline.encode_labels(aside), scores)
+
+
+def score(checkpoint: Path, aside: pl.DataFrame, num_variants: int = 1) -> Scores:
+    """What a checkpoint scores on labelled rows."""
+    predictor = Predictor.load(checkpoint)
+    answers = predictor.predict(aside, num_variants=num_variants)
+    return judge(predictor.pipeline, aside, answers)
+
+
+def print_means(found: Mapping[str, list[Scores]]) -> None:
+    """Mean ± standard error of every side, and how much better it is than the first one, seed by seed."""
+    first = next(iter(found.values()))
+    for name, runs in found.items():
+        print(name)
+        for metric in runs[0]:
+            values = np.array([run[metric] for run in runs])
+            line = f"    {metric:<16} {values.mean():.4f} ± {_error(values):.4f}"
+            if runs is not first and metric in first[0]:
+                base = np.array([run[metric] for run in first])
+                gain = base - values if metric in LOWER_IS_BETTER else values - base
+                line += f"   better by {gain.mean():+.4f} ± {_error(gain):.4f}"
+            print(line, flush=True)
+
+
+def _error(values: np.ndarray) -> float:
+    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan")
