@@ -7,6 +7,7 @@ import zipfile
 from datetime import date, datetime
 from pathlib import Path
 
+import pandas as pd
 import polars as pl
 import pytest
 import zstandard
@@ -139,8 +140,7 @@ def test_a_pattern_without_match_is_no_empty_table(tmp_path):
 
 def test_frames_read_like_files():
     assert read_table(TYPED).equals(EXPECTED)
-    pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame(
+    frame = pd.DataFrame(
         {
             "id": ["007", "008"],
             "fare": [7.25, float("nan")],
