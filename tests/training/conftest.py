@@ -1,6 +1,7 @@
 """Fixtures: a tiny model, and a table whose answer is one token."""
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 
 import mlx.core as mx
 import numpy as np
@@ -83,3 +84,11 @@ def make_loader() -> Callable[..., MLXLoader]:
         )
 
     return make
+
+
+@pytest.fixture
+def _ctrl_c_as_on_a_terminal() -> Iterator[None]:
+    """A shell that starts tests in the background makes them ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

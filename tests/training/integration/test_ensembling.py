@@ -136,6 +136,7 @@ def test_several_labels_are_averaged_with_their_thresholds(
     assert 0 <= result.summary["disagreement"]["different_labels"] <= 1
 
 
+@pytest.mark.usefixtures("_ctrl_c_as_on_a_terminal")
 def test_members_that_are_complete_survive_an_interruption(make_config, monkeypatch) -> None:
     begun = []
 

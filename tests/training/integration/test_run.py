@@ -127,14 +127,6 @@ def test_early_stopping_ends_a_run_that_stalls(make_config) -> None:
     assert "has not improved" in result.summary["stop_reason"]
 
 
-@pytest.fixture
-def _ctrl_c_as_on_a_terminal():
-    """A shell that starts tests in the background makes them ignore Ctrl-C."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("_ctrl_c_as_on_a_terminal")
 def test_ctrl_c_saves_and_says_how_to_go_on(make_config, monkeypatch: pytest.MonkeyPatch) -> None:
     class PressCtrlC(Callback):
