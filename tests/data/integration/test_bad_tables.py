@@ -56,8 +56,8 @@ def try_all(path: Path, **options: object) -> bool:
     """Read, describe and prepare a table as training would; whether all of it could be done."""
     try:
         frame = read_table(path)
-        describe_table(frame, target=options.get("target"))  # type: ignore[arg-type]
-        tables = prepare_tables(DataSection(train=path, **options), seed=0)  # type: ignore[arg-type]
+        describe_table(frame, target=options.get("target"))
+        tables = prepare_tables(DataSection(train=path, **options), seed=0)
         pipeline = TextPipeline.fit(tables.train, tables.options, vocab_size=300)
         table = pipeline.tokenize(tables.val)
     except ValueError as error:
@@ -272,7 +272,7 @@ CONTENTS = pack_all()
 
 
 def write(frame: pl.DataFrame, folder: Path, **how: object) -> Path:
-    frame.write_csv(folder / "train.csv", **how)  # type: ignore[call-overload]
+    frame.write_csv(folder / "train.csv", **how)
     return folder / "train.csv"
 
 

@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def options(path: Path, **more: object) -> DataSection:
-    return DataSection(train=path, target="y", task="binary", id_column="id", **more)  # type: ignore[arg-type]
+    return DataSection(train=path, target="y", task="binary", id_column="id", **more)
 
 
 def test_a_split_by_time_has_the_latest_rows(path: Path) -> None:
@@ -44,7 +44,7 @@ def test_a_split_by_time_has_the_latest_rows(path: Path) -> None:
         {"time_column": "day", "split": "time"},
     ):
         tables = prepare_tables(options(path, **more), seed=0)
-        assert tables.train["day"].max() < tables.val["day"].min()  # type: ignore[operator]
+        assert tables.train["day"].max() < tables.val["day"].min()
         assert tables.val.height == pytest.approx(24, abs=1)
         assert any("the latest by day" in said for said in tables.statements)
 
@@ -90,7 +90,7 @@ def test_every_fold_of_the_file_splits_the_table(path: Path, tmp_path: Path, mor
             column = "day" if "split" in more else "home"
             assert not set(tables.train[column]) & set(tables.val[column])
         if "split" in more:
-            assert tables.train["day"].max() < tables.val["day"].min()  # type: ignore[operator]
+            assert tables.train["day"].max() < tables.val["day"].min()
         else:
             assert tables.train.height + tables.val.height == ROWS
     assert sorted(seen) == sorted(written.drop_nulls()["id"])
@@ -131,7 +131,7 @@ WINDOWS = {"target": "sales", "horizon": 3, "lags": 4, "series_column": "shop"}
 
 
 def test_no_training_window_reaches_into_validation(tmp_path: Path) -> None:
-    tables = prepare_tables(DataSection(train=series(tmp_path), **WINDOWS), seed=0)  # type: ignore[arg-type]
+    tables = prepare_tables(DataSection(train=series(tmp_path), **WINDOWS), seed=0)
     train, val = (sorted(set(rows["day"])) for rows in (tables.train, tables.val))
     days = sorted({*train, *val})
     every = [f"2024-{1 + n // 28:02}-{1 + n % 28:02}" for n in range(60)]
@@ -144,7 +144,7 @@ def test_no_training_window_reaches_into_validation(tmp_path: Path) -> None:
 
 def test_windows_survive_saving_and_answer_the_latest_moment(tmp_path: Path) -> None:
     path = series(tmp_path)
-    tables = prepare_tables(DataSection(train=path, **WINDOWS), seed=0)  # type: ignore[arg-type]
+    tables = prepare_tables(DataSection(train=path, **WINDOWS), seed=0)
     pipeline = TextPipeline.fit(tables.train, tables.options, windows=tables.windows)
     assert "sales lag 4" in pipeline.columns
     assert not {"sales", "sales +1"} & set(pipeline.columns)
@@ -178,4 +178,4 @@ def test_windows_survive_saving_and_answer_the_latest_moment(tmp_path: Path) -> 
 )
 def test_windows_that_cannot_be_are_refused(tmp_path: Path, more, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        prepare_tables(DataSection(train=series(tmp_path), **{**WINDOWS, **more}), seed=0)  # type: ignore[arg-type]
+        prepare_tables(DataSection(train=series(tmp_path), **{**WINDOWS, **more}), seed=0)

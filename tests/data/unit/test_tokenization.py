@@ -54,7 +54,7 @@ def ids_of_rows(tokenizer: TextTokenizer, segments: pl.DataFrame) -> list[list[i
 
 
 def rows_of(table: object) -> list[list[int]]:
-    ids, offsets = table.ids, table.offsets  # type: ignore[attr-defined]
+    ids, offsets = table.ids, table.offsets
     return [ids[start:end].tolist() for start, end in itertools.pairwise(offsets)]
 
 
@@ -164,7 +164,7 @@ def test_of_a_huge_cell_only_the_beginning_is_tokenized(
                 return own
             return lambda texts, **more: lengths.extend(map(len, texts)) or own(texts, **more)
 
-    watched = dataclasses.replace(tokenizer, tokenizer=Watched())  # type: ignore[arg-type]
+    watched = dataclasses.replace(tokenizer, tokenizer=Watched())
     cells = pl.DataFrame({"a": ["short", "words " * 100_000], "b": [" b", " c"]})
     rows = watched.encode_rows(coded(cells), 20)
     assert 0 < max(lengths) <= 20 * tokenization.LETTERS_PER_TOKEN

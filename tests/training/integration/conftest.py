@@ -8,6 +8,10 @@ import pytest
 
 from bert_playground.config import load_config
 from bert_playground.config.schema import RunConfig
+from bert_playground.runs import RunDir
+from bert_playground.training import assemble, run_training
+from bert_playground.training.core import Callback
+from bert_playground.training.core.state import TrainState
 
 TINY = {
     "model.hidden_size": 16,
@@ -57,3 +61,32 @@ def make_config(fruit: Path, tmp_path: Path) -> Callable[..., RunConfig]:
         return config
 
     return make
+
+
+@pytest.fixture
+def check_exact_resume(
+    make_config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., None]:
+    """A function: a run with these settings that breaks after step 18 and is resumed ends as an unbroken one, bit for bit."""
+
+    def check(**settings: object) -> None:
+        whole = run_training(make_config(**settings)).run_dir
+
+        class Break(Callback):
+            def on_step_end(self, state: TrainState) -> None:
+                if state.step == 18:  # of 12 steps an epoch
+                    raise RuntimeError("power cut")
+
+        make_callbacks = assemble._make_callbacks
+        with monkeypatch.context() as patch:
+            patch.setattr(assemble, "_make_callbacks", lambda *a: [*make_callbacks(*a), Break()])
+            broken = make_config(**settings, **{"training.output_dir": tmp_path / "broken"})
+            with pytest.raises(RuntimeError, match="power cut"):
+                run_training(broken)
+        (left,) = (tmp_path / "broken").iterdir()
+        run_training(make_config(), resume=left)
+        for folder in ("final", "best"):
+            ours = getattr(RunDir(left), folder) / "model.safetensors"
+            assert ours.read_bytes() == (getattr(whole, folder) / "model.safetensors").read_bytes()
+
+    return check

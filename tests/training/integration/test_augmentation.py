@@ -12,9 +12,7 @@ from bert_playground.data.core import chunks
 from bert_playground.data.core.table import read_table
 from bert_playground.data.tables import prepare_tables
 from bert_playground.inference import Predictor
-from bert_playground.runs import RunDir
-from bert_playground.training import assemble, run_training
-from bert_playground.training.core import Callback, TrainState
+from bert_playground.training import run_training
 from bert_playground.training.pretraining import run_pretraining
 from bert_playground.voting import load_predictor
 
@@ -28,29 +26,11 @@ CHANGES = {
 
 @pytest.mark.parametrize("streaming", [False, True])
 def test_a_run_resumes_bit_for_bit_in_the_middle_of_an_epoch(
-    make_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, streaming: bool
+    check_exact_resume, monkeypatch: pytest.MonkeyPatch, streaming: bool
 ) -> None:
     monkeypatch.setattr(chunks, "CHUNK_ROWS", 7)
     settings = {**CHANGES, "data.streaming": streaming, "checkpoint.save_steps": 4}
-    settings |= {"training.batch_size": 8}
-    whole = run_training(make_config(**settings)).run_dir
-
-    class Break(Callback):
-        def on_step_end(self, state: TrainState) -> None:
-            if state.step == 18:  # of 12 steps an epoch
-                raise RuntimeError("power cut")
-
-    make_callbacks = assemble._make_callbacks
-    with monkeypatch.context() as patch:
-        patch.setattr(assemble, "_make_callbacks", lambda *a: [*make_callbacks(*a), Break()])
-        broken = make_config(**settings, **{"training.output_dir": tmp_path / "broken"})
-        with pytest.raises(RuntimeError, match="power cut"):
-            run_training(broken)
-    (left,) = (tmp_path / "broken").iterdir()
-    run_training(make_config(), resume=left)
-    for folder in ("final", "best"):
-        ours = getattr(RunDir(left), folder) / "model.safetensors"
-        assert ours.read_bytes() == (getattr(whole, folder) / "model.safetensors").read_bytes()
+    check_exact_resume(**settings, **{"training.batch_size": 8})
 
 
 def test_training_sees_changed_rows_and_validation_the_rows_as_they_are(make_config) -> None:

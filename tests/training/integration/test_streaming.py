@@ -16,10 +16,8 @@ from bert_playground.data.loaders import MemoryLoader, StreamingLoader
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.tables import prepare_tables
 from bert_playground.inference import Predictor
-from bert_playground.runs import RunDir
-from bert_playground.training import assemble, run_training
+from bert_playground.training import run_training
 from bert_playground.training.calibration import calibrate
-from bert_playground.training.core import Callback, TrainState
 
 STREAMED = {"data.streaming": True, "optimizer.learning_rate": 5e-3}
 
@@ -42,27 +40,9 @@ def test_a_streamed_table_is_learned(make_config, fruit: Path) -> None:
 
 
 def test_a_streamed_run_resumes_bit_for_bit_in_the_middle_of_an_epoch(
-    make_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    check_exact_resume,
 ) -> None:
-    settings = {**STREAMED, "checkpoint.save_steps": 4, "training.batch_size": 8}
-    whole = run_training(make_config(**settings)).run_dir
-
-    class Break(Callback):
-        def on_step_end(self, state: TrainState) -> None:
-            if state.step == 18:  # of 12 steps an epoch
-                raise RuntimeError("power cut")
-
-    make_callbacks = assemble._make_callbacks
-    with monkeypatch.context() as patch:
-        patch.setattr(assemble, "_make_callbacks", lambda *a: [*make_callbacks(*a), Break()])
-        broken = make_config(**settings, **{"training.output_dir": tmp_path / "broken"})
-        with pytest.raises(RuntimeError, match="power cut"):
-            run_training(broken)
-    (left,) = (tmp_path / "broken").iterdir()
-    run_training(make_config(), resume=left)
-    for folder in ("final", "best"):
-        ours = getattr(RunDir(left), folder) / "model.safetensors"
-        assert ours.read_bytes() == (getattr(whole, folder) / "model.safetensors").read_bytes()
+    check_exact_resume(**STREAMED, **{"checkpoint.save_steps": 4, "training.batch_size": 8})
 
 
 def test_held_rows_are_apart_and_every_label_is_known(tmp_path: Path, monkeypatch) -> None:
@@ -83,7 +63,7 @@ def test_held_rows_are_apart_and_every_label_is_known(tmp_path: Path, monkeypatc
         loader = pipeline.make_streaming_loader(tables.stream, batch_size=16, shuffle=True)
         assert isinstance(loader, StreamingLoader)
         assert sum(batch.tokens.num_rows for batch in loader) == tables.stream.num_rows
-        assert np.bincount(loader.labels).sum() == tables.stream.num_rows  # type: ignore[arg-type]
+        assert np.bincount(loader.labels).sum() == tables.stream.num_rows
         again = prepare_tables(DataSection(train=path, streaming=True), seed)
         assert again.val.equals(tables.val)
         assert again.train.equals(tables.train)

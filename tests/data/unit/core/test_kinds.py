@@ -109,7 +109,7 @@ def test_items_lose_brackets_quotes_and_blanks() -> None:
 
 def _fit(cells: list[str], **options: object) -> tuple[list[Feature], str, pl.DataFrame]:
     frame = pl.DataFrame({"c": cells, "n": [str(i * 0.5) for i in range(len(cells))]})
-    features, said = fit_features(frame, **options)  # type: ignore[arg-type]
+    features, said = fit_features(frame, **options)
     return [feature for feature in features if feature.column == "c"], " | ".join(said), frame
 
 

@@ -11,7 +11,7 @@ from bert_playground.data.core.spellings import CLOCK, COMPACT, read_date, read_
 
 def said_of(cells: list[str], **more: object) -> str:
     frame = pl.DataFrame({"c": cells, "n": [str(i * 0.5) for i in range(len(cells))]})
-    return " | ".join(fit_features(frame, **more)[1])  # type: ignore[arg-type]
+    return " | ".join(fit_features(frame, **more)[1])
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ TABLE = make_table([3, 9, 20, 5, 12, 7, 30, 4, 16, 11, 8])
 
 def make_loader(layout: str, *, seed: int = 0, shuffle: bool = True, **more: int) -> MaskedLoader:
     options = {"batch_size": 4, "prefetch_size": 0, **more}
-    loader = MLXLoader(TABLE, shuffle=shuffle, seed=seed, layout=layout, **options)  # type: ignore[arg-type]
+    loader = MLXLoader(TABLE, shuffle=shuffle, seed=seed, layout=layout, **options)
     return MaskedLoader(loader, MASKING, seed)
 
 
@@ -98,7 +98,7 @@ def test_batches_tell_which_words_are_hidden_where(layout: str, shuffle: bool) -
 
 @pytest.mark.parametrize("layout", ["packed", "padded"])
 def test_what_is_not_asked_for_is_as_in_the_table(layout: str) -> None:
-    masked, plain = make_loader(layout), MLXLoader(TABLE, batch_size=4, shuffle=True, layout=layout)  # type: ignore[arg-type]
+    masked, plain = make_loader(layout), MLXLoader(TABLE, batch_size=4, shuffle=True, layout=layout)
     for batch, whole in zip(masked, plain.iterate(), strict=True):
         ids, truth = (
             np.array(batch.tokens.input_ids).ravel(),

@@ -40,7 +40,7 @@ def test_every_row_comes_once_with_its_ids_and_label(
         batch_size=8,
         shuffle=shuffle,
         layout=layout,
-        prefetch_size=prefetch_size,  # type: ignore[arg-type]
+        prefetch_size=prefetch_size,
     )
     batches = list(loader)
     assert len(batches) == len(loader) == 7
@@ -80,12 +80,12 @@ def test_leaving_early_leaves_no_thread(table: TokenizedTable) -> None:
     iterator = MLXLoader(table, batch_size=2, prefetch_size=1).iterate()
     next(iterator)
     assert prefetch_threads()
-    iterator.close()  # type: ignore[attr-defined]
+    iterator.close()
     assert not prefetch_threads()
 
 
 def test_errors_in_the_thread_are_raised_here(table: TokenizedTable) -> None:
-    broken = table._replace(labels=table.labels[:3])  # type: ignore[index]
+    broken = table._replace(labels=table.labels[:3])
     with pytest.raises(IndexError):
         list(MLXLoader(broken, batch_size=8, prefetch_size=2))
     assert not prefetch_threads()
@@ -99,4 +99,4 @@ def test_wrong_options_are_refused(
     table: TokenizedTable, options: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        MLXLoader(table, **options)  # type: ignore[arg-type]
+        MLXLoader(table, **options)

@@ -32,7 +32,7 @@ def test_at_most_size_items_are_made_ahead() -> None:
     assert next(items) == 0
     time.sleep(0.05)
     assert sorted(made) == [0, 1, 2, 3, 4]
-    items.close()  # type: ignore[attr-defined]
+    items.close()
 
 
 def test_an_error_is_raised_at_once_while_an_earlier_item_is_still_being_made() -> None:
@@ -65,7 +65,7 @@ def test_leaving_early_ends_the_threads_and_closes_the_sources() -> None:
     for size in (0, 3):
         items = prefetch(str, sources(), size, 2)
         next(items)
-        items.close()  # type: ignore[attr-defined]
+        items.close()
     assert closed == [True, True]
     assert not threads()
 

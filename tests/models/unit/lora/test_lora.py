@@ -164,7 +164,7 @@ def test_a_preset_and_a_strategy_of_ones_own_take_a_line_each(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Frozen(LoRAAdapter):
-        def wrap(self, base, places, config):  # type: ignore[no-untyped-def]
+        def wrap(self, base, places, config):
             layer = super().wrap(base, places, config)
             layer.lora_a = mx.ones(layer.lora_a.shape)
             return layer

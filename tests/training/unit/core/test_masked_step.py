@@ -35,7 +35,7 @@ def make_loader(layout: str) -> MaskedLoader:
         random.integers(5, 50, lengths.sum()).astype(np.int32),
         np.concatenate([[0], np.cumsum(lengths)]),
     )
-    loader = MLXLoader(table, batch_size=2, layout=layout, prefetch_size=0)  # type: ignore[arg-type]
+    loader = MLXLoader(table, batch_size=2, layout=layout, prefetch_size=0)
     return MaskedLoader(loader, MASKING, seed=1)
 
 
