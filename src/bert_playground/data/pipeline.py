@@ -20,7 +20,6 @@ from bert_playground.data.augmentation import (
 )
 from bert_playground.data.beside_text import fit_numbers, read_numbers
 from bert_playground.data.column_order import order_columns
-from bert_playground.data.core.columns import infer_roles
 from bert_playground.data.core.features import Feature
 from bert_playground.data.core.horizon import HorizonEncoder
 from bert_playground.data.core.labels import LabelEncoder
@@ -37,6 +36,7 @@ from bert_playground.data.core.token_rows import TokenizedTable
 from bert_playground.data.core.windows import Windows
 from bert_playground.data.loaders.mlx_loader import MLXLoader
 from bert_playground.data.loaders.streaming import StreamingLoader, encode_stream
+from bert_playground.data.roles import find_roles
 from bert_playground.data.row_text import PIPELINE, RowText, fit_row_text, read_state
 from bert_playground.data.templates.text import derive_columns, source_columns
 from bert_playground.data.variants import encode_variant
@@ -94,13 +94,7 @@ class TextPipeline(RowText):
         """
         del seed
         frame = as_text(frame)
-        roles = infer_roles(
-            frame,
-            target=options.target,
-            id_column=options.id_column,
-            task=options.task,
-            test_columns=test_columns,
-        )
+        roles = find_roles(frame, options, test_columns)
         text = fit_row_text(
             frame,
             options,

@@ -14,10 +14,11 @@ from loguru import logger
 from bert_playground.config.registry import load_datasets
 from bert_playground.config.schema import DataSection
 from bert_playground.data.core.coded import CodedColumn, join_cells
-from bert_playground.data.core.columns import infer_roles, recognise
+from bert_playground.data.core.columns import recognise
 from bert_playground.data.core.features import Feature, fit_features
 from bert_playground.data.core.table import as_text, require_columns
 from bert_playground.data.core.token_rows import TokenizedTable
+from bert_playground.data.roles import find_roles
 from bert_playground.data.templates.text import (
     TEMPLATES,
     Template,
@@ -297,14 +298,7 @@ def fit_as_training_would(
 ) -> RowText:
     """`fit_row_text` with target, id and task inferred where `options` leave them open."""
     datasets = load_datasets(options.registry)
-    roles = infer_roles(
-        frame,
-        target=options.target,
-        id_column=options.id_column,
-        task=options.task,
-        test_columns=test_columns,
-        datasets=datasets,
-    )
+    roles = find_roles(frame, options, test_columns)
     known = recognise(frame.columns, datasets)
     if known is not None and known.target == roles.target and options.template == "auto":
         options = options.model_copy(update={"template": known.template})

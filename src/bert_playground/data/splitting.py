@@ -6,9 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from bert_playground.config.registry import load_datasets
 from bert_playground.config.schema import DataSection
-from bert_playground.data.core.columns import infer_roles, read_test_columns
+from bert_playground.data.core.columns import read_test_columns
 from bert_playground.data.core.folds import read_folds, rows_of_fold, write_folds
 from bert_playground.data.core.moments import find_time_column, infer_time_form, read_moments
 from bert_playground.data.core.split import (
@@ -23,6 +22,7 @@ from bert_playground.data.core.split import (
 from bert_playground.data.core.table import read_table, require_columns
 from bert_playground.data.core.targets import encode_targets, fit_targets, split_target
 from bert_playground.data.core.windows import Windows
+from bert_playground.data.roles import find_roles
 from bert_playground.tasks import TASKS
 
 
@@ -107,14 +107,7 @@ def write_table_folds(
     """
     assert options.train is not None
     frame = read_table(options.train)
-    roles = infer_roles(
-        frame,
-        target=options.target,
-        id_column=options.id_column,
-        task=options.task,
-        test_columns=read_test_columns(options.train, frame.columns),
-        datasets=load_datasets(options.registry),
-    )
+    roles = find_roles(frame, options, read_test_columns(options.train, frame.columns))
     frame = frame.drop(roles.dropped)
     found = {"target": roles.target, "id_column": roles.id_column, "task": roles.task}
     folds, in_time, said = make_folds(frame, options.model_copy(update=found), num_folds, seed)

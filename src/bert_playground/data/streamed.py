@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from bert_playground.config.registry import load_datasets
 from bert_playground.config.schema import DataSection
-from bert_playground.data.core.columns import infer_roles, read_test_columns
+from bert_playground.data.core.columns import read_test_columns
 from bert_playground.data.core.stream import Chunk, TableStream, is_large, open_stream
 from bert_playground.data.core.table import Files, expand_paths, read_table
 from bert_playground.data.loaders.prefetching import prefetch
+from bert_playground.data.roles import find_roles
 from bert_playground.tasks import TASKS
 
 SAMPLE_ROWS = 50_000  # that everything fitted is fitted on
@@ -103,14 +103,7 @@ def _find_unseen(stream: TableStream, sample: pl.DataFrame, options: DataSection
     """[K] the numbers of the first row with each label that the sample lacks."""
     assert options.train is not None
     try:
-        roles = infer_roles(
-            sample,
-            target=options.target,
-            id_column=options.id_column,
-            task=options.task,
-            test_columns=read_test_columns(options.train, list(stream.columns)),
-            datasets=load_datasets(options.registry),
-        )
+        roles = find_roles(sample, options, read_test_columns(options.train, list(stream.columns)))
     except ValueError as error:  # it counts rows in the sample
         raise ValueError(
             f"in a sample of {sample.height} rows of {stream.name}: {error}"

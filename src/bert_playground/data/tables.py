@@ -6,7 +6,7 @@ import polars as pl
 
 from bert_playground.config.registry import load_datasets
 from bert_playground.config.schema import DataSection
-from bert_playground.data.core.columns import Roles, infer_roles, read_test_columns, recognise
+from bert_playground.data.core.columns import Roles, read_test_columns, recognise
 from bert_playground.data.core.imbalance import say_imbalance
 from bert_playground.data.core.stream import TableStream
 from bert_playground.data.core.table import read_table, require_columns
@@ -16,6 +16,7 @@ from bert_playground.data.core.targets import (
     split_target,
 )
 from bert_playground.data.core.windows import Windows
+from bert_playground.data.roles import find_roles
 from bert_playground.data.splitting import plan_windows, split_table, split_windows
 from bert_playground.data.streamed import hold_rows, read_some, wants_stream
 
@@ -51,14 +52,7 @@ def prepare_tables(options: DataSection, seed: int) -> Tables:
     if windows is not None:
         return _prepare_windows(frame, windows, options, start)
     datasets = load_datasets(options.registry)
-    roles = infer_roles(
-        frame,
-        target=options.target,
-        id_column=options.id_column,
-        task=options.task,
-        test_columns=read_test_columns(options.train, frame.columns),
-        datasets=datasets,
-    )
+    roles = find_roles(frame, options, read_test_columns(options.train, frame.columns))
     known = recognise(frame.columns, datasets)
     if known is not None and known.target != roles.target:
         known = None  # another question is asked of its table
