@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import polars as pl
+from loguru import logger
 
 from bert_playground.data.core.features import Feature
 from bert_playground.data.core.importance import rank_columns
@@ -16,6 +17,7 @@ from bert_playground.lookup import shorten
 
 SAMPLE_ROWS = 500  # that are looked at to see whether rows are too long
 NOTICEABLE = 0.01  # of these
+MANY = 300  # columns, more than a few seconds' work
 ENDLESS = 1 << 30  # tokens, more than any row has
 
 
@@ -56,6 +58,10 @@ def order_columns(
     if asked == "auto" and share < NOTICEABLE:
         return text
     frame, features = derive_columns(frame, text.form), text.features
+    if len(features) > MANY:
+        logger.info(
+            f"ranking {len(features)} columns, which takes a while; data.column_order table skips it"
+        )
     said = frame.select(_say(feature, str(i)) for i, feature in enumerate(features))
     ranked = rank_columns(said, encode_targets(labels, frame, targets), labels.task)
     features = tuple(features[int(name)] for name in ranked)
