@@ -28,7 +28,7 @@ from tokenizers import (
     trainers,
 )
 
-from bert_playground.data.core.coded import CodedColumn, code_column, join_cells
+from bert_playground.data.core.coded import CodedColumn, code_column, join_cells, pick_rows
 from bert_playground.data.core.token_rows import (
     TokenizedTable,
     concat_tables,
@@ -258,7 +258,7 @@ class TextTokenizer:
         sample_size = min(200, max(32, num_rows // 32))
         sample = np.unique(np.linspace(0, num_rows - 1, sample_size).astype(np.int64))
         texts = join_cells(
-            [CodedColumn(column.cells, column.codes[sample]) for column in columns],
+            pick_rows(columns, sample),
             None if places is None else places[:, sample],
         )
         tables = (

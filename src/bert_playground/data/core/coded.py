@@ -66,6 +66,12 @@ def map_cells(columns: Sequence[CodedColumn], *steps: Sequence[pl.Expr]) -> list
     return [CodedColumn(each, column.codes) for each, column in zip(cells, columns, strict=True)]
 
 
+def pick_rows(columns: Sequence[CodedColumn], rows: np.ndarray) -> list[CodedColumn]:
+    """The columns of the rows with these numbers; columns that share their codes still do."""
+    picked = {id(column.codes): column.codes[rows] for column in columns}
+    return [column._replace(codes=picked[id(column.codes)]) for column in columns]
+
+
 def join_cells(columns: Sequence[CodedColumn], places: np.ndarray | None = None) -> pl.Series:
     """The whole text of each row, [R].
 
@@ -73,7 +79,11 @@ def join_cells(columns: Sequence[CodedColumn], places: np.ndarray | None = None)
         columns: the pieces of each row.
         places: [columns, R] where each piece stands in its row, from 0 on; None: in the order given.
     """
-    frame = pl.DataFrame([column.rows().alias(str(i)) for i, column in enumerate(columns)])
+    if all(column.codes is columns[0].codes for column in columns):  # one gather for all
+        cells = [column.cells.alias(str(i)) for i, column in enumerate(columns)]
+        frame = pl.DataFrame(cells)[columns[0].codes]
+    else:
+        frame = pl.DataFrame([column.rows().alias(str(i)) for i, column in enumerate(columns)])
     if places is None:
         return frame.select(text=pl.concat_str(pl.all())).to_series()
     order = pl.Series("order", places.argsort(axis=0).T)

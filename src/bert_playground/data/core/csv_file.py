@@ -14,6 +14,9 @@ import polars as pl
 from loguru import logger
 
 DELIMITERS = (",", ";", "\t", "|")
+_EMPTY_QUOTES = re.compile(
+    rb'""(?=[,;\t|\r\n]|\Z)(?<=[,;\t|\r\n]"")'
+)  # a whole cell, or what looks like one
 
 
 def parse_csv(path: Path, content: bytes) -> pl.DataFrame:
@@ -67,7 +70,7 @@ def tidy_rows(frame: pl.DataFrame, names: Sequence[str], content: bytes) -> pl.D
     """Name the columns; an empty cell is null, be it quoted or not, and a line without any value is no row."""
     if frame.columns != list(names):
         frame = frame.rename(dict(zip(frame.columns, names, strict=True)))
-    if b'""' in content:
+    if _EMPTY_QUOTES.search(content):
         frame = frame.with_columns(pl.when(pl.all() != "").then(pl.all()))
     if frame.width < 2 or not frame[:, 0].has_nulls():
         return frame
