@@ -17,13 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from rows_aside import Scores, judge, print_means, train
+from rows_aside import Scores, judge, print_means, train, write_table
 from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from bert_playground.config.schema import DataSection
-from bert_playground.data.core.columns import read_test_columns
 from bert_playground.data.core.features import Feature
 from bert_playground.data.core.table import read_table
 from bert_playground.data.pipeline import TextPipeline
@@ -93,12 +92,8 @@ def measure(path: Path, seed: int, asked: argparse.Namespace) -> dict[str, dict[
     is_aside[drawn[: round(asked.aside * frame.height)]] = True
     rest, aside = frame.filter(~is_aside), frame.filter(is_aside)
     started = time.perf_counter()
-    known = read_test_columns(path, frame.columns)
-    test = None if known is None else [name for name in frame.columns if name in known]
     with tempfile.TemporaryDirectory() as folder:
-        rest.write_csv(table := Path(folder) / "train.csv")
-        if test is not None:  # so that columns which it lacks are left out
-            rest.head(1).select(test).write_csv(Path(folder) / "test.csv")
+        table = write_table(Path(folder), rest, path)
         start = {"model.pretrained": asked.model} if asked.model else {}
         checkpoint = train(table, asked.output, seed, start)
         learned_from = prepare_tables(DataSection(train=table), seed).train

@@ -12,7 +12,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from rows_aside import Scores, choose_rows, print_means, score, train
+from rows_aside import Scores, choose_rows, print_means, score, train, write_table
 
 from bert_playground.config import load_config
 from bert_playground.data.core.columns import infer_roles
@@ -62,7 +62,7 @@ def main() -> None:
         if asked.labelled:
             rest = rest.filter(choose_rows(rest, targets, asked.labelled, seed))
         with tempfile.TemporaryDirectory() as folder:
-            rest.write_csv(table := Path(folder) / "rows.csv")
+            table = write_table(Path(folder), rest, asked.train)
             starts = {"random weights": {}, "pretrained": {"model.pretrained": model}}
             for name, start in starts.items():
                 scores = score(train(table, asked.output, seed, start), aside)

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from bert_playground.config import load_config
-from bert_playground.data.core.columns import recognise
+from bert_playground.data.core.columns import read_test_columns, recognise
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.inference import Predictor
 from bert_playground.training import run_training
@@ -35,6 +35,17 @@ def choose_rows(
         rows = random.permutation(np.flatnonzero(labels == value))
         chosen[rows[: round(number / frame.height * len(rows))]] = True
     return chosen
+
+
+def write_table(folder: Path, rest: pl.DataFrame, source: Path) -> Path:
+    """The rows as train.csv, and beside it the head of the test table of `source`, whose columns are the ones to learn from."""
+    rest.write_csv(path := folder / "train.csv")
+    test = read_test_columns(source, rest.columns)
+    if test is not None:
+        rest.head(1).select(name for name in rest.columns if name in test).write_csv(
+            folder / "test.csv"
+        )
+    return path
 
 
 def train(table: Path, output: Path, seed: int, more: Mapping[str, object]) -> Path:

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 import yaml
-from rows_aside import Scores, choose_rows, print_means, score, train
+from rows_aside import Scores, choose_rows, print_means, score, train, write_table
 
 from bert_playground.data.core.columns import infer_roles
 from bert_playground.data.core.table import read_table
@@ -47,7 +47,7 @@ def measure(asked: argparse.Namespace) -> dict[str, list[Scores]]:
         if asked.rows:
             rest = rest.filter(choose_rows(rest, roles.targets, asked.rows, seed))
         with tempfile.TemporaryDirectory() as folder:
-            rest.write_csv(table := Path(folder) / "rows.csv")
+            table = write_table(Path(folder), rest, asked.train)
             for name, more in tried.items():
                 checkpoint = train(table, Path(folder) / "runs", seed, same | more)
                 for number in (1, *([asked.tta] if asked.tta else [])):
