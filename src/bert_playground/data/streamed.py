@@ -17,6 +17,7 @@ from bert_playground.tasks import TASKS
 SAMPLE_ROWS = 50_000  # that everything fitted is fitted on
 MAX_VAL_ROWS = 20_000
 MAX_READ_ROWS, MAX_READ_BYTES = 500_000, 256 * 2**20  # of a table of which a part is enough
+READ_ALL = "; data.streaming false reads all of it"
 MAX_CLASSES = 1000  # more different labels are numbers, which need not all be seen
 
 
@@ -135,7 +136,7 @@ def read_some(options: DataSection, seed: int) -> pl.DataFrame:
 
 
 def read_within(
-    source: Files, seed: int, *, is_drawn: bool | None = None
+    source: Files, seed: int, *, is_drawn: bool | None = None, hint: str = ""
 ) -> tuple[pl.DataFrame, str]:
     """A table; of one that is too large for memory rows from all over it, in their order.
 
@@ -143,6 +144,7 @@ def read_within(
         source: see `open_stream`.
         seed: draws the rows.
         is_drawn: whether it is too large; None: from 64 MB or 500,000 rows on.
+        hint: said of a part: how to have all rows.
 
     Returns:
         At most 500,000 rows, of files of more than 256 MB a smaller part; and how many these are, in words.
@@ -161,10 +163,7 @@ def read_within(
     if count == stream.num_rows:
         return stream.take(stream.rows), f"{count} rows"
     drawn = np.random.default_rng(seed).permutation(stream.num_rows)[:count]
-    said = (
-        f"{count} of {stream.num_rows} rows, drawn from all over the table (seed {seed}), as it is large; "
-        "data.streaming false reads all of it"
-    )
+    said = f"{count} of {stream.num_rows} rows, drawn from all over the table (seed {seed}), as it is large{hint}"
     return stream.take(np.sort(drawn)), said
 
 

@@ -14,7 +14,7 @@ from bert_playground.data.core.columns import (
 )
 from bert_playground.data.core.table import require_columns
 from bert_playground.data.core.targets import split_target
-from bert_playground.data.streamed import read_within
+from bert_playground.data.streamed import READ_ALL, read_within
 from bert_playground.lookup import nearest, shorten
 
 
@@ -47,7 +47,7 @@ def read_unlabeled(
     if options.train is None:
         raise ValueError("no table to learn from; give one with --train train.csv")
     sources = (options.train, *more)
-    read = [read_within(path, seed, is_drawn=options.streaming) for path in sources]
+    read = [read_within(path, seed, is_drawn=options.streaming, hint=READ_ALL) for path in sources]
     first, *others = [frame for frame, _ in read]
     # Alone, the table is read as `bert train` will read it: without what the test table beside it lacks.
     beside = [] if others else [read_test_columns(options.train, first.columns) or first.columns]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import polars as pl
 
-from bert_playground.data.core.table import read_table, require_columns
+from bert_playground.data.core.table import require_columns
+from bert_playground.data.streamed import read_within
 from bert_playground.files import replaced_directory
 from bert_playground.inference import Predictor
 from bert_playground.models.checkpoint import save_model
@@ -121,9 +122,9 @@ def _find_rows(
     predictor: Predictor, data: Path | None, *, is_needed: bool
 ) -> tuple[pl.DataFrame | None, str]:
     if data is not None:
-        frame = read_table(data)
+        frame, said = read_within(data, seed=0)
         require_columns(frame, list(predictor.pipeline.targets), str(data))
-        return frame, str(data)
+        return frame, f"{data}: {said}"
     try:
         return rows_of_run(predictor.checkpoint)
     except (ValueError, OSError) as error:

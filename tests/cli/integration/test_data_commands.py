@@ -160,3 +160,21 @@ def test_windows_of_a_series_are_shown_as_they_are_read(tmp_path):
     read = run("data", "preview", path, "--checkpoint", checkpoint, "--json")
     assert read.exit_code == 0, (read.output, read.exception)
     assert json.loads(read.stdout)["rows"][2]["text"].endswith(lags)
+
+
+@pytest.mark.parametrize("command", ["describe", "preview"])
+def test_of_a_table_larger_than_memory_a_stated_part_is_looked_at(
+    command, passengers, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("bert_playground.data.streamed.MAX_READ_ROWS", 20)
+    config = tmp_path / "streamed.yaml"
+    config.write_text("data: {streaming: true}\n")
+    arguments = ["data", command, str(passengers / "train.csv"), "--config", str(config)]
+    found = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
+    assert found["read"].startswith("20 of 48 rows, drawn from all over the table")
+    shown = CliRunner().invoke(app, arguments)
+    assert shown.exit_code == 0
+    assert "looked at: 20 of 48 rows" in shown.stdout.replace("\n", " ")
+    config.write_text("data: {streaming: false}\n")
+    whole = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
+    assert whole["read"] == "48 rows"

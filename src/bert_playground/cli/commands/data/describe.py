@@ -33,13 +33,13 @@ def describe(
     from bert_playground.config import load_config
     from bert_playground.config.registry import load_datasets
     from bert_playground.data.core.columns import read_test_columns
-    from bert_playground.data.core.table import read_table
     from bert_playground.data.describe import describe_table
+    from bert_playground.data.streamed import READ_ALL, read_within
     from bert_playground.logs import set_up_logs
 
     set_up_logs(None)
     asked = load_config(config, flags=options.given_flags(context.params))[0].data
-    frame = read_table(table)
+    frame, said = read_within(table, seed=0, is_drawn=asked.streaming, hint=READ_ALL)
     facts = describe_table(
         frame,
         target=asked.target,
@@ -52,7 +52,7 @@ def describe(
         datasets=load_datasets(asked.registry),
     )
     if json:
-        print_json(asdict(facts))
+        print_json({**asdict(facts), "read": said})
         return
     print_table(
         f"{table}: {facts.num_rows} rows, {len(facts.columns)} columns",
@@ -69,7 +69,8 @@ def describe(
             for fact in facts.columns
         ],
     )
-    print_lines(["", *facts.statements])
+    drawn = [f"looked at: {said}"] if said.endswith(READ_ALL) else []
+    print_lines(["", *drawn, *facts.statements])
     if facts.warnings:
         print_lines(["", "Look at:", *(f"- {warning}" for warning in facts.warnings)])
     shown = (text if len(text) <= 300 else f"{text[:300]}…" for text in facts.examples)

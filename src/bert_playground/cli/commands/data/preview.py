@@ -43,19 +43,23 @@ def preview(
     """Show rows as text with their token counts, by a checkpoint or as training would read them."""
     from bert_playground.config import load_config
     from bert_playground.data.core.columns import read_test_columns
-    from bert_playground.data.core.table import read_table
     from bert_playground.data.describe import load_reader, preview_table
     from bert_playground.data.row_text import fit_as_training_would
     from bert_playground.data.splitting import plan_windows
+    from bert_playground.data.streamed import READ_ALL, read_within
     from bert_playground.logs import set_up_logs
 
     set_up_logs(None)
-    frame = read_table(table)
-    if checkpoint is not None:
-        text, windows = load_reader(choose_checkpoint(checkpoint, None))
+    asked = load_config(config, flags=options.given_flags(context.params))[0]
+    reader = None if checkpoint is None else load_reader(choose_checkpoint(checkpoint, None))
+    # A series is cut into rows as a whole.
+    is_series = asked.data.horizon is not None if reader is None else reader[1] is not None
+    is_drawn = False if is_series else asked.data.streaming
+    frame, said = read_within(table, seed=0, is_drawn=is_drawn, hint=READ_ALL)
+    if reader is not None:
+        text, windows = reader
         frame = frame if windows is None else windows.label(frame).frame
     else:
-        asked = load_config(config, flags=options.given_flags(context.params))[0]
         test_columns = read_test_columns(table, frame.columns)
         section, windows = asked.data, plan_windows(frame, asked.data)
         if windows is not None:
@@ -66,7 +70,7 @@ def preview(
         text = fit_as_training_would(frame, section, folder, test_columns)
     shown = preview_table(text, frame, rows)
     if json:
-        print_json(shown)
+        print_json({**shown, "read": said})
         return
     print_table(
         f"{table}, template {text.template!r}",
@@ -77,4 +81,5 @@ def preview(
         ],
     )
     print_table("tokens of all rows", ("what", "tokens"), shown["token_counts"].items())
-    print_lines(text.statements)
+    drawn = [f"looked at: {said}"] if said.endswith(READ_ALL) else []
+    print_lines([*drawn, *text.statements])
