@@ -168,6 +168,7 @@ class QuantizedEmbedding(nn.QuantizedEmbedding):
         layer.train(embedding.training)
         return layer
 
+    # As our Embedding is called: with the type of the activations.
     def __call__(  # type: ignore[override]
         self, ids: mx.array, dtype: mx.Dtype
     ) -> mx.array:

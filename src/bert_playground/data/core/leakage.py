@@ -141,18 +141,6 @@ class Question:
         return {0: "continuous", 2: "binary"}.get(num_classes, "multiclass")
 
 
-def score_alone(column: pl.Series, truth: np.ndarray, task: str, seed: int = 0) -> float:
-    """How well a column alone answers rows of other folds: ROC-AUC, accuracy or R2, as the task has it.
-
-    Args:
-        column: [R] cells as text.
-        truth: [R] encoded labels.
-        task: a key of NAMES.
-        seed: of the folds.
-    """
-    return Question(truth, task, seed).score(column)
-
-
 def _common_rows(truth: np.ndarray) -> np.ndarray:
     """The rows of classes that have enough of them, [K]."""
     counts = np.bincount(truth)

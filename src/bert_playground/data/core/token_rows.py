@@ -60,23 +60,11 @@ def repeat_ids(ids: tuple[int, ...], times: int) -> TokenizedTable:
     )
 
 
-def join_segments(
-    segments: Sequence[TokenizedTable], places: np.ndarray | None = None
-) -> TokenizedTable:
-    """Rows made of their segments, one after the other.
-
-    Args:
-        segments: of R rows each.
-        places: [segments, R] where each segment stands in its row, from 0 on; None: in the order given.
-    """
+def join_segments(segments: Sequence[TokenizedTable]) -> TokenizedTable:
+    """Rows made of their segments, one after the other."""
     lengths = np.stack([segment.lengths for segment in segments])  # [segments, R]
     offsets = offsets_of(lengths.sum(axis=0))
-    if places is None:
-        starts = offsets[:-1] + np.cumsum(lengths, axis=0) - lengths
-    else:
-        in_order = np.take_along_axis(lengths, places.argsort(axis=0), axis=0)
-        ends = np.cumsum(in_order, axis=0)
-        starts = offsets[:-1] + np.take_along_axis(ends, places, axis=0) - lengths
+    starts = offsets[:-1] + np.cumsum(lengths, axis=0) - lengths
     ids = np.empty(offsets[-1], dtype=np.int32)
     for segment, start, length in zip(segments, starts, lengths, strict=True):
         ids[_ranges(start, length)] = segment.ids
