@@ -23,10 +23,10 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from bert_playground.config.schema import DataSection
-from bert_playground.data.core.features import Feature
-from bert_playground.data.core.table import read_table
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.data.tables import prepare_tables
+from bert_playground.data.prepare import prepare_tables
+from bert_playground.data.reading.table import read_table
+from bert_playground.data.templates.features import Feature
 from bert_playground.inference import Predictor
 from bert_playground.logs import set_up_logs
 from bert_playground.tasks import TASKS

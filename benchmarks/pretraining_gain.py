@@ -15,8 +15,8 @@ from pathlib import Path
 from rows_aside import Scores, choose_rows, print_means, score, train, write_table
 
 from bert_playground.config import load_config
-from bert_playground.data.core.columns import infer_roles
-from bert_playground.data.core.table import read_table
+from bert_playground.data.reading.table import read_table
+from bert_playground.data.schema.roles import infer_roles
 from bert_playground.logs import set_up_logs
 from bert_playground.training.pretraining import run_pretraining
 

@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 
 from bert_playground.config import load_config
-from bert_playground.data.core.columns import read_test_columns, recognise
 from bert_playground.data.pipeline import TextPipeline
+from bert_playground.data.schema.roles import read_test_columns, recognise
 from bert_playground.inference import Predictor
 from bert_playground.training import run_training
 from bert_playground.training.metrics import make_report

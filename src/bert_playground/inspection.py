@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import mlx.nn as nn
 
-from bert_playground.data.row_text import PIPELINE
-from bert_playground.data.tokenization import TextTokenizer
+from bert_playground.data.templates.row_text import PIPELINE
+from bert_playground.data.tokens.tokenizer import TextTokenizer
 from bert_playground.models.bert.names import Weights
 from bert_playground.models.checkpoint import saved_head
 from bert_playground.models.costs import (

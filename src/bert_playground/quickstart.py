@@ -19,8 +19,8 @@ from threadpoolctl import threadpool_limits
 
 from bert_playground import kernels
 from bert_playground.config import load_config
-from bert_playground.data.core.table import read_table
 from bert_playground.data.kaggle.submission import write_submission
+from bert_playground.data.reading.table import read_table
 from bert_playground.files import write_text
 from bert_playground.inference import Predictor
 from bert_playground.training.run import run_training

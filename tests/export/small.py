@@ -6,7 +6,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from bert_playground.data.tokenization import TextTokenizer, train_tokenizer
+from bert_playground.data.tokens.tokenizer import TextTokenizer, train_tokenizer
 from bert_playground.export.tokenizer_files import tokenizer_config
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import save_model

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bert_playground import kernels
-from bert_playground.data.core.token_rows import TokenizedTable
 from bert_playground.data.loaders.mlx_loader import MLXLoader
+from bert_playground.data.tokens.token_table import TokenizedTable
 from bert_playground.models.bert import BertConfig, BertCore
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.heads import (

@@ -9,15 +9,15 @@ import numpy as np
 from bert_playground import kernels
 from bert_playground.bench.timing import Timing, measure
 from bert_playground.data.core.types import Batch
+from bert_playground.environment import describe_environment
 from bert_playground.inference import evaluation_mode
 from bert_playground.memory import fit_cache_limit, peak_memory_bytes
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.tokenwise import keep_packed
 from bert_playground.tokens import Tokens
-from bert_playground.training.core.memory import set_precision
 from bert_playground.training.core.optimizer import AdamW
+from bert_playground.training.core.precision import set_precision
 from bert_playground.training.core.step import can_compile, make_train_step
-from bert_playground.training.environment import describe_environment
 from bert_playground.training.summary import count_parameters
 
 

@@ -9,12 +9,12 @@ import mlx.core as mx
 
 from bert_playground import kernels
 from bert_playground.bench.timing import Timing
-from bert_playground.data.core.table import read_table
 from bert_playground.data.loaders.mlx_loader import MLXLoader
-from bert_playground.data.row_text import RowText
-from bert_playground.data.text_pair import encode_pair
-from bert_playground.data.tokenization import without_remarks
-from bert_playground.training.environment import describe_environment
+from bert_playground.data.reading.table import read_table
+from bert_playground.data.templates.row_text import RowText
+from bert_playground.data.templates.text_pair import encode_pair
+from bert_playground.data.tokens.tokenizer import without_remarks
+from bert_playground.environment import describe_environment
 
 STAGES = ("read", "write_text", "tokenize", "batch")
 WARM_UP_SECONDS = 0.5

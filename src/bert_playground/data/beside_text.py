@@ -8,11 +8,11 @@ from typing import Any
 import polars as pl
 
 from bert_playground.config.schema import DataSection
-from bert_playground.data.core.columns import Roles
-from bert_playground.data.core.numeric import AUTO, OFF, NumericColumn, fit_numeric
-from bert_playground.data.core.table import require_columns
-from bert_playground.data.row_text import PIPELINE, RowText
-from bert_playground.data.templates.text import derive_columns
+from bert_playground.data.reading.table import require_columns
+from bert_playground.data.schema.roles import Roles
+from bert_playground.data.templates.numeric_features import AUTO, OFF, NumericColumn, fit_numeric
+from bert_playground.data.templates.row_text import PIPELINE, RowText
+from bert_playground.data.templates.templates import derive_columns
 from bert_playground.lookup import shorten
 
 Numbers = tuple[NumericColumn, ...]

@@ -9,18 +9,18 @@ import numpy as np
 import polars as pl
 
 from bert_playground.competitions import COMPETITIONS, Competition
-from bert_playground.data.core.coded import join_cells
-from bert_playground.data.core.columns import Roles, infer_roles
-from bert_playground.data.core.features import fit_features
-from bert_playground.data.core.imbalance import say_imbalance
-from bert_playground.data.core.kinds import Kind, as_kind, clean, infer_kind
-from bert_playground.data.core.leakage import find_leaks
-from bert_playground.data.core.spellings import read_number
-from bert_playground.data.core.table import require_columns
-from bert_playground.data.core.targets import Encoder, encode_targets, fit_targets
-from bert_playground.data.core.windows import Windows
-from bert_playground.data.row_text import RowText, read_state
-from bert_playground.data.templates.text import TEMPLATES, choose_template, render_cells
+from bert_playground.data.columns.dictionary_encoding import join_cells
+from bert_playground.data.columns.kinds import Kind, as_kind, clean, infer_kind
+from bert_playground.data.columns.parsing import read_number
+from bert_playground.data.reading.table import require_columns
+from bert_playground.data.schema.leakage import find_leaks
+from bert_playground.data.schema.roles import Roles, infer_roles
+from bert_playground.data.splits.windows import Windows
+from bert_playground.data.targets.fit import Encoder, encode_targets, fit_targets
+from bert_playground.data.targets.imbalance import say_imbalance
+from bert_playground.data.templates.features import fit_features
+from bert_playground.data.templates.row_text import RowText, read_state
+from bert_playground.data.templates.templates import TEMPLATES, choose_template, render_cells
 
 MANY_CATEGORIES = 1000
 LONG_CELL = 10_000  # characters

@@ -10,7 +10,7 @@ import polars as pl
 
 from bert_playground import kernels
 from bert_playground.config.schema import DataSection
-from bert_playground.data.augmentation import (
+from bert_playground.data.augmentation.augmentation import (
     UNCHANGED,
     Augmentation,
     RowChanger,
@@ -18,28 +18,28 @@ from bert_playground.data.augmentation import (
     change_rows,
     check_augmentation,
 )
+from bert_playground.data.augmentation.test_time import encode_variant
 from bert_playground.data.beside_text import fit_numbers, read_numbers
-from bert_playground.data.column_order import order_columns
-from bert_playground.data.core.features import Feature
-from bert_playground.data.core.horizon import HorizonEncoder
-from bert_playground.data.core.labels import LabelEncoder
-from bert_playground.data.core.numeric import NumericColumn, encode_numeric
-from bert_playground.data.core.stream import TableStream
-from bert_playground.data.core.table import as_text, require_columns
-from bert_playground.data.core.targets import (
+from bert_playground.data.loaders.mlx_loader import MLXLoader
+from bert_playground.data.loaders.streaming import StreamingLoader, encode_stream
+from bert_playground.data.reading.table import as_text, require_columns
+from bert_playground.data.reading.table_stream import TableStream
+from bert_playground.data.schema.decide import find_roles
+from bert_playground.data.splits.windows import Windows
+from bert_playground.data.targets.fit import (
     Encoder,
     encode_targets,
     fit_targets,
     read_encoder,
 )
-from bert_playground.data.core.token_rows import TokenizedTable
-from bert_playground.data.core.windows import Windows
-from bert_playground.data.loaders.mlx_loader import MLXLoader
-from bert_playground.data.loaders.streaming import StreamingLoader, encode_stream
-from bert_playground.data.roles import find_roles
-from bert_playground.data.row_text import PIPELINE, RowText, fit_row_text, read_state
-from bert_playground.data.templates.text import derive_columns, source_columns
-from bert_playground.data.variants import encode_variant
+from bert_playground.data.targets.forecast import HorizonEncoder
+from bert_playground.data.targets.label_encoder import LabelEncoder
+from bert_playground.data.templates.column_order import order_columns
+from bert_playground.data.templates.features import Feature
+from bert_playground.data.templates.numeric_features import NumericColumn, encode_numeric
+from bert_playground.data.templates.row_text import PIPELINE, RowText, fit_row_text, read_state
+from bert_playground.data.templates.templates import derive_columns, source_columns
+from bert_playground.data.tokens.token_table import TokenizedTable
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from typing import NamedTuple
 import polars as pl
 
 from bert_playground.config.schema import DataSection
-from bert_playground.data.core.columns import (
+from bert_playground.data.reading.table import require_columns
+from bert_playground.data.schema.roles import (
     infer_id_name,
     infer_target_name,
     read_test_columns,
 )
-from bert_playground.data.core.table import require_columns
-from bert_playground.data.core.targets import split_target
-from bert_playground.data.streamed import READ_ALL, read_within
+from bert_playground.data.schema.sampling import READ_ALL, read_within
+from bert_playground.data.targets.fit import split_target
 from bert_playground.lookup import nearest, shorten
 
 

@@ -9,7 +9,7 @@ import mlx.core as mx
 import numpy as np
 
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.data.row_text import PIPELINE
+from bert_playground.data.templates.row_text import PIPELINE
 from bert_playground.export.exported import Exported
 from bert_playground.export.model_card import Card
 from bert_playground.export.tokenizer_files import write_tokenizer

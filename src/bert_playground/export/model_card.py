@@ -6,9 +6,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from bert_playground.data.core.horizon import HorizonEncoder
-from bert_playground.data.core.labels import LabelEncoder
 from bert_playground.data.pipeline import TextPipeline
+from bert_playground.data.targets.forecast import HorizonEncoder
+from bert_playground.data.targets.label_encoder import LabelEncoder
 from bert_playground.models.checkpoint import SHARED_HEADS
 from bert_playground.models.hub_files import HUB_ID
 from bert_playground.runs import RunFacts
@@ -16,7 +16,7 @@ from bert_playground.runs import RunFacts
 READ_ROWS = """```python
 from pathlib import Path
 
-from bert_playground.data.core.table import read_table
+from bert_playground.data.reading.table import read_table
 from bert_playground.data.pipeline import TextPipeline
 
 texts = TextPipeline.load(Path("path/to/this/folder")).text(read_table(Path("test.csv"))).to_list()

@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from bert_playground.data.row_text import PIPELINE, load_row_text
-from bert_playground.data.tokenization import TextTokenizer
+from bert_playground.data.templates.row_text import PIPELINE, load_row_text
+from bert_playground.data.tokens.tokenizer import TextTokenizer
 from bert_playground.files import write_text
 
 FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")

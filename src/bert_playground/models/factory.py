@@ -9,14 +9,6 @@ from loguru import logger
 
 from bert_playground.competitions import find_competition
 from bert_playground.lookup import look_up, nearest
-from bert_playground.models.assembly import (
-    assemble,
-    check_fit,
-    choose_head,
-    dropout_options,
-    find_family,
-    scratch_sizes,
-)
 from bert_playground.models.bert import BertConfig, Encoder, ModernBertConfig
 from bert_playground.models.bert_with_head import ENCODERS, BertWithHead
 from bert_playground.models.ensemble import Ensemble, vary
@@ -31,6 +23,14 @@ from bert_playground.models.huggingface import (
 from bert_playground.models.lora import Base, LoRAAdapter, LoRAConfig, create_lora_config
 from bert_playground.models.lora.folder import base_of
 from bert_playground.models.quantization_utils import dequantize_model, quantized_layers
+from bert_playground.models.sizes import (
+    assemble,
+    check_fit,
+    choose_head,
+    dropout_options,
+    find_family,
+    scratch_sizes,
+)
 from bert_playground.models.tokenwise import named_parameters
 from bert_playground.tasks import TASKS, Task, choose_task_head
 

@@ -13,7 +13,7 @@ from mlx.utils import tree_unflatten
 
 from bert_playground.lookup import nearest
 from bert_playground.models.bert.names import Weights
-from bert_playground.models.quantized import (
+from bert_playground.models.quantized_layers import (
     GROUP_SIZES,
     QuantizedEmbedding,
     QuantizedLinear,

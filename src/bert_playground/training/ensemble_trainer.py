@@ -10,7 +10,7 @@ from bert_playground.data.core.types import Loader
 from bert_playground.data.loaders.mlx_loader import MLXLoader
 from bert_playground.models.ensemble import Ensemble, vary, write_manifest
 from bert_playground.runs import RunDir
-from bert_playground.training.assemble import make_trainer
+from bert_playground.training.build import make_trainer
 from bert_playground.training.core import TrainState
 
 

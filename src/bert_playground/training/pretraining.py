@@ -10,18 +10,12 @@ from loguru import logger
 
 from bert_playground import kernels
 from bert_playground.config.schema import AugmentationSection, RunConfig
-from bert_playground.data.core.token_rows import TokenizedTable, gather_rows
 from bert_playground.data.loaders.masking import MaskedLoader, Masking, has_words
 from bert_playground.data.loaders.mlx_loader import MLXLoader
-from bert_playground.data.row_text import RowText, fit_row_text, load_row_text
+from bert_playground.data.templates.row_text import RowText, fit_row_text, load_row_text
+from bert_playground.data.tokens.token_table import TokenizedTable, gather_rows
 from bert_playground.data.unlabeled import Unlabeled, read_unlabeled
 from bert_playground.memory import peak_memory_bytes
-from bert_playground.models.assembly import (
-    check_fit,
-    dropout_options,
-    find_family,
-    scratch_sizes,
-)
 from bert_playground.models.huggingface import fetch_folder, read_pretrained
 from bert_playground.models.masked_lm import (
     MaskedLM,
@@ -29,8 +23,14 @@ from bert_playground.models.masked_lm import (
     load_masked_lm,
     save_masked_lm,
 )
+from bert_playground.models.sizes import (
+    check_fit,
+    dropout_options,
+    find_family,
+    scratch_sizes,
+)
 from bert_playground.runs import RunDir
-from bert_playground.training.assemble import Goal, put_together
+from bert_playground.training.build import Goal, put_together
 from bert_playground.training.core import Trainer
 from bert_playground.training.recipe import choose_pretraining_recipe
 from bert_playground.training.run import RunResult, begin, run_in_folder, write_json

@@ -13,10 +13,11 @@ from loguru import logger
 
 from bert_playground.config.load import load_config
 from bert_playground.config.schema import RunConfig
-from bert_playground.data.augmentation import Augmentation
+from bert_playground.data.augmentation.augmentation import Augmentation
 from bert_playground.data.loaders import MLXLoader, StreamingLoader
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.data.tables import Tables, prepare_tables
+from bert_playground.data.prepare import Tables, prepare_tables
+from bert_playground.environment import describe_environment
 from bert_playground.files import write_text
 from bert_playground.logs import log_to_file
 from bert_playground.models.bert_with_head import BertWithHead
@@ -26,13 +27,12 @@ from bert_playground.models.huggingface import fetch_folder
 from bert_playground.runs import RunDir
 from bert_playground.tasks import TASKS
 from bert_playground.tracking import require_mlflow
-from bert_playground.training.adapt import adapt_thresholds
-from bert_playground.training.assemble import make_trainer
-from bert_playground.training.balance import choose_label_options
+from bert_playground.training.build import make_trainer
+from bert_playground.training.class_weights import choose_label_options
 from bert_playground.training.core import Trainer
 from bert_playground.training.core.resume import find_resumable
 from bert_playground.training.ensemble_trainer import EnsembleTrainer
-from bert_playground.training.environment import describe_environment
+from bert_playground.training.evaluation.thresholds import adapt_thresholds
 from bert_playground.training.summary import summarise
 
 # What a resumed run may change without becoming another run.

@@ -6,8 +6,8 @@ import pytest
 
 from bert_playground.bench import loading, run_loading_benchmark
 from bert_playground.config.schema import DataSection
-from bert_playground.data.core.table import read_table
-from bert_playground.data.row_text import fit_as_training_would
+from bert_playground.data.reading.table import read_table
+from bert_playground.data.templates.row_text import fit_as_training_would
 
 
 @pytest.fixture

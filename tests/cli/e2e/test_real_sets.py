@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from bert_playground.cli.app import app
 from bert_playground.competitions import COMPETITIONS
-from bert_playground.data.core.table import read_table
+from bert_playground.data.reading.table import read_table
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
 pytestmark = [

@@ -166,7 +166,7 @@ def test_windows_of_a_series_are_shown_as_they_are_read(tmp_path):
 def test_of_a_table_larger_than_memory_a_stated_part_is_looked_at(
     command, passengers, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("bert_playground.data.streamed.MAX_READ_ROWS", 20)
+    monkeypatch.setattr("bert_playground.data.schema.sampling.MAX_READ_ROWS", 20)
     config = tmp_path / "streamed.yaml"
     config.write_text("data: {streaming: true}\n")
     arguments = ["data", command, str(passengers / "train.csv"), "--config", str(config)]

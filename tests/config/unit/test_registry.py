@@ -8,7 +8,7 @@ import pytest
 from bert_playground.competitions import COMPETITIONS
 from bert_playground.config.registry import load_datasets
 from bert_playground.config.schema import DataSection
-from bert_playground.data.tables import prepare_tables
+from bert_playground.data.prepare import prepare_tables
 
 SHOP = """
 shop:

@@ -19,13 +19,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bert_playground.config.schema import DataSection
-from bert_playground.data.core.csv_file import name_nameless, parse_csv, sniff_delimiter
-from bert_playground.data.core.stream import open_stream
-from bert_playground.data.core.table import read_table
 from bert_playground.data.describe import describe_table
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.data.tables import prepare_tables
-from bert_playground.data.templates.text import Template
+from bert_playground.data.prepare import prepare_tables
+from bert_playground.data.reading.csv_text import name_nameless, parse_csv, sniff_delimiter
+from bert_playground.data.reading.table import read_table
+from bert_playground.data.reading.table_stream import open_stream
+from bert_playground.data.templates.templates import Template
 
 FUZZ = settings(
     max_examples=40,

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bert_playground.config.schema import DataSection
-from bert_playground.data.core.table import read_table
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.data.tables import Tables, prepare_tables
-from bert_playground.data.templates.text import TEMPLATES
+from bert_playground.data.prepare import Tables, prepare_tables
+from bert_playground.data.reading.table import read_table
+from bert_playground.data.templates.templates import TEMPLATES
 
 ROWS = 200
 

@@ -9,7 +9,7 @@ from _pytest.mark.structures import ParameterSet
 from bert_playground.competitions import COMPETITIONS
 from bert_playground.config.schema import DataSection
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.data.tables import prepare_tables
+from bert_playground.data.prepare import prepare_tables
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
 pytestmark = pytest.mark.skipif(

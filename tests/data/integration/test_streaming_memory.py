@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 
 from bert_playground.config.schema import DataSection
-from bert_playground.data.core.stream import open_stream
 from bert_playground.data.loaders import StreamingLoader
 from bert_playground.data.pipeline import TextPipeline
+from bert_playground.data.reading.table_stream import open_stream
 
 SKIN = Path(__file__).parents[4] / "shared" / "data" / "skin-stream" / "train.csv"
 MILLION = 1_000_000
@@ -24,7 +24,7 @@ from pathlib import Path
 import mlx.core as mx
 from bert_playground.config.schema import DataSection
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.data.tables import prepare_tables
+from bert_playground.data.prepare import prepare_tables
 
 tables = prepare_tables(DataSection(train=Path(sys.argv[1])), 0)
 assert tables.stream is not None

@@ -4,9 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bert_playground.data.core.labels import LabelEncoder
-from bert_playground.data.core.leakage import Question, find_leaks
 from bert_playground.data.describe import describe_table
+from bert_playground.data.schema.leakage import Question, find_leaks
+from bert_playground.data.targets.label_encoder import LabelEncoder
 
 ROWS = 300
 GENERATOR = np.random.default_rng(0)

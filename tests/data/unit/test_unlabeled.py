@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from bert_playground.config.schema import DataSection
-from bert_playground.data import streamed
-from bert_playground.data.core import stream
+from bert_playground.data.reading import table_stream
+from bert_playground.data.schema import sampling
 from bert_playground.data.unlabeled import read_unlabeled
 
 TRAIN = "id,age,town,bought\n1,30,Ulm,yes\n2,40,Bonn,no\n3,50,Kiel,yes\n"
@@ -107,8 +107,8 @@ def test_of_a_large_table_rows_from_all_over_it_are_read_and_said(
 ) -> None:
     lines = [f"{i},{i % 7},{'ab'[i % 2]}" for i in range(100)]
     (folder / "train.csv").write_text("\n".join(["id,age,bought", *lines]) + "\n")
-    monkeypatch.setattr(stream, "LARGE_ROWS", 50)
-    monkeypatch.setattr(streamed, "MAX_READ_ROWS", 30)
+    monkeypatch.setattr(table_stream, "LARGE_ROWS", 50)
+    monkeypatch.setattr(sampling, "MAX_READ_ROWS", 30)
     rows = read(folder)
     numbers = [int(number) for number in rows.frame["id"]]
     assert len(numbers) == 30
@@ -117,7 +117,7 @@ def test_of_a_large_table_rows_from_all_over_it_are_read_and_said(
     assert "train.csv: 30 of 100 rows, drawn from all over the table (seed 0)" in rows.statements[0]
     assert rows.frame.equals(read(folder).frame)
     assert read(folder, streaming=False).frame.height == 100
-    monkeypatch.setattr(streamed, "MAX_READ_BYTES", (folder / "train.csv").stat().st_size // 10)
+    monkeypatch.setattr(sampling, "MAX_READ_BYTES", (folder / "train.csv").stat().st_size // 10)
     assert (
         read(folder).frame.height == 9
     )  # of files that are too large, as many rows as their bytes allow

@@ -14,7 +14,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from bert_playground.data.core.table import read_table
+from bert_playground.data.reading.table import read_table
 from bert_playground.export import export_model
 from bert_playground.inference import Predictor
 from bert_playground.models.checkpoint import load_model

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bert_playground.config.load import load_config
-from bert_playground.data.core.table import read_table
+from bert_playground.data.reading.table import read_table
 from bert_playground.export import FORMATS, Exported, export_model
 from bert_playground.inference import Predictor
 from bert_playground.inspection import inspect_model

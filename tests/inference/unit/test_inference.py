@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from bert_playground import kernels
-from bert_playground.data.core.token_rows import TokenizedTable
 from bert_playground.data.loaders.mlx_loader import MLXLoader
+from bert_playground.data.tokens.token_table import TokenizedTable
 from bert_playground.inference import Predictor, evaluation_mode, has_adapters, predict_batches
 from bert_playground.models.bert import BertConfig, BertCore
 from bert_playground.models.bert_with_head import BertWithHead

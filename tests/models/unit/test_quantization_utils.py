@@ -20,7 +20,7 @@ from bert_playground.models.quantization_utils import (
     quantize_model,
     quantized_layers,
 )
-from bert_playground.models.quantized import QuantizedEmbedding, QuantizedLinear
+from bert_playground.models.quantized_layers import QuantizedEmbedding, QuantizedLinear
 from bert_playground.models.tokenwise import Linear, named_parameters
 from tests.models.layouts import as_packed, real
 from tests.models.tiny import largest_difference, make_rows

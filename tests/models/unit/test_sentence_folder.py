@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from bert_playground.models.assembly import check_fit
 from bert_playground.models.factory import load_from_huggingface
 from bert_playground.models.huggingface import load_encoder, read_pretrained
 from bert_playground.models.sentence_folder import SentenceFolder, read_pooling
+from bert_playground.models.sizes import check_fit
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from bert_playground.config import load_config
 from bert_playground.config.schema import RunConfig
 from bert_playground.runs import RunDir
-from bert_playground.training import assemble, run_training
+from bert_playground.training import build, run_training
 from bert_playground.training.core import Callback
 from bert_playground.training.core.state import TrainState
 
@@ -77,9 +77,9 @@ def check_exact_resume(
                 if state.step == 18:  # of 12 steps an epoch
                     raise RuntimeError("power cut")
 
-        make_callbacks = assemble._make_callbacks
+        make_callbacks = build._make_callbacks
         with monkeypatch.context() as patch:
-            patch.setattr(assemble, "_make_callbacks", lambda *a: [*make_callbacks(*a), Break()])
+            patch.setattr(build, "_make_callbacks", lambda *a: [*make_callbacks(*a), Break()])
             broken = make_config(**settings, **{"training.output_dir": tmp_path / "broken"})
             with pytest.raises(RuntimeError, match="power cut"):
                 run_training(broken)

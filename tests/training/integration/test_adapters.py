@@ -10,11 +10,11 @@ import pytest
 
 from bert_playground.config import load_config
 from bert_playground.config.schema import RunConfig
-from bert_playground.data.core.table import read_table
+from bert_playground.data.reading.table import read_table
 from bert_playground.export.merged import merge_adapter
 from bert_playground.inference import Predictor
 from bert_playground.runs import RunDir
-from bert_playground.training import assemble, run_training
+from bert_playground.training import build, run_training
 from bert_playground.training.core import Callback
 from bert_playground.training.core.state import TrainState
 from tests.tolerances import ADAPTER
@@ -104,8 +104,8 @@ def test_a_run_with_adapters_resumes_exactly(
     )
     config = make_adapted(kind, **settings, **{"training.output_dir": tmp_path / "failed"})
     with monkeypatch.context() as patch:
-        make_callbacks = assemble._make_callbacks
-        patch.setattr(assemble, "_make_callbacks", lambda *a: [*make_callbacks(*a), Fail()])
+        make_callbacks = build._make_callbacks
+        patch.setattr(build, "_make_callbacks", lambda *a: [*make_callbacks(*a), Fail()])
         with pytest.raises(RuntimeError, match="broken kernel"):
             run_training(config)
     (folder,) = config.training.output_dir.iterdir()

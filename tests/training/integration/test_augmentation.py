@@ -8,13 +8,13 @@ import pytest
 from typer.testing import CliRunner
 
 from bert_playground.cli.app import app
-from bert_playground.data.core import chunks
-from bert_playground.data.core.table import read_table
-from bert_playground.data.tables import prepare_tables
+from bert_playground.data.prepare import prepare_tables
+from bert_playground.data.reading import chunks
+from bert_playground.data.reading.table import read_table
+from bert_playground.ensemble_predictor import load_predictor
 from bert_playground.inference import Predictor
 from bert_playground.training import run_training
 from bert_playground.training.pretraining import run_pretraining
-from bert_playground.voting import load_predictor
 
 CHANGES = {
     "augmentation.column_shuffle": 1.0,
@@ -140,7 +140,7 @@ def test_the_command_answers_the_same_at_every_call_and_in_chunks(
     plain, several = answer("plain.csv"), answer("tta.csv", "--tta", 4)
     assert not plain.equals(several)
     assert answer("again.csv", "--tta", 4).equals(several)
-    monkeypatch.setattr("bert_playground.data.core.stream.LARGE_BYTES", 1)
+    monkeypatch.setattr("bert_playground.data.reading.table_stream.LARGE_BYTES", 1)
     monkeypatch.setattr(chunks, "CHUNK_ROWS", 7)
     streamed = answer("streamed.csv", "--tta", 4)
     assert streamed["row"].equals(several["row"])

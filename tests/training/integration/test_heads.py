@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 
 from bert_playground.cli.app import app
 from bert_playground.config.schema import RunConfig
-from bert_playground.data.core.table import read_table
+from bert_playground.data.reading.table import read_table
 from bert_playground.inference import Predictor
 from bert_playground.models.heads import HEADS, RegressionHead
 from bert_playground.training import create_trainer, run_training
-from bert_playground.training.calibration import calibrate
+from bert_playground.training.evaluation.calibrate import calibrate
 
 ROWS = 120
 LEARNING = {

@@ -11,19 +11,19 @@ from typer.testing import CliRunner
 from bert_playground import kernels
 from bert_playground.cli.app import app
 from bert_playground.config.schema import DataSection
-from bert_playground.data.core import chunks
-from bert_playground.data.core.stream import open_stream
-from bert_playground.data.core.table import read_table
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.data.tables import prepare_tables
+from bert_playground.data.prepare import prepare_tables
+from bert_playground.data.reading import chunks
+from bert_playground.data.reading.table import read_table
+from bert_playground.data.reading.table_stream import open_stream
 from bert_playground.export import export_model
 from bert_playground.inference import Predictor
 from bert_playground.inspection import inspect_model
 from bert_playground.runs import RunDir
 from bert_playground.training import run_training
-from bert_playground.training.calibration import calibrate
 from bert_playground.training.core import Callback, TrainState
-from bert_playground.training.ensembling import train_ensemble
+from bert_playground.training.ensembles import train_ensemble
+from bert_playground.training.evaluation.calibrate import calibrate
 
 ON = {"data.numeric_features": "auto", "optimizer.learning_rate": 5e-3}
 ROWS = 160
@@ -111,7 +111,7 @@ def test_predicting_gives_the_scores_of_evaluating_in_both_layouts(make, plots: 
 def test_a_run_resumes_bit_for_bit_with_numbers(
     make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bert_playground.training import assemble
+    from bert_playground.training import build
 
     whole = run_training(make(**{"checkpoint.save_steps": 4})).run_dir
 
@@ -120,9 +120,9 @@ def test_a_run_resumes_bit_for_bit_with_numbers(
             if state.step == 10:
                 raise RuntimeError("power cut")
 
-    make_callbacks = assemble._make_callbacks
+    make_callbacks = build._make_callbacks
     with monkeypatch.context() as patch:
-        patch.setattr(assemble, "_make_callbacks", lambda *a: [*make_callbacks(*a), Break()])
+        patch.setattr(build, "_make_callbacks", lambda *a: [*make_callbacks(*a), Break()])
         output = {"checkpoint.save_steps": 4, "training.output_dir": tmp_path / "broken"}
         with pytest.raises(RuntimeError, match="power cut"):
             run_training(make(**output))

@@ -11,15 +11,15 @@ import pytest
 from safetensors.numpy import load_file
 
 from bert_playground.config.schema import RunConfig
-from bert_playground.data.core.token_rows import TokenizedTable
 from bert_playground.data.loaders.masking import Masking
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.data.row_text import load_row_text
+from bert_playground.data.templates.row_text import load_row_text
+from bert_playground.data.tokens.token_table import TokenizedTable
 from bert_playground.inference import Predictor
 from bert_playground.models.huggingface import load_encoder, read_pretrained
 from bert_playground.models.masked_lm import load_masked_lm
 from bert_playground.runs import RunDir
-from bert_playground.training import assemble, run_training
+from bert_playground.training import build, run_training
 from bert_playground.training.core import Callback, TrainState
 from bert_playground.training.core.interrupt import INTERRUPTED
 from bert_playground.training.core.resume import ARRAYS_NAME
@@ -121,12 +121,12 @@ def test_a_resumed_pretraining_equals_an_unbroken_one(
             if state.step == 8:
                 state.stop_reason = INTERRUPTED
 
-    make_callbacks = assemble._make_callbacks
-    monkeypatch.setattr(assemble, "_make_callbacks", lambda *a: [Stop(), *make_callbacks(*a)])
+    make_callbacks = build._make_callbacks
+    monkeypatch.setattr(build, "_make_callbacks", lambda *a: [Stop(), *make_callbacks(*a)])
     with pytest.raises(KeyboardInterrupt) as stopped:
         run_pretraining(config)
     assert "bert pretrain --resume" in stopped.value.__notes__[0]
-    monkeypatch.setattr(assemble, "_make_callbacks", make_callbacks)
+    monkeypatch.setattr(build, "_make_callbacks", make_callbacks)
     run = RunDir(sorted(config.training.output_dir.glob("run_*"))[-1])
     assert run.path != whole.path
     run_pretraining(config, resume=run.path)

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.runs import RunDir
-from bert_playground.training import assemble, run_training
+from bert_playground.training import build, run_training
 from bert_playground.training.core import Callback, TrainState
 from bert_playground.training.core.resume import ARRAYS_NAME
 
@@ -28,7 +28,7 @@ TIMES = {"seconds", "rows_per_second", "tokens_per_second"}
 # A process that trains as the configuration on its command line says, and kills itself at a given moment.
 VICTIM = """
 import json, os, signal, sys
-import bert_playground.training.assemble as story
+import bert_playground.training.build as story
 from bert_playground.training import run_training
 from bert_playground.config.schema import RunConfig
 from bert_playground.training.core import Callback
@@ -143,8 +143,8 @@ def test_a_run_that_failed_continues_exactly(
     whole = run_training(make_config(**settings, **{"training.output_dir": tmp_path / "whole"}))
     config = make_config(**settings, **{"training.output_dir": tmp_path / "failed"})
     with monkeypatch.context() as patch:
-        make_callbacks = assemble._make_callbacks
-        patch.setattr(assemble, "_make_callbacks", lambda *a: [*make_callbacks(*a), Fail()])
+        make_callbacks = build._make_callbacks
+        patch.setattr(build, "_make_callbacks", lambda *a: [*make_callbacks(*a), Fail()])
         with pytest.raises(RuntimeError, match="broken kernel"):
             run_training(config)
     (folder,) = config.training.output_dir.iterdir()

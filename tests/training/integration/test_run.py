@@ -9,7 +9,7 @@ from pathlib import Path
 import mlx.core as mx
 import pytest
 
-from bert_playground.data.core.table import read_table
+from bert_playground.data.reading.table import read_table
 from bert_playground.inference import Predictor
 from bert_playground.training import create_trainer, run_training
 from bert_playground.training.callbacks import Checkpointing
@@ -104,7 +104,7 @@ def test_the_best_checkpoint_is_the_model_of_the_best_evaluation(make_config, fr
     ]
     assert result.metrics["val_loss"] == min(record["val_loss"] for record in records)
     predictor = Predictor.load(result.run_dir.best, precision="f32")
-    from bert_playground.data.tables import prepare_tables
+    from bert_playground.data.prepare import prepare_tables
 
     tables = prepare_tables(make_config().data, seed=0)
     assert predictor.score(tables.val).loss == pytest.approx(result.metrics["val_loss"], rel=1e-4)
@@ -134,7 +134,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(make_config, monkeypatch: pytest.Mon
             if state.step == 8:
                 os.kill(os.getpid(), signal.SIGINT)
 
-    import bert_playground.training.assemble as story
+    import bert_playground.training.build as story
 
     original = story._make_callbacks
     monkeypatch.setattr(story, "_make_callbacks", lambda *a: [PressCtrlC(), *original(*a)])
@@ -153,7 +153,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(make_config, monkeypatch: pytest.Mon
 def test_a_full_disk_is_a_clear_error_and_leaves_nothing_half_written(
     make_config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import bert_playground.training.assemble as story
+    import bert_playground.training.build as story
 
     def fill_disk(model, folder: Path, labels) -> None:
         (folder / "model.safetensors").write_bytes(b"half")

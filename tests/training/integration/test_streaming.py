@@ -10,14 +10,14 @@ from typer.testing import CliRunner
 
 from bert_playground.cli.app import app
 from bert_playground.config.schema import DataSection
-from bert_playground.data.core import chunks, stream
-from bert_playground.data.core.table import read_table
 from bert_playground.data.loaders import MemoryLoader, StreamingLoader
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.data.tables import prepare_tables
+from bert_playground.data.prepare import prepare_tables
+from bert_playground.data.reading import chunks, table_stream
+from bert_playground.data.reading.table import read_table
 from bert_playground.inference import Predictor
 from bert_playground.training import run_training
-from bert_playground.training.calibration import calibrate
+from bert_playground.training.evaluation.calibrate import calibrate
 
 STREAMED = {"data.streaming": True, "optimizer.learning_rate": 5e-3}
 
@@ -46,8 +46,8 @@ def test_a_streamed_run_resumes_bit_for_bit_in_the_middle_of_an_epoch(
 
 
 def test_held_rows_are_apart_and_every_label_is_known(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("bert_playground.data.streamed.SAMPLE_ROWS", 30)
-    monkeypatch.setattr("bert_playground.data.streamed.MAX_VAL_ROWS", 15)
+    monkeypatch.setattr("bert_playground.data.schema.sampling.SAMPLE_ROWS", 30)
+    monkeypatch.setattr("bert_playground.data.schema.sampling.MAX_VAL_ROWS", 15)
     path = tmp_path / "train.csv"
     # Sorted by label, and two labels have one row each.
     labels = ["a"] * 100 + ["b"] * 98 + ["rare", "rarer"]
@@ -81,7 +81,7 @@ def test_numbers_to_predict_leave_rows_to_validate(tmp_path: Path, form: str) ->
 
 
 def test_a_missing_label_anywhere_is_named_before_training(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("bert_playground.data.streamed.SAMPLE_ROWS", 20)
+    monkeypatch.setattr("bert_playground.data.schema.sampling.SAMPLE_ROWS", 20)
     path = tmp_path / "train.csv"
     rows = [f"{i},{'v' if i % 3 else 'w'},{i % 2}" for i in range(100)]
     rows[60] = "60,v,"
@@ -100,7 +100,7 @@ def test_what_needs_the_whole_table_is_refused_or_read_whole(fruit: Path, monkey
     options = DataSection(train=fruit, target="ripe", group_column="row")
     with pytest.raises(ValueError, match=r"data\.group_column need the whole table.*--val"):
         prepare_tables(options.model_copy(update={"streaming": True}), seed=0)
-    monkeypatch.setattr(stream, "LARGE_ROWS", 50)
+    monkeypatch.setattr(table_stream, "LARGE_ROWS", 50)
     assert prepare_tables(options, seed=0).stream is None
     assert prepare_tables(DataSection(train=fruit, target="ripe"), seed=0).stream is not None
     off = DataSection(train=fruit, target="ripe", streaming=False)
@@ -114,7 +114,7 @@ def test_a_large_table_is_answered_in_parts_with_the_same_answers(
     run = run_training(make_config("kind", **{"training.epochs": 1})).run_dir.path
     outputs = []
     for name, large in (("whole", 10**9), ("parts", 50)):
-        monkeypatch.setattr(stream, "LARGE_ROWS", large)
+        monkeypatch.setattr(table_stream, "LARGE_ROWS", large)
         outputs.append(tmp_path / f"{name}.csv")
         asked = ["predict", "--test", fruit, "--checkpoint", run, "--output", outputs[-1]]
         asked += ["--precision", "f32", *flags]
@@ -137,7 +137,7 @@ def test_a_large_table_is_evaluated_in_parts_with_the_same_metrics(
     run = run_training(make_config("price", **{"training.epochs": 1})).run_dir.path
     told = []
     for large in (10**9, 50):
-        monkeypatch.setattr(stream, "LARGE_ROWS", large)
+        monkeypatch.setattr(table_stream, "LARGE_ROWS", large)
         asked = ["evaluate", "--checkpoint", run, "--data", fruit, "--precision", "f32", "--json"]
         result = CliRunner().invoke(app, [str(argument) for argument in asked])
         assert result.exit_code == 0, result.output
@@ -152,7 +152,7 @@ def test_a_large_table_is_calibrated_on_in_parts_with_the_same_temperature(
     run = run_training(make_config("kind", **{"training.epochs": 2})).run_dir.path
     found = []
     for large in (10**9, 50):
-        monkeypatch.setattr(stream, "LARGE_ROWS", large)
+        monkeypatch.setattr(table_stream, "LARGE_ROWS", large)
         found.append(calibrate(Predictor.load(run), fruit))
     assert found[0].rows == found[1].rows == 120
     assert found[1].after.temperature == pytest.approx(found[0].after.temperature, rel=1e-3)
@@ -174,7 +174,7 @@ def test_trainer_and_predictor_take_any_loader(make_config, fruit: Path) -> None
     layout = pipeline.make_loader(frame).layout
     loaders = (
         pipeline.make_loader(frame),
-        pipeline.make_streaming_loader(stream.open_stream(fruit), batch_size=32),
+        pipeline.make_streaming_loader(table_stream.open_stream(fruit), batch_size=32),
         MemoryLoader.of_rows(
             frame, pipeline.tokenize, layout=layout, pad_token_id=pipeline.pad_token_id
         ),

@@ -1,1 +1,1 @@
-"""Reading tables and knowing what is in them."""
+"""What the rooms of data share: batches and loaders, and what a table is."""

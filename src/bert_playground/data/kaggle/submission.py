@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 from loguru import logger
 
-from bert_playground.data.core.table import as_text, read_table
+from bert_playground.data.reading.table import as_text, read_table
 from bert_playground.files import replaced_file, write_bytes
 
 

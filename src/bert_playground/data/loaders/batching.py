@@ -6,7 +6,7 @@ from typing import NamedTuple
 import mlx.core as mx
 import numpy as np
 
-from bert_playground.data.core.token_rows import TokenizedTable, gather_rows
+from bert_playground.data.tokens.token_table import TokenizedTable, gather_rows
 from bert_playground.tokens import Tokens
 
 BUCKET_BATCHES = (

@@ -7,12 +7,12 @@ from typing import NamedTuple, Self
 import mlx.core as mx
 import numpy as np
 
-from bert_playground.data.core.token_rows import TokenizedTable, gather_rows
 from bert_playground.data.core.types import Batch
 from bert_playground.data.loaders.batching import pack, pad
 from bert_playground.data.loaders.mlx_loader import PAD_MULTIPLE, MLXLoader
 from bert_playground.data.loaders.prefetching import prefetch
-from bert_playground.data.tokenization import TextTokenizer
+from bert_playground.data.tokens.token_table import TokenizedTable, gather_rows
+from bert_playground.data.tokens.tokenizer import TextTokenizer
 
 MASK_NAMES = ("[MASK]", "<mask>")
 

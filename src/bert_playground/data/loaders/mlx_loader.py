@@ -8,10 +8,10 @@ from typing import Literal
 import mlx.core as mx
 import numpy as np
 
-from bert_playground.data.core.token_rows import TokenizedTable, take_rows
 from bert_playground.data.core.types import Batch
 from bert_playground.data.loaders.batching import Shard, order_evaluation, order_training, pack, pad
 from bert_playground.data.loaders.prefetching import prefetch
+from bert_playground.data.tokens.token_table import TokenizedTable, take_rows
 
 PAD_MULTIPLE = 8  # padded lengths are multiples of this, so that compiled graphs see few shapes
 

@@ -1,4 +1,4 @@
 """Rows as text."""
 
-from .text import TEMPLATES as TEMPLATES
-from .text import Template as Template
+from .templates import TEMPLATES as TEMPLATES
+from .templates import Template as Template

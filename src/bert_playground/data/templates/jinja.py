@@ -6,10 +6,10 @@ import jinja2
 import polars as pl
 from jinja2.sandbox import SandboxedEnvironment
 
-from bert_playground.data.core.coded import CodedColumn, code_column
-from bert_playground.data.core.features import Feature
-from bert_playground.data.core.kinds import clean
-from bert_playground.data.core.spellings import read_number
+from bert_playground.data.columns.dictionary_encoding import CodedColumn, code_column
+from bert_playground.data.columns.kinds import clean
+from bert_playground.data.columns.parsing import read_number
+from bert_playground.data.templates.features import Feature
 
 ENVIRONMENT = SandboxedEnvironment(
     undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from bert_playground.data.templates.text import TEMPLATES, Template
+from bert_playground.data.templates.templates import TEMPLATES, Template
 from bert_playground.lookup import look_up
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from bert_playground import kernels
 from bert_playground.lookup import look_up, shorten
 from bert_playground.models.heads.config import ALONE, LISTS, HeadConfig
-from bert_playground.models.heads.numbers import NumberBlock, check_numbers
+from bert_playground.models.heads.numeric_features import NumberBlock, check_numbers
 from bert_playground.models.heads.pooling import POOLINGS, pool_attention
 from bert_playground.models.tokenwise import (
     Initializer,

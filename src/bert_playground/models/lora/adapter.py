@@ -22,7 +22,7 @@ from bert_playground.models.lora.targets import (
     hub_parameters,
 )
 from bert_playground.models.quantization_utils import quantize_model, quantized_layers
-from bert_playground.models.quantized import QuantizedLinear
+from bert_playground.models.quantized_layers import QuantizedLinear
 from bert_playground.models.tokenwise import Linear, named_parameters
 
 Layers = dict[str, LoRALinear]

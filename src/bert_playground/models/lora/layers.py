@@ -9,7 +9,7 @@ import mlx.nn as nn
 import numpy as np
 
 from bert_playground import kernels
-from bert_playground.models.quantized import QuantizedLinear
+from bert_playground.models.quantized_layers import QuantizedLinear
 from bert_playground.models.tokenwise import Linear
 
 

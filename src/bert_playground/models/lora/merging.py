@@ -8,7 +8,7 @@ import mlx.nn as nn
 from mlx.utils import tree_unflatten
 
 from bert_playground.models.lora.layers import LoRALinear, full_weight, plain_layer
-from bert_playground.models.quantized import QuantizedLinear
+from bert_playground.models.quantized_layers import QuantizedLinear
 from bert_playground.models.tokenwise import Linear, named_parameters
 
 

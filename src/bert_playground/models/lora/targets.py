@@ -13,7 +13,7 @@ from bert_playground.lookup import nearest, shorten
 from bert_playground.models.bert import Encoder
 from bert_playground.models.bert_with_head import ENCODERS
 from bert_playground.models.lora.config import ALL_LINEAR, TARGETS, LoRAConfig
-from bert_playground.models.quantized import QuantizedLinear
+from bert_playground.models.quantized_layers import QuantizedLinear
 from bert_playground.models.tokenwise import Linear, named_parameters
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bert_playground.data.core.labels import choose_median
+from bert_playground.data.targets.label_encoder import choose_median
 from bert_playground.training.metrics.classification import kappa_of, log_loss
 from bert_playground.training.metrics.metric import Array, Metric
 

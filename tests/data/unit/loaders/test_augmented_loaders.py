@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 
 from bert_playground.config.schema import DataSection
-from bert_playground.data.augmentation import SHARES, Augmentation
-from bert_playground.data.core.stream import open_stream
+from bert_playground.data.augmentation.augmentation import SHARES, Augmentation
 from bert_playground.data.core.types import Batch, Loader
 from bert_playground.data.pipeline import TextPipeline
+from bert_playground.data.reading.table_stream import open_stream
 
 ROWS = 90
 FRAME = pl.DataFrame(

@@ -7,7 +7,6 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_playground.data.core.token_rows import TokenizedTable, concat_tables, take_rows
 from bert_playground.data.loaders.batching import (
     cut_points,
     order_evaluation,
@@ -15,6 +14,7 @@ from bert_playground.data.loaders.batching import (
     pack,
     pad,
 )
+from bert_playground.data.tokens.token_table import TokenizedTable, concat_tables, take_rows
 
 ragged = st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=12), min_size=1, max_size=12)
 

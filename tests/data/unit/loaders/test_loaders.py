@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bert_playground.data.core.stream import TableStream, open_stream
-from bert_playground.data.core.token_rows import TokenizedTable
 from bert_playground.data.core.types import Batch, Loader
 from bert_playground.data.loaders import MemoryLoader, MLXLoader, StreamingLoader
+from bert_playground.data.reading.table_stream import TableStream, open_stream
+from bert_playground.data.tokens.token_table import TokenizedTable
 
 ROWS = 61
 LENGTHS = np.random.default_rng(0).integers(1, 20, ROWS)

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 
-from bert_playground.data.core.token_rows import TokenizedTable
 from bert_playground.data.core.types import Batch
 from bert_playground.data.loaders.masking import MaskedLoader, Masking, has_words
 from bert_playground.data.loaders.mlx_loader import MLXLoader
-from bert_playground.data.tokenization import TextTokenizer, train_tokenizer
+from bert_playground.data.tokens.token_table import TokenizedTable
+from bert_playground.data.tokens.tokenizer import TextTokenizer, train_tokenizer
 
 CLS, SEP, MASK, PAD, FIRST_WORD, VOCABULARY = 2, 3, 4, 0, 5, 60
 MASKING = Masking(MASK, np.arange(FIRST_WORD, VOCABULARY, dtype=np.int32))

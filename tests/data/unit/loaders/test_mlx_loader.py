@@ -6,9 +6,9 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from bert_playground.data.core.token_rows import TokenizedTable
 from bert_playground.data.core.types import Batch
 from bert_playground.data.loaders.mlx_loader import MLXLoader
+from bert_playground.data.tokens.token_table import TokenizedTable
 
 ROWS = 53
 

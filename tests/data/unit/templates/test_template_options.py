@@ -8,7 +8,7 @@ import pytest
 
 from bert_playground.config.schema import DataSection
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.data.row_text import RowText, fit_row_text
+from bert_playground.data.templates.row_text import RowText, fit_row_text
 
 FRAME = pl.DataFrame(
     {

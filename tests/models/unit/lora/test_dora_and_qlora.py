@@ -7,7 +7,7 @@ from mlx.utils import tree_flatten
 
 from bert_playground.models.lora import DoRALinear, LoRAAdapter, LoRAConfig, LoRALinear
 from bert_playground.models.quantization_utils import parameter_bytes, quantized_layers
-from bert_playground.models.quantized import QuantizedLinear
+from bert_playground.models.quantized_layers import QuantizedLinear
 from bert_playground.models.tokenwise import Linear, normal
 from tests.models.layouts import as_packed, real
 from tests.models.tiny import largest_difference, make_encoder, make_rows

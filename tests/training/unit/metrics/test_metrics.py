@@ -7,7 +7,7 @@ from sklearn import metrics as sk
 from bert_playground.training.metrics import METRICS, choose_monitor, look_up_metric, make_report
 from bert_playground.training.metrics.baseline import baseline_scores
 from bert_playground.training.metrics.multilabel import report_each
-from bert_playground.training.metrics.report import TABLES
+from bert_playground.training.metrics.scorer import TABLES
 
 RANDOM = np.random.default_rng(0)
 LABELS = RANDOM.integers(0, 2, 80)

@@ -87,8 +87,8 @@ def _benchmark_data(
 ) -> None:
     from bert_playground.bench import run_loading_benchmark
     from bert_playground.config import load_config
-    from bert_playground.data.core.table import read_table
-    from bert_playground.data.row_text import fit_as_training_would
+    from bert_playground.data.reading.table import read_table
+    from bert_playground.data.templates.row_text import fit_as_training_would
     from bert_playground.logs import set_up_logs
 
     set_up_logs(log_level)

@@ -32,9 +32,9 @@ def evaluate(
     json: options.Json = False,
 ) -> None:
     """Score a checkpoint on a CSV that has the target column."""
+    from bert_playground.ensemble_predictor import load_predictor
     from bert_playground.logs import set_up_logs
-    from bert_playground.training.evaluation import evaluate_table
-    from bert_playground.voting import load_predictor
+    from bert_playground.training.evaluation.evaluate import evaluate_table
 
     set_up_logs(log_level)
     predictor = load_predictor(

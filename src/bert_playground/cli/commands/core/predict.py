@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from polars import DataFrame, Series
 
+    from bert_playground.ensemble_predictor import EnsemblePredictor
     from bert_playground.inference import Predictor
-    from bert_playground.voting import EnsemblePredictor
 
 Test = Annotated[
     Path, typer.Option("--test", metavar="FILE", help="CSV to answer", show_default=False)
@@ -48,8 +48,8 @@ def predict(
 ) -> None:
     """Answer the rows of a test CSV and write the submission."""
     from bert_playground.data.kaggle.submission import write_parts
+    from bert_playground.ensemble_predictor import load_predictor
     from bert_playground.logs import set_up_logs
-    from bert_playground.voting import load_predictor
 
     set_up_logs(log_level)
     predictor = load_predictor(
@@ -92,10 +92,10 @@ def _parts(
     proba: bool,
 ) -> "Iterator[DataFrame]":
     """Ids and answers: of the whole table, or chunk by chunk where it is large."""
-    from bert_playground.data.core.stream import is_large
-    from bert_playground.data.core.table import read_table
     from bert_playground.data.kaggle.submission import make_submission
-    from bert_playground.data.streamed import iterate_frames
+    from bert_playground.data.reading.table import read_table
+    from bert_playground.data.reading.table_stream import is_large
+    from bert_playground.data.schema.sampling import iterate_frames
 
     pipeline = predictor.pipeline
     columns = [] if sample is None else read_table(sample).columns

@@ -60,7 +60,7 @@ def train(
         print_config(asked, sources, as_json=json)
         return
     if asked.ensemble.num_models > 1 and resume is None:
-        from bert_playground.training.ensembling import train_ensemble
+        from bert_playground.training.ensembles import train_ensemble
 
         together = train_ensemble(asked, sources)
         if json:

@@ -32,9 +32,9 @@ def describe(
     """Show how a table would be read: kinds, missing values, leakage suspects, example sentences."""
     from bert_playground.config import load_config
     from bert_playground.config.registry import load_datasets
-    from bert_playground.data.core.columns import read_test_columns
     from bert_playground.data.describe import describe_table
-    from bert_playground.data.streamed import READ_ALL, read_within
+    from bert_playground.data.schema.roles import read_test_columns
+    from bert_playground.data.schema.sampling import READ_ALL, read_within
     from bert_playground.logs import set_up_logs
 
     set_up_logs(None)

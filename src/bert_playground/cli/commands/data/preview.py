@@ -42,11 +42,11 @@ def preview(
 ) -> None:
     """Show rows as text with their token counts, by a checkpoint or as training would read them."""
     from bert_playground.config import load_config
-    from bert_playground.data.core.columns import read_test_columns
     from bert_playground.data.describe import load_reader, preview_table
-    from bert_playground.data.row_text import fit_as_training_would
-    from bert_playground.data.splitting import plan_windows
-    from bert_playground.data.streamed import READ_ALL, read_within
+    from bert_playground.data.schema.roles import read_test_columns
+    from bert_playground.data.schema.sampling import READ_ALL, read_within
+    from bert_playground.data.splits.strategy import plan_windows
+    from bert_playground.data.templates.row_text import fit_as_training_would
     from bert_playground.logs import set_up_logs
 
     set_up_logs(None)

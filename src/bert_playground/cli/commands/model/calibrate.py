@@ -32,8 +32,8 @@ def calibrate(
     from bert_playground.inference import Predictor
     from bert_playground.logs import set_up_logs
     from bert_playground.runs import RunDir
-    from bert_playground.training.calibration import calibrate as fit
-    from bert_playground.training.reliability import draw_reliability
+    from bert_playground.training.evaluation.calibrate import calibrate as fit
+    from bert_playground.training.evaluation.reliability_plot import draw_reliability
 
     set_up_logs(log_level)
     folder = choose_checkpoint(checkpoint, more_checkpoints)

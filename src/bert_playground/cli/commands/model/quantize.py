@@ -10,7 +10,7 @@ from bert_playground.cli.utils.checkpoints import choose_checkpoint
 from bert_playground.cli.utils.console import print_json, print_lines, print_table, program
 
 if TYPE_CHECKING:
-    from bert_playground.training.quantizing import Quantized
+    from bert_playground.training.evaluation.quantize import Quantized
 
 Output = Annotated[
     Path, typer.Option("--output", metavar="FOLDER", help="new folder to write", show_default=False)
@@ -67,7 +67,7 @@ def quantize(
     """Write a copy of a checkpoint with small weights, and say what that costs."""
     from bert_playground.inference import Predictor
     from bert_playground.logs import set_up_logs
-    from bert_playground.training.quantizing import quantize_checkpoint
+    from bert_playground.training.evaluation.quantize import quantize_checkpoint
 
     set_up_logs(log_level)
     folder = choose_checkpoint(checkpoint, more_checkpoints)

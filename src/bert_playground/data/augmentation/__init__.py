@@ -1,0 +1,1 @@
+"""Training rows changed anew in each epoch, and test-time augmentation."""

@@ -1,0 +1,204 @@
+"""What the values of a column are: a number, category, ordinal, date, list, text or other kind."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from bert_playground.data.columns.parsing import (
+    CLOCK,
+    PLAIN,
+    infer_date,
+    infer_list,
+    infer_number,
+    infer_numeric_date,
+    read_date,
+    read_hour,
+)
+from bert_playground.lookup import look_up, shorten
+
+MISSING = (
+    "",
+    "?",
+    "nan",
+    "null",
+    "#n/a",
+)  # in lower case; no cell of any column means anything by these
+NONE = ("na", "n/a", "none")  # no number, but in a category often an answer: "no garage"
+DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2})?.*)?$"
+NAME_PATTERN = r"^[^,]+, *([A-Z][A-Za-z ]*)\. "  # "Surname, Title. First names"
+
+
+KINDS = (
+    "number",
+    "ordinal",
+    "category",
+    "boolean",
+    "date",
+    "list",
+    "text",
+    "name",
+    "code",
+    "words",
+    "nothing",
+)
+MAX_ODD = 5  # so many different cells of a column of numbers may be something else
+BOOLEANS = ({"true", "false"}, {"yes", "no"}, {"y", "n"}, {"t", "f"}, {"on", "off"})
+SCALES = (
+    ("very low", "low", "medium", "high", "very high"),
+    ("xs", "s", "m", "l", "xl", "xxl"),
+    ("small", "medium", "large"),
+    ("never", "rarely", "sometimes", "often", "frequently", "usually", "always"),
+    ("no", "never", "sometimes", "frequently", "always"),
+    ("very poor", "poor", "fair", "average", "good", "very good", "excellent"),
+    ("po", "fa", "ta", "gd", "ex"),
+    ("strongly disagree", "disagree", "neutral", "agree", "strongly agree"),
+)  # in lower case, each from its lowest step to its highest
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What one feature column holds.
+
+    Attributes:
+        name: a name in KINDS. "name" is a person's name with a title, "code" a short string with digits, "words" any
+            other string that is nearly unique: these identify. "nothing" has no value at all, or one.
+        num_values: rows that have a value.
+        num_distinct: distinct values.
+        spelling: of numbers, dates and lists; see spellings.py.
+        odd: the few cells of a column of numbers or dates that are none.
+    """
+
+    name: str
+    num_values: int
+    num_distinct: int
+    spelling: str = ""
+    odd: tuple[str, ...] = ()
+
+    @property
+    def is_identifying(self) -> bool:
+        """Whether its values point at rows rather than describe them."""
+        return self.name in ("name", "code", "words")
+
+
+def clean(column: pl.Series) -> pl.Series:
+    """The column without surrounding blanks, and null where nothing is said."""
+    stripped = column.str.strip_chars()
+    return stripped.set(stripped.str.to_lowercase().is_in(MISSING).fill_null(False), None)
+
+
+def infer_kind(column: pl.Series) -> Kind:
+    """Tell the kind of a column from statistics of its values, never from its name."""
+    cleaned = clean(column)
+    is_none = cleaned.str.to_lowercase().is_in(NONE)
+    values = cleaned.drop_nulls()
+    plain = cleaned.filter(~is_none.fill_null(True))  # numbers and dates: "NA" is no value
+    distinct = values.n_unique()
+    if distinct <= 1:
+        return Kind("nothing", len(values), distinct)
+    if len(plain) and plain.str.contains(DATE_PATTERN).all():
+        return Kind("date", len(plain), plain.n_unique())
+    spelling = infer_number(plain)
+    pattern = infer_numeric_date(plain) if len(plain) else None
+    if pattern is None and spelling != PLAIN:
+        pattern = infer_date(plain)  # "5 Mar 2020" is 5 of something too
+    if pattern is not None:
+        return Kind("date", len(plain), plain.n_unique(), pattern)
+    if spelling is not None:
+        name = "number" if plain.n_unique() > 1 else "category"
+        return Kind(name, len(plain), plain.n_unique(), spelling)
+    almost = _almost_number(plain) or _almost_date(plain)
+    if almost is not None:
+        return almost
+    separator = infer_list(values)
+    if separator is not None:
+        return Kind("list", len(values), distinct, separator)
+    return Kind(_string_kind(values, distinct), len(values), distinct)
+
+
+def as_kind(column: pl.Series, given: str) -> Kind:
+    """The kind that the user says a column has: a name in KINDS, or a date's format such as "%d/%m/%Y".
+
+    Raises:
+        ValueError: no such kind, or one that the values do not have.
+    """
+    name = "date" if "%" in given else given
+    look_up(dict.fromkeys(KINDS), name, "kind of column")
+    inferred = infer_kind(column)
+    values = clean(column).drop_nulls()
+    spelling = given if "%" in given else inferred.spelling if inferred.name == name else ""
+    if name == "list" and not spelling:
+        spelling = next(
+            (sign for sign in ("|", ";", ",") if values.str.contains(sign, literal=True).any()), "|"
+        )
+    kind = Kind(name, len(values), values.n_unique(), spelling)
+    if "%" in given and not _reads_some(values, given):
+        raise ValueError(
+            f"column {column.name!r} is to hold dates such as {given}, but holds {shorten(values[:3])}; "
+            "correct the format in data.kinds"
+        )
+    if (
+        name == "number"
+        and inferred.name != "number"
+        and values.cast(pl.Float64, strict=False).is_null().all()
+    ):
+        raise ValueError(
+            f"column {column.name!r} is to be a number, but holds {shorten(values[:3])}"
+        )
+    return kind
+
+
+def _reads_some(values: pl.Series, pattern: str) -> bool:
+    date = pl.col("date")
+    read = read_hour(date) if pattern == CLOCK else read_date(date, pattern)
+    try:
+        dates = values.to_frame("date").select(read).to_series()
+    except pl.exceptions.PolarsError:  # no such format
+        return False
+    return dates.null_count() < len(dates)
+
+
+def _almost_number(plain: pl.Series) -> Kind | None:
+    """A column of numbers with a few words in it, such as "unknown": those words are read as missing."""
+    is_number = plain.cast(pl.Float64, strict=False).is_not_null()
+    odd, numbers = plain.filter(~is_number), plain.filter(is_number)
+    is_mostly = len(odd) <= len(plain) / 20 and odd.n_unique() <= MAX_ODD
+    if not is_mostly or numbers.n_unique() <= MAX_ODD:
+        return None
+    return Kind("number", len(numbers), numbers.n_unique(), odd=tuple(odd.unique().sort()))
+
+
+def _almost_date(plain: pl.Series) -> Kind | None:
+    """A column of dates with a few words in it."""
+    is_date = plain.str.contains(r"[0-9].*[0-9]")
+    odd, dates = plain.filter(~is_date), plain.filter(is_date)
+    if not len(odd) or len(odd) > len(plain) / 20 or odd.n_unique() > MAX_ODD:
+        return None
+    pattern = infer_date(dates)
+    if pattern is None:
+        return None
+    return Kind("date", len(dates), dates.n_unique(), pattern, odd=tuple(odd.unique().sort()))
+
+
+def _string_kind(values: pl.Series, distinct: int) -> str:
+    words = values.str.count_matches(r"\S+").sum() / len(values)
+    if words >= 6 and distinct > 20:
+        return "text"
+    if distinct <= 20 or distinct <= 0.3 * len(values):
+        return _category_kind(values)
+    if _share(values, NAME_PATTERN) >= 0.8:
+        return "name"
+    if _share(values, r"\d") >= 0.8 and words < 4:
+        return "code"
+    return "text" if words >= 5 else "words"
+
+
+def _category_kind(values: pl.Series) -> str:
+    distinct = set(values.str.to_lowercase().unique())
+    if distinct in BOOLEANS:
+        return "boolean"
+    is_scale = len(distinct) > 2 and any(distinct - {*NONE} <= {*scale} for scale in SCALES)
+    return "ordinal" if is_scale else "category"
+
+
+def _share(values: pl.Series, pattern: str) -> float:
+    return float(values.str.contains(pattern).sum()) / len(values)

@@ -1,0 +1,1 @@
+"""Files of any format → a table of text, whole or as a stream of chunks."""

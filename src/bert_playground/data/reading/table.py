@@ -1,0 +1,335 @@
+"""Tables of any format (CSV, TSV, Parquet, Arrow, JSON Lines; compressed; several files; frames) as text."""
+
+import bz2
+import codecs
+import gzip
+import io
+import json
+import lzma
+import re
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import polars as pl
+import zstandard
+from loguru import logger
+
+from bert_playground.data.reading.csv_text import name_nameless, parse_csv
+from bert_playground.data.reading.decompress import find_member, iterate_zstd
+from bert_playground.data.reading.file_signatures import refuse_other_formats
+from bert_playground.lookup import nearest, shorten
+
+Files = str | Path | Sequence[str | Path]
+
+
+def read_table(source: Files | pl.DataFrame | Any) -> pl.DataFrame:
+    """Read a table; every cell becomes the text that a CSV would have, an empty cell null.
+
+    Args:
+        source: a file, a pattern such as "data/part-*.csv", a list of files (rows below each other), or a Polars or
+            pandas frame. The format follows from the name: .parquet, .arrow, .feather, .jsonl, .ndjson, .json, and
+            CSV for every other; .gz, .bz2, .xz, .zst and .zip are unpacked.
+
+    Returns:
+        All columns as strings. Records inside a cell become columns "a.b", lists "first|second".
+
+    Raises:
+        FileNotFoundError: there is no such file; the message has the nearest name in the folder.
+        ValueError: a file is damaged or has no rows, or files have different columns.
+    """
+    if _is_frame(source):
+        return _require_rows(as_text(_name_all(_to_polars(source))), "the frame")
+    _require_files(source)
+    paths = expand_paths(cast("Files", source))
+    frames = [read_file(path) for path in paths]
+    if len(frames) == 1:
+        return frames[0]
+    for path, frame in zip(paths[1:], frames[1:], strict=True):
+        if set(frame.columns) != set(frames[0].columns):
+            differing = sorted(set(frame.columns) ^ set(frames[0].columns))
+            raise ValueError(
+                f"{path} and {paths[0]} have different columns: {shorten(differing)}; files that are read as one table "
+                "must have the same"
+            )
+    return pl.concat([frame.select(frames[0].columns) for frame in frames])
+
+
+def expand_paths(source: Files) -> list[Path]:
+    """The files that a path, a pattern or a list of both names, patterns in sorted order.
+
+    Raises:
+        FileNotFoundError: one is not there, or a pattern matches nothing.
+    """
+    if not isinstance(source, str | Path):
+        return [path for entry in source for path in expand_paths(entry)]
+    path = Path(source)
+    if path.exists() or not any(letter in str(path) for letter in "*?["):
+        return [path]
+    found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    if not found:
+        raise FileNotFoundError(f"no file matches {path}; check the pattern")
+    return found
+
+
+def read_file(path: Path) -> pl.DataFrame:
+    """Read one file; see `read_table`."""
+    name, content = _unpack(path, _read_bytes(path))
+    suffix = Path(name).suffix.lower()
+    parse = PARSERS.get(suffix)
+    if parse is None:
+        refuse_other_formats(path, content)
+        frame = parse_csv(path, content)
+        _doubt_header(path, frame.columns)
+        return _require_rows(frame, str(path))
+    try:
+        frame = parse(io.BytesIO(content))
+    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+        first_line = str(error).splitlines()[0]
+        raise ValueError(
+            f"{path} cannot be read as {suffix.removeprefix('.')}: {first_line}; export it again"
+        ) from error
+    return _require_rows(as_text(_name_all(frame)), str(path))
+
+
+def as_text(frame: pl.DataFrame) -> pl.DataFrame:
+    """Cells of any type as the text a CSV would have: 22.0 in a column of whole floats becomes "22", true "True"."""
+    frame = unnest_records(frame)
+    if all(kind == pl.String for kind in frame.dtypes):
+        return frame
+    return frame.select(_as_text(column) for column in frame.iter_columns())
+
+
+def unnest_records(frame: pl.DataFrame) -> pl.DataFrame:
+    """Records inside cells as columns "a.b"."""
+    while records := [name for name, kind in frame.schema.items() if isinstance(kind, pl.Struct)]:
+        frame = frame.unnest(*records, separator=".")
+    return frame
+
+
+def require_columns(frame: pl.DataFrame, names: list[str], where: str) -> None:
+    """Check that the columns are there.
+
+    Raises:
+        ValueError: some are missing; all of them are listed, each with the nearest name that is there.
+    """
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        listed = ", ".join(f"{name!r}{nearest(name, frame.columns)}" for name in missing)
+        raise ValueError(
+            f"{where} lacks {len(missing)} column(s): {listed} "
+            f"(it has: {shorten(frame.columns)}); add them or rename the ones meant"
+        )
+
+
+def _is_frame(source: Any) -> bool:
+    is_pandas = type(source).__module__.partition(".")[0] == "pandas"
+    return isinstance(source, pl.DataFrame | pl.LazyFrame) or (
+        is_pandas and type(source).__name__ == "DataFrame"
+    )
+
+
+def _require_files(source: Any) -> None:
+    if isinstance(source, str | Path) or (isinstance(source, list | tuple) and source):
+        return
+    what = "list without entries" if isinstance(source, list | tuple) else type(source).__name__
+    raise ValueError(
+        f"a table is a {what}, expected a file, a pattern, a list of files, or a Polars or pandas DataFrame"
+    )
+
+
+def _to_polars(frame: Any) -> pl.DataFrame:
+    if isinstance(frame, pl.LazyFrame):
+        return frame.collect()
+    if isinstance(frame, pl.DataFrame):
+        return frame
+    names = [str(name) for name in frame.columns]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(
+            f"the frame has duplicate column names: {', '.join(map(repr, repeated))}; give each column its own name"
+        )
+    missing = frame.isna()
+    return pl.DataFrame(
+        {
+            str(name): frame[name].astype(object).mask(missing[name], None).tolist()
+            for name in frame.columns
+        },
+        strict=False,
+    )
+
+
+def _doubt_header(path: Path, names: list[str]) -> None:
+    fractions = [name for name in names if re.fullmatch(r"-?[0-9]+\.[0-9]+", name)]
+    if fractions:
+        logger.warning(
+            f"{path} has numbers for column names ({shorten(fractions, 3)}): its first line is read as the header; if "
+            "that is a row, put the names of the columns above it"
+        )
+
+
+def _name_all(frame: pl.DataFrame) -> pl.DataFrame:
+    names = dict(zip(frame.columns, name_nameless(frame.columns), strict=True))
+    return frame.rename(names) if "" in names else frame
+
+
+def _require_rows(frame: pl.DataFrame, where: str) -> pl.DataFrame:
+    if frame.width == 0 and frame.height:
+        raise ValueError(f'{where} has no columns; expected records such as {{"age": 22}}')
+    if frame.height == 0:
+        raise ValueError(f"{where} has a header but no rows; expected at least one row of data")
+    return frame
+
+
+def _read_lines(content: io.BytesIO) -> pl.DataFrame:
+    text = content.getvalue().removeprefix(codecs.BOM_UTF8)
+    try:
+        return pl.read_ndjson(io.BytesIO(text), infer_schema_length=None)
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(name_bad_line(text) or str(error)) from error
+
+
+def name_bad_line(text: bytes, first: int = 1) -> str | None:
+    """Which line of JSON Lines is no record, and how it begins; None: all are."""
+    for number, line in enumerate(text.split(b"\n"), first):
+        try:
+            is_record = not line.strip() or isinstance(json.loads(line), dict)
+        except ValueError:
+            is_record = False
+        if not is_record:
+            return f'line {number} is no JSON record such as {{"age": 22}}: {line[:60].decode(errors="replace")!r}'
+    return None
+
+
+def _read_json(content: io.BytesIO) -> pl.DataFrame:
+    text = content.getvalue().removeprefix(codecs.BOM_UTF8)
+    if text.lstrip().startswith(b"["):
+        return pl.read_json(io.BytesIO(text), infer_schema_length=None)
+    try:
+        whole = json.loads(text)
+    except ValueError:  # several records: lines
+        return _read_lines(io.BytesIO(text))
+    is_record = isinstance(whole, dict) and len(whole) > 0
+    if is_record and all(isinstance(value, list | dict) for value in whole.values()):
+        raise ValueError(
+            "it holds columns, one after the other, not rows; write records, such as pandas' "
+            "to_json(orient='records', lines=True)"
+        )
+    return _read_lines(io.BytesIO(json.dumps(whole).encode()))
+
+
+def _read_arrow(content: io.BytesIO) -> pl.DataFrame:
+    """An Arrow file, or a stream of batches, which begins otherwise."""
+    is_file = content.getvalue().startswith(b"ARROW1")
+    return pl.read_ipc(content) if is_file else pl.read_ipc_stream(content)
+
+
+PARSERS: dict[str, Callable[[io.BytesIO], pl.DataFrame]] = {
+    ".parquet": pl.read_parquet,
+    ".pq": pl.read_parquet,
+    ".arrow": _read_arrow,
+    ".feather": _read_arrow,
+    ".ipc": _read_arrow,
+    ".jsonl": _read_lines,
+    ".ndjson": _read_lines,
+    ".json": _read_json,
+}
+
+
+def _unzip(content: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return archive.read(find_member(archive))
+
+
+def _unpack_zstd(content: bytes) -> bytes:
+    return b"".join(iterate_zstd(io.BytesIO(content)))
+
+
+PACKINGS: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.decompress,
+    ".bz2": bz2.decompress,
+    ".xz": lzma.decompress,
+    ".zst": _unpack_zstd,
+    ".zip": _unzip,
+}
+
+
+def _unpack(path: Path, content: bytes) -> tuple[str, bytes]:
+    """The name without the packing's suffix, and the bytes inside."""
+    suffix = path.suffix.lower()
+    if suffix not in PACKINGS:
+        return path.name, content
+    try:
+        unpacked = PACKINGS[suffix](content)
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        lzma.LZMAError,
+        zipfile.BadZipFile,
+        zlib.error,
+        zstandard.ZstdError,
+        RuntimeError,  # of a zip with a password
+    ) as error:
+        raise ValueError(
+            f"{path} cannot be unpacked as {suffix.removeprefix('.')}: {error}; unpack it by hand, or fetch it again"
+        ) from error
+    if not unpacked.strip():
+        raise ValueError(f"{path} is empty inside; expected a table with rows")
+    return path.stem, unpacked
+
+
+def _as_text(column: pl.Series) -> pl.Series:
+    kind = column.dtype
+    if kind == pl.String:
+        return column
+    if kind == pl.Boolean:
+        return column.replace_strict([True, False], ["True", "False"], return_dtype=pl.String)
+    if isinstance(kind, pl.List | pl.Array):
+        try:
+            return column.to_frame().select(_join_items(pl.col(column.name), kind)).to_series()
+        except pl.exceptions.PolarsError as error:
+            raise ValueError(
+                f"column {column.name!r} holds {kind}, which has no form as text; leave it out or write it flat"
+            ) from error
+    if kind in (pl.Binary, pl.Object):
+        what = "bytes" if kind == pl.Binary else "Python objects"
+        raise ValueError(f"column {column.name!r} holds {what}, no text; leave it out or decode it")
+    if kind == pl.Duration:  # in seconds
+        return _as_text(column.dt.total_microseconds() / 1e6)
+    if isinstance(kind, pl.Datetime):
+        return column.dt.to_string("%Y-%m-%d %H:%M:%S")
+    if kind.is_float():
+        column = column.fill_nan(None)
+        whole = (column.round() == column) & (column.abs() < 2**53)
+        if bool(whole.all()):
+            column = column.cast(pl.Int64)
+    return column.cast(pl.String)
+
+
+def _join_items(value: pl.Expr, kind: Any) -> pl.Expr:
+    """Lists as "first|second", those inside lists likewise; records inside lists as JSON."""
+    if isinstance(kind, pl.List | pl.Array):
+        lists = value.arr.to_list() if isinstance(kind, pl.Array) else value
+        return lists.list.eval(_join_items(pl.element(), kind.inner)).list.join("|")
+    if isinstance(kind, pl.Struct):
+        return value.struct.json_encode()
+    return value.cast(pl.String)
+
+
+def _read_bytes(path: Path) -> bytes:
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; expected a CSV file such as {path / 'train.csv'}")
+    if not path.exists():
+        siblings = (
+            [entry.name for entry in path.parent.glob("*.csv")] if path.parent.is_dir() else []
+        )
+        there = f" (CSV files there: {', '.join(sorted(siblings))})" if siblings else ""
+        raise FileNotFoundError(
+            f"no file {path}{nearest(path.name, siblings)}{there}; check the path"
+        )
+    content = path.read_bytes()
+    if not content.strip():
+        raise ValueError(f"{path} is empty; expected a CSV with a header line and rows")
+    return content

@@ -1,0 +1,1 @@
+"""What a table is: target, id and task, known data sets, leakage, sampling of large tables."""

@@ -1,0 +1,304 @@
+"""Which column is the target, which the id, and what task that is; all said in sentences."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+from loguru import logger
+
+from bert_playground.competitions import COMPETITIONS, Competition
+from bert_playground.data.columns.parsing import PLAIN, infer_number, read_number
+from bert_playground.data.reading.table import read_table, require_columns
+from bert_playground.data.reading.table_stream import is_large, open_stream
+from bert_playground.data.targets.fit import split_target
+from bert_playground.data.targets.label_encoder import clean_labels, label_dtype, require_labels
+from bert_playground.data.targets.multilabel import read_list
+from bert_playground.lookup import look_up, nearest, shorten
+from bert_playground.tasks import TASKS
+
+MOSTLY_OWN = 0.95  # of the rows have an id of their own; the rest may be copies
+TARGET_NAMES = ("target", "label", "class", "y", "outcome", "labels", "category")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which columns are asked for, and what was said about the choice; `target` names one, or several between commas."""
+
+    target: str
+    id_column: str | None
+    task: str
+    dropped: tuple[str, ...]
+    statements: tuple[str, ...]
+    targets: tuple[str, ...] = ()  # the columns that `target` names
+
+
+def infer_roles(
+    frame: pl.DataFrame,
+    *,
+    target: str | None = None,
+    id_column: str | None = None,
+    task: str | None = None,
+    test_columns: list[str] | None = None,
+    datasets: Mapping[str, Competition] = COMPETITIONS,
+) -> Roles:
+    """Decide target, id column and task of a training table; what is given is taken, the rest is inferred.
+
+    Args:
+        frame: the training table, all cells as text.
+        target: the column asked for, or several between commas; None: of a known data set, else what the test table lacks, else a column with a
+            telling name, else the last.
+        id_column: None: the first unique column that is called an id or counts the rows.
+        task: None: two labels are binary, a few or strings are multiclass, everything else is regression; of several
+            columns, those with two values each are multilabel, and numbers are timeseries.
+        test_columns: the columns of the table to predict, where it is known: what it lacks cannot be a feature.
+        datasets: those that are known by their columns.
+
+    Raises:
+        ValueError: a given column is absent, or labels are missing or unfit for the task.
+    """
+    given = () if target is None else split_target(target, frame.columns)
+    require_columns(frame, [*given, *([id_column] if id_column else [])], "the training table")
+    _require_several(frame)
+    known = recognise(frame.columns, datasets)
+    if target is None and known is not None:
+        _require_known(known, frame.columns)
+    absent = [
+        name for name in frame.columns if test_columns is not None and name not in test_columns
+    ]
+    dropped: tuple[str, ...] = ()
+    if target is None:
+        target, reason = _infer_target(frame.columns, known, absent)
+    else:
+        reason = "as given"
+    names = given or split_target(target, frame.columns)
+    given_task = task
+    task = task or (known.task if known and known.target == target else None)
+    task = _find_task(frame.select(names), task)
+    statements = [_say_targets(frame.select(names), task, reason, is_given=given_task is not None)]
+    if set(names) <= set(absent):
+        dropped = tuple(name for name in absent if name not in names)
+        if dropped:
+            statements.append(f"left out: {', '.join(dropped)} (the test table has no such column)")
+    if id_column is None:
+        id_column = _infer_id(frame.drop(names), known)
+    if id_column is not None:
+        statements.append(_say_id(frame[id_column]))
+    index = _find_index(frame.drop(names), id_column)
+    if index is not None:
+        dropped = tuple(dict.fromkeys((*dropped, index)))
+        statements.append(f"left out: {index!r} (it only counts the rows)")
+    return Roles(target, id_column, task, dropped, tuple(statements), names)
+
+
+def _require_several(frame: pl.DataFrame) -> None:
+    if frame.width > 1:
+        return
+    name = frame.columns[0] if frame.width else ""
+    raise ValueError(
+        f"the training table has the single column {name[:80]!r}, expected a target and at least one more; if it has "
+        "several, cells must stand between commas, semicolons, tabs or bars"
+    )
+
+
+def _require_known(known: Competition, columns: list[str]) -> None:
+    """Raise where an entry of the registry knows columns that its table lacks."""
+    asked = [*split_target(known.target, columns), *filter(None, [known.id_column])]
+    missing = [f"{name!r}{nearest(name, columns)}" for name in asked if name not in columns]
+    if missing:
+        raise ValueError(
+            f"the table has the columns of a known data set ({shorten(sorted(known.columns))}), but lacks "
+            f"{', '.join(missing)}, its target or id; correct the entry in datasets.yaml, or give --target"
+        )
+
+
+def infer_target_name(columns: list[str], test_columns: list[str] | None) -> tuple[str, str]:
+    """The target as `infer_roles` finds it, and why, for tables whose labels are not looked at."""
+    absent = [name for name in columns if test_columns is not None and name not in test_columns]
+    return _infer_target(columns, recognise(columns), absent)
+
+
+def infer_id_name(frame: pl.DataFrame) -> str | None:
+    """The id column as `infer_roles` finds it, in a table without its target."""
+    return _infer_id(frame, recognise(frame.columns))
+
+
+def recognise(
+    columns: list[str], datasets: Mapping[str, Competition] = COMPETITIONS
+) -> Competition | None:
+    """The facts of the first data set that has these columns, if it is a known one."""
+    return next((known for known in datasets.values() if known.columns <= set(columns)), None)
+
+
+def _infer_target(
+    columns: list[str], known: Competition | None, absent: list[str]
+) -> tuple[str, str]:
+    if known is not None and set(split_target(known.target, columns)) <= set(columns):
+        return known.target, "the columns are those of a known data set"
+    if len(absent) == 1:
+        return absent[0], "the only column that the test table lacks"
+    candidates = absent or columns
+    by_name = [name for name in candidates if name.lower() in TARGET_NAMES]
+    if by_name:
+        return by_name[-1], "by its name"
+    return candidates[-1], "the last column" + (" that the test table lacks" if absent else "")
+
+
+def _find_task(labels: pl.DataFrame, task: str | None) -> str:
+    """The task that is asked for or fits the target columns, after a look whether every row has labels."""
+    if task is not None:
+        look_up(TASKS, task, "task")
+    elif labels.width == 1 and _holds_lists(labels.to_series()):
+        task = "multilabel"
+    # A list may be empty: a row without any label.
+    if labels.width > 1 or task != "multilabel":
+        for column in labels.iter_columns():
+            require_labels(column)
+    if task is not None:
+        return task
+    if labels.width == 1:
+        return _infer_task(labels.to_series())
+    if all(column.str.strip_chars().n_unique() <= 2 for column in labels.iter_columns()):
+        return "multilabel"
+    words = [
+        column.name
+        for column in labels.iter_columns()
+        if label_dtype(column.str.strip_chars()) not in ("int", "float")
+    ]
+    if not words:
+        return "timeseries"
+    raise ValueError(
+        f"several targets are labels with two values each (multilabel) or numbers (timeseries), but {', '.join(words)} "
+        "hold neither; give other columns with --target"
+    )
+
+
+def _holds_lists(labels: pl.Series) -> bool:
+    """Whether cells such as "red;round" and "red" are made of the same labels."""
+    cells = clean_labels(labels).drop_nulls().unique()
+    is_list = cells.str.contains(r"^\[.*\]$").all()
+    separator = next((mark for mark in ";|" if cells.str.contains(mark, literal=True).any()), None)
+    if separator is None and not is_list:
+        return False
+    items = read_list(cells, separator or ",").explode().drop_nulls()
+    return 2 <= items.n_unique() < len(items)
+
+
+def _infer_task(labels: pl.Series) -> str:
+    text = labels.str.strip_chars()
+    distinct = text.n_unique()
+    if distinct <= 2:
+        return "binary"
+    if label_dtype(text) == "str":
+        if distinct > 20 and infer_number(text) is not None:
+            return "regression"
+        if distinct > max(20, len(text) / 4):
+            raise ValueError(
+                f"target {labels.name!r} has {distinct} different strings in {len(text)} rows, such as "
+                f"{text[0]!r}: that is no class; give the right column with --target"
+            )
+        return "multiclass"
+    whole = bool((text.cast(pl.Float64) == text.cast(pl.Float64).round()).all())
+    return "multiclass" if whole and distinct <= min(20, len(text) / 5) else "regression"
+
+
+def _say_targets(labels: pl.DataFrame, task: str, reason: str, *, is_given: bool) -> str:
+    if labels.width == 1 and not TASKS[task].has_many_targets:
+        return _say_target(labels.to_series(), task, reason, is_given=is_given)
+    override = "--target" if is_given else "--target or --task"
+    named = (
+        f"target: {labels.columns[0]}"
+        if labels.width == 1
+        else f"targets: {shorten(labels.columns)}"
+    )
+    return f"{named}, {task} ({reason}); override with {override}"
+
+
+def _say_target(labels: pl.Series, task: str, reason: str, *, is_given: bool) -> str:
+    text = labels.alias("label").str.strip_chars()
+    if task == "regression":
+        spelling = infer_number(text) or PLAIN
+        read = text.to_frame().select(read_number(pl.col("label"), spelling)).to_series()
+        numbers = read.drop_nulls().to_list()
+        detail = f"{min(numbers, default=0):g} to {max(numbers, default=0):g}"
+    else:
+        shares = text.value_counts(sort=True, normalize=True)
+        if task == "binary":
+            positive = max(text.unique().to_list(), key=_sort_key)
+            share = shares.filter(pl.col("label") == positive)["proportion"].item()
+            detail = f"{share:.0%} {'positive' if positive == '1' else positive}".replace("%", " %")
+        else:
+            detail = f"{shares.height} classes, most often {shares['label'][0]}"
+    detail += _say_alike(text) if task in ("binary", "multiclass") else ""
+    override = "--target" if is_given else "--target or --task"
+    return f"target: {labels.name}, {task}, {detail} ({reason}); override with {override}"
+
+
+def _say_alike(labels: pl.Series) -> str:
+    """What to say of classes that differ in capitals alone."""
+    names = labels.unique().sort()
+    alike = names.filter(names.str.to_lowercase().is_duplicated())
+    return f", of which {shorten(alike)} differ in capitals alone" if len(alike) else ""
+
+
+def _sort_key(label: str) -> tuple[float, str]:
+    try:
+        return (float(label), "")
+    except ValueError:
+        return (float("inf"), label)
+
+
+def _infer_id(frame: pl.DataFrame, known: Competition | None) -> str | None:
+    """The first column that is called an id and names nearly every row; else a first column that counts the rows."""
+    if known is not None and known.id_column in frame.columns:
+        return known.id_column
+    for column in frame.iter_columns():
+        if _is_called_id(column.name) and _is_one_word(column):
+            values = column.drop_nulls()
+            if len(values) and values.n_unique() >= MOSTLY_OWN * len(column):
+                return column.name
+    first = frame.columns[0] if frame.width else None
+    return first if first is not None and _counts_rows(frame[first]) else None
+
+
+def _is_called_id(name: str) -> bool:
+    is_named = name.lower() in ("id", "index", "uid", "uuid", "guid")
+    return is_named or name.endswith(("Id", "ID", "_id"))
+
+
+def _counts_rows(column: pl.Series) -> bool:
+    numbers = column.cast(pl.Int64, strict=False)
+    is_own = not numbers.has_nulls() and column.n_unique() == len(column)
+    return is_own and numbers.is_sorted() and len(column) > 2
+
+
+def _find_index(frame: pl.DataFrame, id_column: str | None) -> str | None:
+    """A first column beside the id that a data frame's row numbers were written to: without a name, or "Unnamed: 0"."""
+    if id_column is None or not frame.width or frame.columns[0] == id_column:
+        return None
+    name = frame.columns[0]
+    is_nameless = name.strip() == "" or name.startswith("Unnamed: ")
+    return name if is_nameless and _counts_rows(frame[name]) else None
+
+
+def _say_id(column: pl.Series) -> str:
+    said = f"id: {column.name or repr(column.name)}, not a feature; override with --id-column"
+    repeated = len(column) - column.n_unique()
+    return said + (f" (it repeats on {repeated} of {len(column)} rows)" if repeated else "")
+
+
+def _is_one_word(column: pl.Series) -> bool:
+    return not column.str.contains(r"\s").any()
+
+
+def read_test_columns(train_path: Path, columns: list[str]) -> list[str] | None:
+    """The columns of a test.csv beside train.csv, if it is one of the same table."""
+    path = train_path.with_name(train_path.name.replace("train", "test"))
+    if path == train_path or not path.exists():
+        return None
+    try:
+        found = list(open_stream(path).columns) if is_large(path) else read_table(path).columns
+    except ValueError as error:
+        logger.debug(f"{path} is not looked at: {error}")
+        return None
+    return found if len(set(found) & set(columns)) >= len(columns) / 2 else None

@@ -1,0 +1,1 @@
+"""Training and validation rows, folds, and windows of series."""

@@ -1,0 +1,1 @@
+"""Label encoders of the tasks: raw labels ↔ numbers."""

@@ -1,0 +1,74 @@
+"""fit_targets: which columns a target names, and the encoder of their labels."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from bert_playground.data.reading.table import require_columns
+from bert_playground.data.targets.forecast import HorizonEncoder
+from bert_playground.data.targets.label_encoder import LabelEncoder
+from bert_playground.data.targets.multilabel import LabelListEncoder, MultilabelEncoder
+from bert_playground.tasks import TASKS
+
+Encoder = LabelEncoder | MultilabelEncoder | LabelListEncoder | HorizonEncoder
+FORMS: dict[str, Any] = {
+    "columns": MultilabelEncoder,
+    "list": LabelListEncoder,
+    "steps": HorizonEncoder,
+}
+
+
+def split_target(target: str, columns: Sequence[str]) -> tuple[str, ...]:
+    """The columns that a target names: one, or several between commas where no column has the whole name."""
+    if target in columns:
+        return (target,)
+    return tuple(name.strip() for name in target.split(",") if name.strip()) or (target,)
+
+
+def fit_targets(
+    frame: pl.DataFrame, target: str, task: str, order: Sequence[str] | None = None
+) -> Encoder:
+    """Learn from the target columns of the training rows.
+
+    Args:
+        frame: has them.
+        target: one column, or several between commas.
+        task: a name in TASKS.
+        order: of ordinal classes, lowest first.
+
+    Raises:
+        ValueError: columns are not there, several for a task of one, or labels unfit for the task.
+    """
+    names = split_target(target, frame.columns)
+    require_columns(frame, list(names), "the training table")
+    if order is not None and task != "ordinal":
+        raise ValueError(f"a class order belongs to task ordinal, but this one is {task}")
+    if task == "timeseries":
+        return HorizonEncoder.fit(frame.select(names))
+    if task == "multilabel":
+        encoder = LabelListEncoder if len(names) == 1 else MultilabelEncoder
+        return encoder.fit(frame.select(names))
+    if len(names) > 1:
+        several = ", ".join(name for name, known in TASKS.items() if known.has_many_targets)
+        raise ValueError(
+            f"task {task} has one target column, but --target names {len(names)}: {', '.join(names)}; "
+            f"give one of them, or --task {several.replace(', ', ' or ')}"
+        )
+    return LabelEncoder.fit(frame[names[0]], task, order)
+
+
+def encode_targets(encoder: Encoder, frame: pl.DataFrame, names: Sequence[str]) -> np.ndarray:
+    """The labels of a table as numbers, [R] or [R, L]."""
+    if isinstance(encoder, LabelEncoder):
+        return encoder.encode(frame[names[0]])
+    return encoder.encode(frame.select(names))
+
+
+def read_encoder(state: Mapping[str, Any]) -> Encoder:
+    """Read what any encoder's `to_dict` gave."""
+    if "form" not in state:
+        return LabelEncoder.from_dict(dict(state))
+    encoder: Encoder = FORMS[state["form"]].from_dict(state)
+    return encoder

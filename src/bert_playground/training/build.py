@@ -1,0 +1,202 @@
+"""make_trainer: model, optimizer, schedule and callbacks put together as the configuration says."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from loguru import logger
+
+from bert_playground.config.schema import RunConfig
+from bert_playground.data.pipeline import TextPipeline
+from bert_playground.data.templates.row_text import OWN_WORDS
+from bert_playground.inference import Model
+from bert_playground.lookup import look_up
+from bert_playground.models.bert_with_head import BertWithHead
+from bert_playground.models.checkpoint import save_model
+from bert_playground.runs import RunDir
+from bert_playground.tasks import TASKS
+from bert_playground.training.callbacks import (
+    Checkpointing,
+    Curves,
+    EarlyStopping,
+    Kept,
+    MetricsLog,
+    create_progress,
+)
+from bert_playground.training.core import (
+    OPTIMIZERS,
+    SCHEDULES,
+    AdamW,
+    Callback,
+    Loop,
+    Schedule,
+    Trainer,
+)
+from bert_playground.training.core.precision import set_precision, use_gradient_checkpointing
+from bert_playground.training.core.step import is_compilation_worthwhile
+from bert_playground.training.core.trainer import Report
+from bert_playground.training.integrations import MLflowCallback
+from bert_playground.training.metrics import choose_monitor, make_report
+from bert_playground.training.recipe import Recipe, choose_recipe
+
+
+def make_trainer(
+    model: BertWithHead,
+    config: RunConfig,
+    *,
+    pipeline: TextPipeline | None,
+    run: RunDir,
+    num_rows: int,
+    judged_by: str | None = None,
+) -> Trainer:
+    """Put model, optimizer, schedule and callbacks together as the configuration says.
+
+    Args:
+        model: with its head.
+        config: what was asked for.
+        pipeline: that makes its rows; None: they are somebody's own.
+        run: where everything is written.
+        num_rows: of the training data.
+        judged_by: the metric of a known data set, which is reported too.
+    """
+    training = config.training
+    task = TASKS[pipeline.task if pipeline is not None else model.head.task]
+    recipe = choose_recipe(
+        is_pretrained=config.model.pretrained is not None,
+        has_adapters=config.lora.enabled,
+        is_classification=task.is_classification,
+        num_rows=num_rows,
+        batch_size=training.batch_size * training.gradient_accumulation_steps,
+        has_own_words=pipeline is not None and pipeline.tokenizer_name == OWN_WORDS,
+    )
+    metric = config.checkpoint.best_model_metric or training.metric
+    monitor, mode = choose_monitor(task.name, metric, config.checkpoint.best_model_mode)
+    asked = (training.metric, monitor, judged_by)
+    also = [name for name in asked if name and not name.endswith("loss")]
+    decode = None if pipeline is None else pipeline.in_units
+    labels = pipeline.classes if pipeline is not None else None
+
+    def save(folder: Path) -> None:
+        save_model(model, folder, labels)
+        if pipeline is not None:
+            pipeline.save(folder)
+
+    goal = Goal(
+        make_report(task.name, *(name.removeprefix("val_") for name in also), decode=decode),
+        monitor,
+        mode,
+        drawn=f"val_{task.metric}" if monitor == "val_loss" else monitor,
+        title=_name_run(config, pipeline.target) if pipeline else "",
+    )
+    return put_together(model, config, run, recipe, goal, save)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a run is judged by.
+
+    Attributes:
+        report: labels and scores to metrics by name.
+        monitor: decides which evaluation is the best.
+        mode: "min" or "max".
+        drawn: the metric beside the loss in the picture.
+        title: of the picture.
+    """
+
+    report: Report
+    monitor: str
+    mode: str
+    drawn: str
+    title: str
+
+
+def put_together(
+    model: Model,
+    config: RunConfig,
+    run: RunDir,
+    recipe: Recipe,
+    goal: Goal,
+    save: Callable[[Path], None],
+) -> Trainer:
+    """A trainer with its callbacks, whatever is learned.
+
+    Args:
+        model: with its head.
+        config: what was asked for.
+        run: where everything lies.
+        recipe: where the configuration leaves something open.
+        goal: what the run is judged by.
+        save: writes what readers of a checkpoint need into an existing folder.
+    """
+    training = config.training
+    trainer = Trainer(
+        model,
+        _create_optimizer(config),
+        _create_schedule(config, recipe),
+        Loop(
+            epochs=training.epochs or recipe.epochs,
+            max_steps=training.max_steps,
+            gradient_accumulation_steps=training.gradient_accumulation_steps,
+            max_grad_norm=training.max_grad_norm,
+            logging_steps=training.logging_steps,
+            use_compilation=training.use_compilation and is_compilation_worthwhile(),
+            monitor=goal.monitor,
+            mode=goal.mode,
+        ),
+        goal.report,
+    )
+    precision = set_precision(model, training.precision)
+    if training.gradient_checkpointing:
+        use_gradient_checkpointing(model)
+    logger.info(
+        f"{trainer.optimizer.describe(model.trainable_parameters())}; activations in {precision}"
+    )
+    trainer.callbacks += _make_callbacks(trainer, config, run, recipe, goal, save)
+    return trainer
+
+
+def _name_run(config: RunConfig, what: str) -> str:
+    return f"{config.data.train.parent.name}: {what}" if config.data.train else ""
+
+
+def _create_optimizer(config: RunConfig) -> AdamW:
+    options = config.optimizer
+    return look_up(OPTIMIZERS, options.type, "optimizer")(
+        weight_decay=options.weight_decay, beta1=options.beta1, beta2=options.beta2, eps=options.eps
+    )
+
+
+def _create_schedule(config: RunConfig, recipe: Recipe) -> Schedule:
+    return Schedule(
+        decay=look_up(SCHEDULES, config.scheduler.type, "schedule"),
+        peak=config.optimizer.learning_rate or recipe.learning_rate,
+        warmup_steps=config.scheduler.warmup_steps,
+        warmup_ratio=config.scheduler.warmup_ratio,
+    )
+
+
+def _make_callbacks(
+    trainer: Trainer,
+    config: RunConfig,
+    run: RunDir,
+    recipe: Recipe,
+    goal: Goal,
+    save: Callable[[Path], None],
+) -> list[Callback]:
+    """In the order in which they are told; what reads a checkpoint comes after what writes it."""
+    asked, training = config.checkpoint, config.training
+    patience = training.early_stopping_patience
+    callbacks = [
+        create_progress(training.logging_steps),
+        MetricsLog(run.metrics),
+        EarlyStopping(recipe.patience if patience is None else patience),
+    ]
+    if asked.enable_checkpointing:
+        kept = Kept(asked.save_best_model, asked.save_best_only, asked.save_steps, asked.keep_last)
+        callbacks.append(Checkpointing(run, save, trainer.save, kept))
+    callbacks.append(Curves(run.curves, goal.drawn, goal.title))
+    if config.tracking.mlflow:
+        directory = config.tracking.directory or training.output_dir
+        settings = {f"{section}.{key}": value for section, group in config for key, value in group}
+        callbacks.append(MLflowCallback(run, directory, config.tracking.experiment, settings))
+    return callbacks

@@ -1,0 +1,194 @@
+"""train_ensemble: several runs that differ, scored alone and together on the same validation rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from bert_playground.config.schema import RunConfig
+from bert_playground.data.prepare import prepare_tables
+from bert_playground.ensemble_predictor import (
+    EnsemblePredictor,
+    disagreement_rate,
+    error_correlation,
+)
+from bert_playground.inference import Predictions, Predictor
+from bert_playground.models.ensemble import Variation, vary, write_manifest
+from bert_playground.runs import ENSEMBLE_NAME, RunDir
+from bert_playground.training.metrics.scorer import make_report
+from bert_playground.training.run import RunResult, run_training, write_json
+
+
+@dataclass(frozen=True)
+class EnsembleResult:
+    """What an ensemble gives.
+
+    Attributes:
+        run_dir: with ensemble.json, summary.json, and the members' runs under members/.
+        metrics: of the averaged answer on the validation rows; names start with val_.
+        member_metrics: the same of each member alone.
+        summary: what summary.json holds.
+    """
+
+    run_dir: RunDir
+    metrics: dict[str, float]
+    member_metrics: list[dict[str, float]]
+    summary: dict[str, Any]
+
+
+def train_ensemble(config: RunConfig, sources: Mapping[str, str] | None = None) -> EnsembleResult:
+    """Train `ensemble.num_models` models through `run_training` on one split of the table.
+
+    The folder answers with the members that are complete at any time, so Ctrl-C loses only the one that is underway.
+
+    Args:
+        config: what was asked for; see its section `ensemble`.
+        sources: for each dotted path of the configuration where its value came from.
+
+    Raises:
+        ValueError: tables or configuration do not fit, or checkpoints are turned off.
+        KeyboardInterrupt: Ctrl-C; a note says which members are complete.
+    """
+    asked = config.ensemble
+    if not config.checkpoint.enable_checkpointing:
+        raise ValueError(
+            "an ensemble is made of checkpoints; leave checkpoint.enable_checkpointing on"
+        )
+    architecture = config.model.architecture if config.model.pretrained is None else None
+    variations = vary(asked.diversity_strategy, asked.num_models, architecture)
+    run = RunDir.create(config.training.output_dir)
+    results: list[RunResult] = []
+    try:
+        for number, variation in enumerate(variations, 1):
+            logger.info(f"member {number} of {asked.num_models}: {describe(variation, config)}")
+            results.append(run_training(vary_config(config, variation, run), sources))
+            _write_members(run, results, asked.diversity_strategy)
+    except KeyboardInterrupt as interrupt:
+        if results:
+            interrupt.add_note(
+                f"{len(results)} of {asked.num_models} members are complete and answer together: {run.path}"
+            )
+        raise
+    finally:
+        if not results:
+            run.discard_unused()
+    write_json(
+        run.config, {"values": config.model_dump(mode="json"), "sources": dict(sources or {})}
+    )
+    return _conclude(run, config, variations, results)
+
+
+def vary_config(config: RunConfig, variation: Variation, run: RunDir) -> RunConfig:
+    """The configuration of one member: a single model on the ensemble's split, in a folder under the ensemble's."""
+    changes: dict[str, dict[str, Any]] = {
+        "training": {
+            "seed": config.training.seed + variation.seed_offset,
+            "output_dir": run.path / "members",
+        },
+        "data": {"split_seed": config.split_seed},
+        "ensemble": {"num_models": 1},
+        "tracking": {"directory": config.tracking.directory or config.training.output_dir},
+    }
+    if variation.architecture is not None:
+        changes["model"] = {"architecture": variation.architecture}
+    if variation.pooling is not None:
+        changes["head"] = {"pooling": variation.pooling}
+    if variation.sample_fraction is not None:
+        part = config.data.sample_fraction * variation.sample_fraction
+        changes["data"]["sample_fraction"] = part
+    return config.model_copy(
+        update={
+            section: getattr(config, section).model_copy(update=values)
+            for section, values in changes.items()
+        }
+    )
+
+
+def describe(variation: Variation, config: RunConfig) -> str:
+    """What is particular to a member, in words."""
+    parts = [f"seed {config.training.seed + variation.seed_offset}"]
+    if variation.architecture is not None:
+        parts.append(variation.architecture)
+    if variation.pooling is not None:
+        parts.append(f"{variation.pooling} pooling")
+    if variation.sample_fraction is not None:
+        parts.append(f"{variation.sample_fraction:.0%} of the rows")
+    return ", ".join(parts)
+
+
+def _write_members(run: RunDir, results: Sequence[RunResult], strategy: str) -> None:
+    write_manifest(run.path, [_checkpoint(result) for result in results], strategy=strategy)
+
+
+def _checkpoint(result: RunResult) -> Path:
+    assert result.best_checkpoint is not None  # checkpoints are on
+    return result.best_checkpoint
+
+
+def _conclude(
+    run: RunDir, config: RunConfig, variations: Sequence[Variation], results: Sequence[RunResult]
+) -> EnsembleResult:
+    """Score everything once more on the validation rows, as `bert evaluate` would."""
+    frame = prepare_tables(config.data, config.split_seed).val
+    predictor = EnsemblePredictor.load(run.path)
+    pipeline = predictor.pipeline
+    answers = [member.score(frame) for member in predictor.members]
+    member_metrics = [
+        _measure(member, answer) for member, answer in zip(predictor.members, answers, strict=True)
+    ]
+    metrics = _measure(predictor, predictor.combine(answers))
+    first = results[0].summary
+    summary = {
+        "task": pipeline.task,
+        "target": pipeline.target,
+        "strategy": config.ensemble.diversity_strategy,
+        "val_rows": frame.height,
+        "train_rows": first["train_rows"],
+        "metrics": metrics,
+        "baseline": first["baseline"],
+        "members": [
+            {
+                "what": describe(variation, config),
+                "checkpoint": str(_checkpoint(result)),
+                "metrics": measured,
+                "seconds": result.summary["seconds"],
+            }
+            for variation, result, measured in zip(variations, results, member_metrics, strict=True)
+        ],
+        "disagreement": _measure_disagreement(predictor.members, answers),
+        "seconds": sum(result.summary["seconds"] for result in results),
+        "files": {
+            "run": str(run.path),
+            "best": str(run.path),
+            "members": str(run.path / ENSEMBLE_NAME),
+        },
+    }
+    write_json(run.summary, summary)
+    return EnsembleResult(run, metrics, member_metrics, summary)
+
+
+def _measure(predictor: Predictor | EnsemblePredictor, answer: Predictions) -> dict[str, float]:
+    assert answer.labels is not None  # validation rows have the target
+    pipeline = predictor.pipeline
+    report = make_report(pipeline.task, decode=pipeline.in_units, thresholds=predictor.thresholds)
+    return {f"val_{name}": value for name, value in report(answer.labels, answer.scores).items()}
+
+
+def _measure_disagreement(
+    members: Sequence[Predictor], answers: Sequence[Predictions]
+) -> dict[str, float | None]:
+    """How often two members give different labels, or how alike the errors of two members are."""
+    in_units = members[0].pipeline.in_units
+    if in_units is None:
+        decoded = [
+            member.answers(answer.scores).to_numpy()
+            for member, answer in zip(members, answers, strict=True)
+        ]
+        return {"different_labels": disagreement_rate(decoded)}
+    errors = []
+    for answer in answers:
+        assert answer.labels is not None  # validation rows have the target
+        errors.append((in_units(answer.scores) - in_units(answer.labels)).ravel())
+    return {"error_correlation": error_correlation(errors)}

@@ -1,0 +1,82 @@
+"""evaluate_table: what a checkpoint scores on a table whose answers are known, beside the best constant answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bert_playground.config.registry import load_datasets
+from bert_playground.data.reading.table import read_table
+from bert_playground.data.schema.roles import recognise
+from bert_playground.data.schema.sampling import read_frames
+from bert_playground.ensemble_predictor import EnsemblePredictor
+from bert_playground.inference import Predictor, join_predictions
+from bert_playground.training.metrics.baseline import baseline_scores
+from bert_playground.training.metrics.multilabel import report_each
+from bert_playground.training.metrics.scorer import look_up_metric, make_report
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores on labelled rows.
+
+    Attributes:
+        num_rows: that were scored.
+        metrics: of the checkpoint, the loss first where it has one.
+        constant: the same of the best constant answer to these very rows: what a model that never looks would score.
+    """
+
+    num_rows: int
+    metrics: dict[str, float]
+    constant: dict[str, float]
+
+
+def evaluate_table(
+    predictor: Predictor | EnsemblePredictor,
+    data: Path,
+    *,
+    also: Sequence[str] = (),
+    num_variants: int = 1,
+) -> Evaluation:
+    """Score a checkpoint on a table; of a known data set by its own metric too.
+
+    Args:
+        predictor: of the checkpoint.
+        data: a table with the target; a large one is read chunk by chunk.
+        also: names of further metrics.
+        num_variants: see `Predictor.score`.
+
+    Raises:
+        FileNotFoundError: the table is not there.
+        ValueError: it is faulty, lacks columns or has labels that training did not know; or a metric does not fit the task.
+    """
+    pipeline = predictor.pipeline
+    for name in also:  # before the work, not after it
+        look_up_metric(name, pipeline.task)
+    # Windows are cut from all rows of a series.
+    frames = read_frames(data) if pipeline.windows is None else iter([read_table(data)])
+    columns: list[str] = []
+    answers = []
+    for frame in frames:
+        columns = frame.columns
+        rows = pipeline.rows_with_labels(frame)
+        answers.append(predictor.score(rows, num_variants=num_variants))
+    answer = join_predictions(answers)
+    labels = answer.labels
+    assert labels is not None  # the target column is there
+    known = recognise(columns, load_datasets(None))
+    if known is not None and (known.target, known.task or pipeline.task) == (
+        pipeline.target,
+        pipeline.task,
+    ):
+        also = (*also, known.metric) if known.metric else also
+    report = make_report(
+        pipeline.task, *also, decode=pipeline.in_units, thresholds=predictor.thresholds
+    )
+    # Several models or variants together have no loss of their own.
+    loss = {} if answer.loss is None else {"loss": answer.loss}
+    metrics = {**loss, **report(labels, answer.scores)}
+    if pipeline.task == "multilabel":
+        metrics |= report_each(labels, answer.scores, [str(name) for name in pipeline.classes])
+    num_classes = len(pipeline.classes) or None
+    constant = baseline_scores(labels, len(labels), num_classes, task=pipeline.task)
+    return Evaluation(len(labels), metrics, report(labels, constant))

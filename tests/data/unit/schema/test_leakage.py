@@ -1,0 +1,73 @@
+"""Columns that give the target away, whatever the task asks."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from bert_playground.data.describe import describe_table
+from bert_playground.data.schema.leakage import find_leaks
+from bert_playground.data.targets.fit import fit_targets
+
+ROWS = 400
+GENERATOR = np.random.default_rng(3)
+STEPS = GENERATOR.integers(0, 5, ROWS)
+NOISE = GENERATOR.normal(size=ROWS)
+
+
+def table(**columns: object) -> pl.DataFrame:
+    frame = pl.DataFrame({"id": GENERATOR.permutation(ROWS), "noise": NOISE.round(3), **columns})
+    return frame.cast(pl.String)
+
+
+def leaks(frame: pl.DataFrame, target: str, task: str) -> list[str]:
+    return find_leaks(frame, fit_targets(frame, target, task), target, "id")
+
+
+ORDINAL = {"stars": STEPS}
+LABELS = {"red": (STEPS > 2).astype(int), "round": (NOISE + STEPS > 2).astype(int)}
+NEXT = {"tomorrow": STEPS + NOISE, "later": STEPS * 2 + GENERATOR.normal(size=ROWS)}
+
+
+@pytest.mark.parametrize(
+    ("task", "columns", "giveaway", "said"),
+    [
+        ("ordinal", ORDINAL, STEPS * 20 + 3, "outcome alone answers stars (R2 1.000)"),
+        ("multilabel", LABELS, LABELS["round"] * 7, "outcome alone answers round (ROC-AUC 1.000)"),
+        ("timeseries", NEXT, NEXT["later"] * -3, "outcome alone answers later (R2 "),
+    ],
+)
+def test_a_column_that_is_the_answer_is_named(
+    task: str, columns: dict[str, np.ndarray], giveaway: np.ndarray, said: str
+) -> None:
+    target = ",".join(columns)
+    assert leaks(table(**columns), target, task) == []
+    (found,) = leaks(table(**columns, outcome=giveaway), target, task)
+    assert found.startswith(said)
+
+
+def test_a_list_of_labels_is_looked_through() -> None:
+    names = np.array(["a;b", "a", "b;c", "c", ""])
+    frame = table(code=np.where(np.isin(STEPS, (2, 3)), "k", "l"), tags=names[STEPS])
+    (found,) = leaks(frame, "tags", "multilabel")
+    assert found.startswith("code alone answers c (ROC-AUC 1.000)")
+
+
+@pytest.mark.parametrize(("task", "columns"), [("ordinal", ORDINAL), ("multilabel", LABELS)])
+def test_an_id_in_the_order_of_the_answer_is_named(
+    task: str, columns: dict[str, np.ndarray]
+) -> None:
+    frame = table(**columns)[np.argsort(next(iter(columns.values())), kind="stable")]
+    frame = frame.with_columns(id=pl.Series([str(i) for i in range(ROWS)]))
+    (found,) = leaks(frame, ",".join(columns), task)
+    assert found.startswith("id tells something of ")
+    assert "keep it out of the text" in found
+
+
+def test_words_without_a_known_order_are_looked_through_too() -> None:
+    words = np.array(["poor", "fair", "good", "fine", "best"])[STEPS]
+    frame = table(level=STEPS * 10, grade=words)
+    facts = describe_table(frame, target="grade", task="ordinal")
+    assert facts.warnings[0].startswith("level alone answers grade (accuracy 1.000)")
+    order = ("poor", "fair", "good", "fine", "best")
+    facts = describe_table(frame, target="grade", task="ordinal", class_order=order)
+    assert facts.warnings[0].startswith("level alone answers grade (R2 1.000)")
