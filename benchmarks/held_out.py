@@ -22,9 +22,9 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from bert_playground.config.schema import DataSection
+from bert_playground.config.schema import DataSection, RunConfig
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.data.prepare import prepare_tables
+from bert_playground.data.prepare import prepare
 from bert_playground.data.reading.table import read_table
 from bert_playground.data.templates.features import Feature
 from bert_playground.inference import Predictor
@@ -96,7 +96,7 @@ def measure(path: Path, seed: int, asked: argparse.Namespace) -> dict[str, dict[
         table = write_table(Path(folder), rest, path)
         start = {"model.pretrained": asked.model} if asked.model else {}
         checkpoint = train(table, asked.output, seed, start)
-        learned_from = prepare_tables(DataSection(train=table), seed).train
+        learned_from = prepare(RunConfig(data=DataSection(train=table, split_seed=seed))).train
     seconds = time.perf_counter() - started
     predictor = Predictor.load(checkpoint)
     pipeline = predictor.pipeline

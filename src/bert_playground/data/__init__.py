@@ -1,5 +1,5 @@
-"""Tables to text to batches: read, describe, tokenise, load."""
+"""Tables to text to batches: read, decide, tokenise, load."""
 
 from .pipeline import TextPipeline as TextPipeline
-from .prepare import Tables as Tables
-from .prepare import prepare_tables as prepare_tables
+from .prepare import Prepared as Prepared
+from .prepare import prepare as prepare

@@ -1,6 +1,5 @@
 """describe_table, preview_table: what inference makes of a table, and what the model would read."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,17 +7,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bert_playground.competitions import COMPETITIONS, Competition
 from bert_playground.data.columns.dictionary_encoding import join_cells
 from bert_playground.data.columns.kinds import Kind, as_kind, clean, infer_kind
 from bert_playground.data.columns.parsing import read_number
+from bert_playground.data.core.schema import Schema
 from bert_playground.data.reading.table import require_columns
 from bert_playground.data.schema.leakage import find_leaks
-from bert_playground.data.schema.roles import Roles, infer_roles
-from bert_playground.data.splits.windows import Windows
 from bert_playground.data.targets.fit import Encoder, encode_targets, fit_targets
 from bert_playground.data.targets.imbalance import say_imbalance
+from bert_playground.data.targets.windows import Windows
 from bert_playground.data.templates.features import fit_features
+from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.row_text import RowText, read_state
 from bert_playground.data.templates.templates import TEMPLATES, choose_template, render_cells
 
@@ -69,63 +68,44 @@ class TableFacts:
 
 def describe_table(
     frame: pl.DataFrame,
+    schema: Schema,
+    options: TextOptions | None = None,
     *,
-    target: str | None = None,
-    id_column: str | None = None,
-    task: str | None = None,
-    class_order: Sequence[str] | None = None,
-    kinds: Mapping[str, str] | None = None,
-    drop_columns: Sequence[str] = (),
-    test_columns: list[str] | None = None,
-    datasets: Mapping[str, Competition] = COMPETITIONS,
     num_examples: int = 3,
 ) -> TableFacts:
     """Look at a training table as `bert train` would.
 
     Args:
         frame: all cells as text, from `read_table`.
-        target: None: inferred.
-        id_column: None: inferred.
-        task: None: inferred.
-        class_order: of ordinal words, lowest first.
-        kinds: column → its kind, where that is not to be inferred.
-        drop_columns: that are left out.
-        test_columns: of the table to predict, where it is known: what that lacks is left out.
-        datasets: those that are known by their columns.
+        schema: what the table is, from `decide`.
+        options: how its rows shall become text; None: all defaults.
         num_examples: rows to show as text.
 
     Raises:
-        ValueError: a column that was named is not there, or labels are missing or unfit for the task.
+        ValueError: a column that was named is not there, or labels are unfit for the task.
     """
-    require_columns(frame, [*drop_columns, *(kinds or {})], "the training table")
-    roles = infer_roles(
-        frame,
-        target=target,
-        id_column=id_column,
-        task=task,
-        test_columns=test_columns,
-        datasets=datasets,
-    )
-    given = {name: kind for name, kind in (kinds or {}).items() if name not in drop_columns}
+    options = options or TextOptions()
+    require_columns(frame, [*options.drop_columns, *options.kinds], "the training table")
+    given = {name: kind for name, kind in options.kinds.items() if name not in options.drop_columns}
     found = {
         name: as_kind(frame[name], given[name]) if name in given else infer_kind(frame[name])
         for name in frame.columns
     }
-    left_out = (*roles.dropped, *drop_columns)
+    left_out = (*schema.dropped, *options.drop_columns)
     features, said = fit_features(
-        frame, skip=(*roles.targets, *left_out), id_column=roles.id_column, given_kinds=given
+        frame, skip=(*schema.targets, *left_out), id_column=schema.id_column, given_kinds=given
     )
     read = {feature.column for feature in features}
     template = TEMPLATES[choose_template("auto", features, is_pretrained=True)]
-    kept = frame.drop(name for name in left_out if name not in roles.targets)
+    kept = frame.drop(name for name in left_out if name not in schema.targets)
     return TableFacts(
         frame.height,
         tuple(
-            _describe_column(frame[name], kind, _role(name, roles, read))
+            _describe_column(frame[name], kind, _role(name, schema, read))
             for name, kind in found.items()
         ),
-        (*roles.statements, *said),
-        tuple(_warnings(kept, roles, found, _fit_labels(frame, roles, class_order))),
+        (*schema.notes, *said),
+        tuple(_warnings(kept, schema, found, _fit_labels(frame, schema))),
         tuple(join_cells(render_cells(frame[:num_examples], features, template))),
     )
 
@@ -160,9 +140,9 @@ def load_reader(folder: Path) -> tuple[RowText, Windows | None]:
     Raises:
         ValueError: the folder holds no such thing, or one that this version cannot read.
     """
-    state = read_state(folder, windows=lambda found: found and Windows.from_dict(found))
+    state = read_state(folder, lambda document: {"windows": document.get("windows")})
     windows = state.pop("windows")
-    return RowText(**state), windows
+    return RowText(**state), None if windows is None else Windows.from_dict(windows)
 
 
 def _show_rows(text: RowText, frame: pl.DataFrame) -> list[str]:
@@ -176,10 +156,10 @@ def _show_rows(text: RowText, frame: pl.DataFrame) -> list[str]:
     return pieces.select(pl.concat_str(pl.all(), separator=" [SEP] ")).to_series().to_list()
 
 
-def _role(name: str, roles: Roles, read: set[str]) -> str:
-    if name in roles.targets:
+def _role(name: str, schema: Schema, read: set[str]) -> str:
+    if name in schema.targets:
         return "target"
-    if name == roles.id_column and name not in read:
+    if name == schema.id_column and name not in read:
         return "id"
     return "feature" if name in read else "left out"
 
@@ -212,37 +192,37 @@ def _spell(value: float) -> str:
     return f"{value:.0f}" if value == round(value) and abs(value) < 1e15 else f"{value:g}"
 
 
-def _fit_labels(frame: pl.DataFrame, roles: Roles, order: Sequence[str] | None) -> Encoder:
+def _fit_labels(frame: pl.DataFrame, schema: Schema) -> Encoder:
     """The encoder of the target; ordinal words whose order is not known count as classes without one.
 
     Raises:
         ValueError: labels unfit for the task.
     """
-    task = roles.task
-    if task == "ordinal" and order is None and infer_kind(frame[roles.target]).name != "number":
+    task, order = schema.task, schema.class_order
+    if task == "ordinal" and order is None and infer_kind(frame[schema.target]).name != "number":
         task = "multiclass"
-    return fit_targets(frame, roles.target, task, order)
+    return fit_targets(frame, schema.target, task, order)
 
 
 def _warnings(
-    frame: pl.DataFrame, roles: Roles, kinds: dict[str, Kind], labels: Encoder
+    frame: pl.DataFrame, schema: Schema, kinds: dict[str, Kind], labels: Encoder
 ) -> list[str]:
-    found = find_leaks(frame, labels, roles.target, roles.id_column)
-    imbalance = say_imbalance(labels, encode_targets(labels, frame, roles.targets))
+    found = find_leaks(frame, labels, schema.target, schema.id_column)
+    imbalance = say_imbalance(labels, encode_targets(labels, frame, schema.targets))
     found += [] if imbalance is None else [imbalance]
-    if roles.id_column is not None:
-        repeated = frame.height - frame[roles.id_column].n_unique()
+    if schema.id_column is not None:
+        repeated = frame.height - frame[schema.id_column].n_unique()
         if repeated:
-            found.append(f"{roles.id_column} repeats on {repeated} rows, though it is the id")
-    is_read = roles.id_column is not None and kinds[roles.id_column].name == "date"
-    without_id = frame if roles.id_column is None or is_read else frame.drop(roles.id_column)
+            found.append(f"{schema.id_column} repeats on {repeated} rows, though it is the id")
+    is_read = schema.id_column is not None and kinds[schema.id_column].name == "date"
+    without_id = frame if schema.id_column is None or is_read else frame.drop(schema.id_column)
     duplicates = frame.height - without_id.n_unique()
     if duplicates:
         found.append(
             f"{duplicates} rows repeat another row in everything but the id: a random split puts copies on both sides"
         )
     for name, kind in kinds.items():
-        if name in (*roles.targets, roles.id_column) or name not in frame.columns:
+        if name in (*schema.targets, schema.id_column) or name not in frame.columns:
             continue
         longest = frame[name].str.len_chars().fill_null(0).to_numpy().max(initial=0)
         missing = 1 - kind.num_values / frame.height

@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 
 from bert_playground import kernels
-from bert_playground.config.schema import DataSection
 from bert_playground.data.augmentation.augmentation import (
     UNCHANGED,
     Augmentation,
@@ -19,13 +18,11 @@ from bert_playground.data.augmentation.augmentation import (
     check_augmentation,
 )
 from bert_playground.data.augmentation.test_time import encode_variant
-from bert_playground.data.beside_text import fit_numbers, read_numbers
+from bert_playground.data.core.schema import Schema
 from bert_playground.data.loaders.mlx_loader import MLXLoader
 from bert_playground.data.loaders.streaming import StreamingLoader, encode_stream
 from bert_playground.data.reading.table import as_text, require_columns
 from bert_playground.data.reading.table_stream import TableStream
-from bert_playground.data.schema.decide import find_roles
-from bert_playground.data.splits.windows import Windows
 from bert_playground.data.targets.fit import (
     Encoder,
     encode_targets,
@@ -34,9 +31,16 @@ from bert_playground.data.targets.fit import (
 )
 from bert_playground.data.targets.forecast import HorizonEncoder
 from bert_playground.data.targets.label_encoder import LabelEncoder
+from bert_playground.data.targets.windows import Windows
 from bert_playground.data.templates.column_order import order_columns
 from bert_playground.data.templates.features import Feature
-from bert_playground.data.templates.numeric_features import NumericColumn, encode_numeric
+from bert_playground.data.templates.numeric_features import (
+    NumericColumn,
+    encode_numeric,
+    fit_numbers,
+    read_numbers,
+)
+from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.row_text import PIPELINE, RowText, fit_row_text, read_state
 from bert_playground.data.templates.templates import derive_columns, source_columns
 from bert_playground.data.tokens.token_table import TokenizedTable
@@ -48,17 +52,13 @@ class TextPipeline(RowText):
 
     Attributes:
         labels: raw labels ↔ numbers.
-        target: the column with the labels, or several between commas.
-        id_column: the column that names the rows, or None.
-        windows: how rows are cut from a table of series, or None.
+        schema: what the table is: target, task, id, and how rows are cut from a table of series.
         numbers: the columns that stand beside the text as numbers.
         augmentation: how training rows are changed in each epoch.
     """
 
     labels: Encoder
-    target: str
-    id_column: str | None
-    windows: Windows | None = None
+    schema: Schema
     numbers: tuple[NumericColumn, ...] = ()
     augmentation: Augmentation = UNCHANGED
 
@@ -66,69 +66,62 @@ class TextPipeline(RowText):
     def fit(
         cls,
         frame: pl.DataFrame,
-        options: DataSection,
+        schema: Schema,
+        options: TextOptions | None = None,
         *,
         pretrained_dir: Path | None = None,
         vocab_size: int = 4096,
-        test_columns: list[str] | None = None,
-        windows: Windows | None = None,
         augmentation: Augmentation | None = None,
-        seed: int = 0,
     ) -> Self:
-        """Learn columns, template, labels and vocabulary from the training rows.
+        """Learn template, labels and vocabulary from the training rows; what the table is, is decided before.
+
+        The same rows always give the same pipeline.
 
         Args:
             frame: the training rows and nothing else.
-            options: target, id column and task are inferred where they are not given.
+            schema: from `decide`.
+            options: how rows shall become text; None: all defaults.
             pretrained_dir: a checkpoint folder whose tokenizer is used; None: a vocabulary is trained. If it holds a
                 pipeline.json, rows are read as that model was trained to read them.
             vocab_size: most entries of a trained vocabulary.
-            test_columns: of the table to predict, where it is known.
-            windows: how the rows were cut from a table of series.
             augmentation: how training rows are changed in each epoch; None: they are not.
-            seed: unused by what is fitted today; the same rows always give the same pipeline.
 
         Raises:
             ValueError: labels unfit for the task, no usable column, an unknown template, no tokenizer, or rows that the
                 checkpoint cannot read, or that cannot be changed so.
         """
-        del seed
-        frame = as_text(frame)
-        roles = find_roles(frame, options, test_columns)
+        frame, options = as_text(frame), options or TextOptions()
         text = fit_row_text(
             frame,
             options,
-            skip=(*roles.targets, *roles.dropped),
-            id_column=roles.id_column,
+            skip=schema.left_out,
+            id_column=schema.id_column,
             pretrained_dir=pretrained_dir,
             vocab_size=vocab_size,
             wordings=augmentation.templates if augmentation else (),
         )
-        labels = fit_targets(frame, roles.target, roles.task, options.class_order)
+        labels = fit_targets(frame, schema.target, schema.task, schema.class_order)
         text = order_columns(
             text,
             frame,
-            roles.targets,
+            schema.targets,
             labels,
             asked=options.column_order,
             is_settled=pretrained_dir is not None and (pretrained_dir / PIPELINE).exists(),
         )
-        numbers, said = fit_numbers(text, frame, options, roles, pretrained_dir)
+        numbers, said = fit_numbers(text, frame, schema, options, pretrained_dir)
         augmentation = augmentation or UNCHANGED
         check_augmentation(augmentation, text)
         if augmentation.is_on:
             said += (
                 f"augmentation: {augmentation.describe()}; training rows only, anew in each epoch",
             )
-        inferred = () if options.target and options.task else roles.statements
-        statements = (*inferred, f"labels: {labels.describe()}", *text.statements, *said)
+        statements = (f"labels: {labels.describe()}", *text.statements, *said)
         read = {field.name: getattr(text, field.name) for field in fields(text)}
         return cls(
             **{**read, "statements": statements},
             labels=labels,
-            target=roles.target,
-            id_column=roles.id_column,
-            windows=windows,
+            schema=schema,
             numbers=numbers,
             augmentation=augmentation,
         )
@@ -145,9 +138,24 @@ class TextPipeline(RowText):
         return self.labels.task
 
     @property
+    def target(self) -> str:
+        """The column with the labels, or several between commas."""
+        return self.schema.target
+
+    @property
     def targets(self) -> tuple[str, ...]:
         """The columns with the labels."""
-        return (self.target,) if isinstance(self.labels, LabelEncoder) else self.labels.columns
+        return self.schema.targets
+
+    @property
+    def id_column(self) -> str | None:
+        """The column that names the rows."""
+        return self.schema.id_column
+
+    @property
+    def windows(self) -> Windows | None:
+        """How rows are cut from a table of series."""
+        return self.schema.windows
 
     @property
     def num_labels(self) -> int:
@@ -351,10 +359,8 @@ class TextPipeline(RowText):
     def to_dict(self) -> dict[str, Any]:
         """What pipeline.json holds."""
         own = {
-            "target": self.target,
-            "id_column": self.id_column,
+            **self.schema.to_dict(),
             "labels": self.labels.to_dict(),
-            "windows": None if self.windows is None else self.windows.to_dict(),
             "numbers": [column.to_dict() for column in self.numbers],
             "augmentation": self.augmentation.to_dict(),
         }
@@ -367,25 +373,16 @@ class TextPipeline(RowText):
         Raises:
             ValueError: the folder has no pipeline, that of a model without labels, or one that this version cannot read.
         """
-        read = read_state(
-            folder,
-            target=str,
-            id_column=_as_it_is,
-            labels=read_encoder,
-            windows=_read_windows,
-            numbers=read_numbers,
-            augmentation=_read_augmentation,
-        )
-        return cls(**read)
+        return cls(**read_state(folder, _read_own))
 
 
-def _read_windows(state: dict[str, Any] | None) -> Windows | None:
-    return None if state is None else Windows.from_dict(state)
-
-
-def _read_augmentation(state: dict[str, Any] | None) -> Augmentation:
-    return Augmentation.from_dict(state or {})
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
+def _read_own(document: dict[str, Any]) -> dict[str, Any]:
+    """The fields that a RowText lacks; folders of earlier versions have no numbers and no augmentation."""
+    labels = read_encoder(document["labels"])
+    targets = (document["target"],) if isinstance(labels, LabelEncoder) else labels.columns
+    return {
+        "labels": labels,
+        "schema": Schema.from_dict(document, targets, labels.task),
+        "numbers": read_numbers(document.get("numbers")),
+        "augmentation": Augmentation.from_dict(document.get("augmentation") or {}),
+    }

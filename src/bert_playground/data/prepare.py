@@ -1,115 +1,227 @@
-"""prepare_tables: read the tables, decide target, id and task, split validation rows off."""
+"""prepare: read the tables, decide what they are, split validation rows off; once for all models that are fitted on them."""
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 
-from bert_playground.config.registry import load_datasets
-from bert_playground.config.schema import DataSection
+from bert_playground.config.schema import DataSection, RunConfig
+from bert_playground.data.core.schema import Schema
 from bert_playground.data.reading.table import read_table, require_columns
 from bert_playground.data.reading.table_stream import TableStream
-from bert_playground.data.schema.decide import find_roles
-from bert_playground.data.schema.roles import Roles, read_test_columns, recognise
+from bert_playground.data.schema.decide import decide, plan_windows
+from bert_playground.data.schema.roles import read_test_columns
 from bert_playground.data.schema.sampling import hold_rows, read_some, wants_stream
-from bert_playground.data.splits.strategy import plan_windows, split_table, split_windows
-from bert_playground.data.splits.windows import Windows
-from bert_playground.data.targets.fit import (
-    encode_targets,
-    fit_targets,
-    split_target,
+from bert_playground.data.splits.folds import read_folds, rows_of_fold, write_folds
+from bert_playground.data.splits.strategy import (
+    SplitOptions,
+    make_folds,
+    split_table,
+    split_windows,
 )
+from bert_playground.data.targets.fit import encode_targets, fit_targets
 from bert_playground.data.targets.imbalance import say_imbalance
+from bert_playground.data.targets.windows import Windows
+from bert_playground.data.templates.options import TextOptions
+from bert_playground.data.templates.row_text import RowText, fit_row_text
 
 
-class Tables(NamedTuple):
-    """The training and validation rows, and what was decided on the way.
+@dataclass(frozen=True)
+class Prepared:
+    """Tables that are read, decided upon and split; any number of models is fitted on them.
 
-    `options` are the user's with target, id column and task filled in: what `TextPipeline.fit` takes.
+    Attributes:
+        schema: what the table is.
+        text: how its rows shall become text.
+        train: the training rows, all cells as text; of a streamed table a sample.
+        val: the validation rows.
+        notes: what was decided, in sentences.
+        stream: all training rows, where `train` is but a sample.
+        table: training and validation rows together, where the one table has both; None: windows, a stream, or two tables.
+        folds: the file of folds that the split follows, or None.
     """
 
+    schema: Schema
+    text: TextOptions
     train: pl.DataFrame
     val: pl.DataFrame
-    options: DataSection
-    statements: tuple[str, ...]
-    metric: str | None = None  # the one that a known data set is judged by
-    windows: Windows | None = None  # how the rows were cut from a table of series
-    stream: TableStream | None = None  # all training rows, where `train` is but a sample
+    notes: tuple[str, ...]
+    stream: TableStream | None = None
+    table: pl.DataFrame | None = None
+    folds: Path | None = None
+
+    def of_fold(self, fold: int) -> "Prepared":
+        """The same table, validated on another fold of its file: nothing is read or decided again.
+
+        Raises:
+            ValueError: the table was not split by a file of folds, or the fold has no rows.
+        """
+        if self.table is None or self.folds is None:
+            raise ValueError(
+                f"fold {fold} was asked for, but the table was not split by folds; write a file with `bert data folds` "
+                "and name it in data.folds"
+            )
+        train, val, note = _rows_of_fold(self.table, self.folds, fold)
+        notes = (*self.notes[:-1], note)
+        return replace(self, train=self.table[train], val=self.table[val], notes=notes)
 
 
-def prepare_tables(options: DataSection, seed: int) -> Tables:
+def prepare(config: RunConfig) -> Prepared:
     """Read the tables, decide target, id and task, and split validation rows off where none are given.
 
     Raises:
         FileNotFoundError: a table is not there.
         ValueError: a table is faulty, or its labels are; see `read_table` and `infer_roles`.
     """
-    if options.train is None:
+    request, seed = config.data, config.split_seed
+    if request.train is None:
         raise ValueError("no training table; give one with --train data/titanic/train.csv")
-    held = hold_rows(options, seed) if wants_stream(options) else None
-    frame = read_table(options.train) if held is None else held.sample
-    start = f"{options.train}: {frame.height} rows, {frame.width} columns"
-    windows = plan_windows(frame, options)
-    if windows is not None:
-        return _prepare_windows(frame, windows, options, start)
-    datasets = load_datasets(options.registry)
-    roles = find_roles(frame, options, read_test_columns(options.train, frame.columns))
-    known = recognise(frame.columns, datasets)
-    if known is not None and known.target != roles.target:
-        known = None  # another question is asked of its table
-    options = options.model_copy(
-        update={
-            **_filled_in(roles, options),
-            "template": known.template
-            if known and options.template == "auto"
-            else options.template,
-        }
-    )
-    frame = frame.drop(roles.dropped)
-    statements = [start, *roles.statements, *_say_rare(frame, options)]
-    metric = known.metric if known is not None and known.task in (None, roles.task) else None
+    held = hold_rows(request, seed) if wants_stream(request) else None
+    frame = read_table(request.train) if held is None else held.sample
+    start = f"{request.train}: {frame.height} rows, {frame.width} columns"
     if held is not None:
-        statements[0] = f"{options.train}: {len(held.stream.columns)} columns; {held.said}"
-    stream = None if held is None else held.stream
+        start = f"{request.train}: {len(held.stream.columns)} columns; {held.said}"
+    windows = plan_windows(frame, request)
+    if windows is not None:
+        return _prepare_windows(frame, windows, request, start)
+    schema = decide(frame, request, read_test_columns(request.train, frame.columns))
+    frame = frame.drop(schema.dropped)
+    prepared = Prepared(
+        schema,
+        choose_text_options(request, schema.template),
+        frame,
+        frame,
+        (start, *schema.notes, *_say_rare(frame, schema)),
+        stream=None if held is None else held.stream,
+    )
     if held is not None and held.val is not None:
-        val = held.val.drop(roles.dropped)
-        return Tables(frame, val, options, tuple(statements), metric, stream=stream)
-    if options.val is not None:
-        val = read_table(options.val) if held is None else read_some(options, seed)
-        require_columns(val, frame.columns, f"validation table {options.val}")
-        statements.append(f"validation: {val.height} rows of {options.val}")
-        val = val.select(frame.columns)
-        return Tables(frame, val, options, tuple(statements), metric, stream=stream)
-    train_rows, val_rows, said = split_table(frame, options, seed)
-    return Tables(frame[train_rows], frame[val_rows], options, (*statements, said), metric)
+        return replace(prepared, val=held.val.drop(schema.dropped))
+    if request.val is not None:
+        val = read_table(request.val) if held is None else read_some(request, seed)
+        require_columns(val, frame.columns, f"validation table {request.val}")
+        note = f"validation: {val.height} rows of {request.val}"
+        return replace(prepared, val=val.select(frame.columns), notes=(*prepared.notes, note))
+    return _split(prepared, request, seed)
 
 
-def _filled_in(roles: Roles, options: DataSection) -> dict[str, Any]:
-    """The options that were inferred."""
-    return {
-        "target": roles.target,
-        "id_column": roles.id_column,
-        "task": roles.task,
-        # What is left out anyway need not be there to be dropped.
-        "drop_columns": tuple(name for name in options.drop_columns if name not in roles.dropped),
-    }
+def prepare_again(values: Mapping[str, Any]) -> Prepared:
+    """`prepare` by the configuration that a run has stored.
+
+    Raises:
+        ValueError: the run was trained from no table, or see `prepare`.
+    """
+    return prepare(RunConfig.model_validate(values))
 
 
-def _say_rare(frame: pl.DataFrame, options: DataSection) -> tuple[str, ...]:
-    assert options.target is not None
-    assert options.task is not None
-    encoder = fit_targets(frame, options.target, options.task, options.class_order)
-    labels = encode_targets(encoder, frame, split_target(options.target, frame.columns))
-    said = say_imbalance(encoder, labels)
+def fit_text(
+    frame: pl.DataFrame,
+    request: DataSection,
+    *,
+    pretrained_dir: Path | None = None,
+    test_columns: Sequence[str] | None = None,
+) -> tuple[RowText, pl.DataFrame]:
+    """How training would read the rows of a table, and these rows: those of a series are windows.
+
+    Args:
+        frame: the table, all cells as text.
+        request: of the user.
+        pretrained_dir: see `TextPipeline.fit`.
+        test_columns: see `decide`.
+    """
+    windows = plan_windows(frame, request)
+    if windows is not None:
+        frame, test_columns = windows.label(frame).frame, None
+    schema = decide(frame, request, test_columns, windows)
+    text = fit_row_text(
+        frame,
+        choose_text_options(request, schema.template),
+        skip=schema.left_out,
+        id_column=schema.id_column,
+        pretrained_dir=pretrained_dir,
+    )
+    return text, frame
+
+
+def choose_text_options(request: DataSection, template: str | None = None) -> TextOptions:
+    """What a request says of the text.
+
+    Args:
+        request: of the user.
+        template: that was decided; None: the one that is asked for.
+    """
+    names = [field.name for field in fields(TextOptions)]
+    options = TextOptions(**{name: getattr(request, name) for name in names})
+    return options if template is None else replace(options, template=template)
+
+
+def choose_split_options(request: DataSection) -> SplitOptions:
+    """What a request says of the split."""
+    names = [field.name for field in fields(SplitOptions)]
+    return SplitOptions(**{name: getattr(request, name) for name in names})
+
+
+def write_table_folds(
+    request: DataSection, num_folds: int, seed: int, path: Path
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Read a table, assign its rows to folds, and write the file; returns what was written, and what was decided.
+
+    Raises:
+        FileNotFoundError: the table is not there.
+        ValueError: there is none, or see `make_folds` and `write_folds`.
+    """
+    if request.train is None:
+        raise ValueError("no table to assign to folds; give one")
+    frame = read_table(request.train)
+    schema = decide(frame, request, read_test_columns(request.train, frame.columns))
+    frame = frame.drop(schema.dropped)
+    options = choose_split_options(request)
+    folds, in_time, said = make_folds(frame, schema, options, num_folds, seed)
+    ids = None if schema.id_column is None else frame[schema.id_column]
+    written = write_folds(path, folds, ids, in_time=in_time)
+    return written, (*schema.notes, f"{num_folds} folds: {said}")
+
+
+def _split(prepared: Prepared, request: DataSection, seed: int) -> Prepared:
+    table = prepared.train
+    if request.folds is not None:
+        train, val, note = _rows_of_fold(table, request.folds, request.fold)
+    else:
+        train, val, note = split_table(table, prepared.schema, choose_split_options(request), seed)
+    return replace(
+        prepared,
+        train=table[train],
+        val=table[val],
+        notes=(*prepared.notes, note),
+        table=table,
+        folds=request.folds,
+    )
+
+
+def _rows_of_fold(table: pl.DataFrame, path: Path, fold: int) -> tuple[np.ndarray, np.ndarray, str]:
+    folds, in_time = read_folds(path, table)
+    train, val = rows_of_fold(folds, fold, in_time=in_time)
+    earlier = f" by {len(train)} rows of earlier ones" if in_time else ""
+    note = f"validation: {len(val)} of {table.height} rows, fold {fold} of {path}{earlier}"
+    return train, val, note
+
+
+def _say_rare(frame: pl.DataFrame, schema: Schema) -> Sequence[str]:
+    encoder = fit_targets(frame, schema.target, schema.task, schema.class_order)
+    said = say_imbalance(encoder, encode_targets(encoder, frame, schema.targets))
     return () if said is None else (said,)
 
 
 def _prepare_windows(
-    frame: pl.DataFrame, windows: Windows, options: DataSection, start: str
-) -> Tables:
-    if options.val is None:
-        train, val, said = split_windows(frame, windows, options)
+    frame: pl.DataFrame, windows: Windows, request: DataSection, start: str
+) -> Prepared:
+    if request.val is None:
+        train, val, note = split_windows(frame, windows, request.val_fraction)
     else:
-        train, val = windows.label(frame).frame, windows.label(read_table(options.val)).frame
-        said = f"validation: {val.height} windows of {options.val}"
-    options = options.model_copy(update={"target": ",".join(windows.targets), "task": "timeseries"})
-    return Tables(train, val, options, (start, windows.describe(), said), windows=windows)
+        train, val = windows.label(frame).frame, windows.label(read_table(request.val)).frame
+        note = f"validation: {val.height} windows of {request.val}"
+    schema = decide(train, request, windows=windows)
+    notes = (start, *schema.notes, note)
+    return Prepared(schema, choose_text_options(request, schema.template), train, val, notes)

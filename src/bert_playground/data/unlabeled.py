@@ -1,17 +1,20 @@
 """read_unlabeled: the rows of several tables together, without their target, to learn the language of the columns from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
+from bert_playground.competitions import Competition
+from bert_playground.config.registry import load_datasets
 from bert_playground.config.schema import DataSection
 from bert_playground.data.reading.table import require_columns
 from bert_playground.data.schema.roles import (
     infer_id_name,
     infer_target_name,
     read_test_columns,
+    recognise,
 )
 from bert_playground.data.schema.sampling import READ_ALL, read_within
 from bert_playground.data.targets.fit import split_target
@@ -24,7 +27,8 @@ class Unlabeled(NamedTuple):
     frame: pl.DataFrame  # all tables, one below the other; the target is not among the columns
     targets: tuple[str, ...]  # the columns that were taken away
     id_column: str | None
-    statements: tuple[str, ...]
+    template: str  # that suits a known data set, or the one asked for
+    notes: tuple[str, ...]
 
 
 def read_unlabeled(
@@ -53,14 +57,16 @@ def read_unlabeled(
     beside = [] if others else [read_test_columns(options.train, first.columns) or first.columns]
     known = [table.columns for table in others] + beside
     shared = [name for name in first.columns if all(name in columns for columns in known)]
-    targets, said = _find_targets(first, shared, options, has_target=has_target)
+    datasets = load_datasets(options.registry)
+    known_as = recognise(first.columns, datasets)
+    targets, said = _find_targets(first, shared, options, datasets, has_target=has_target)
     _require_same_columns(first, dict(zip(more, others, strict=True)), targets)
     is_absent = bool(targets) and not set(targets) & set(shared)
     kept = [n for n in (shared if others or is_absent else first.columns) if n not in targets]
     id_column = options.id_column
     require_columns(first, [id_column] if id_column else [], "the training table")
     if id_column is None:
-        id_column = infer_id_name(first.select(kept))
+        id_column = infer_id_name(first.select(kept), datasets)
     tables = [first, *others]
     statements = [f"{path}: {said}" for path, (_, said) in zip(sources, read, strict=True)]
     dropped = [name for name in first.columns if name not in (*kept, *targets)]
@@ -69,13 +75,21 @@ def read_unlabeled(
     if id_column is not None:
         statements.append(f"id: {id_column}, not read; override with --id-column")
     frame = pl.concat([table.select(kept) for table in tables])
-    return Unlabeled(
-        frame, targets, id_column, (*statements[: len(tables)], said, *statements[len(tables) :])
-    )
+    is_asked = known_as is not None and targets == split_target(known_as.target, first.columns)
+    template = options.template
+    if known_as is not None and is_asked and template == "auto":
+        template = known_as.template
+    notes = (*statements[: len(tables)], said, *statements[len(tables) :])
+    return Unlabeled(frame, targets, id_column, template, notes)
 
 
 def _find_targets(
-    first: pl.DataFrame, shared: list[str], options: DataSection, *, has_target: bool
+    first: pl.DataFrame,
+    shared: list[str],
+    options: DataSection,
+    datasets: Mapping[str, Competition],
+    *,
+    has_target: bool,
 ) -> tuple[tuple[str, ...], str]:
     if not has_target:
         if options.target is not None:
@@ -88,7 +102,7 @@ def _find_targets(
     else:
         # Without a further table there is nothing to compare with.
         test_columns = shared if len(shared) < first.width else None
-        target, reason = infer_target_name(first.columns, test_columns)
+        target, reason = infer_target_name(first.columns, test_columns, datasets)
     targets = split_target(target, first.columns)
     require_columns(first, list(targets), "the training table")
     return targets, (

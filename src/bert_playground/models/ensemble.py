@@ -32,12 +32,14 @@ class Variation:
         architecture: a name in ENCODERS.
         pooling: of the head.
         sample_fraction: the part of the training rows that it sees.
+        fold: of the folds file, that it is validated on.
     """
 
     seed_offset: int
     architecture: str | None = None
     pooling: str | None = None
     sample_fraction: float | None = None
+    fold: int | None = None
 
 
 def _other_seed(index: int, architecture: str | None) -> Variation:

@@ -282,6 +282,7 @@ def create_from_config(
     *,
     vocab_size: int,
     pad_token_id: int | None = 0,
+    max_length: int | None = None,
     pretrained: Pretrained | None = None,
     head_options: Mapping[str, Any] | None = None,
 ) -> BertWithHead:
@@ -293,6 +294,7 @@ def create_from_config(
         num_labels: how many classes it has; ignored by regression.
         vocab_size: how many entries the tokenizer has.
         pad_token_id: the tokenizer's.
+        max_length: most tokens of a row; None: `data.max_length`.
         pretrained: the checkpoint, when it has been read already.
         head_options: fields of HeadConfig that the training labels decide, such as balanced class weights.
 
@@ -300,6 +302,7 @@ def create_from_config(
         ValueError: the parts do not fit together.
     """
     _check_labels(config, num_labels)
+    max_length = max_length or config.data.max_length
     asked = config.head.model_dump(exclude={"type", "num_labels", "dropout"})
     # What "balanced" means the labels decide, which come in `head_options`.
     asked = {name: None if value == "balanced" else value for name, value in asked.items()}
@@ -310,14 +313,14 @@ def create_from_config(
     )
     if config.model.pretrained is None:
         family = find_family(config.model.architecture)
-        sizes = scratch_sizes(config.model, family, config.data.max_length)
+        sizes = scratch_sizes(config.model, family, max_length)
         shape = family.config(**sizes, vocab_size=vocab_size, pad_token_id=pad_token_id)
         model = assemble(family, shape, head)
     else:
         pretrained = pretrained or read_pretrained(config.model.pretrained)
         options = dropout_options(pretrained.family, config.model.dropout)
         model, _ = load_with_head(pretrained, head, **options)
-        check_fit(model.encoder, pretrained, vocab_size, config.data.max_length)
+        check_fit(model.encoder, pretrained, vocab_size, max_length)
         if quantized_layers(model) and not config.lora.enabled:
             logger.info("the checkpoint is quantized; its weights are trained in full")
             dequantize_model(model)

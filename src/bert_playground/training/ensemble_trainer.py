@@ -3,15 +3,15 @@
 from pathlib import Path
 
 import mlx.core as mx
-from loguru import logger
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.core.types import Loader
 from bert_playground.data.loaders.mlx_loader import MLXLoader
-from bert_playground.models.ensemble import Ensemble, vary, write_manifest
+from bert_playground.models.ensemble import Ensemble, Variation, vary, write_manifest
 from bert_playground.runs import RunDir
 from bert_playground.training.build import make_trainer
 from bert_playground.training.core import TrainState
+from bert_playground.training.members import fit_members
 
 
 class EnsembleTrainer:
@@ -44,19 +44,27 @@ class EnsembleTrainer:
         members, strategy = self.ensemble.members, self.ensemble.strategy
         # Architectures and heads are settled already; what is left are seeds and rows.
         variations = vary(strategy or "different_seeds", len(members), "bert")
-        states, kept = [], []
-        for number, (member, variation) in enumerate(zip(members, variations, strict=True), 1):
+        runs: list[RunDir] = []
+
+        def fit_member(number: int, variation: Variation) -> TrainState:
             seed = self.config.training.seed + variation.seed_offset
-            data, run = train_data, RunDir.create(self.run.path / "members")
+            data = train_data
+            runs.append(RunDir.create(self.run.path / "members"))
             if variation.sample_fraction is not None:
                 data = _sample(train_data, variation.sample_fraction, seed)
-            logger.info(f"member {number} of {len(members)}: seed {seed}, {data.num_rows} rows")
             mx.random.seed(seed)
-            num_rows = self.num_rows or data.num_rows
-            trainer = make_trainer(member, self.config, pipeline=None, run=run, num_rows=num_rows)
-            states.append(trainer.train(data, val_data))
-            kept += [folder for folder in (run.best, run.final) if folder.is_dir()][:1]
-        if len(kept) == len(members):
+            trainer = make_trainer(
+                members[number],
+                self.config,
+                pipeline=None,
+                run=runs[-1],
+                num_rows=self.num_rows or data.num_rows,
+            )
+            return trainer.train(data, val_data)
+
+        states = fit_members(variations, fit_member, seed=self.config.training.seed)
+        kept = [run.best if run.best.is_dir() else run.final for run in runs]
+        if all(folder.is_dir() for folder in kept):
             write_manifest(self.run.path, kept, weights=self.ensemble.weights, strategy=strategy)
         return states
 

@@ -1,14 +1,12 @@
-"""train_ensemble: several runs that differ, scored alone and together on the same validation rows."""
+"""fit_variation: one member on a prepared table; train_ensemble: several, scored alone and together on the same rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loguru import logger
-
 from bert_playground.config.schema import RunConfig
-from bert_playground.data.prepare import prepare_tables
+from bert_playground.data.prepare import Prepared, prepare
 from bert_playground.ensemble_predictor import (
     EnsemblePredictor,
     disagreement_rate,
@@ -17,8 +15,9 @@ from bert_playground.ensemble_predictor import (
 from bert_playground.inference import Predictions, Predictor
 from bert_playground.models.ensemble import Variation, vary, write_manifest
 from bert_playground.runs import ENSEMBLE_NAME, RunDir
+from bert_playground.training.members import describe_variation, fit_members
 from bert_playground.training.metrics.scorer import make_report
-from bert_playground.training.run import RunResult, run_training, write_json
+from bert_playground.training.run import RunResult, fit, run_in_folder, start_run, write_json
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class EnsembleResult:
 
 
 def train_ensemble(config: RunConfig, sources: Mapping[str, str] | None = None) -> EnsembleResult:
-    """Train `ensemble.num_models` models through `run_training` on one split of the table.
+    """Train `ensemble.num_models` models on one split of the table, which is read and decided upon once.
 
     The folder answers with the members that are complete at any time, so Ctrl-C loses only the one that is underway.
 
@@ -59,29 +58,47 @@ def train_ensemble(config: RunConfig, sources: Mapping[str, str] | None = None) 
     architecture = config.model.architecture if config.model.pretrained is None else None
     variations = vary(asked.diversity_strategy, asked.num_models, architecture)
     run = RunDir.create(config.training.output_dir)
-    results: list[RunResult] = []
     try:
-        for number, variation in enumerate(variations, 1):
-            logger.info(f"member {number} of {asked.num_models}: {describe(variation, config)}")
-            results.append(run_training(vary_config(config, variation, run), sources))
-            _write_members(run, results, asked.diversity_strategy)
+        prepared = prepare(config)
+        results = fit_members(
+            variations,
+            lambda _, variation: fit_variation(prepared, config, variation, run, sources),
+            seed=config.training.seed,
+            on_fitted=lambda results: _write_members(run, results, asked.diversity_strategy),
+        )
     except KeyboardInterrupt as interrupt:
-        if results:
-            interrupt.add_note(
-                f"{len(results)} of {asked.num_models} members are complete and answer together: {run.path}"
-            )
+        if (run.path / ENSEMBLE_NAME).is_file():
+            interrupt.add_note(f"they answer together: {run.path}")
         raise
     finally:
-        if not results:
+        if not (run.path / ENSEMBLE_NAME).is_file():
             run.discard_unused()
     write_json(
         run.config, {"values": config.model_dump(mode="json"), "sources": dict(sources or {})}
     )
-    return _conclude(run, config, variations, results)
+    return _conclude(run, config, prepared, variations, results)
+
+
+def fit_variation(
+    prepared: Prepared,
+    config: RunConfig,
+    variation: Variation,
+    run: RunDir,
+    sources: Mapping[str, str] | None = None,
+) -> RunResult:
+    """Fit one member in a run folder of its own under `run`; the tables are neither read nor decided upon again."""
+    if variation.fold is not None:
+        prepared = prepared.of_fold(variation.fold)
+
+    def body(folder: RunDir, varied: RunConfig, checkpoint: object) -> RunResult:
+        start_run(folder, varied)
+        return fit(prepared, varied, folder)
+
+    return run_in_folder(body, "train", vary_config(config, variation, run), sources)
 
 
 def vary_config(config: RunConfig, variation: Variation, run: RunDir) -> RunConfig:
-    """The configuration of one member: a single model on the ensemble's split, in a folder under the ensemble's."""
+    """The configuration of one member: a single model on the same split, in a folder under that of all."""
     changes: dict[str, dict[str, Any]] = {
         "training": {
             "seed": config.training.seed + variation.seed_offset,
@@ -98,24 +115,14 @@ def vary_config(config: RunConfig, variation: Variation, run: RunDir) -> RunConf
     if variation.sample_fraction is not None:
         part = config.data.sample_fraction * variation.sample_fraction
         changes["data"]["sample_fraction"] = part
+    if variation.fold is not None:
+        changes["data"]["fold"] = variation.fold
     return config.model_copy(
         update={
             section: getattr(config, section).model_copy(update=values)
             for section, values in changes.items()
         }
     )
-
-
-def describe(variation: Variation, config: RunConfig) -> str:
-    """What is particular to a member, in words."""
-    parts = [f"seed {config.training.seed + variation.seed_offset}"]
-    if variation.architecture is not None:
-        parts.append(variation.architecture)
-    if variation.pooling is not None:
-        parts.append(f"{variation.pooling} pooling")
-    if variation.sample_fraction is not None:
-        parts.append(f"{variation.sample_fraction:.0%} of the rows")
-    return ", ".join(parts)
 
 
 def _write_members(run: RunDir, results: Sequence[RunResult], strategy: str) -> None:
@@ -128,10 +135,14 @@ def _checkpoint(result: RunResult) -> Path:
 
 
 def _conclude(
-    run: RunDir, config: RunConfig, variations: Sequence[Variation], results: Sequence[RunResult]
+    run: RunDir,
+    config: RunConfig,
+    prepared: Prepared,
+    variations: Sequence[Variation],
+    results: Sequence[RunResult],
 ) -> EnsembleResult:
     """Score everything once more on the validation rows, as `bert evaluate` would."""
-    frame = prepare_tables(config.data, config.split_seed).val
+    frame = prepared.val
     predictor = EnsemblePredictor.load(run.path)
     pipeline = predictor.pipeline
     answers = [member.score(frame) for member in predictor.members]
@@ -150,7 +161,7 @@ def _conclude(
         "baseline": first["baseline"],
         "members": [
             {
-                "what": describe(variation, config),
+                "what": describe_variation(variation, config.training.seed),
                 "checkpoint": str(_checkpoint(result)),
                 "metrics": measured,
                 "seconds": result.summary["seconds"],

@@ -12,6 +12,7 @@ from bert_playground import kernels
 from bert_playground.config.schema import AugmentationSection, RunConfig
 from bert_playground.data.loaders.masking import MaskedLoader, Masking, has_words
 from bert_playground.data.loaders.mlx_loader import MLXLoader
+from bert_playground.data.prepare import choose_text_options
 from bert_playground.data.templates.row_text import RowText, fit_row_text, load_row_text
 from bert_playground.data.tokens.token_table import TokenizedTable, gather_rows
 from bert_playground.data.unlabeled import Unlabeled, read_unlabeled
@@ -33,7 +34,7 @@ from bert_playground.runs import RunDir
 from bert_playground.training.build import Goal, put_together
 from bert_playground.training.core import Trainer
 from bert_playground.training.recipe import choose_pretraining_recipe
-from bert_playground.training.run import RunResult, begin, run_in_folder, write_json
+from bert_playground.training.run import RunResult, run_in_folder, start_run, write_json
 from bert_playground.training.summary import count_parameters
 
 
@@ -59,7 +60,7 @@ def run_pretraining(
 
 def _pretrain(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunResult:
     _check(config)
-    begin(run, config)
+    start_run(run, config)
     rows = read_unlabeled(
         config.data,
         config.pretraining.tables,
@@ -67,7 +68,7 @@ def _pretrain(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunRes
         seed=config.training.seed,
     )
     text = _fit_or_load(rows, config, checkpoint)
-    for statement in (*rows.statements, *text.statements):
+    for statement in (*rows.notes, *text.statements):
         logger.info(statement)
     train_data, val_data = _make_loaders(text, rows, config)
     model, task_options = _make_model(config, text)
@@ -113,7 +114,7 @@ def _fit_or_load(rows: Unlabeled, config: RunConfig, checkpoint: Path | None) ->
         return load_row_text(checkpoint)
     return fit_row_text(
         rows.frame,
-        config.data,
+        choose_text_options(config.data, rows.template),
         skip=rows.targets,
         id_column=rows.id_column,
         pretrained_dir=fetch_folder(config.model.pretrained) if config.model.pretrained else None,

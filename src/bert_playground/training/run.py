@@ -1,4 +1,4 @@
-"""create_trainer; run_training(config) → RunResult: the whole story on one page."""
+"""run_training: prepare + fit, from tables to checkpoints; create_trainer: for models and loaders of one's own."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +16,7 @@ from bert_playground.config.schema import RunConfig
 from bert_playground.data.augmentation.augmentation import Augmentation
 from bert_playground.data.loaders import MLXLoader, StreamingLoader
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.data.prepare import Tables, prepare_tables
+from bert_playground.data.prepare import Prepared, prepare
 from bert_playground.environment import describe_environment
 from bert_playground.files import write_text
 from bert_playground.logs import log_to_file
@@ -81,16 +81,16 @@ def run_training(
 
 
 def run_in_folder(
-    story: Callable[[RunDir, RunConfig, Path | None], RunResult],
+    body: Callable[[RunDir, RunConfig, Path | None], RunResult],
     command: str,
     config: RunConfig,
     sources: Mapping[str, str] | None = None,
     resume: Path | None = None,
 ) -> RunResult:
-    """Call `story(run, config, checkpoint to resume)` with a new run folder, or with that of the run to resume.
+    """Call `body(run, config, checkpoint to resume)` with a new run folder, or with that of the run to resume.
 
     Args:
-        story: what happens in the run.
+        body: what happens in the run.
         command: of `bert`, for messages; a run is resumed by the command that began it.
         config: as for `run_training`.
         sources: as for `run_training`.
@@ -108,7 +108,7 @@ def run_in_folder(
         config = read_run_config(run, config, sources or {}, command)
     try:
         with log_to_file(run.train_log), _logged_errors():
-            return story(run, config, checkpoint)
+            return body(run, config, checkpoint)
     except KeyboardInterrupt as interrupt:
         if run.resumable():
             interrupt.add_note(f"saved; go on with: bert {command} --resume {run.path}")
@@ -127,15 +127,27 @@ def _logged_errors() -> Iterator[None]:
 
 
 def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunResult:
-    begin(run, config)
-    tables = prepare_tables(config.data, config.split_seed)
-    pretrained_dir = fetch_folder(config.model.pretrained) if config.model.pretrained else None
-    pipeline = _fit_or_load(tables, config, pretrained_dir, checkpoint)
-    for statement in (*tables.statements, *pipeline.statements):
-        logger.info(statement)
+    start_run(run, config)
+    return fit(prepare(config), config, run, checkpoint)
 
-    config = _shorten_rows(config, pipeline)
-    train_data, val_data = _make_loaders(pipeline, tables, config)
+
+def fit(
+    prepared: Prepared, config: RunConfig, run: RunDir, checkpoint: Path | None = None
+) -> RunResult:
+    """Fit one model on prepared tables and write its run folder.
+
+    Args:
+        prepared: from `prepare`; the same for any number of models.
+        config: what was asked for: encoder, head, training.
+        run: the folder; `start_run` has been there.
+        checkpoint: to go on from, exactly where it stopped; None: from the beginning.
+    """
+    pretrained_dir = fetch_folder(config.model.pretrained) if config.model.pretrained else None
+    pipeline = _fit_or_load(prepared, config, pretrained_dir, checkpoint)
+    for note in (*prepared.notes, *pipeline.statements):
+        logger.info(note)
+
+    train_data, val_data = _make_loaders(pipeline, prepared, config)
     assert train_data.labels is not None
     model = create_from_config(
         config,
@@ -143,6 +155,8 @@ def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunResult
         num_labels=max(pipeline.num_labels, len(pipeline.classes)),
         vocab_size=pipeline.vocab_size,
         pad_token_id=pipeline.pad_token_id,
+        # Rows are at most as long as they were when the checkpoint was pretrained on this text.
+        max_length=min(config.data.max_length, pipeline.max_length),
         head_options={
             **choose_label_options(config.head, pipeline.task, pipeline.classes, train_data.labels),
             "num_numbers": len(pipeline.numbers),
@@ -156,7 +170,7 @@ def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunResult
         pipeline=pipeline,
         run=run,
         num_rows=train_data.num_rows,
-        judged_by=tables.metric,
+        judged_by=pipeline.schema.metric,
     )
     if checkpoint is not None:
         trainer.resume(checkpoint)
@@ -174,7 +188,7 @@ def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunResult
     return RunResult(run, state.best_metrics, best if best.is_dir() else None, summary)
 
 
-def begin(run: RunDir, config: RunConfig) -> None:
+def start_run(run: RunDir, config: RunConfig) -> None:
     """What every run does first: seeds, and the record of what it is computed with."""
     if config.tracking.mlflow:
         require_mlflow()
@@ -256,30 +270,23 @@ def read_run_config(
     return stored
 
 
-def _shorten_rows(config: RunConfig, pipeline: TextPipeline) -> RunConfig:
-    """Rows are at most as long as they were when the checkpoint was pretrained on this text."""
-    length = min(config.data.max_length, pipeline.max_length)
-    return config.model_copy(update={"data": config.data.model_copy(update={"max_length": length})})
-
-
 def _fit_or_load(
-    tables: Tables, config: RunConfig, pretrained_dir: Path | None, checkpoint: Path | None
+    prepared: Prepared, config: RunConfig, pretrained_dir: Path | None, checkpoint: Path | None
 ) -> TextPipeline:
     if checkpoint is not None:
         return TextPipeline.load(checkpoint)
     return TextPipeline.fit(
-        tables.train,
-        tables.options,
+        prepared.train,
+        prepared.schema,
+        prepared.text,
         pretrained_dir=pretrained_dir,
         vocab_size=config.model.vocab_size,
-        windows=tables.windows,
         augmentation=Augmentation(**config.augmentation.model_dump()),
-        seed=config.training.seed,
     )
 
 
 def _make_loaders(
-    pipeline: TextPipeline, tables: Tables, config: RunConfig
+    pipeline: TextPipeline, prepared: Prepared, config: RunConfig
 ) -> tuple[MLXLoader | StreamingLoader, MLXLoader]:
     data, training = config.data, config.training
     threads: dict[str, Any] = {"prefetch_size": data.prefetch_size}
@@ -292,18 +299,18 @@ def _make_loaders(
         "seed": training.seed,
     }
     val_data = pipeline.make_loader(
-        tables.val, batch_size=training.eval_batch_size, split="val", **threads, **cached
+        prepared.val, batch_size=training.eval_batch_size, split="val", **threads, **cached
     )
-    if tables.stream is not None:
+    if prepared.stream is not None:
         if data.use_pretokenized:
             logger.info(
                 "data.use_pretokenized: only validation rows are cached; streamed rows are tokenised in every epoch"
             )
         return pipeline.make_streaming_loader(
-            tables.stream, augmented_from=tables.train, **order, **threads
+            prepared.stream, augmented_from=prepared.train, **order, **threads
         ), val_data
     return pipeline.make_loader(
-        tables.train, split="train", augmented=True, **order, **threads, **cached
+        prepared.train, split="train", augmented=True, **order, **threads, **cached
     ), val_data
 
 

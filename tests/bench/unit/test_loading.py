@@ -6,8 +6,8 @@ import pytest
 
 from bert_playground.bench import loading, run_loading_benchmark
 from bert_playground.config.schema import DataSection
+from bert_playground.data.prepare import fit_text
 from bert_playground.data.reading.table import read_table
-from bert_playground.data.templates.row_text import fit_as_training_would
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def table(tmp_path: Path) -> Path:
 
 
 def test_rates_follow_from_rows_and_seconds(table: Path) -> None:
-    text = fit_as_training_would(read_table(table), DataSection())
+    text, _ = fit_text(read_table(table), DataSection())
     result = run_loading_benchmark(table, text, steps=3)
     assert result["rows"] == 200
     assert result["tokens"] == 200 * 4  # [CLS], two cells, [SEP]
@@ -32,7 +32,7 @@ def test_rates_follow_from_rows_and_seconds(table: Path) -> None:
 def test_a_small_table_is_read_until_its_median_is_steady(
     table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = fit_as_training_would(read_table(table), DataSection())
+    text, _ = fit_text(read_table(table), DataSection())
     monkeypatch.setattr(loading, "WARM_UP_SECONDS", 0.0)
     monkeypatch.setattr(loading, "MIN_SECONDS", 0.0)
     assert run_loading_benchmark(table, text, steps=2)["pass"]["repetitions"] == 2
@@ -50,6 +50,6 @@ def test_a_small_table_is_read_until_its_median_is_steady(
 def test_rows_are_counted_as_training_reads_them(
     table: Path, options: dict[str, object], tokens: int
 ) -> None:
-    text = fit_as_training_would(read_table(table), DataSection.model_validate(options))
+    text, _ = fit_text(read_table(table), DataSection.model_validate(options))
     assert run_loading_benchmark(table, text, steps=1)["tokens"] == tokens
     assert text.encode(read_table(table)).lengths.sum() == tokens

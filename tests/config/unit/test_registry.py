@@ -7,8 +7,8 @@ import pytest
 
 from bert_playground.competitions import COMPETITIONS
 from bert_playground.config.registry import load_datasets
-from bert_playground.config.schema import DataSection
-from bert_playground.data.prepare import prepare_tables
+from bert_playground.config.schema import DataSection, RunConfig
+from bert_playground.data.prepare import prepare
 
 SHOP = """
 shop:
@@ -40,12 +40,12 @@ def test_own_entries_decide_target_task_metric_and_template(folder: Path) -> Non
         }
     )
     frame.write_csv("train.csv")
-    tables = prepare_tables(DataSection(train=Path("train.csv")), seed=0)
-    assert (tables.options.target, tables.options.task) == ("stars", "ordinal")
-    assert (tables.options.template, tables.metric) == ("sentence", "mae")
+    tables = prepare(RunConfig(data=DataSection(train=Path("train.csv"))))
+    assert (tables.schema.target, tables.schema.task) == ("stars", "ordinal")
+    assert (tables.schema.template, tables.schema.metric) == ("sentence", "mae")
     given = DataSection(train=Path("train.csv"), target="price", template="markdown")
-    other = prepare_tables(given, seed=0)
-    assert (other.options.template, other.metric) == ("markdown", None)
+    other = prepare(RunConfig(data=given))
+    assert (other.schema.template, other.schema.metric) == ("markdown", None)
 
 
 def test_an_entry_of_the_same_name_replaces_a_known_one(folder: Path) -> None:
@@ -111,4 +111,4 @@ def test_a_target_that_the_table_lacks_is_an_error_of_the_entry(folder: Path) ->
     (folder / "datasets.yaml").write_text("shop: {columns: [store, price], target: starz}\n")
     (folder / "train.csv").write_text("store,price,stars\na,1,5\nb,2,3\n" * 1)
     with pytest.raises(ValueError, match=r"'starz'; did you mean 'stars'.*datasets.yaml"):
-        prepare_tables(DataSection(train=folder / "train.csv"), seed=0)
+        prepare(RunConfig(data=DataSection(train=folder / "train.csv")))

@@ -18,10 +18,10 @@ import zstandard
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from bert_playground.config.schema import DataSection
+from bert_playground.config.schema import DataSection, RunConfig
 from bert_playground.data.describe import describe_table
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.data.prepare import prepare_tables
+from bert_playground.data.prepare import prepare
 from bert_playground.data.reading.csv_text import name_nameless, parse_csv, sniff_delimiter
 from bert_playground.data.reading.table import read_table
 from bert_playground.data.reading.table_stream import open_stream
@@ -57,8 +57,8 @@ def try_all(path: Path, **options: object) -> bool:
     try:
         frame = read_table(path)
         describe_table(frame, target=options.get("target"))
-        tables = prepare_tables(DataSection(train=path, **options), seed=0)
-        pipeline = TextPipeline.fit(tables.train, tables.options, vocab_size=300)
+        tables = prepare(RunConfig(data=DataSection(train=path, **options)))
+        pipeline = TextPipeline.fit(tables.train, tables.schema, tables.text, vocab_size=300)
         table = pipeline.tokenize(tables.val)
     except ValueError as error:
         fault = error
@@ -281,8 +281,8 @@ def test_ten_thousand_categories_are_read_in_seconds(tmp_path: Path) -> None:
         City=pl.Series([f"city {i % 10_000:05}" for i in range(40_000)])
     )
     path = write(rows, tmp_path)
-    tables = prepare_tables(DataSection(train=path, target="Survived"), seed=0)
-    pipeline = TextPipeline.fit(tables.train, tables.options)
+    tables = prepare(RunConfig(data=DataSection(train=path, target="Survived")))
+    pipeline = TextPipeline.fit(tables.train, tables.schema, tables.text)
     (city,) = (feature for feature in pipeline.features if feature.column == "City")
     assert len(city.known) <= 256
     warnings = describe_table(read_table(path), target="Survived").warnings
@@ -293,8 +293,8 @@ def test_ten_thousand_categories_are_read_in_seconds(tmp_path: Path) -> None:
 
 def test_constant_columns_are_left_out_and_said(tmp_path: Path) -> None:
     path = write(good_rows().with_columns(Ship=pl.lit("Titanic"), Empty=pl.lit("")), tmp_path)
-    tables = prepare_tables(DataSection(train=path, target="Survived"), seed=0)
-    pipeline = TextPipeline.fit(tables.train, tables.options)
+    tables = prepare(RunConfig(data=DataSection(train=path, target="Survived")))
+    pipeline = TextPipeline.fit(tables.train, tables.schema, tables.text)
     assert not {"Ship", "Empty"} & set(pipeline.columns)
     assert any("Ship, Empty" in said for said in pipeline.statements)
 
@@ -305,10 +305,10 @@ def test_a_cell_of_five_megabytes_is_cut_and_said(tmp_path: Path) -> None:
     notes[7] = "very long " * 500_000
     path = write(good_rows().with_columns(Note=pl.Series(notes)), tmp_path)
     assert path.stat().st_size > 5_000_000
-    tables = prepare_tables(DataSection(train=path, target="Survived"), seed=0)
-    pipeline = TextPipeline.fit(tables.train, tables.options)
+    tables = prepare(RunConfig(data=DataSection(train=path, target="Survived")))
+    pipeline = TextPipeline.fit(tables.train, tables.schema, tables.text)
     both = (pipeline.tokenize(rows) for rows in (tables.train, tables.val))
-    assert max(int(table.lengths.max()) for table in both) <= tables.options.max_length
+    assert max(int(table.lengths.max()) for table in both) <= tables.text.max_length
     warnings = describe_table(read_table(path), target="Survived").warnings
     assert any("Note has a cell of 5000000 characters" in said for said in warnings)
 

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bert_playground.config.schema import DataSection
+from bert_playground.config.schema import DataSection, RunConfig
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.data.prepare import Tables, prepare_tables
+from bert_playground.data.prepare import Prepared, prepare
 from bert_playground.data.reading.table import read_table
 from bert_playground.data.templates.templates import TEMPLATES
+from tests.fitting import fit_pipeline
 
 ROWS = 200
 
@@ -38,36 +39,39 @@ def options(tmp_path: Path) -> DataSection:
 
 
 @pytest.fixture
-def tables(options: DataSection) -> Tables:
-    return prepare_tables(options, seed=0)
+def tables(options: DataSection) -> Prepared:
+    return prepare(RunConfig(data=options))
 
 
 @pytest.fixture
-def pipeline(tables: Tables) -> TextPipeline:
-    return TextPipeline.fit(tables.train, tables.options)
+def pipeline(tables: Prepared) -> TextPipeline:
+    return TextPipeline.fit(tables.train, tables.schema, tables.text)
 
 
-def test_tables_are_split_and_everything_inferred_is_said(tables: Tables) -> None:
+def test_tables_are_split_and_everything_inferred_is_said(tables: Prepared) -> None:
     assert tables.train.height + tables.val.height == ROWS
     assert 30 <= tables.val.height <= 50
     assert not set(tables.train["Ticket"]) & set(tables.val["Ticket"])
-    assert (tables.options.target, tables.options.id_column, tables.options.task) == (
+    assert (tables.schema.target, tables.schema.id_column, tables.schema.task) == (
         "Survived",
         "Id",
         "binary",
     )
-    said = " | ".join(tables.statements)
+    said = " | ".join(tables.notes)
     assert "target: Survived, binary, 50 % positive" in said
     assert "id: Id" in said
     assert "rows that share Ticket on one side (seed 0)" in said
 
 
 def test_splits_follow_the_seed(options: DataSection) -> None:
-    first, again, other = (prepare_tables(options, seed).val["Id"].to_list() for seed in (0, 0, 1))
+    first, again, other = (
+        prepare(RunConfig(data=options.model_copy(update={"split_seed": seed}))).val["Id"].to_list()
+        for seed in (0, 0, 1)
+    )
     assert first == again != other
 
 
-def test_batches_carry_every_row_and_its_label(tables: Tables, pipeline: TextPipeline) -> None:
+def test_batches_carry_every_row_and_its_label(tables: Prepared, pipeline: TextPipeline) -> None:
     loader = pipeline.make_loader(tables.train, batch_size=16, shuffle=True, seed=3)
     labels = np.zeros(tables.train.height)
     for batch in loader:
@@ -78,17 +82,17 @@ def test_batches_carry_every_row_and_its_label(tables: Tables, pipeline: TextPip
 
 
 def test_the_pipeline_is_fitted_on_the_given_rows_alone(
-    tables: Tables, pipeline: TextPipeline
+    tables: Prepared, pipeline: TextPipeline
 ) -> None:
     shifted = tables.val.with_columns(Age=pl.lit("999"), Sex=pl.lit("neither"))
-    again = TextPipeline.fit(tables.train, tables.options)
+    again = TextPipeline.fit(tables.train, tables.schema, tables.text)
     assert again.tokenizer.to_json() == pipeline.tokenizer.to_json()
     assert again.features == pipeline.features
     assert "neither" in pipeline.text(shifted)[0]  # read word by word, unknown as a cell
 
 
 def test_saved_pipelines_read_text_as_before(
-    tables: Tables, pipeline: TextPipeline, tmp_path: Path
+    tables: Prepared, pipeline: TextPipeline, tmp_path: Path
 ) -> None:
     pipeline.save(tmp_path / "checkpoint")
     loaded = TextPipeline.load(tmp_path / "checkpoint")
@@ -119,13 +123,13 @@ def test_a_damaged_pipeline_is_an_error(pipeline: TextPipeline, tmp_path: Path) 
         TextPipeline.load(tmp_path)
 
 
-def test_typed_frames_read_like_their_csv(tables: Tables, pipeline: TextPipeline) -> None:
+def test_typed_frames_read_like_their_csv(tables: Prepared, pipeline: TextPipeline) -> None:
     typed = passengers().filter(pl.col("Id").cast(pl.String).is_in(tables.val["Id"].implode()))
     assert pipeline.text(typed).to_list() == pipeline.text(tables.val).to_list()
 
 
 def test_unlabelled_tables_with_extra_columns_are_read(
-    tables: Tables, pipeline: TextPipeline
+    tables: Prepared, pipeline: TextPipeline
 ) -> None:
     test = tables.val.drop("Survived", "Id").with_columns(Extra=pl.lit("x"))
     table = pipeline.tokenize(test)
@@ -133,7 +137,7 @@ def test_unlabelled_tables_with_extra_columns_are_read(
     np.testing.assert_array_equal(table.ids, pipeline.tokenize(tables.val).ids)
 
 
-def test_missing_columns_are_all_named(tables: Tables, pipeline: TextPipeline) -> None:
+def test_missing_columns_are_all_named(tables: Prepared, pipeline: TextPipeline) -> None:
     broken = tables.val.drop("Age").rename({"Sex": "sex"})
     with pytest.raises(
         ValueError, match=r"lacks 2 column\(s\): 'Sex'; did you mean 'sex'\?, 'Age'"
@@ -141,7 +145,7 @@ def test_missing_columns_are_all_named(tables: Tables, pipeline: TextPipeline) -
         pipeline.tokenize(broken)
 
 
-def test_unseen_labels_in_validation_are_an_error(tables: Tables, pipeline: TextPipeline) -> None:
+def test_unseen_labels_in_validation_are_an_error(tables: Prepared, pipeline: TextPipeline) -> None:
     with pytest.raises(ValueError, match=r"no training row has: 2 \(known: 0, 1\)"):
         pipeline.tokenize(tables.val.with_columns(Survived=pl.lit("2")))
 
@@ -161,19 +165,19 @@ def test_unfit_labels_are_an_error(
 ) -> None:
     passengers().with_columns(**change).write_csv(tmp_path / "train.csv")
     with pytest.raises(ValueError, match=message):
-        prepare_tables(DataSection(train=tmp_path / "train.csv", target="Survived"), seed=0)
+        prepare(RunConfig(data=DataSection(train=tmp_path / "train.csv", target="Survived")))
 
 
 def test_no_table_is_an_error() -> None:
     with pytest.raises(ValueError, match="no training table"):
-        prepare_tables(DataSection(), seed=0)
+        prepare(RunConfig(data=DataSection()))
 
 
 def test_absent_target_and_group_column_are_errors(options: DataSection) -> None:
     with pytest.raises(ValueError, match="'Surived'; did you mean 'Survived'"):
-        prepare_tables(options.model_copy(update={"target": "Surived"}), seed=0)
+        prepare(RunConfig(data=options.model_copy(update={"target": "Surived"})))
     with pytest.raises(ValueError, match="'Tikket'; did you mean 'Ticket'"):
-        prepare_tables(options.model_copy(update={"group_column": "Tikket"}), seed=0)
+        prepare(RunConfig(data=options.model_copy(update={"group_column": "Tikket"})))
 
 
 def test_a_test_table_beside_the_training_table_tells_the_target(tmp_path: Path) -> None:
@@ -183,13 +187,13 @@ def test_a_test_table_beside_the_training_table_tells_the_target(tmp_path: Path)
     frame.write_csv(tmp_path / "train.csv")
     frame.select("a", "b").write_csv(tmp_path / "test.csv")
     assert (
-        prepare_tables(DataSection(train=tmp_path / "train.csv"), seed=0).options.target == "count"
+        prepare(RunConfig(data=DataSection(train=tmp_path / "train.csv"))).options.target == "count"
     )
 
 
 def test_a_validation_table_is_used_whole(options: DataSection, tmp_path: Path) -> None:
     passengers(30).write_csv(tmp_path / "val.csv")
-    tables = prepare_tables(options.model_copy(update={"val": tmp_path / "val.csv"}), seed=0)
+    tables = prepare(RunConfig(data=options.model_copy(update={"val": tmp_path / "val.csv"})))
     assert (tables.train.height, tables.val.height) == (ROWS, 30)
 
 
@@ -197,17 +201,17 @@ def test_all_missing_columns_are_left_out_and_said(tmp_path: Path) -> None:
     passengers().with_columns(Age=pl.lit(None), Sex=pl.lit("male")).write_csv(
         tmp_path / "train.csv"
     )
-    tables = prepare_tables(DataSection(train=tmp_path / "train.csv"), seed=0)
-    pipeline = TextPipeline.fit(tables.train, tables.options)
+    tables = prepare(RunConfig(data=DataSection(train=tmp_path / "train.csv")))
+    pipeline = TextPipeline.fit(tables.train, tables.schema, tables.text)
     assert "left out, without any value or with a single one: Sex, Age" in " | ".join(
         pipeline.statements
     )
 
 
 @pytest.mark.parametrize("template", [name for name in TEMPLATES if not TEMPLATES[name].derive])
-def test_every_template_trains_and_reads(tables: Tables, template: str) -> None:
-    options = tables.options.model_copy(update={"template": template})
-    pipeline = TextPipeline.fit(tables.train, options)
+def test_every_template_trains_and_reads(tables: Prepared, template: str) -> None:
+    options = tables.schema.model_copy(update={"template": template})
+    pipeline = fit_pipeline(tables.train, options)
     table = pipeline.tokenize(tables.val)
     unknown = pipeline.tokenizer.tokenizer.token_to_id("[UNK]")
     assert table.num_rows == tables.val.height
@@ -215,7 +219,7 @@ def test_every_template_trains_and_reads(tables: Tables, template: str) -> None:
 
 
 def test_token_cache_is_used_and_gives_the_same(
-    tables: Tables, pipeline: TextPipeline, tmp_path: Path
+    tables: Prepared, pipeline: TextPipeline, tmp_path: Path
 ) -> None:
     fresh = pipeline.tokenize(tables.train)
     for _ in range(2):
@@ -253,7 +257,7 @@ def test_any_content_becomes_tokens(tmp_path: Path, rows: list[tuple[str | None,
     (tmp_path / "any.csv").write_bytes(buffer.getvalue())
     read = read_table(tmp_path / "any.csv")
     options = DataSection(target="y", task="binary", template="auto")
-    pipeline = TextPipeline.fit(read, options, vocab_size=300)
+    pipeline = fit_pipeline(read, options, vocab_size=300)
     table = pipeline.tokenize(read)
     whole = pipeline.tokenizer.tokenizer.encode_batch(pipeline.text(read).to_list())
     assert table.num_rows == len(rows)
@@ -271,6 +275,6 @@ def test_a_dropped_column_may_be_one_that_the_test_table_lacks(tmp_path: Path) -
     (tmp_path / "train.csv").write_text("id,size,red,big\n" + "\n".join(rows) + "\n")
     (tmp_path / "test.csv").write_text("id,size\n1,2\n")
     options = DataSection(train=tmp_path / "train.csv", target="red", drop_columns=("big",))
-    tables = prepare_tables(options, seed=0)
+    tables = prepare(RunConfig(data=options))
     assert "big" not in tables.train.columns
-    assert TextPipeline.fit(tables.train, tables.options).targets == ("red",)
+    assert TextPipeline.fit(tables.train, tables.schema, tables.text).targets == ("red",)

@@ -7,9 +7,9 @@ import pytest
 from _pytest.mark.structures import ParameterSet
 
 from bert_playground.competitions import COMPETITIONS
-from bert_playground.config.schema import DataSection
+from bert_playground.config.schema import DataSection, RunConfig
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.data.prepare import prepare_tables
+from bert_playground.data.prepare import prepare
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
 pytestmark = pytest.mark.skipif(
@@ -38,9 +38,9 @@ def slow(*values: object) -> ParameterSet:
 def test_real_tables_become_tokens(
     name: str, target: str, task: str, num_rows: int, form: str
 ) -> None:
-    tables = prepare_tables(DataSection(train=SHARED / name / "train.csv"), seed=0)
-    pipeline = TextPipeline.fit(tables.train, tables.options)
-    assert (tables.options.target, tables.options.task, pipeline.template) == (target, task, form)
+    tables = prepare(RunConfig(data=DataSection(train=SHARED / name / "train.csv")))
+    pipeline = TextPipeline.fit(tables.train, tables.schema, tables.text)
+    assert (tables.schema.target, tables.schema.task, pipeline.template) == (target, task, form)
     assert tables.train.height + tables.val.height == num_rows
     assert tables.val.height == pytest.approx(0.2 * num_rows, rel=0.05)
     table = pipeline.tokenize(tables.val)
@@ -52,7 +52,7 @@ def test_real_tables_become_tokens(
 
 
 def test_relatives_stay_on_one_side_of_titanic() -> None:
-    tables = prepare_tables(DataSection(train=SHARED / "titanic" / "train.csv"), seed=0)
+    tables = prepare(RunConfig(data=DataSection(train=SHARED / "titanic" / "train.csv")))
     for column in ("Ticket", "Cabin"):
         train, val = (set(frame[column].drop_nulls()) for frame in (tables.train, tables.val))
         assert not train & val

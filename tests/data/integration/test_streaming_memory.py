@@ -11,8 +11,8 @@ import pytest
 
 from bert_playground.config.schema import DataSection
 from bert_playground.data.loaders import StreamingLoader
-from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.reading.table_stream import open_stream
+from tests.fitting import fit_pipeline
 
 SKIN = Path(__file__).parents[4] / "shared" / "data" / "skin-stream" / "train.csv"
 MILLION = 1_000_000
@@ -22,13 +22,13 @@ MEASURE = """
 import json, sys, time
 from pathlib import Path
 import mlx.core as mx
-from bert_playground.config.schema import DataSection
+from bert_playground.config.schema import DataSection, RunConfig
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.data.prepare import prepare_tables
+from bert_playground.data.prepare import prepare
 
-tables = prepare_tables(DataSection(train=Path(sys.argv[1])), 0)
+tables = prepare(RunConfig(data=DataSection(train=Path(sys.argv[1]))))
 assert tables.stream is not None
-pipeline = TextPipeline.fit(tables.train, tables.options)
+pipeline = TextPipeline.fit(tables.train, tables.schema, tables.text)
 loader = pipeline.make_streaming_loader(tables.stream, batch_size=32, shuffle=True)
 started, rows = time.perf_counter(), 0
 for batch in loader:
@@ -72,7 +72,7 @@ def test_thousands_of_rows_a_second_are_streamed(tmp_path: Path) -> None:
     table.write_csv(tmp_path / "train.csv")
     stream = open_stream(tmp_path / "train.csv", chunk_rows=2000)
     options = DataSection(target="survived", task="binary")
-    pipeline = TextPipeline.fit(stream.take(stream.rows[:5000]), options)
+    pipeline = fit_pipeline(stream.take(stream.rows[:5000]), options)
     loader = StreamingLoader(
         stream, pipeline.tokenize, shuffle=True, num_workers=4, prefetch_size=8
     )

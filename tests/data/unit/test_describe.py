@@ -4,9 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bert_playground.data.describe import describe_table
 from bert_playground.data.schema.leakage import Question, find_leaks
 from bert_playground.data.targets.label_encoder import LabelEncoder
+from tests.fitting import describe_frame
 
 ROWS = 300
 GENERATOR = np.random.default_rng(0)
@@ -71,7 +71,7 @@ def test_facts_of_each_column() -> None:
     frame = make_frame(
         half=[None if i % 4 else "a" for i in range(ROWS)], price=[f"${i},000" for i in range(ROWS)]
     )
-    facts = describe_table(frame, target="target")
+    facts = describe_frame(frame, target="target")
     by_name = {fact.name: fact for fact in facts.columns}
     assert facts.num_rows == ROWS
     assert by_name["target"].role == "target"
@@ -89,14 +89,14 @@ def test_facts_of_each_column() -> None:
 def test_repeated_rows_and_ids_are_named() -> None:
     frame = make_frame()
     frame = pl.concat([frame, frame[:7]])
-    warnings = " | ".join(describe_table(frame, target="target", id_column="id").warnings)
+    warnings = " | ".join(describe_frame(frame, target="target", id_column="id").warnings)
     assert "id repeats on 7 rows" in warnings
     assert "7 rows repeat another row" in warnings
 
 
 def test_oversized_columns_are_named() -> None:
     frame = make_frame(story=[f"{'word ' * 10}{i}" for i in range(ROWS - 1)] + ["x " * 9000])
-    warnings = " | ".join(describe_table(frame, target="target").warnings)
+    warnings = " | ".join(describe_frame(frame, target="target").warnings)
     assert "story has a cell of 18000 characters" in warnings
 
 
@@ -112,7 +112,7 @@ def test_no_value_of_a_number_counts_as_missing_and_of_a_category_as_an_answer()
         lot=["NA" if i % 4 == 0 else str(i) for i in range(ROWS)],
         alley=["NA" if i % 4 == 0 else "Grvl" if i % 2 else "Pave" for i in range(ROWS)],
     )
-    facts = {fact.name: fact for fact in describe_table(frame, target="target").columns}
+    facts = {fact.name: fact for fact in describe_frame(frame, target="target").columns}
     assert (facts["lot"].missing, facts["lot"].distinct) == (0.25, 225)
     assert (facts["alley"].missing, facts["alley"].distinct) == (0.0, 3)
 
@@ -122,7 +122,7 @@ def test_ranges_are_those_of_the_finite_numbers_in_full() -> None:
         wide=[["inf", "-inf", "12345678", "1.5"][i % 4] for i in range(ROWS)],
         endless=[["inf", "-inf"][i % 2] for i in range(ROWS)],
     )
-    facts = {fact.name: fact for fact in describe_table(frame, target="target").columns}
+    facts = {fact.name: fact for fact in describe_frame(frame, target="target").columns}
     assert facts["wide"].values == "1.5 to 12345678, median 6.17284e+06, some infinite"
     assert facts["endless"].values == "infinite"
 
@@ -130,9 +130,9 @@ def test_ranges_are_those_of_the_finite_numbers_in_full() -> None:
 def test_columns_that_the_test_table_lacks_are_left_out_as_in_training() -> None:
     frame = make_frame(outcome=[str(label) for label in BINARY])
     assert "outcome alone answers target" in " ".join(
-        describe_table(frame, target="target").warnings
+        describe_frame(frame, target="target").warnings
     )
-    facts = describe_table(frame, target="target", test_columns=["id", "signal", "noise"])
+    facts = describe_frame(frame, target="target", test_columns=["id", "signal", "noise"])
     assert {fact.name: fact.role for fact in facts.columns}["outcome"] == "left out"
     assert "left out: outcome (the test table has no such column)" in facts.statements
     assert facts.warnings == ()
@@ -141,11 +141,11 @@ def test_columns_that_the_test_table_lacks_are_left_out_as_in_training() -> None
 
 def test_kinds_and_dropped_columns_are_those_of_the_configuration() -> None:
     frame = make_frame(zip=[f"{i % 9}" for i in range(ROWS)])
-    facts = describe_table(
+    facts = describe_frame(
         frame, target="target", kinds={"zip": "category"}, drop_columns=["noise"]
     )
     by_name = {fact.name: fact for fact in facts.columns}
     assert by_name["zip"].kind == "category"
     assert by_name["noise"].role == "left out"
     with pytest.raises(ValueError, match="'nois'; did you mean 'noise'"):
-        describe_table(frame, target="target", drop_columns=["nois"])
+        describe_frame(frame, target="target", drop_columns=["nois"])

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bert_playground.config.schema import DataSection
+from bert_playground.config.schema import DataSection, RunConfig
+from bert_playground.data.prepare import prepare
 from bert_playground.data.reading import table_stream
 from bert_playground.data.schema import sampling
 from bert_playground.data.unlabeled import read_unlabeled
@@ -31,7 +32,7 @@ def test_rows_of_all_tables_come_without_the_target(folder: Path) -> None:
     assert rows.id_column == "id"
     assert rows.frame.columns == ["id", "age", "town"]
     assert rows.frame["id"].to_list() == ["1", "2", "3", "4", "5"]
-    said = " | ".join(rows.statements)
+    said = " | ".join(rows.notes)
     assert "3 rows" in said
     assert "2 rows" in said
     assert "target: bought, not read (the only column that the test table lacks)" in said
@@ -70,7 +71,7 @@ def test_what_the_test_table_lacks_is_left_out_and_said(folder: Path) -> None:
     )
     rows = read(folder, "more.csv")
     assert rows.frame.columns == ["id", "age", "town"]
-    assert any(said.startswith("left out: clicks, seconds") for said in rows.statements)
+    assert any(said.startswith("left out: clicks, seconds") for said in rows.notes)
 
 
 def test_alone_the_table_is_read_as_train_reads_it_beside_a_test_table(folder: Path) -> None:
@@ -114,7 +115,7 @@ def test_of_a_large_table_rows_from_all_over_it_are_read_and_said(
     assert len(numbers) == 30
     assert numbers == sorted(numbers)
     assert min(numbers) < 20 < 80 < max(numbers)
-    assert "train.csv: 30 of 100 rows, drawn from all over the table (seed 0)" in rows.statements[0]
+    assert "train.csv: 30 of 100 rows, drawn from all over the table (seed 0)" in rows.notes[0]
     assert rows.frame.equals(read(folder).frame)
     assert read(folder, streaming=False).frame.height == 100
     monkeypatch.setattr(sampling, "MAX_READ_BYTES", (folder / "train.csv").stat().st_size // 10)
@@ -127,7 +128,7 @@ def test_of_a_large_table_rows_from_all_over_it_are_read_and_said(
 
 def test_a_small_table_is_read_whole_though_streaming_is_asked_for(folder: Path) -> None:
     assert read(folder, streaming=True).frame.equals(read(folder).frame)
-    assert read(folder, streaming=True).statements == read(folder).statements
+    assert read(folder, streaming=True).notes == read(folder).notes
 
 
 def test_contradictions_are_refused(folder: Path) -> None:
@@ -137,3 +138,24 @@ def test_contradictions_are_refused(folder: Path) -> None:
         read_unlabeled(DataSection())
     with pytest.raises(ValueError, match="lacks 1 column"):
         read(folder, target="boght")
+
+
+def test_a_registry_names_the_target_for_pretraining_as_for_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    entry = "shop:\n  columns: [item, bought, size]\n  target: bought\n  template: sentence\n"
+    Path("datasets.yaml").write_text(entry)
+    rows = {
+        "item": ["tea", "rice"] * 20,
+        "bought": ["yes", "no"] * 20,
+        "size": ["1", "2", "3", "4"] * 10,
+    }
+    pl.DataFrame(rows).write_csv("shop.csv")
+    request = DataSection(train=Path("shop.csv"))
+    found = read_unlabeled(request)
+    schema = prepare(RunConfig(data=request)).schema
+    assert found.targets == schema.targets == ("bought",)
+    assert found.template == schema.template == "sentence"
+    assert found.frame.columns == ["item", "size"]
+    assert "a known data set" in " ".join(found.notes)

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bert_playground.cli.app import app
-from bert_playground.data.prepare import prepare_tables
+from bert_playground.data.prepare import prepare
 from bert_playground.data.reading import chunks
 from bert_playground.data.reading.table import read_table
 from bert_playground.ensemble_predictor import load_predictor
@@ -46,7 +46,7 @@ def test_training_sees_changed_rows_and_validation_the_rows_as_they_are(make_con
     frame = read_table(make_config().data.train)
     assert changed.best_checkpoint is not None
     predictor = Predictor.load(changed.best_checkpoint, precision="f32")
-    val = prepare_tables(make_config().data, 0).val
+    val = prepare(make_config()).val
     assert predictor.score(val).loss == pytest.approx(changed.metrics["val_loss"], rel=1e-5)
     assert frame.height > val.height
 

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from bert_playground.config.schema import RunConfig
+from bert_playground.data.prepare import prepare
 from bert_playground.data.reading.table import read_table
 from bert_playground.ensemble_predictor import EnsemblePredictor, load_predictor
 from bert_playground.inference import Predictor
@@ -215,10 +216,9 @@ def test_sample_fraction_trains_on_a_part_of_the_rows(make_config) -> None:
 
 
 def test_the_split_has_a_seed_of_its_own(make_config, fruit: Path) -> None:
-    from bert_playground.data.prepare import prepare_tables
 
     config = make_config(**{"training.seed": 5, "data.split_seed": 0})
     assert config.split_seed == 0
-    first = prepare_tables(config.data, config.split_seed).val
-    assert first.equals(prepare_tables(make_config().data, make_config().split_seed).val)
+    first = prepare(config).val
+    assert first.equals(prepare(make_config()).val)
     assert isinstance(first, pl.DataFrame)

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from bert_playground import kernels
 from bert_playground.cli.app import app
-from bert_playground.config.schema import DataSection
+from bert_playground.config.schema import DataSection, RunConfig
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.data.prepare import prepare_tables
+from bert_playground.data.prepare import prepare
 from bert_playground.data.reading import chunks
 from bert_playground.data.reading.table import read_table
 from bert_playground.data.reading.table_stream import open_stream
@@ -24,6 +24,7 @@ from bert_playground.training import run_training
 from bert_playground.training.core import Callback, TrainState
 from bert_playground.training.ensembles import train_ensemble
 from bert_playground.training.evaluation.calibrate import calibrate
+from tests.fitting import fit_pipeline
 
 ON = {"data.numeric_features": "auto", "optimizer.learning_rate": 5e-3}
 ROWS = 160
@@ -99,7 +100,7 @@ def test_predicting_gives_the_scores_of_evaluating_in_both_layouts(make, plots: 
     best = run_training(config).best_checkpoint
     assert best is not None
     predictor = Predictor.load(best, precision="f32")
-    val = prepare_tables(config.data, config.split_seed).val
+    val = prepare(config).val
     scored = predictor.score(val)
     assert np.array_equal(predictor.predict(val), scored.scores)
     loader = predictor.pipeline.make_loader(val, batch_size=7)
@@ -165,8 +166,8 @@ def test_a_stream_gives_the_numbers_that_memory_gives(
 def fit(path: Path, **options: object) -> TextPipeline:
     flags = {"target": "large", "numeric_features": "auto", "drop_columns": ("price", "wide")}
     section = DataSection(train=path, **{**flags, **options})
-    tables = prepare_tables(section, seed=0)
-    return TextPipeline.fit(tables.train, tables.options)
+    tables = prepare(RunConfig(data=section))
+    return TextPipeline.fit(tables.train, tables.schema, tables.text)
 
 
 def test_the_fit_is_of_training_rows_alone_and_is_saved(plots: Path, tmp_path: Path) -> None:
@@ -175,7 +176,7 @@ def test_the_fit_is_of_training_rows_alone_and_is_saved(plots: Path, tmp_path: P
         depth=pl.when(pl.int_range(ROWS) < 100).then("depth").otherwise(pl.lit("1e9"))
     )
     section = DataSection(target="large", id_column="Id", task="binary", numeric_features="auto")
-    first, second = (TextPipeline.fit(each[:100], section) for each in (frame, changed))
+    first, second = (fit_pipeline(each[:100], section) for each in (frame, changed))
     assert first.numbers == second.numbers
     first.save(tmp_path)
     read = TextPipeline.load(tmp_path)
@@ -327,8 +328,8 @@ def test_a_pretrained_model_keeps_its_order(plots: Path, tmp_path: Path) -> None
     own = fit(plots, column_order="table", **options)
     own.save(tmp_path)
     section = DataSection(train=plots, target="large", **options)
-    tables = prepare_tables(section, seed=0)
-    taken = TextPipeline.fit(tables.train, tables.options, pretrained_dir=tmp_path)
+    tables = prepare(RunConfig(data=section))
+    taken = TextPipeline.fit(tables.train, tables.schema, tables.text, pretrained_dir=tmp_path)
     assert taken.features == own.features
 
 

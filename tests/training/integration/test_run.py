@@ -104,9 +104,9 @@ def test_the_best_checkpoint_is_the_model_of_the_best_evaluation(make_config, fr
     ]
     assert result.metrics["val_loss"] == min(record["val_loss"] for record in records)
     predictor = Predictor.load(result.run_dir.best, precision="f32")
-    from bert_playground.data.prepare import prepare_tables
+    from bert_playground.data.prepare import prepare
 
-    tables = prepare_tables(make_config().data, seed=0)
+    tables = prepare(make_config())
     assert predictor.score(tables.val).loss == pytest.approx(result.metrics["val_loss"], rel=1e-4)
 
 

@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from bert_playground.cli.app import app
-from bert_playground.config.schema import DataSection
+from bert_playground.config.schema import DataSection, RunConfig
 from bert_playground.data.loaders import MemoryLoader, StreamingLoader
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.data.prepare import prepare_tables
+from bert_playground.data.prepare import prepare
 from bert_playground.data.reading import chunks, table_stream
 from bert_playground.data.reading.table import read_table
 from bert_playground.inference import Predictor
@@ -53,18 +53,18 @@ def test_held_rows_are_apart_and_every_label_is_known(tmp_path: Path, monkeypatc
     labels = ["a"] * 100 + ["b"] * 98 + ["rare", "rarer"]
     pl.DataFrame({"x": [f"v{i % 9}" for i in range(200)], "label": labels}).write_csv(path)
     for seed in range(5):
-        tables = prepare_tables(DataSection(train=path, streaming=True), seed)
+        tables = prepare(RunConfig(data=DataSection(train=path, streaming=True, split_seed=seed)))
         assert tables.stream is not None
         assert tables.val.height in (14, 15)
         assert tables.stream.num_rows + tables.val.height == 200
         assert set(tables.train["label"]) == {"a", "b", "rare", "rarer"}
         assert 30 <= tables.train.height <= 32
-        pipeline = TextPipeline.fit(tables.train, tables.options)
+        pipeline = TextPipeline.fit(tables.train, tables.schema, tables.text)
         loader = pipeline.make_streaming_loader(tables.stream, batch_size=16, shuffle=True)
         assert isinstance(loader, StreamingLoader)
         assert sum(batch.tokens.num_rows for batch in loader) == tables.stream.num_rows
         assert np.bincount(loader.labels).sum() == tables.stream.num_rows
-        again = prepare_tables(DataSection(train=path, streaming=True), seed)
+        again = prepare(RunConfig(data=DataSection(train=path, streaming=True, split_seed=seed)))
         assert again.val.equals(tables.val)
         assert again.train.equals(tables.train)
 
@@ -75,8 +75,8 @@ def test_numbers_to_predict_leave_rows_to_validate(tmp_path: Path, form: str) ->
     path = tmp_path / "train.csv"
     rows = "".join(f"{i % 7},{'mf'[i % 2]},{form.format(i + 1)}\n" for i in range(60))
     path.write_text("age,sex,price\n" + rows)
-    tables = prepare_tables(DataSection(train=path, streaming=True, target="price"), seed=0)
-    assert tables.options.task == "regression"
+    tables = prepare(RunConfig(data=DataSection(train=path, streaming=True, target="price")))
+    assert tables.schema.task == "regression"
     assert (tables.train.height, tables.val.height) == (48, 12)
 
 
@@ -89,8 +89,8 @@ def test_a_missing_label_anywhere_is_named_before_training(tmp_path: Path, monke
     val = tmp_path / "val.csv"
     val.write_text("id,x,y\n" + "\n".join(rows[:9]) + "\n")
     options = DataSection(train=path, val=val, target="y", streaming=True)
-    tables = prepare_tables(options, seed=0)
-    pipeline = TextPipeline.fit(tables.train, tables.options)
+    tables = prepare(RunConfig(data=options))
+    pipeline = TextPipeline.fit(tables.train, tables.schema, tables.text)
     assert tables.stream is not None
     with pytest.raises(ValueError, match=r"train\.csv, rows 57 to 63: .*label"):
         pipeline.make_streaming_loader(tables.stream)
@@ -99,12 +99,12 @@ def test_a_missing_label_anywhere_is_named_before_training(tmp_path: Path, monke
 def test_what_needs_the_whole_table_is_refused_or_read_whole(fruit: Path, monkeypatch) -> None:
     options = DataSection(train=fruit, target="ripe", group_column="row")
     with pytest.raises(ValueError, match=r"data\.group_column need the whole table.*--val"):
-        prepare_tables(options.model_copy(update={"streaming": True}), seed=0)
+        prepare(RunConfig(data=options.model_copy(update={"streaming": True})))
     monkeypatch.setattr(table_stream, "LARGE_ROWS", 50)
-    assert prepare_tables(options, seed=0).stream is None
-    assert prepare_tables(DataSection(train=fruit, target="ripe"), seed=0).stream is not None
+    assert prepare(RunConfig(data=options)).stream is None
+    assert prepare(RunConfig(data=DataSection(train=fruit, target="ripe"))).stream is not None
     off = DataSection(train=fruit, target="ripe", streaming=False)
-    assert prepare_tables(off, seed=0).stream is None
+    assert prepare(RunConfig(data=off)).stream is None
 
 
 @pytest.mark.parametrize("flags", [[], ["--proba"]])

@@ -1,30 +1,90 @@
-"""find_roles: target, id column and task of a table, as the configuration says or as they are inferred."""
+"""decide: what a table is, from what the user asks for, what is known of it and what its cells show; once per command."""
+
+from collections.abc import Sequence
 
 import polars as pl
 
 from bert_playground.config.registry import load_datasets
 from bert_playground.config.schema import DataSection
-from bert_playground.data.schema.roles import Roles, infer_roles
+from bert_playground.data.columns.timestamps import find_time_column, infer_time_form
+from bert_playground.data.core.schema import Schema
+from bert_playground.data.reading.table import require_columns
+from bert_playground.data.schema.roles import infer_roles
+from bert_playground.data.targets.windows import Windows
 
 
-def find_roles(
-    frame: pl.DataFrame, options: DataSection, test_columns: list[str] | None = None
-) -> Roles:
-    """`infer_roles` with what the user has decided, and with data sets of the user's own.
+def decide(
+    frame: pl.DataFrame,
+    request: DataSection,
+    test_columns: Sequence[str] | None = None,
+    windows: Windows | None = None,
+) -> Schema:
+    """What a training table is: what the request gives is taken, the rest is known or inferred.
 
     Args:
         frame: the training table, all cells as text.
-        options: what is None there is inferred.
-        test_columns: of the table to predict, where it is known.
+        request: what is None there is inferred.
+        test_columns: of the table to predict, where it is known: what that lacks cannot be a feature.
+        windows: how `frame` was cut from a table of series; see `plan_windows`.
 
     Raises:
-        ValueError: see `infer_roles`; or the registry is faulty.
+        ValueError: see `infer_roles`; or the registry of data sets is faulty.
     """
-    return infer_roles(
+    roles = infer_roles(
         frame,
-        target=options.target,
-        id_column=options.id_column,
-        task=options.task,
+        target=request.target if windows is None else ",".join(windows.targets),
+        id_column=request.id_column,
+        task=request.task if windows is None else "timeseries",
         test_columns=test_columns,
-        datasets=load_datasets(options.registry),
+        datasets=load_datasets(request.registry),
+    )
+    known = roles.known
+    return Schema(
+        roles.target,
+        roles.targets,
+        roles.task,
+        roles.id_column,
+        roles.dropped,
+        request.class_order,
+        template=known.template if known and request.template == "auto" else request.template,
+        metric=known.metric if known and known.task in (None, roles.task) else None,
+        windows=windows,
+        notes=roles.statements if windows is None else (windows.describe(),),
+    )
+
+
+def plan_windows(frame: pl.DataFrame, request: DataSection) -> Windows | None:
+    """How a table of series is cut into windows; None where the request has no horizon.
+
+    Raises:
+        ValueError: no target, no time column, or settings that windows cannot follow.
+    """
+    if request.horizon is None:
+        if request.series_column is not None:
+            raise ValueError(
+                "data.series_column belongs to windows; say how far to look ahead with data.horizon"
+            )
+        return None
+    wrong = []
+    if request.target is None:
+        wrong.append("no target: name the column whose next values are wanted with --target")
+    if request.task not in (None, "timeseries"):
+        wrong.append(f"task {request.task}: windows are of task timeseries")
+    if request.split not in ("auto", "time") or request.group_column or request.folds:
+        wrong.append(
+            "another split than by time: it would look ahead; leave data.split, group_column and folds out"
+        )
+    if wrong or request.target is None:
+        raise ValueError(
+            f"windows with a horizon of {request.horizon} do not work with {'; '.join(wrong)}"
+        )
+    time_column = request.time_column or find_time_column(frame)
+    require_columns(frame, [time_column], "the training table")
+    return Windows(
+        value=request.target,
+        time_column=time_column,
+        series_column=request.series_column,
+        lags=request.lags,
+        horizon=request.horizon,
+        time_form=infer_time_form(frame[time_column]),
     )

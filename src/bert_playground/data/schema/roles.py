@@ -1,6 +1,6 @@
 """Which column is the target, which the id, and what task that is; all said in sentences."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,10 @@ class Roles:
     task: str
     dropped: tuple[str, ...]
     statements: tuple[str, ...]
-    targets: tuple[str, ...] = ()  # the columns that `target` names
+    targets: tuple[str, ...]  # the columns that `target` names
+    known: Competition | None = (
+        None  # the data set that the table is, where its own question is asked
+    )
 
 
 def infer_roles(
@@ -39,7 +42,7 @@ def infer_roles(
     target: str | None = None,
     id_column: str | None = None,
     task: str | None = None,
-    test_columns: list[str] | None = None,
+    test_columns: Sequence[str] | None = None,
     datasets: Mapping[str, Competition] = COMPETITIONS,
 ) -> Roles:
     """Decide target, id column and task of a training table; what is given is taken, the rest is inferred.
@@ -88,7 +91,10 @@ def infer_roles(
     if index is not None:
         dropped = tuple(dict.fromkeys((*dropped, index)))
         statements.append(f"left out: {index!r} (it only counts the rows)")
-    return Roles(target, id_column, task, dropped, tuple(statements), names)
+    is_asked = known is not None and known.target == target
+    return Roles(
+        target, id_column, task, dropped, tuple(statements), names, known if is_asked else None
+    )
 
 
 def _require_several(frame: pl.DataFrame) -> None:
@@ -112,15 +118,22 @@ def _require_known(known: Competition, columns: list[str]) -> None:
         )
 
 
-def infer_target_name(columns: list[str], test_columns: list[str] | None) -> tuple[str, str]:
+def infer_target_name(
+    columns: list[str],
+    test_columns: list[str] | None,
+    datasets: Mapping[str, Competition] = COMPETITIONS,
+) -> tuple[str, str]:
     """The target as `infer_roles` finds it, and why, for tables whose labels are not looked at."""
+    known = recognise(columns, datasets)
     absent = [name for name in columns if test_columns is not None and name not in test_columns]
-    return _infer_target(columns, recognise(columns), absent)
+    return _infer_target(columns, known, absent)
 
 
-def infer_id_name(frame: pl.DataFrame) -> str | None:
+def infer_id_name(
+    frame: pl.DataFrame, datasets: Mapping[str, Competition] = COMPETITIONS
+) -> str | None:
     """The id column as `infer_roles` finds it, in a table without its target."""
-    return _infer_id(frame, recognise(frame.columns))
+    return _infer_id(frame, recognise(frame.columns, datasets))
 
 
 def recognise(

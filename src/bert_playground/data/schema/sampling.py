@@ -10,7 +10,7 @@ from bert_playground.config.schema import DataSection
 from bert_playground.data.loaders.prefetching import prefetch
 from bert_playground.data.reading.table import Files, expand_paths, read_table
 from bert_playground.data.reading.table_stream import Chunk, TableStream, is_large, open_stream
-from bert_playground.data.schema.decide import find_roles
+from bert_playground.data.schema.decide import decide
 from bert_playground.data.schema.roles import read_test_columns
 from bert_playground.tasks import TASKS
 
@@ -104,14 +104,14 @@ def _find_unseen(stream: TableStream, sample: pl.DataFrame, options: DataSection
     """[K] the numbers of the first row with each label that the sample lacks."""
     assert options.train is not None
     try:
-        roles = find_roles(sample, options, read_test_columns(options.train, list(stream.columns)))
+        schema = decide(sample, options, read_test_columns(options.train, list(stream.columns)))
     except ValueError as error:  # it counts rows in the sample
         raise ValueError(
             f"in a sample of {sample.height} rows of {stream.name}: {error}"
         ) from error
-    if not TASKS[roles.task].is_classification:
+    if not TASKS[schema.task].is_classification:
         return np.empty(0, dtype=np.int64)
-    seen = {name: set(sample[name].to_list()) for name in roles.targets}
+    seen = {name: set(sample[name].to_list()) for name in schema.targets}
     seen = {name: labels for name, labels in seen.items() if len(labels) <= MAX_CLASSES}
     found: set[int] = set()
     for chunk in stream.chunks if seen else ():

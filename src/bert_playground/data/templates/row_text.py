@@ -11,13 +11,10 @@ import numpy as np
 import polars as pl
 from loguru import logger
 
-from bert_playground.config.registry import load_datasets
-from bert_playground.config.schema import DataSection
 from bert_playground.data.columns.dictionary_encoding import CodedColumn, join_cells
 from bert_playground.data.reading.table import as_text, require_columns
-from bert_playground.data.schema.decide import find_roles
-from bert_playground.data.schema.roles import recognise
 from bert_playground.data.templates.features import Feature, fit_features
+from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.templates import (
     TEMPLATES,
     Template,
@@ -39,7 +36,6 @@ from bert_playground.lookup import look_up, shorten
 
 FORMAT = 1  # of pipeline.json
 PIPELINE = "pipeline.json"
-LATER = ("windows", "numbers", "augmentation")  # fields that folders of earlier versions lack
 OWN_WORDS = "scratch"  # the name of a tokenizer that was trained here
 
 
@@ -161,11 +157,18 @@ def load_row_text(folder: Path) -> RowText:
     return RowText(**read_state(folder))
 
 
-def read_state(folder: Path, **more: Callable[[Any], Any]) -> dict[str, Any]:
-    """The fields of RowText that a folder holds, and those in `more`, each through its function.
+def read_state(
+    folder: Path, read_more: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """The fields of RowText that a folder holds.
+
+    Args:
+        folder: a checkpoint.
+        read_more: from the whole document to further fields.
 
     Raises:
-        ValueError: the folder has no pipeline.json, one that lacks all of `more`, or one that this version cannot read.
+        ValueError: the folder has no pipeline.json, one without labels where they are read, or one that this version
+            cannot read.
     """
     path = folder / PIPELINE
     if not path.exists():
@@ -185,13 +188,10 @@ def read_state(folder: Path, **more: Callable[[Any], Any]) -> dict[str, Any]:
             # Folders of before templates could be changed have the name alone.
             "form": Template(**state["form"]) if "form" in state else TEMPLATES[state["template"]],
             **{name: state[name] for name in ("template", "max_length", "tokenizer_name")},
-            **{
-                name: read(state.get(name) if name in LATER else state[name])
-                for name, read in more.items()
-            },
+            **(read_more(state) if read_more else {}),
         }
     except (ValueError, KeyError, TypeError) as error:
-        if more and "features" in state and not set(more) & set(state):
+        if isinstance(error, KeyError) and error.args == ("labels",) and "features" in state:
             raise ValueError(
                 f"{folder} holds a pretrained model, which knows of no target yet; fine-tune it first: "
                 f"bert train --model {folder} --train train.csv"
@@ -209,7 +209,7 @@ def _tokenizer_folder(folder: Path) -> Path:
 
 def fit_row_text(
     frame: pl.DataFrame,
-    options: DataSection,
+    options: TextOptions,
     *,
     skip: Sequence[str],
     id_column: str | None,
@@ -268,7 +268,7 @@ def fit_row_text(
 
 def _fit_pair(
     frame: pl.DataFrame,
-    options: DataSection,
+    options: TextOptions,
     skip: Sequence[str],
     pretrained_dir: Path | None,
     vocab_size: int,
@@ -290,29 +290,8 @@ def _fit_pair(
     return RowText(features, "pair", PAIR, tokenizer, options.max_length, name, tuple(said))
 
 
-def fit_as_training_would(
-    frame: pl.DataFrame,
-    options: DataSection,
-    pretrained_dir: Path | None = None,
-    test_columns: list[str] | None = None,
-) -> RowText:
-    """`fit_row_text` with target, id and task inferred where `options` leave them open."""
-    datasets = load_datasets(options.registry)
-    roles = find_roles(frame, options, test_columns)
-    known = recognise(frame.columns, datasets)
-    if known is not None and known.target == roles.target and options.template == "auto":
-        options = options.model_copy(update={"template": known.template})
-    return fit_row_text(
-        frame,
-        options,
-        skip=(*roles.targets, *roles.dropped),
-        id_column=roles.id_column,
-        pretrained_dir=pretrained_dir,
-    )
-
-
 def _reuse(
-    folder: Path, frame: pl.DataFrame, options: DataSection, skip: Sequence[str]
+    folder: Path, frame: pl.DataFrame, options: TextOptions, skip: Sequence[str]
 ) -> RowText | None:
     """How the model in `folder` reads rows, or None where it reads plain text and this is another table."""
     stored = load_row_text(folder)

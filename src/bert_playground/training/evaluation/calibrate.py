@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bert_playground.config.schema import RunConfig
-from bert_playground.data.prepare import prepare_tables
+from bert_playground.data.prepare import prepare_again
 from bert_playground.data.reading.table import require_columns
 from bert_playground.data.schema.sampling import read_frames
 from bert_playground.inference import Predictor, predict_batches
@@ -182,8 +181,8 @@ def rows_of_run(checkpoint: Path) -> tuple[pl.DataFrame, str]:
             f"{checkpoint} lies in no run folder, so its validation rows are unknown; give rows that it was not trained "
             "on with --data FILE.csv"
         )
-    config = RunConfig.model_validate(values)
-    if config.data.train is None:
+    if values["data"]["train"] is None:
         raise ValueError(f"{run.path} was trained from no table; give --data FILE.csv")
-    tables = prepare_tables(config.data, config.split_seed)
-    return tables.val, f"the validation rows of {run.path}, which also chose its best epoch"
+    return prepare_again(
+        values
+    ).val, f"the validation rows of {run.path}, which also chose its best epoch"

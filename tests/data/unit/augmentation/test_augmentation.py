@@ -20,6 +20,7 @@ from bert_playground.data.columns.dictionary_encoding import join_cells
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.templates.templates import TEMPLATES
 from bert_playground.data.tokens.token_table import TokenizedTable
+from tests.fitting import fit_pipeline
 
 ROWS = 240
 FRAME = pl.DataFrame(
@@ -41,7 +42,7 @@ def fit(
 ) -> TextPipeline:
     options = DataSection(target="bought", id_column="id", template=template)
     augmentation = Augmentation(**changes)
-    return TextPipeline.fit(frame, options, augmentation=augmentation, vocab_size=400)
+    return fit_pipeline(frame, options, augmentation=augmentation, vocab_size=400)
 
 
 def epoch_of(pipeline: TextPipeline, epoch: int, seed: int = 0) -> TokenizedTable:
@@ -104,7 +105,7 @@ def test_openings_closings_and_derived_columns_stay_where_they_belong(missing: s
         },
     )
     changes = Augmentation(column_shuffle=1.0, column_dropout=0.3)
-    pipeline = TextPipeline.fit(FRAME, options, augmentation=changes, vocab_size=400)
+    pipeline = fit_pipeline(FRAME, options, augmentation=changes, vocab_size=400)
     for text in assert_whole(pipeline, FRAME):
         assert text.startswith("Sale:")
         assert text.count("Sale:") == 1
@@ -212,7 +213,7 @@ def test_a_trained_vocabulary_has_the_words_of_all_templates() -> None:
 def test_numbers_beside_the_text_are_those_of_the_changed_row() -> None:
     options = DataSection(target="bought", id_column="id", numeric_features="auto")
     changes = Augmentation(column_dropout=0.3)
-    pipeline = TextPipeline.fit(FRAME, options, augmentation=changes, vocab_size=400)
+    pipeline = fit_pipeline(FRAME, options, augmentation=changes, vocab_size=400)
     plain, changed = pipeline.tokenize(FRAME), epoch_of(pipeline, 0)
     assert plain.numbers is not None
     assert changed.numbers is not None
@@ -246,13 +247,13 @@ def test_donors_are_the_rows_of_the_loader_alone() -> None:
 
 def test_pairs_are_masked_and_nothing_else() -> None:
     options = DataSection(target="bought", id_column="id", text_pair=("town", "note"))
-    pipeline = TextPipeline.fit(FRAME, options, augmentation=Augmentation(token_masking=0.3))
+    pipeline = fit_pipeline(FRAME, options, augmentation=Augmentation(token_masking=0.3))
     plain, masked = pipeline.tokenize(FRAME), epoch_of(pipeline, 0)
     assert not same(plain, masked)
     np.testing.assert_array_equal(plain.second, masked.second)
     every = Augmentation(**EVERYTHING, templates=("sentence",))
     with pytest.raises(ValueError, match="pair of texts") as error:
-        TextPipeline.fit(FRAME, options, augmentation=every)
+        fit_pipeline(FRAME, options, augmentation=every)
     for name in ("column_shuffle", "column_dropout", "number_jitter", "value_swap", "templates"):
         assert f"{name} cannot apply" in str(error.value)
     assert "token_masking" not in str(error.value)
@@ -281,7 +282,7 @@ def test_what_cannot_apply_is_refused_with_its_reason(
         **{"target": "bought", "id_column": "id", "template": "key_value"} | options
     )
     with pytest.raises(ValueError, match=words):
-        TextPipeline.fit(FRAME, section, augmentation=Augmentation(**changes))
+        fit_pipeline(FRAME, section, augmentation=Augmentation(**changes))
 
 
 def test_a_tokenizer_without_mask_token_cannot_mask() -> None:

@@ -11,6 +11,7 @@ from bert_playground.data.augmentation.augmentation import Augmentation
 from bert_playground.data.augmentation.test_time import choose_order, encode_variant
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.tokens.token_table import TokenizedTable
+from tests.fitting import fit_pipeline
 
 ROWS = 60
 FRAME = pl.DataFrame(
@@ -27,7 +28,7 @@ FRAME = pl.DataFrame(
 
 def fit(template: str) -> TextPipeline:
     options = DataSection(target="bought", id_column="id", template=template)
-    return TextPipeline.fit(FRAME, options, vocab_size=300)
+    return fit_pipeline(FRAME, options, vocab_size=300)
 
 
 def same(first: TokenizedTable, second: TokenizedTable) -> bool:
@@ -62,7 +63,7 @@ def test_variants_do_as_the_model_was_trained_to() -> None:
 def test_numbers_beside_the_text_are_missing_where_the_text_is() -> None:
     options = DataSection(target="bought", id_column="id", numeric_features="auto")
     changes = Augmentation(column_dropout=0.5)
-    pipeline = TextPipeline.fit(FRAME, options, augmentation=changes, vocab_size=300)
+    pipeline = fit_pipeline(FRAME, options, augmentation=changes, vocab_size=300)
     plain = pipeline.tokenize_variant(FRAME, 0)
     assert same(plain, pipeline.tokenize(FRAME))
     gone = []
@@ -78,7 +79,7 @@ def test_numbers_beside_the_text_are_missing_where_the_text_is() -> None:
 def test_where_nothing_can_vary_that_is_said() -> None:
     frame = FRAME.select("id", "note", "bought")
     options = DataSection(target="bought", id_column="id", text_columns=("note",))
-    pipeline = TextPipeline.fit(frame, options)
+    pipeline = fit_pipeline(frame, options)
     with pytest.raises(ValueError, match=r"nothing to vary: a row is a single piece.*--tta"):
         pipeline.tokenize_variant(frame, 1)
     masked = replace(pipeline, augmentation=Augmentation(token_masking=0.2))

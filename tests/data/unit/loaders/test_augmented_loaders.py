@@ -11,6 +11,7 @@ from bert_playground.data.augmentation.augmentation import SHARES, Augmentation
 from bert_playground.data.core.types import Batch, Loader
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.reading.table_stream import open_stream
+from tests.fitting import fit_pipeline
 
 ROWS = 90
 FRAME = pl.DataFrame(
@@ -27,7 +28,7 @@ FRAME = pl.DataFrame(
 def pipeline() -> TextPipeline:
     options = DataSection(target="bought", template="key_value", text_columns=("note",))
     changes = Augmentation(**dict.fromkeys(SHARES, 0.4))
-    return TextPipeline.fit(FRAME, options, augmentation=changes, vocab_size=300)
+    return fit_pipeline(FRAME, options, augmentation=changes, vocab_size=300)
 
 
 @pytest.fixture(scope="module")

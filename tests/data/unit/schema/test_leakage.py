@@ -4,9 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bert_playground.data.describe import describe_table
 from bert_playground.data.schema.leakage import find_leaks
 from bert_playground.data.targets.fit import fit_targets
+from tests.fitting import describe_frame
 
 ROWS = 400
 GENERATOR = np.random.default_rng(3)
@@ -66,8 +66,8 @@ def test_an_id_in_the_order_of_the_answer_is_named(
 def test_words_without_a_known_order_are_looked_through_too() -> None:
     words = np.array(["poor", "fair", "good", "fine", "best"])[STEPS]
     frame = table(level=STEPS * 10, grade=words)
-    facts = describe_table(frame, target="grade", task="ordinal")
+    facts = describe_frame(frame, target="grade", task="ordinal")
     assert facts.warnings[0].startswith("level alone answers grade (accuracy 1.000)")
     order = ("poor", "fair", "good", "fine", "best")
-    facts = describe_table(frame, target="grade", task="ordinal", class_order=order)
+    facts = describe_frame(frame, target="grade", task="ordinal", class_order=order)
     assert facts.warnings[0].startswith("level alone answers grade (R2 1.000)")

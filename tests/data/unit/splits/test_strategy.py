@@ -6,11 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bert_playground.config.schema import DataSection
+from bert_playground.config.schema import DataSection, RunConfig
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.data.prepare import prepare_tables
+from bert_playground.data.prepare import prepare, write_table_folds
 from bert_playground.data.reading.table import as_text
-from bert_playground.data.splits.strategy import split_table, write_table_folds
 
 ROWS = 120
 
@@ -43,20 +42,20 @@ def test_a_split_by_time_has_the_latest_rows(path: Path) -> None:
         {"time_column": "day"},
         {"time_column": "day", "split": "time"},
     ):
-        tables = prepare_tables(options(path, **more), seed=0)
+        tables = prepare(RunConfig(data=options(path, **more)))
         assert tables.train["day"].max() < tables.val["day"].min()
         assert tables.val.height == pytest.approx(24, abs=1)
-        assert any("the latest by day" in said for said in tables.statements)
+        assert any("the latest by day" in said for said in tables.notes)
 
 
 @pytest.mark.parametrize("split", ["grouped", "stratified_grouped", "auto"])
 def test_a_grouped_split_keeps_homes_whole(path: Path, split: str) -> None:
-    tables = prepare_tables(options(path, split=split, group_column="home"), seed=0)
+    tables = prepare(RunConfig(data=options(path, split=split, group_column="home")))
     assert not set(tables.train["home"]) & set(tables.val["home"])
 
 
 def test_a_stratified_split_keeps_shares_and_not_groups(path: Path) -> None:
-    tables = prepare_tables(options(path, split="stratified"), seed=0)
+    tables = prepare(RunConfig(data=options(path, split="stratified")))
     assert set(tables.train["home"]) & set(tables.val["home"])
     assert tables.val["y"].cast(int).sum() in (1, 2)
 
@@ -73,7 +72,7 @@ def test_a_stratified_split_keeps_shares_and_not_groups(path: Path) -> None:
 )
 def test_splits_that_cannot_be_are_refused(path: Path, more, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        prepare_tables(options(path, **more), seed=0)
+        prepare(RunConfig(data=options(path, **more)))
 
 
 @pytest.mark.parametrize("more", [{}, {"split": "time"}, {"group_column": "home"}])
@@ -83,7 +82,7 @@ def test_every_fold_of_the_file_splits_the_table(path: Path, tmp_path: Path, mor
     assert any(sentence.startswith("4 folds: ") for sentence in said)
     seen = []
     for fold in range(4):
-        tables = prepare_tables(options(path, folds=file, fold=fold), seed=99)
+        tables = prepare(RunConfig(data=options(path, folds=file, fold=fold, split_seed=99)))
         assert not set(tables.train["id"]) & set(tables.val["id"])
         seen += tables.val["id"].to_list()
         if more:
@@ -99,17 +98,33 @@ def test_every_fold_of_the_file_splits_the_table(path: Path, tmp_path: Path, mor
 def test_folds_do_not_depend_on_the_order_of_the_rows(path: Path, tmp_path: Path) -> None:
     file = tmp_path / "folds.csv"
     write_table_folds(options(path), 3, seed=0, path=file)
-    frame = as_text(pl.read_csv(path))
-    for rows in (frame, frame.reverse()):
-        _, val, _ = split_table(rows, options(path, folds=file, fold=1), seed=0)
-        ids = sorted(rows[val]["id"])
-        assert ids == sorted(
-            frame[split_table(frame, options(path, folds=file, fold=1), 0)[1]]["id"]
-        )
+    config = RunConfig(data=options(path, folds=file, fold=1))
+    first = prepare(config).val["id"]
+    pl.read_csv(path).reverse().write_csv(path)
+    assert first.sort().equals(prepare(config).val["id"].sort())
+
+
+def test_a_prepared_table_goes_from_fold_to_fold_without_being_read_again(
+    path: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "folds.csv"
+    write_table_folds(options(path), 4, seed=0, path=file)
+    first = prepare(RunConfig(data=options(path, folds=file)))
+    expected = prepare(RunConfig(data=options(path, folds=file, fold=2)))
+    path.unlink()
+    third = first.of_fold(2)
+    assert third.val.equals(expected.val)
+    assert third.train.equals(expected.train)
+    assert third.notes == expected.notes
+
+
+def test_a_fold_of_a_table_without_folds_is_refused(path: Path) -> None:
+    with pytest.raises(ValueError, match="bert data folds"):
+        prepare(RunConfig(data=options(path))).of_fold(1)
 
 
 def test_rare_classes_are_said_with_their_remedies(path: Path) -> None:
-    said = " ".join(prepare_tables(options(path), seed=0).statements)
+    said = " ".join(prepare(RunConfig(data=options(path))).notes)
     assert "imbalanced: classes on few rows: 1 (5.0 %)" in said
     assert "head.class_weights: balanced or head.use_focal_loss: true" in said
 
@@ -131,26 +146,26 @@ WINDOWS = {"target": "sales", "horizon": 3, "lags": 4, "series_column": "shop"}
 
 
 def test_no_training_window_reaches_into_validation(tmp_path: Path) -> None:
-    tables = prepare_tables(DataSection(train=series(tmp_path), **WINDOWS), seed=0)
+    tables = prepare(RunConfig(data=DataSection(train=series(tmp_path), **WINDOWS)))
     train, val = (sorted(set(rows["day"])) for rows in (tables.train, tables.val))
     days = sorted({*train, *val})
     every = [f"2024-{1 + n // 28:02}-{1 + n % 28:02}" for n in range(60)]
     # Targets of the last training window are at most three days later: the first validation day at the latest.
     assert every.index(train[-1]) + 3 <= every.index(val[0])
     assert days[0] == every[0]
-    assert tables.options.task == "timeseries"
-    assert tables.options.target == "sales +1,sales +2,sales +3"
+    assert tables.schema.task == "timeseries"
+    assert tables.schema.target == "sales +1,sales +2,sales +3"
 
 
 def test_windows_survive_saving_and_answer_the_latest_moment(tmp_path: Path) -> None:
     path = series(tmp_path)
-    tables = prepare_tables(DataSection(train=path, **WINDOWS), seed=0)
-    pipeline = TextPipeline.fit(tables.train, tables.options, windows=tables.windows)
+    tables = prepare(RunConfig(data=DataSection(train=path, **WINDOWS)))
+    pipeline = TextPipeline.fit(tables.train, tables.schema, tables.text)
     assert "sales lag 4" in pipeline.columns
     assert not {"sales", "sales +1"} & set(pipeline.columns)
     pipeline.save(tmp_path / "kept")
     loaded = TextPipeline.load(tmp_path / "kept")
-    assert loaded.windows == tables.windows
+    assert loaded.windows == tables.schema.windows
     frame = as_text(pl.read_csv(path))
     rows, ids = loaded.rows_to_answer(frame)
     assert ids is not None
@@ -178,4 +193,4 @@ def test_windows_survive_saving_and_answer_the_latest_moment(tmp_path: Path) -> 
 )
 def test_windows_that_cannot_be_are_refused(tmp_path: Path, more, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        prepare_tables(DataSection(train=series(tmp_path), **{**WINDOWS, **more}), seed=0)
+        prepare(RunConfig(data=DataSection(train=series(tmp_path), **{**WINDOWS, **more})))

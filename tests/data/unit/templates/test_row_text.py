@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from bert_playground.config.schema import DataSection
+from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.row_text import RowText, fit_row_text, load_row_text
 
 FRAME = pl.DataFrame(
@@ -18,7 +18,7 @@ FRAME = pl.DataFrame(
 
 
 def fit(frame: pl.DataFrame = FRAME, folder: Path | None = None, **options: object) -> RowText:
-    section = DataSection(**options)
+    section = TextOptions(**options)
     return fit_row_text(frame, section, skip=("bought",), id_column=None, pretrained_dir=folder)
 
 
@@ -76,7 +76,7 @@ def test_what_the_model_cannot_read_is_refused(
 
 
 def test_text_that_holds_the_target_is_refused(tmp_path: Path) -> None:
-    fit_row_text(FRAME, DataSection(), skip=(), id_column=None).save(tmp_path)
+    fit_row_text(FRAME, TextOptions(), skip=(), id_column=None).save(tmp_path)
     with pytest.raises(ValueError, match="pretrained on text that contains bought"):
         fit(folder=tmp_path)
 

@@ -7,8 +7,9 @@ import polars as pl
 import pytest
 
 from bert_playground.config.schema import DataSection
-from bert_playground.data.pipeline import TextPipeline
+from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.row_text import RowText, fit_row_text
+from tests.fitting import fit_pipeline
 
 FRAME = pl.DataFrame(
     {
@@ -22,7 +23,7 @@ FRAME = pl.DataFrame(
 
 
 def fit(**options: Any) -> RowText:
-    section = DataSection(template="natural", **options)
+    section = TextOptions(template="natural", **options)
     return fit_row_text(FRAME, section, skip=("Survived",), id_column=None, vocab_size=300)
 
 
@@ -61,7 +62,7 @@ def test_a_target_never_becomes_a_feature(option: dict[str, Any]) -> None:
 @pytest.mark.parametrize("template", ["auto", "natural"])
 def test_columns_can_be_derived_from_derived_ones(template: str) -> None:
     derive = {"Family": "CAST(SibSp AS INT) + 1", "Crowd": "Family * 10"}
-    section = DataSection(
+    section = TextOptions(
         template=template, drop_columns=("SibSp",), kinds={"Crowd": "category"},
         template_options={"derive": derive, "phrases": {"Family": "family of {value}"}},
     )  # fmt: skip
@@ -78,7 +79,7 @@ def test_a_derived_column_that_is_left_out_is_not_asked_for_later() -> None:
         target="Survived", task="binary", template="key_value", drop_columns=("Loud", "Sex"),
         template_options={"derive": {"Loud": "UPPER(Sex)", "Known": "UPPER(Same)"}},
     )  # fmt: skip
-    pipeline = TextPipeline.fit(FRAME, section, vocab_size=300)
+    pipeline = fit_pipeline(FRAME, section, vocab_size=300)
     assert pipeline.columns == ["Age", "SibSp"]
     table = pipeline.tokenize(FRAME[["Age", "SibSp"]])
     assert np.all(table.lengths > 2)

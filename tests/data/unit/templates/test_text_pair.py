@@ -12,6 +12,7 @@ from bert_playground.data.loaders.batching import pack, pad
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.templates.text_pair import encode_pair, share_room
 from bert_playground.data.tokens.tokenizer import TextTokenizer, train_tokenizer
+from tests.fitting import fit_pipeline
 
 WORDS = ["the cat sat", "on a mat", "dogs run far away from here", "", "cats", "a b c d e f g h"]
 
@@ -82,7 +83,7 @@ def test_a_pair_survives_saving(tmp_path) -> None:
         }
     )
     options = DataSection(target="y", task="binary", text_pair=("title", "body"), max_length=12)
-    pipeline = TextPipeline.fit(frame, options)
+    pipeline = fit_pipeline(frame, options)
     assert pipeline.columns == ["title", "body"]
     assert any("price" in said for said in pipeline.statements)
     pipeline.save(tmp_path)
@@ -106,4 +107,4 @@ def test_a_pair_survives_saving(tmp_path) -> None:
 def test_no_pair_is_refused(pair, message) -> None:
     frame = pl.DataFrame({"title": WORDS, "body": WORDS, "y": ["0", "1"] * 3})
     with pytest.raises(ValueError, match=message):
-        TextPipeline.fit(frame, DataSection(target="y", task="binary", text_pair=pair))
+        fit_pipeline(frame, DataSection(target="y", task="binary", text_pair=pair))

@@ -87,13 +87,13 @@ def _benchmark_data(
 ) -> None:
     from bert_playground.bench import run_loading_benchmark
     from bert_playground.config import load_config
+    from bert_playground.data.prepare import fit_text
     from bert_playground.data.reading.table import read_table
-    from bert_playground.data.templates.row_text import fit_as_training_would
     from bert_playground.logs import set_up_logs
 
     set_up_logs(log_level)
     asked, _ = load_config(config)
-    text = fit_as_training_would(read_table(data), asked.data, pretrained_folder(model))
+    text, _ = fit_text(read_table(data), asked.data, pretrained_dir=pretrained_folder(model))
     result = run_loading_benchmark(data, text, batch_size=batch_size, steps=steps)
     if json:
         print_json(result)

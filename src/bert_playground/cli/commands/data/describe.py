@@ -31,8 +31,9 @@ def describe(
 ) -> None:
     """Show how a table would be read: kinds, missing values, leakage suspects, example sentences."""
     from bert_playground.config import load_config
-    from bert_playground.config.registry import load_datasets
     from bert_playground.data.describe import describe_table
+    from bert_playground.data.prepare import choose_text_options
+    from bert_playground.data.schema.decide import decide
     from bert_playground.data.schema.roles import read_test_columns
     from bert_playground.data.schema.sampling import READ_ALL, read_within
     from bert_playground.logs import set_up_logs
@@ -40,17 +41,8 @@ def describe(
     set_up_logs(None)
     asked = load_config(config, flags=options.given_flags(context.params))[0].data
     frame, said = read_within(table, seed=0, is_drawn=asked.streaming, hint=READ_ALL)
-    facts = describe_table(
-        frame,
-        target=asked.target,
-        id_column=asked.id_column,
-        task=asked.task,
-        class_order=asked.class_order,
-        kinds=asked.kinds,
-        drop_columns=asked.drop_columns,
-        test_columns=read_test_columns(table, frame.columns),
-        datasets=load_datasets(asked.registry),
-    )
+    schema = decide(frame, asked, read_test_columns(table, frame.columns))
+    facts = describe_table(frame, schema, choose_text_options(asked))
     if json:
         print_json({**asdict(facts), "read": said})
         return

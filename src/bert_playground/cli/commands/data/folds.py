@@ -53,7 +53,7 @@ def folds(
     import numpy as np
 
     from bert_playground.config.schema import DataSection
-    from bert_playground.data.splits.strategy import write_table_folds
+    from bert_playground.data.prepare import write_table_folds
     from bert_playground.logs import set_up_logs
 
     set_up_logs(None)

@@ -43,10 +43,9 @@ def preview(
     """Show rows as text with their token counts, by a checkpoint or as training would read them."""
     from bert_playground.config import load_config
     from bert_playground.data.describe import load_reader, preview_table
+    from bert_playground.data.prepare import fit_text
     from bert_playground.data.schema.roles import read_test_columns
     from bert_playground.data.schema.sampling import READ_ALL, read_within
-    from bert_playground.data.splits.strategy import plan_windows
-    from bert_playground.data.templates.row_text import fit_as_training_would
     from bert_playground.logs import set_up_logs
 
     set_up_logs(None)
@@ -60,14 +59,12 @@ def preview(
         text, windows = reader
         frame = frame if windows is None else windows.label(frame).frame
     else:
-        test_columns = read_test_columns(table, frame.columns)
-        section, windows = asked.data, plan_windows(frame, asked.data)
-        if windows is not None:
-            frame, test_columns = windows.label(frame).frame, None
-            target = ",".join(windows.targets)
-            section = section.model_copy(update={"target": target, "task": "timeseries"})
-        folder = pretrained_folder(asked.model.pretrained)
-        text = fit_as_training_would(frame, section, folder, test_columns)
+        text, frame = fit_text(
+            frame,
+            asked.data,
+            pretrained_dir=pretrained_folder(asked.model.pretrained),
+            test_columns=read_test_columns(table, frame.columns),
+        )
     shown = preview_table(text, frame, rows)
     if json:
         print_json({**shown, "read": said})

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_playground.data.splits.windows import Windows
+from bert_playground.data.targets.windows import Windows
 
 
 def make_table(num_steps: int = 10, shuffle: bool = True) -> pl.DataFrame:
