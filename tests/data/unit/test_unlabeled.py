@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from bert_playground.config.schema import DataSection, RunConfig
