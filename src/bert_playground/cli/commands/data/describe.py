@@ -19,18 +19,13 @@ Table = Annotated[
 ]
 
 
+@options.takes_settings("--target --id-column --task --class-order")
 def describe(
     context: typer.Context,
     table: Table,
-    target: options.Target = None,
-    id_column: options.IdColumn = None,
-    task: options.TaskName = None,
-    class_order: options.ClassOrder = None,
-    config: options.Config = None,
     json: options.Json = False,
 ) -> None:
     """Show how a table would be read: kinds, missing values, leakage suspects, example sentences."""
-    from bert_playground.config import load_config
     from bert_playground.config.registry import load_datasets
     from bert_playground.data.core.columns import read_test_columns
     from bert_playground.data.describe import describe_table
@@ -38,7 +33,7 @@ def describe(
     from bert_playground.logs import set_up_logs
 
     set_up_logs(None)
-    asked = load_config(config, flags=options.given_flags(context.params))[0].data
+    asked = options.read_config(context)[0].data
     frame, said = read_within(table, seed=0, is_drawn=asked.streaming, hint=READ_ALL)
     facts = describe_table(
         frame,
