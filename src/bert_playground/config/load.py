@@ -69,8 +69,7 @@ def load_config(
             offenders.append(f"{path} ({item.source}): {_unknown(path)}")
         elif path in given and item.source == "--set" and _disagree(path, given[path], item):
             offenders.append(
-                f"{path} = {given[path].value!r} ({_say_source(path, given[path])}), but = {item.value!r} (--set): "
-                "leave one of them out"
+                f"{_say(path, given[path])}, but = {item.value!r} (--set): leave one of them out"
             )
         else:
             given[path] = item
@@ -165,10 +164,13 @@ def _describe(details: ErrorDetails, given: Mapping[str, Given]) -> str:
         hint = nearest(str(item.value), re.findall(r"'([^']+)'", details["ctx"]["expected"]))
     elif details["type"] == "tuple_type":
         message = "should be a list, such as [Name, Ticket]"
-    return f"{path} = {item.value!r} ({_say_source(path, item)}): {message}{hint}"
+    return f"{_say(path, item)}: {message}{hint}"
 
 
-def _say_source(path: str, item: Given) -> str:
-    """The source as the user typed it."""
+def _say(path: str, item: Given) -> str:
+    """Setting, value and source; what was typed after a flag is text, and shown as the number that it means."""
     flag = settings()[path].flag if item.source == "flag" else None
-    return item.source if flag is None else f"flag {flag.names.split()[0]}"
+    source = item.source if flag is None else f"flag {flag.names.split()[0]}"
+    is_text = item.source == "flag" and isinstance(item.value, str)
+    value = parse_value(str(item.value)) if is_text else item.value
+    return f"{path} = {value!r} ({source})"

@@ -139,7 +139,7 @@ def test_both_names_of_the_run_folder(flag):
 def test_a_value_that_does_not_fit_names_its_flag_and_all_are_listed():
     said = refused("--epochs", "three", "--batch-size", "0", "--task", "binry")
     assert "training.epochs = 'three' (flag --epochs): should be a valid integer" in said
-    assert "training.batch_size = '0' (flag --batch-size): should be greater than 0" in said
+    assert "training.batch_size = 0 (flag --batch-size): should be greater than 0" in said
     assert "did you mean 'binary'?" in said
 
 
@@ -171,7 +171,7 @@ def test_set_beats_environment_and_file():
 def test_a_flag_and_a_set_may_say_the_same_but_not_disagree():
     assert show("--lr", "2e-5", "--set", "optimizer.learning_rate=0.00002")
     said = refused("--lr", "1e-4", "--set", "optimizer.learning_rate=2e-5")
-    assert "optimizer.learning_rate = '1e-4' (flag --lr), but = 2e-05 (--set)" in said
+    assert "optimizer.learning_rate = 0.0001 (flag --lr), but = 2e-05 (--set)" in said
     said = refused("--set", "training.seed=1", "--set", "training.seed=2")
     assert "training.seed = 1 (--set), but = 2 (--set)" in said
 
