@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from bert_playground.config.registry import load_datasets
+from bert_playground.config.datasets import load_datasets
 from bert_playground.config.schema import DataSection
 from bert_playground.data.core.columns import Roles, infer_roles
 

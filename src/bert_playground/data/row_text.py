@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from loguru import logger
 
-from bert_playground.config.registry import load_datasets
+from bert_playground.config.datasets import load_datasets
 from bert_playground.config.schema import DataSection
 from bert_playground.data.core.coded import CodedColumn, join_cells
 from bert_playground.data.core.columns import recognise

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from bert_playground.config.registry import load_datasets
+from bert_playground.config.datasets import load_datasets
 from bert_playground.config.schema import DataSection
 from bert_playground.data.core.columns import Roles, read_test_columns, recognise
 from bert_playground.data.core.imbalance import say_imbalance

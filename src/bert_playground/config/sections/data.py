@@ -9,6 +9,8 @@ from bert_playground.config.flags import Flag, Unset
 
 from .base import NotNegative, Positive, Section
 
+TaskName = Literal["binary", "multiclass", "multilabel", "ordinal", "regression", "timeseries"]
+
 
 class DataSection(Section):
     """The tables and how a row becomes tokens."""
@@ -26,7 +28,7 @@ class DataSection(Section):
         str | None, Unset("inferred and stated"), Flag("--id-column", "COLUMN")
     ] = Field(None, description="column that names the rows")
     task: Annotated[
-        Literal["binary", "multiclass", "multilabel", "ordinal", "regression", "timeseries"] | None,
+        TaskName | None,
         Unset("inferred and stated"),
         Flag("--task", "TASK"),
     ] = Field(None, description="what the target asks")

@@ -9,6 +9,8 @@ from bert_playground.config.flags import Flag, Unset
 
 from .base import AboveZero, NonNegative, NotNegative, Positive, Probability, Section
 
+Precision = Literal["auto", "f32", "bf16"]
+
 
 class TrainingSection(Section):
     """The loop."""
@@ -32,7 +34,7 @@ class TrainingSection(Section):
     gradient_checkpointing: bool = Field(
         False, description="compute activations twice to store fewer of them"
     )
-    precision: Annotated[Literal["auto", "f32", "bf16"], Flag("--precision", "TYPE")] = Field(
+    precision: Annotated[Precision, Flag("--precision", "TYPE")] = Field(
         "auto", description="of activations"
     )
     use_compilation: Annotated[

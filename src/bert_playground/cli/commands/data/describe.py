@@ -26,7 +26,7 @@ def describe(
     json: options.Json = False,
 ) -> None:
     """Show how a table would be read: kinds, missing values, leakage suspects, example sentences."""
-    from bert_playground.config.registry import load_datasets
+    from bert_playground.config.datasets import load_datasets
     from bert_playground.data.core.columns import read_test_columns
     from bert_playground.data.describe import describe_table
     from bert_playground.data.streamed import READ_ALL, read_within
