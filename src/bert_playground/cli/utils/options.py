@@ -223,6 +223,6 @@ Tta = Annotated[
         "--tta",
         metavar="N",
         min=1,
-        help="mean over N ways to write each row, such as its columns in another order",
+        help="test-time augmentation: mean over N ways to write each row, such as another column order",
     ),
 ]

@@ -35,7 +35,7 @@ class TrainingSection(Section):
         False, description="compute activations twice to store fewer of them"
     )
     precision: Annotated[Precision, Flag("--precision", "TYPE")] = Field(
-        "auto", description="of activations"
+        "auto", description="data type of activations"
     )
     use_compilation: Annotated[
         bool,
@@ -51,7 +51,7 @@ class TrainingSection(Section):
         10, description="optimizer steps between reports"
     )
     seed: Annotated[NotNegative, Flag("--seed", "N")] = Field(
-        0, description="of split, weights and order"
+        0, description="random seed of split, weights and order"
     )
     output_dir: Annotated[Path, Flag("--output-dir --output", "FOLDER", panel="The run")] = Field(
         Path("output"), description="folder for runs"

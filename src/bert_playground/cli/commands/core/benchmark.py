@@ -1,4 +1,4 @@
-"""bert benchmark: time the forward pass and the training step, or the way from a table to batches."""
+"""bert benchmark: time the forward pass and the training step, or data loading."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,7 +28,7 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="FILE",
-        help="time reading this table into batches instead, uncached",
+        help="time loading this table into batches instead, uncached",
         show_default=False,
     ),
 ]
@@ -45,7 +45,7 @@ def benchmark(
     log_level: options.LogLevel = None,
     json: options.Json = False,
 ) -> None:
-    """Time forward passes and training steps on this machine, or the way from a table to batches."""
+    """Time forward passes and training steps on this machine, or data loading with --data."""
     if data is not None:
         _benchmark_data(context, data, batch_size, steps, log_level, json=json)
         return

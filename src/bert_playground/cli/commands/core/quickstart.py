@@ -15,7 +15,7 @@ Output = Annotated[
     ),
 ]
 Seed = Annotated[
-    int, typer.Option("--seed", metavar="N", min=0, help="of split, weights and order")
+    int, typer.Option("--seed", metavar="N", min=0, help="random seed of split, weights and order")
 ]
 
 

@@ -1,4 +1,4 @@
-"""bert train: fit an encoder and a head on a table."""
+"""bert train: train or fine-tune an encoder with a head on a table."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""bert data describe: what inference makes of a table, what is missing, what gives the target away."""
+"""bert data describe: inferred roles and column types of a table, missing values, target leakage."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +25,7 @@ def describe(
     table: Table,
     json: options.Json = False,
 ) -> None:
-    """Show how a table would be read: kinds, missing values, leakage suspects, example sentences."""
+    """Describe how a table would be read: column types, missing values, target leakage, example texts."""
     from bert_playground.config.datasets import load_datasets
     from bert_playground.data.core.columns import read_test_columns
     from bert_playground.data.describe import describe_table

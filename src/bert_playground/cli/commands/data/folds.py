@@ -11,7 +11,7 @@ from bert_playground.cli.utils.console import print_json, print_lines
 
 NumFolds = Annotated[int, typer.Option("--folds", metavar="K", min=2, help="number of folds")]
 Output = Annotated[Path, typer.Option("--output", metavar="FILE", help="CSV to write")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="of the assignment")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="random seed of the assignment")]
 
 
 @options.takes_settings("--split --group-column --time-column --target --id-column --task")

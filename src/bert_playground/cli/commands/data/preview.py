@@ -21,7 +21,7 @@ Checkpoint = Annotated[
 ]
 Rows = Annotated[int, typer.Option("--rows", min=1, help="rows to show")]
 ShowTokens = Annotated[
-    bool, typer.Option("--tokens", help="show the pieces, not only their number")
+    bool, typer.Option("--tokens", help="show the tokens, not only their number")
 ]
 
 
