@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bert_playground.competitions import COMPETITIONS, Competition
+from bert_playground.config.datasets import DATASETS, DatasetEntry
 from bert_playground.data.core.coded import join_cells
 from bert_playground.data.core.columns import Roles, infer_roles
 from bert_playground.data.core.features import fit_features
@@ -77,7 +77,7 @@ def describe_table(
     kinds: Mapping[str, str] | None = None,
     drop_columns: Sequence[str] = (),
     test_columns: list[str] | None = None,
-    datasets: Mapping[str, Competition] = COMPETITIONS,
+    datasets: Mapping[str, DatasetEntry] = DATASETS,
     num_examples: int = 3,
 ) -> TableFacts:
     """Look at a training table as `bert train` would.

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 from loguru import logger
 
-from bert_playground.competitions import COMPETITIONS, Competition
+from bert_playground.config.datasets import DATASETS, DatasetEntry
 from bert_playground.data.core.labels import clean_labels, label_dtype, require_labels
 from bert_playground.data.core.multilabel import read_list
 from bert_playground.data.core.spellings import PLAIN, infer_number, read_number
@@ -40,7 +40,7 @@ def infer_roles(
     id_column: str | None = None,
     task: str | None = None,
     test_columns: list[str] | None = None,
-    datasets: Mapping[str, Competition] = COMPETITIONS,
+    datasets: Mapping[str, DatasetEntry] = DATASETS,
 ) -> Roles:
     """Decide target, id column and task of a training table; what is given is taken, the rest is inferred.
 
@@ -101,7 +101,7 @@ def _require_several(frame: pl.DataFrame) -> None:
     )
 
 
-def _require_known(known: Competition, columns: list[str]) -> None:
+def _require_known(known: DatasetEntry, columns: list[str]) -> None:
     """Raise where an entry of the registry knows columns that its table lacks."""
     asked = [*split_target(known.target, columns), *filter(None, [known.id_column])]
     missing = [f"{name!r}{nearest(name, columns)}" for name in asked if name not in columns]
@@ -124,14 +124,14 @@ def infer_id_name(frame: pl.DataFrame) -> str | None:
 
 
 def recognise(
-    columns: list[str], datasets: Mapping[str, Competition] = COMPETITIONS
-) -> Competition | None:
+    columns: list[str], datasets: Mapping[str, DatasetEntry] = DATASETS
+) -> DatasetEntry | None:
     """The facts of the first data set that has these columns, if it is a known one."""
     return next((known for known in datasets.values() if known.columns <= set(columns)), None)
 
 
 def _infer_target(
-    columns: list[str], known: Competition | None, absent: list[str]
+    columns: list[str], known: DatasetEntry | None, absent: list[str]
 ) -> tuple[str, str]:
     if known is not None and set(split_target(known.target, columns)) <= set(columns):
         return known.target, "the columns are those of a known data set"
@@ -248,7 +248,7 @@ def _sort_key(label: str) -> tuple[float, str]:
         return (float("inf"), label)
 
 
-def _infer_id(frame: pl.DataFrame, known: Competition | None) -> str | None:
+def _infer_id(frame: pl.DataFrame, known: DatasetEntry | None) -> str | None:
     """The first column that is called an id and names nearly every row; else a first column that counts the rows."""
     if known is not None and known.id_column in frame.columns:
         return known.id_column
