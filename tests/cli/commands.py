@@ -12,3 +12,9 @@ def commands_of(group: Any, before: str = "") -> dict[str, Any]:
         else:
             found[before + name] = command
     return found
+
+
+def parameters_of(command: Any) -> list[Any]:
+    """Its options and arguments, those that are settings included; `--help` is not among them."""
+    with command.make_context(command.name, [], resilient_parsing=True) as context:
+        return [item for item in command.get_params(context) if "--help" not in item.opts]

@@ -41,6 +41,20 @@ def test_help_imports_nothing_heavy(arguments):
     assert output.endswith("loaded: []\n")
 
 
+def test_help_of_all_commands_needs_no_configuration():
+    """The flags of a command are made from the fields of RunConfig when that command is called."""
+    code = (
+        "import sys\n"
+        "from bert_playground.cli.app import main\n"
+        "sys.argv = ['bert', '--help']\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit:\n"
+        "    print('pydantic' in sys.modules)"
+    )
+    assert run_python(code).endswith("False\n")
+
+
 def test_importing_the_package_loads_nothing_heavy():
     assert (
         run_python(f"import bert_playground, sys; print({set(HEAVY)} & set(sys.modules))")

@@ -51,7 +51,7 @@ def test_command_parses(line):
                 if word.startswith("--") and word not in ("--config", "--log-level")
             ]
         )
-        assert len(given_flags(context.params)) == settings
+        assert len(given_flags(context)) == settings
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from .commands.model.inspect import inspect
 from .commands.model.merge import merge
 from .commands.model.quantize import quantize
 from .utils.errors import FriendlyGroup
+from .utils.options import SettingsCommand
 
 app = typer.Typer(
     name="bert",
@@ -28,10 +29,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (quickstart, train, pretrain, predict, evaluate, benchmark, info):
-    app.command()(command)
+    app.command(cls=SettingsCommand)(command)
 
 model_group = typer.Typer(
-    help="Look into a model, change its form, take it elsewhere.", no_args_is_help=True
+    help="Inspect, calibrate, quantize, merge and export models.", no_args_is_help=True
 )
 for model_command in (
     inspect,
@@ -43,10 +44,11 @@ for model_command in (
     model_group.command()(model_command)
 app.add_typer(model_group, name="model")
 
-data_group = typer.Typer(help="Look at a table as training would.", no_args_is_help=True)
-data_group.command()(describe)
-data_group.command()(preview)
-data_group.command()(folds)
+data_group = typer.Typer(
+    help="Describe and preview tables, and assign cross-validation folds.", no_args_is_help=True
+)
+for data_command in (describe, preview, folds):
+    data_group.command(cls=SettingsCommand)(data_command)
 app.add_typer(data_group, name="data")
 
 

@@ -1,8 +1,8 @@
-"""defaults < preset or file < environment < flags, with the source of each value."""
+"""load_config: defaults < preset or file < environment < flags and --set, with the source of each value."""
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,10 +11,13 @@ from pydantic_core import ErrorDetails
 
 from bert_playground.lookup import nearest
 
+from .flags import settings
 from .read import find_source, parse_value, read_mapping
 from .schema import RunConfig, Section
 
 ENVIRONMENT_PREFIX = "BERT_"
+# What somebody typed for this run alone: a resumed run does not change it silently.
+TYPED = ("flag", "--set")
 # What people and other tools call a setting → where it lives.
 SPELLINGS = {
     "model.max_length": "data.max_length",
@@ -38,6 +41,7 @@ def load_config(
     source: str | Path | None = None,
     environment: Mapping[str, str] | None = None,
     flags: Mapping[str, object] | None = None,
+    assigned: Sequence[str] | None = None,
 ) -> tuple[RunConfig, dict[str, str]]:
     """Merge every place where a setting can be given; later places win.
 
@@ -45,6 +49,7 @@ def load_config(
         source: name of a preset, or path of a YAML or JSON file.
         environment: variables such as BERT_TRAINING__EPOCHS=3; None: those of this process.
         flags: dotted path → value, only those the user gave.
+        assigned: "section.key=value" of each --set; values are read as in a YAML file.
 
     Returns:
         The configuration, and for each dotted path where its value came from.
@@ -55,14 +60,19 @@ def load_config(
     """
     given: dict[str, Given] = {}
     offenders: list[str] = []
-    for path, item in _layers(source, os.environ if environment is None else environment, flags):
+    environment = os.environ if environment is None else environment
+    for path, item in _layers(source, environment, flags, assigned):
         if isinstance(item.value, str) and (path, item.value) in VALUES:
             path, value = VALUES[path, item.value]
             item = Given(value, item.source)
-        if path in paths():
-            given[path] = item
-        else:
+        if path not in paths():
             offenders.append(f"{path} ({item.source}): {_unknown(path)}")
+        elif path in given and item.source == "--set" and _disagree(path, given[path], item):
+            offenders.append(
+                f"{_say(path, given[path])}, but = {item.value!r} (--set): leave one of them out"
+            )
+        else:
+            given[path] = item
     try:
         config = RunConfig.model_validate(_nest(given))
     except ValidationError as error:
@@ -81,7 +91,10 @@ def paths() -> dict[str, object]:
 
 
 def _layers(
-    source: str | Path | None, environment: Mapping[str, str], flags: Mapping[str, object] | None
+    source: str | Path | None,
+    environment: Mapping[str, str],
+    flags: Mapping[str, object] | None,
+    assigned: Sequence[str] | None,
 ) -> Iterator[tuple[str, Given]]:
     """Dotted path and value of every setting that was given, the weakest place first."""
     if source is not None:
@@ -94,6 +107,26 @@ def _layers(
             yield SPELLINGS.get(path, path), Given(parse_value(text), f"environment {name}")
     for path, value in (flags or {}).items():
         yield path, Given(value, "flag")
+    for text in assigned or ():
+        path, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(
+                f"--set {text}: expected section.key=value, such as --set training.epochs=3"
+            )
+        path = path.strip()
+        yield SPELLINGS.get(path, path), Given(parse_value(value.strip()), "--set")
+
+
+def _disagree(path: str, one: Given, other: Given) -> bool:
+    """Whether two values that were typed for a setting are not the same setting."""
+    if one.source not in TYPED:
+        return False
+    try:
+        return RunConfig.model_validate(_nest({path: one})) != RunConfig.model_validate(
+            _nest({path: other})
+        )
+    except ValidationError:
+        return one.value != other.value
 
 
 def _flatten(mapping: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
@@ -131,4 +164,13 @@ def _describe(details: ErrorDetails, given: Mapping[str, Given]) -> str:
         hint = nearest(str(item.value), re.findall(r"'([^']+)'", details["ctx"]["expected"]))
     elif details["type"] == "tuple_type":
         message = "should be a list, such as [Name, Ticket]"
-    return f"{path} = {item.value!r} ({item.source}): {message}{hint}"
+    return f"{_say(path, item)}: {message}{hint}"
+
+
+def _say(path: str, item: Given) -> str:
+    """Setting, value and source; what was typed after a flag is text, and shown as the number that it means."""
+    flag = settings()[path].flag if item.source == "flag" else None
+    source = item.source if flag is None else f"flag {flag.names.split()[0]}"
+    is_text = item.source == "flag" and isinstance(item.value, str)
+    value = parse_value(str(item.value)) if is_text else item.value
+    return f"{path} = {value!r} ({source})"

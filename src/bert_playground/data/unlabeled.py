@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from bert_playground.competitions import Competition
-from bert_playground.config.registry import load_datasets
+from bert_playground.config.datasets import DatasetEntry, load_datasets
 from bert_playground.config.schema import DataSection
 from bert_playground.data.reading.table import require_columns
 from bert_playground.data.schema.roles import (
@@ -87,7 +86,7 @@ def _find_targets(
     first: pl.DataFrame,
     shared: list[str],
     options: DataSection,
-    datasets: Mapping[str, Competition],
+    datasets: Mapping[str, DatasetEntry],
     *,
     has_target: bool,
 ) -> tuple[tuple[str, ...], str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from loguru import logger
 
-from bert_playground.competitions import find_competition
+from bert_playground.config.datasets import find_dataset
 from bert_playground.lookup import look_up, nearest
 from bert_playground.models.bert import BertConfig, Encoder, ModernBertConfig
 from bert_playground.models.bert_with_head import ENCODERS, BertWithHead
@@ -241,7 +241,7 @@ def create_kaggle_model(
     The weights are random; `train` of the command line, or `load_from_huggingface`, starts from a checkpoint.
 
     Args:
-        competition: a name in COMPETITIONS, or its slug on Kaggle.
+        competition: a name in DATASETS, or its slug on Kaggle.
         use_lora: add adapters and freeze the encoder.
         ensemble_size: above 1 an Ensemble of so many models.
         diversity_strategy: of the ensemble.
@@ -252,7 +252,7 @@ def create_kaggle_model(
     """
     from bert_playground.config.schema import DataSection, ModelSection
 
-    facts = find_competition(competition)
+    facts = find_dataset(competition)
     assert facts.task is not None  # only entries of a user's own may leave it open
     family = find_family(facts.architecture)
     section = ModelSection()

@@ -11,7 +11,7 @@ import mlx.core as mx
 import numpy as np
 from loguru import logger
 
-from bert_playground.config.load import load_config
+from bert_playground.config.load import TYPED, load_config
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.augmentation.augmentation import Augmentation
 from bert_playground.data.loaders import MLXLoader, StreamingLoader
@@ -239,7 +239,7 @@ def read_run_config(
     """The configuration stored in a run folder, with the few values that a resumed run may change.
 
     Raises:
-        ValueError: another value was asked for by a flag, or another command began the run.
+        ValueError: another value was asked for by a flag or --set, or another command began the run.
     """
     document = json.loads(run.config.read_text(encoding="utf-8"))
     began = document.get("command", "train")
@@ -248,7 +248,7 @@ def read_run_config(
             f"{run.path} is a run of `bert {began}`; go on with it by: bert {began} --resume {run.path}"
         )
     stored = RunConfig.model_validate(document["values"])
-    flags = [path for path, source in sources.items() if source == "flag"]
+    flags = [path for path, source in sources.items() if source in TYPED]
     changed = {
         path: _value_at(asked, path)
         for path in flags

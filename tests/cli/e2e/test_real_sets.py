@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bert_playground.cli.app import app
-from bert_playground.competitions import COMPETITIONS
+from bert_playground.config.datasets import DATASETS
 from bert_playground.data.reading.table import read_table
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
@@ -27,9 +27,9 @@ def invoke(*arguments: object) -> str:
     return result.stdout
 
 
-@pytest.mark.parametrize("name", [*COMPETITIONS])
+@pytest.mark.parametrize("name", [*DATASETS])
 def test_a_known_set_trains_predicts_and_fits_its_sample(name: str, tmp_path: Path) -> None:
-    facts, source = COMPETITIONS[name], SHARED / name
+    facts, source = DATASETS[name], SHARED / name
     train, test = tmp_path / "train.csv", source / "test.csv"
     read_table(source / "train.csv")[:ROWS].write_csv(train)
     # Beside it, so that columns without an answer in the test table are noticed.

@@ -71,7 +71,7 @@ def test_predict_and_evaluate_take_the_ensemble(
 def test_an_unknown_strategy_is_named(passengers: Path, tmp_path: Path) -> None:
     train = ["--train", passengers / "train.csv", "--output", tmp_path]
     result = invoke("train", *train, "--ensemble", 2, "--diversity", "hats", code=2)
-    assert "ensemble.diversity_strategy = 'hats' (flag)" in result.stderr
+    assert "ensemble.diversity_strategy = 'hats' (flag --diversity)" in result.stderr
     assert "different_seeds" in result.stderr
 
 

@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from bert_playground.cli.app import app
-from tests.cli.commands import commands_of
+from tests.cli.commands import commands_of, parameters_of
 
 SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
 COMMANDS = commands_of(typer.main.get_command(app))
@@ -21,7 +21,7 @@ def describe(name: str) -> str:
     """Options of a command with their help, without the drawing, which differs between versions of Typer."""
     command = COMMANDS[name]
     lines = [f"bert {name}: {(command.help or '').strip()}"]
-    for parameter in command.params:
+    for parameter in parameters_of(command):
         if not getattr(parameter, "hidden", False):
             required = " (required)" if parameter.required else ""
             lines.append(f"  {', '.join(parameter.opts)}{required}: {parameter.help}")
@@ -45,7 +45,7 @@ def test_every_snapshot_has_its_command():
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_shows_every_option(name):
     output = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": "200"}).stdout
-    for parameter in COMMANDS[name].params:
+    for parameter in parameters_of(COMMANDS[name]):
         if not getattr(parameter, "hidden", False):
             assert parameter.opts[0] in output
 

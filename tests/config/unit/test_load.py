@@ -231,7 +231,7 @@ def test_every_mistake_is_listed_with_source_and_nearest_key(tmp_path):
     assert "did you mean 'adamw'?" in message
     assert "foo (file" in message
     assert "training.seed = -1 (environment BERT_TRAINING__SEED): should be greater than" in message
-    assert "data.task = 'binry' (flag)" in message
+    assert "data.task = 'binry' (flag --task)" in message
     assert "did you mean 'binary'?" in message
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from _pytest.mark.structures import ParameterSet
 
-from bert_playground.competitions import COMPETITIONS
+from bert_playground.config.datasets import DATASETS
 from bert_playground.config.schema import DataSection, RunConfig
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import prepare
@@ -28,7 +28,7 @@ def slow(*values: object) -> ParameterSet:
         ("house-prices", "SalePrice", "regression", 1460, "cells"),
         ("nlp-disaster", "target", "binary", 7613, "cells"),
         ("wine-s3e5", "quality", "ordinal", 2056, "cells"),
-        slow("steel-s4e3", COMPETITIONS["steel-s4e3"].target, "multilabel", 19219, "cells"),
+        slow("steel-s4e3", DATASETS["steel-s4e3"].target, "multilabel", 19219, "cells"),
         slow("bike-sharing", "count", "regression", 10886, "cells"),
         slow("obesity-s4e2", "NObeyesdad", "multiclass", 20758, "cells"),
         slow("adult", "income", "binary", 32561, "cells"),

@@ -7,7 +7,7 @@ import mlx.core as mx
 import pytest
 from mlx.utils import tree_flatten
 
-from bert_playground.competitions import COMPETITIONS
+from bert_playground.config.datasets import DATASETS
 from bert_playground.config.schema import RunConfig
 from bert_playground.models.bert import BertConfig, BertCore, ModernBertCore
 from bert_playground.models.bert_with_head import BertWithHead
@@ -205,7 +205,7 @@ def test_options_of_a_head_need_a_task(references: Path) -> None:
         ("house-prices-advanced-regression-techniques", "regression", 1),
         ("nlp-disaster", "binary", 1),
         ("obesity-s4e2", "multiclass", 7),
-        *((name, None, None) for name in COMPETITIONS),
+        *((name, None, None) for name in DATASETS),
     ],
 )
 def test_a_competition_gets_the_model_that_training_makes(

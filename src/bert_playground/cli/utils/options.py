@@ -1,60 +1,139 @@
-"""The shared flags, and the configuration path that each one sets."""
+"""The flags of commands: those that are settings come from the fields of RunConfig, the others are written here."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperCommand
 
-# Parameter of a command → dotted path in RunConfig. Unset flags are absent, so they override nothing.
-CONFIG_PATHS = {
-    "train": "data.train",
-    "val": "data.val",
-    "target": "data.target",
-    "id_column": "data.id_column",
-    "task": "data.task",
-    "class_order": "data.class_order",
-    "template": "data.template",
-    "max_length": "data.max_length",
-    "use_pretokenized": "data.use_pretokenized",
-    "num_workers": "data.num_workers",
-    "prefetch_size": "data.prefetch_size",
-    "epochs": "training.epochs",
-    "max_steps": "training.max_steps",
-    "batch_size": "training.batch_size",
-    "grad_accum": "training.gradient_accumulation_steps",
-    "precision": "training.precision",
-    "metric": "training.metric",
-    "logging_steps": "training.logging_steps",
-    "seed": "training.seed",
-    "output": "training.output_dir",
-    "lr": "optimizer.learning_rate",
-    "mlflow": "tracking.mlflow",
-    "experiment": "tracking.experiment",
-    "ensemble": "ensemble.num_models",
-    "diversity": "ensemble.diversity_strategy",
-}
-ARCHITECTURES = ("bert", "modernbert", "neobert")
+if TYPE_CHECKING:
+    from bert_playground.config import RunConfig
+
+_Command = TypeVar("_Command", bound=Callable[..., None])
+_GIVEN = "bert_playground.given"  # in the context: what was typed, by parameter
 
 
-class Task(StrEnum):
-    """What a target column asks."""
+def takes_settings(flags: str) -> Callable[[_Command], _Command]:
+    """Give a command the flags of these settings, `--config` and `--set`; `read_config` then reads them.
 
-    BINARY = "binary"
-    MULTICLASS = "multiclass"
-    MULTILABEL = "multilabel"
-    ORDINAL = "ordinal"
-    REGRESSION = "regression"
-    TIMESERIES = "timeseries"
+    Args:
+        flags: names between spaces, each that of a `Flag` in a section of RunConfig.
+    """
+
+    def mark(command: _Command) -> _Command:
+        command.__dict__["flags"] = tuple(flags.split())
+        return command
+
+    return mark
 
 
-class Precision(StrEnum):
-    """How activations are stored."""
+def read_config(context: typer.Context) -> tuple["RunConfig", dict[str, str]]:
+    """The merged configuration of a command that `takes_settings`, and where each value came from."""
+    from bert_playground.config import load_config
 
-    AUTO = "auto"
-    F32 = "f32"
-    BF16 = "bf16"
+    given = context.meta.get(_GIVEN, {})
+    return load_config(given.get("config"), flags=given_flags(context), assigned=given.get("set"))
+
+
+def given_flags(context: typer.Context) -> dict[str, object]:
+    """Dotted path → value of the flags that were given."""
+    from bert_playground.config.flags import settings
+
+    given: dict[str, object] = {}
+    for name, value in context.meta.get(_GIVEN, {}).items():
+        path = name.replace("__", ".")
+        if path == "model.pretrained":
+            given |= model_flags(value)
+        elif path in settings():
+            flag = settings()[path].flag
+            assert flag is not None
+            given[path] = flag.value if value is True else value
+            if flag.turns_on:
+                given[flag.turns_on] = True
+    return given
+
+
+def model_flags(model: str) -> dict[str, object]:
+    """`--model` names an architecture to start from random weights, else a checkpoint."""
+    from bert_playground.config.sections.model import ARCHITECTURES
+
+    name = model.removesuffix("_with_head")
+    return {"model.architecture": name} if name in ARCHITECTURES else {"model.pretrained": model}
+
+
+class SettingsCommand(TyperCommand):
+    """A command; flags that are settings are made when it is called, as pydantic is slow to import."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """As the base class, the settings' flags first."""
+        flags = getattr(self.callback, "flags", None)
+        if flags and not any(parameter.name == "config" for parameter in self.params):
+            self.params[:0] = _make_parameters(flags)
+        return super().get_params(ctx)
+
+
+def _make_parameters(flags: tuple[str, ...]) -> list[Any]:
+    """Parameters as Typer makes them of a function; pydantic reads the words and says what is wrong with them."""
+    from bert_playground.config.flags import settings
+
+    known = {
+        flag.names.split()[0]: (setting, flag)
+        for setting in settings().values()
+        if (flag := setting.flag) is not None
+    }
+    types: dict[str, Any] = {}
+    for setting, flag in map(known.__getitem__, flags):
+        kind: Any = list[str] if flag.repeats else str if flag.metavar else bool
+        option = _flag(
+            *flag.names.split(),
+            help=setting.help,
+            metavar=flag.metavar,
+            panel=setting.panel,
+            expose_value=False,
+            callback=_remember,
+        )
+        types[setting.path.replace(".", "__")] = Annotated[kind | None, option]
+    return _parameters_of({**types, "config": _CONFIG, "set": _SET})
+
+
+def _parameters_of(types: Mapping[str, Any]) -> list[Any]:
+    def collect(**values: Any) -> None: ...
+
+    collect.__annotations__ = dict(types)
+    collect.__dict__["__signature__"] = inspect.Signature(
+        [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+            for name, kind in types.items()
+        ]
+    )
+    app = typer.Typer(add_completion=False)
+    app.command()(collect)
+    return list(typer.main.get_command(app).params)
+
+
+def _remember(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
+    """Keep what was typed; a flag that was not given is absent, so it overrides nothing."""
+    if value is not None and value != []:
+        context.meta.setdefault(_GIVEN, {})[parameter.name] = value
+    return value
+
+
+def _remember_level(context: typer.Context, level: "Level | None") -> "Level | None":
+    """Leave the log level where the error handler finds it; all contexts share `meta`."""
+    if level is not None:
+        context.meta["log_level"] = level.value
+    return level
+
+
+def _flag(
+    *names: str, help: str, metavar: str | None = "", panel: str | None = None, **more: Any
+) -> Any:
+    return typer.Option(
+        *names, help=help, metavar=metavar, rich_help_panel=panel, show_default=False, **more
+    )
 
 
 class PredictPrecision(StrEnum):
@@ -78,244 +157,27 @@ class Level(StrEnum):
     CRITICAL = "CRITICAL"
 
 
-def given_flags(params: Mapping[str, Any]) -> dict[str, object]:
-    """Dotted path → value of the flags that were given, from the parameters of a command."""
-    given: dict[str, object] = {
-        path: params[name].value if isinstance(params[name], StrEnum) else params[name]
-        for name, path in CONFIG_PATHS.items()
-        if params.get(name) is not None
-    }
-    if model := params.get("model"):
-        given |= model_flags(model)
-    if params.get("lora"):
-        given |= {"lora.enabled": True, "lora.preset": params["lora"]}
-    if params.get("no_compile"):
-        given["training.use_compilation"] = False
-    return given
-
-
-def model_flags(model: str) -> dict[str, object]:
-    """`--model` names an architecture to start from random weights, else a checkpoint."""
-    name = model.removesuffix("_with_head")
-    return {"model.architecture": name} if name in ARCHITECTURES else {"model.pretrained": model}
-
-
-def remember_level(context: typer.Context, level: Level | None) -> Level | None:
-    """Leave the log level where the error handler finds it; all contexts share `meta`."""
-    if level is not None:
-        context.meta["log_level"] = level.value
-    return level
-
-
-def _flag(
-    *names: str, help: str, metavar: str | None = "", panel: str | None = None, **more: Any
-) -> Any:
-    return typer.Option(
-        *names, help=help, metavar=metavar, rich_help_panel=panel, show_default=False, **more
-    )
-
-
-_DATA, _MODEL, _TRAINING, _RUN = "The table", "The model", "Training", "The run"
-
-Train = Annotated[
-    Path | None,
-    _flag(
-        "--train",
-        metavar="FILE",
-        help="CSV with the target (default data/titanic/train.csv, if there)",
-        panel=_DATA,
-    ),
-]
-Val = Annotated[
-    Path | None,
-    _flag(
-        "--val", metavar="FILE", help="CSV to validate on (default: split off --train)", panel=_DATA
-    ),
-]
-Target = Annotated[
+_RUN = "The run"
+_CONFIG = Annotated[
     str | None,
     _flag(
-        "--target",
-        metavar="COLUMN",
-        help="column to predict, or several: a,b,c (default: inferred and stated)",
-        panel=_DATA,
-    ),
-]
-IdColumn = Annotated[
-    str | None,
-    _flag(
-        "--id-column",
-        metavar="COLUMN",
-        help="column that names the rows (default: inferred and stated)",
-        panel=_DATA,
-    ),
-]
-TaskName = Annotated[
-    Task | None,
-    _flag(
-        "--task",
-        metavar="TASK",
-        help="binary, multiclass, multilabel, ordinal, regression or timeseries (default: inferred)",
-        panel=_DATA,
-    ),
-]
-ClassOrder = Annotated[
-    str | None,
-    _flag(
-        "--class-order",
-        metavar="A,B,C",
-        help="classes of an ordinal target, lowest first (default: by number)",
-        panel=_DATA,
-    ),
-]
-Template = Annotated[
-    str | None,
-    _flag(
-        "--template",
+        "--config",
         metavar="NAME",
-        help="how a row becomes a sentence (default auto)",
-        panel=_DATA,
+        help="preset name, or path of a YAML or JSON file",
+        panel=_RUN,
+        expose_value=False,
+        callback=_remember,
     ),
 ]
-MaxLength = Annotated[
-    int | None,
+_SET = Annotated[
+    list[str] | None,
     _flag(
-        "--max-length", metavar="N", min=4, help="most tokens of a row (default 256)", panel=_DATA
-    ),
-]
-UsePretokenized = Annotated[
-    bool | None,
-    _flag("--use-pretokenized", help="cache token ids under data/.tokenizer_cache", panel=_DATA),
-]
-NumWorkers = Annotated[
-    int | None,
-    _flag(
-        "--num-workers",
-        metavar="N",
-        min=0,
-        help="threads that read and tokenise (default: all cores)",
-        panel=_DATA,
-    ),
-]
-PrefetchSize = Annotated[
-    int | None,
-    _flag(
-        "--prefetch-size",
-        metavar="N",
-        min=0,
-        help="batches prepared ahead (default 4)",
-        panel=_DATA,
-    ),
-]
-
-Model = Annotated[
-    str | None,
-    _flag(
-        "--model",
-        metavar="NAME",
-        help="checkpoint folder or Hub id; or bert, modernbert, neobert from random weights (default modernbert)",
-        panel=_MODEL,
-    ),
-]
-Lora = Annotated[
-    str | None,
-    _flag(
-        "--lora",
-        metavar="PRESET",
-        help="low-rank adapters: efficient, balanced, expressive, dora, rslora or qlora_memory",
-        panel=_MODEL,
-    ),
-]
-
-Ensemble = Annotated[
-    int | None,
-    _flag(
-        "--ensemble",
-        metavar="N",
-        min=1,
-        help="train N models that answer together (default 1)",
-        panel=_MODEL,
-    ),
-]
-Diversity = Annotated[
-    str | None,
-    _flag(
-        "--diversity",
-        metavar="NAME",
-        help="how they differ: seeds, subsamples, architectures, heads (default different_seeds)",
-        panel=_MODEL,
-    ),
-]
-
-Epochs = Annotated[
-    int | None,
-    _flag(
-        "--epochs",
-        metavar="N",
-        min=1,
-        help="passes over the table (default: by model and table)",
-        panel=_TRAINING,
-    ),
-]
-MaxSteps = Annotated[
-    int | None,
-    _flag(
-        "--max-steps",
-        metavar="N",
-        min=1,
-        help="stop after this many optimizer steps",
-        panel=_TRAINING,
-    ),
-]
-BatchSize = Annotated[
-    int | None,
-    _flag("--batch-size", metavar="N", min=1, help="rows per step (default 32)", panel=_TRAINING),
-]
-LearningRate = Annotated[
-    float | None,
-    _flag("--lr", metavar="RATE", help="peak learning rate (default: by model)", panel=_TRAINING),
-]
-GradAccum = Annotated[
-    int | None,
-    _flag("--grad-accum", metavar="N", min=1, help="batches per step (default 1)", panel=_TRAINING),
-]
-PrecisionName = Annotated[
-    Precision | None,
-    _flag(
-        "--precision",
-        metavar="TYPE",
-        help="of activations: f32, bf16 (default auto)",
-        panel=_TRAINING,
-    ),
-]
-Metric = Annotated[
-    str | None,
-    _flag(
-        "--metric",
-        metavar="NAME",
-        help="decides the best epoch (default: the loss)",
-        panel=_TRAINING,
-    ),
-]
-NoCompile = Annotated[
-    bool | None,
-    _flag("--no-compile", help="run every operation as written, for debugging", panel=_TRAINING),
-]
-Seed = Annotated[
-    int | None,
-    _flag(
-        "--seed",
-        metavar="N",
-        min=0,
-        help="of split, weights and order (default 0)",
-        panel=_TRAINING,
-    ),
-]
-
-Config = Annotated[
-    str | None,
-    _flag(
-        "--config", metavar="NAME", help="preset name, or path of a YAML or JSON file", panel=_RUN
+        "--set",
+        metavar="KEY=VALUE",
+        help="any setting, such as model.num_layers=6; may be repeated",
+        panel=_RUN,
+        expose_value=False,
+        callback=_remember,
     ),
 ]
 ShowConfig = Annotated[
@@ -325,26 +187,6 @@ Resume = Annotated[
     Path | None,
     _flag("--resume", metavar="RUN", help="go on with a stopped run: its folder", panel=_RUN),
 ]
-OutputDir = Annotated[
-    Path | None,
-    _flag("--output", metavar="FOLDER", help="folder for runs (default output)", panel=_RUN),
-]
-LoggingSteps = Annotated[
-    int | None,
-    _flag(
-        "--logging-steps", metavar="N", min=1, help="steps between reports (default 10)", panel=_RUN
-    ),
-]
-Mlflow = Annotated[bool | None, _flag("--mlflow", help="track the run with MLflow too", panel=_RUN)]
-Experiment = Annotated[
-    str | None,
-    _flag(
-        "--experiment",
-        metavar="NAME",
-        help="MLflow experiment (default bert-playground)",
-        panel=_RUN,
-    ),
-]
 LogLevel = Annotated[
     Level | None,
     _flag(
@@ -352,14 +194,11 @@ LogLevel = Annotated[
         metavar="LEVEL",
         envvar="LOGURU_LEVEL",
         case_sensitive=False,
-        callback=remember_level,
+        callback=_remember_level,
         help="DEBUG, INFO, WARNING or ERROR (default INFO)",
     ),
 ]
-Json = Annotated[
-    bool,
-    typer.Option("--json", metavar="", help="print one JSON document instead", show_default=False),
-]
+Json = Annotated[bool, _flag("--json", help="print one JSON document instead")]
 Checkpoint = Annotated[
     Path | None,
     _flag(
@@ -384,6 +223,6 @@ Tta = Annotated[
         "--tta",
         metavar="N",
         min=1,
-        help="mean over N ways to write each row, such as its columns in another order",
+        help="test-time augmentation: mean over N ways to write each row, such as another column order",
     ),
 ]

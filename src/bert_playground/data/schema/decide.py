@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from bert_playground.config.registry import load_datasets
+from bert_playground.config.datasets import load_datasets
 from bert_playground.config.schema import DataSection
 from bert_playground.data.columns.timestamps import find_time_column, infer_time_form
 from bert_playground.data.core.schema import Schema

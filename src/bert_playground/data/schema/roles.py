@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 from loguru import logger
 
-from bert_playground.competitions import COMPETITIONS, Competition
+from bert_playground.config.datasets import DATASETS, DatasetEntry
 from bert_playground.data.columns.parsing import PLAIN, infer_number, read_number
 from bert_playground.data.reading.table import read_table, require_columns
 from bert_playground.data.reading.table_stream import is_large, open_stream
@@ -31,7 +31,7 @@ class Roles:
     dropped: tuple[str, ...]
     statements: tuple[str, ...]
     targets: tuple[str, ...]  # the columns that `target` names
-    known: Competition | None = (
+    known: DatasetEntry | None = (
         None  # the data set that the table is, where its own question is asked
     )
 
@@ -43,7 +43,7 @@ def infer_roles(
     id_column: str | None = None,
     task: str | None = None,
     test_columns: Sequence[str] | None = None,
-    datasets: Mapping[str, Competition] = COMPETITIONS,
+    datasets: Mapping[str, DatasetEntry] = DATASETS,
 ) -> Roles:
     """Decide target, id column and task of a training table; what is given is taken, the rest is inferred.
 
@@ -107,7 +107,7 @@ def _require_several(frame: pl.DataFrame) -> None:
     )
 
 
-def _require_known(known: Competition, columns: list[str]) -> None:
+def _require_known(known: DatasetEntry, columns: list[str]) -> None:
     """Raise where an entry of the registry knows columns that its table lacks."""
     asked = [*split_target(known.target, columns), *filter(None, [known.id_column])]
     missing = [f"{name!r}{nearest(name, columns)}" for name in asked if name not in columns]
@@ -121,7 +121,7 @@ def _require_known(known: Competition, columns: list[str]) -> None:
 def infer_target_name(
     columns: list[str],
     test_columns: list[str] | None,
-    datasets: Mapping[str, Competition] = COMPETITIONS,
+    datasets: Mapping[str, DatasetEntry] = DATASETS,
 ) -> tuple[str, str]:
     """The target as `infer_roles` finds it, and why, for tables whose labels are not looked at."""
     known = recognise(columns, datasets)
@@ -130,21 +130,21 @@ def infer_target_name(
 
 
 def infer_id_name(
-    frame: pl.DataFrame, datasets: Mapping[str, Competition] = COMPETITIONS
+    frame: pl.DataFrame, datasets: Mapping[str, DatasetEntry] = DATASETS
 ) -> str | None:
     """The id column as `infer_roles` finds it, in a table without its target."""
     return _infer_id(frame, recognise(frame.columns, datasets))
 
 
 def recognise(
-    columns: list[str], datasets: Mapping[str, Competition] = COMPETITIONS
-) -> Competition | None:
+    columns: list[str], datasets: Mapping[str, DatasetEntry] = DATASETS
+) -> DatasetEntry | None:
     """The facts of the first data set that has these columns, if it is a known one."""
     return next((known for known in datasets.values() if known.columns <= set(columns)), None)
 
 
 def _infer_target(
-    columns: list[str], known: Competition | None, absent: list[str]
+    columns: list[str], known: DatasetEntry | None, absent: list[str]
 ) -> tuple[str, str]:
     if known is not None and set(split_target(known.target, columns)) <= set(columns):
         return known.target, "the columns are those of a known data set"
@@ -261,7 +261,7 @@ def _sort_key(label: str) -> tuple[float, str]:
         return (float("inf"), label)
 
 
-def _infer_id(frame: pl.DataFrame, known: Competition | None) -> str | None:
+def _infer_id(frame: pl.DataFrame, known: DatasetEntry | None) -> str | None:
     """The first column that is called an id and names nearly every row; else a first column that counts the rows."""
     if known is not None and known.id_column in frame.columns:
         return known.id_column

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bert_playground.config.registry import load_datasets
+from bert_playground.config.datasets import load_datasets
 from bert_playground.data.reading.table import read_table
 from bert_playground.data.schema.roles import recognise
 from bert_playground.data.schema.sampling import read_frames

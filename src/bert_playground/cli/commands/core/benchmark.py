@@ -1,4 +1,4 @@
-"""bert benchmark: time the forward pass and the training step, or the way from a table to batches."""
+"""bert benchmark: time the forward pass and the training step, or data loading."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,37 +28,36 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="FILE",
-        help="time reading this table into batches instead, uncached",
+        help="time loading this table into batches instead, uncached",
         show_default=False,
     ),
 ]
 
 
+@options.takes_settings("--model --precision")
 def benchmark(
-    model: options.Model = None,
+    context: typer.Context,
     batch_size: BatchSize = 32,
     seq_length: SequenceLength = 128,
     steps: Steps = 10,
-    precision: options.PrecisionName = None,
     test_compilation: TestCompilation = False,
     data: Data = None,
-    config: options.Config = None,
     log_level: options.LogLevel = None,
     json: options.Json = False,
 ) -> None:
-    """Time forward passes and training steps on this machine, or the way from a table to batches."""
+    """Time forward passes and training steps on this machine, or data loading with --data."""
     if data is not None:
-        _benchmark_data(data, model, batch_size, steps, config, log_level, json=json)
+        _benchmark_data(context, data, batch_size, steps, log_level, json=json)
         return
     from bert_playground.bench import run_benchmark
-    from bert_playground.config import load_config
     from bert_playground.logs import set_up_logs
     from bert_playground.models.factory import create_from_config
     from bert_playground.tasks import TASKS
 
     set_up_logs(log_level)
-    flags = {**(options.model_flags(model) if model else {}), "data.max_length": seq_length}
-    asked, _ = load_config(config, flags=flags)
+    asked = options.read_config(context)[0]
+    data_section = asked.data.model_copy(update={"max_length": seq_length})
+    asked = asked.model_copy(update={"data": data_section})
     result = run_benchmark(
         create_from_config(
             asked, TASKS["binary"], num_labels=1, vocab_size=asked.model.vocab_size, pad_token_id=0
@@ -66,7 +65,7 @@ def benchmark(
         batch_size=batch_size,
         seq_length=seq_length,
         steps=steps,
-        precision=asked.training.precision if precision is None else precision.value,
+        precision=asked.training.precision,
         test_compilation=test_compilation,
     )
     if json:
@@ -76,24 +75,23 @@ def benchmark(
 
 
 def _benchmark_data(
+    context: typer.Context,
     data: Path,
-    model: str | None,
     batch_size: int,
     steps: int,
-    config: str | None,
     log_level: Any,
     *,
     json: bool,
 ) -> None:
     from bert_playground.bench import run_loading_benchmark
-    from bert_playground.config import load_config
     from bert_playground.data.prepare import fit_text
     from bert_playground.data.reading.table import read_table
     from bert_playground.logs import set_up_logs
 
     set_up_logs(log_level)
-    asked, _ = load_config(config)
-    text, _ = fit_text(read_table(data), asked.data, pretrained_dir=pretrained_folder(model))
+    asked = options.read_config(context)[0]
+    folder = pretrained_folder(asked.model.pretrained)
+    text, _ = fit_text(read_table(data), asked.data, pretrained_dir=folder)
     result = run_loading_benchmark(data, text, batch_size=batch_size, steps=steps)
     if json:
         print_json(result)

@@ -1,4 +1,4 @@
-"""bert evaluate: score a checkpoint on a table whose answers are known."""
+"""bert evaluate: evaluate a checkpoint on a labelled table, with the constant baseline."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,7 @@ from bert_playground.cli.utils.checkpoints import choose_checkpoint
 from bert_playground.cli.utils.console import print_json, print_table
 
 Data = Annotated[
-    Path, typer.Option("--data", metavar="FILE", help="CSV with the target", show_default=False)
+    Path, typer.Option("--data", metavar="FILE", help="table with the target", show_default=False)
 ]
 Metrics = Annotated[
     list[str] | None,
@@ -31,7 +31,7 @@ def evaluate(
     log_level: options.LogLevel = None,
     json: options.Json = False,
 ) -> None:
-    """Score a checkpoint on a CSV that has the target column."""
+    """Evaluate a checkpoint on a labelled table, with the constant baseline."""
     from bert_playground.ensemble_predictor import load_predictor
     from bert_playground.logs import set_up_logs
     from bert_playground.training.evaluation.evaluate import evaluate_table

@@ -1,4 +1,4 @@
-"""bert predict: answer a test table and write the CSV that a competition wants."""
+"""bert predict: predict a test table and write the submission."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bert_playground.inference import Predictor
 
 Test = Annotated[
-    Path, typer.Option("--test", metavar="FILE", help="CSV to answer", show_default=False)
+    Path, typer.Option("--test", metavar="FILE", help="table to predict", show_default=False)
 ]
 Output = Annotated[Path, typer.Option("--output", metavar="FILE", help="CSV to write")]
 Sample = Annotated[
@@ -46,7 +46,7 @@ def predict(
     log_level: options.LogLevel = None,
     json: options.Json = False,
 ) -> None:
-    """Answer the rows of a test CSV and write the submission."""
+    """Predict the rows of a test table and write the submission."""
     from bert_playground.data.kaggle.submission import write_parts
     from bert_playground.ensemble_predictor import load_predictor
     from bert_playground.logs import set_up_logs

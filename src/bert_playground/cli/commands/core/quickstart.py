@@ -9,10 +9,13 @@ from bert_playground.cli.utils import options
 from bert_playground.cli.utils.console import print_json, print_lines, print_table, program
 
 Output = Annotated[
-    Path, typer.Option("--output", metavar="FOLDER", help="folder for the tables and the run")
+    Path,
+    typer.Option(
+        "--output-dir", "--output", metavar="FOLDER", help="folder for the tables and the run"
+    ),
 ]
 Seed = Annotated[
-    int, typer.Option("--seed", metavar="N", min=0, help="of split, weights and order")
+    int, typer.Option("--seed", metavar="N", min=0, help="random seed of split, weights and order")
 ]
 
 

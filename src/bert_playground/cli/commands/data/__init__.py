@@ -1,1 +1,1 @@
-"""What training would read of a table: describe, preview."""
+"""bert data …: describe and preview tables, assign cross-validation folds."""

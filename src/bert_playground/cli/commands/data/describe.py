@@ -1,4 +1,4 @@
-"""bert data describe: what inference makes of a table, what is missing, what gives the target away."""
+"""bert data describe: inferred roles and column types of a table, missing values, target leakage."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -19,18 +19,13 @@ Table = Annotated[
 ]
 
 
+@options.takes_settings("--target --id-column --task --class-order")
 def describe(
     context: typer.Context,
     table: Table,
-    target: options.Target = None,
-    id_column: options.IdColumn = None,
-    task: options.TaskName = None,
-    class_order: options.ClassOrder = None,
-    config: options.Config = None,
     json: options.Json = False,
 ) -> None:
-    """Show how a table would be read: kinds, missing values, leakage suspects, example sentences."""
-    from bert_playground.config import load_config
+    """Describe how a table would be read: column types, missing values, target leakage, example texts."""
     from bert_playground.data.describe import describe_table
     from bert_playground.data.prepare import choose_text_options
     from bert_playground.data.schema.decide import decide
@@ -39,7 +34,7 @@ def describe(
     from bert_playground.logs import set_up_logs
 
     set_up_logs(None)
-    asked = load_config(config, flags=options.given_flags(context.params))[0].data
+    asked = options.read_config(context)[0].data
     frame, said = read_within(table, seed=0, is_drawn=asked.streaming, hint=READ_ALL)
     schema = decide(frame, asked, read_test_columns(table, frame.columns))
     facts = describe_table(frame, schema, choose_text_options(asked))

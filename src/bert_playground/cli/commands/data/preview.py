@@ -21,27 +21,20 @@ Checkpoint = Annotated[
 ]
 Rows = Annotated[int, typer.Option("--rows", min=1, help="rows to show")]
 ShowTokens = Annotated[
-    bool, typer.Option("--tokens", help="show the pieces, not only their number")
+    bool, typer.Option("--tokens", help="show the tokens, not only their number")
 ]
 
 
+@options.takes_settings("--model --target --id-column --task --template --max-length")
 def preview(
     context: typer.Context,
     table: Table,
     checkpoint: Checkpoint = None,
-    model: options.Model = None,
-    target: options.Target = None,
-    id_column: options.IdColumn = None,
-    task: options.TaskName = None,
-    template: options.Template = None,
-    max_length: options.MaxLength = None,
-    config: options.Config = None,
     rows: Rows = 5,
     tokens: ShowTokens = False,
     json: options.Json = False,
 ) -> None:
     """Show rows as text with their token counts, by a checkpoint or as training would read them."""
-    from bert_playground.config import load_config
     from bert_playground.data.describe import load_reader, preview_table
     from bert_playground.data.prepare import fit_text
     from bert_playground.data.schema.roles import read_test_columns
@@ -49,7 +42,7 @@ def preview(
     from bert_playground.logs import set_up_logs
 
     set_up_logs(None)
-    asked = load_config(config, flags=options.given_flags(context.params))[0]
+    asked = options.read_config(context)[0]
     reader = None if checkpoint is None else load_reader(choose_checkpoint(checkpoint, None))
     # A series is cut into rows as a whole.
     is_series = asked.data.horizon is not None if reader is None else reader[1] is not None

@@ -1,1 +1,1 @@
-"""bert model …: look into a model, change its form, take it elsewhere."""
+"""bert model …: inspect, calibrate, quantize, merge and export models."""

@@ -1,4 +1,4 @@
-"""bert model calibrate: make a checkpoint's probabilities mean what they say."""
+"""bert model calibrate: calibrate a checkpoint's probabilities (temperature scaling)."""
 
 from pathlib import Path
 from typing import Annotated
@@ -28,7 +28,7 @@ def calibrate(
     log_level: options.LogLevel = None,
     json: options.Json = False,
 ) -> None:
-    """Fit the temperature of a checkpoint on rows it was not trained on, and store it there."""
+    """Calibrate a checkpoint's probabilities (temperature scaling) on rows it was not trained on, and store the temperature."""
     from bert_playground.inference import Predictor
     from bert_playground.logs import set_up_logs
     from bert_playground.runs import RunDir

@@ -1,4 +1,4 @@
-"""bert model export: write a checkpoint in the form of another program."""
+"""bert model export: export a checkpoint in the format of another library."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -22,7 +22,9 @@ class Dtype(StrEnum):
 Output = Annotated[
     Path, typer.Option("--output", metavar="FOLDER", help="new folder to write", show_default=False)
 ]
-FormatName = Annotated[str, typer.Option("--format", metavar="NAME", help="for whom: huggingface")]
+FormatName = Annotated[
+    str, typer.Option("--format", metavar="NAME", help="format to write: huggingface")
+]
 DtypeName = Annotated[
     Dtype, typer.Option("--dtype", metavar="TYPE", help="of the stored weights: f32, f16 or bf16")
 ]
@@ -37,7 +39,7 @@ def export(
     log_level: options.LogLevel = None,
     json: options.Json = False,
 ) -> None:
-    """Write a checkpoint as another program reads it, with tokenizer and model card."""
+    """Export a checkpoint in the format of another library, with tokenizer and model card."""
     from bert_playground.export import export_model
     from bert_playground.logs import set_up_logs
 

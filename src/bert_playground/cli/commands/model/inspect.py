@@ -1,4 +1,4 @@
-"""bert model inspect: what a checkpoint holds and costs."""
+"""bert model inspect: architecture, parameters, memory and FLOPs of a model."""
 
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""bert model merge: an adapter and its base as one model."""
+"""bert model merge: merge a LoRA adapter into its base model."""
 
 from pathlib import Path
 from typing import Annotated
@@ -41,7 +41,7 @@ def merge(
     log_level: options.LogLevel = None,
     json: options.Json = False,
 ) -> None:
-    """Write a copy of an adapter checkpoint with the adapter in the weights, which needs no base."""
+    """Merge a LoRA adapter into its base model, as a checkpoint that needs no base."""
     from bert_playground.export.merged import merge_adapter
     from bert_playground.logs import set_up_logs
 

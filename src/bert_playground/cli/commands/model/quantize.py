@@ -1,4 +1,4 @@
-"""bert model quantize: a copy of a checkpoint with weights in 4 or 8 bits."""
+"""bert model quantize: quantize the weights of a checkpoint to 4 or 8 bits."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,14 +22,16 @@ GroupSize = Annotated[
 ]
 Embeddings = Annotated[
     bool,
-    typer.Option("--embeddings", metavar="", help="the table of words too", show_default=False),
+    typer.Option(
+        "--embeddings", metavar="", help="quantize the token embeddings too", show_default=False
+    ),
 ]
 Mixed = Annotated[
     bool,
     typer.Option(
         "--mixed",
         metavar="",
-        help="4 or 8 bits for each layer, by what 4 bits of it do to the loss",
+        help="mixed precision: 4 or 8 bits for each layer, by what 4 bits of it do to the loss",
         show_default=False,
     ),
 ]
@@ -64,7 +66,7 @@ def quantize(
     log_level: options.LogLevel = None,
     json: options.Json = False,
 ) -> None:
-    """Write a copy of a checkpoint with small weights, and say what that costs."""
+    """Quantize the weights of a checkpoint to 4 or 8 bits, and measure what that costs."""
     from bert_playground.inference import Predictor
     from bert_playground.logs import set_up_logs
     from bert_playground.training.evaluation.quantize import quantize_checkpoint

@@ -5,8 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from bert_playground.competitions import COMPETITIONS
-from bert_playground.config.registry import load_datasets
+from bert_playground.config.datasets import DATASETS, load_datasets
 from bert_playground.config.schema import DataSection, RunConfig
 from bert_playground.data.prepare import prepare
 
@@ -27,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_without_a_file_the_known_ones_are_there(folder: Path) -> None:
-    assert load_datasets() is COMPETITIONS
+    assert load_datasets() is DATASETS
 
 
 def test_own_entries_decide_target_task_metric_and_template(folder: Path) -> None:
@@ -52,7 +51,7 @@ def test_an_entry_of_the_same_name_replaces_a_known_one(folder: Path) -> None:
     (folder / "mine.yaml").write_text(SHOP.replace("shop:", "titanic:"))
     found = load_datasets(Path("mine.yaml"))
     assert found["titanic"].target == "stars"
-    assert set(found) == set(COMPETITIONS)
+    assert set(found) == set(DATASETS)
 
 
 @pytest.mark.parametrize(

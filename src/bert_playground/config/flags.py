@@ -1,0 +1,104 @@
+"""Flag, Unset: what the command line and --show-config say of a field of RunConfig."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+# The headings of `bert train --help`; a section that is not named has to do with training.
+PANELS = {
+    "data": "The table",
+    "model": "The model",
+    "lora": "The model",
+    "ensemble": "The model",
+    "tracking": "The run",
+}
+
+
+@dataclass(frozen=True)
+class Flag:
+    """The flag of a setting.
+
+    Attributes:
+        names: one or more, between spaces.
+        metavar: what stands for the value in the help; empty: the flag takes none.
+        value: what a flag without a value means.
+        turns_on: another setting that becomes true with it.
+        repeats: whether it may be given several times.
+        panel: its heading in the help; None: that of the section.
+        help: what it does, where that is the contrary of the field; None: the field's description.
+    """
+
+    names: str
+    metavar: str = ""
+    value: bool = True
+    turns_on: str | None = None
+    repeats: bool = False
+    panel: str | None = None
+    help: str | None = None
+
+
+@dataclass(frozen=True)
+class Unset:
+    """What None means, in the words that help and --show-config use."""
+
+    words: str
+
+
+class Setting(NamedTuple):
+    """A field of RunConfig."""
+
+    path: str
+    field: FieldInfo
+
+    @property
+    def flag(self) -> Flag | None:
+        """None: the setting has none, and is reached by --set."""
+        return next((item for item in self.field.metadata if isinstance(item, Flag)), None)
+
+    @property
+    def unset(self) -> str:
+        """What None means."""
+        words = (item.words for item in self.field.metadata if isinstance(item, Unset))
+        return next(words, "none")
+
+    @property
+    def panel(self) -> str:
+        """The heading of its flag."""
+        usual = PANELS.get(self.path.split(".")[0], "Training")
+        return usual if self.flag is None or self.flag.panel is None else self.flag.panel
+
+    @property
+    def help(self) -> str:
+        """One line: what it is, the names it can take, and the default where it is not off."""
+        flag, default = self.flag, self.field.default
+        said = (flag and flag.help) or self.field.description or ""
+        if choices := [name for name in choices_of(self.field.annotation) if isinstance(name, str)]:
+            said += f": {', '.join(choices)}"
+        has_no_default = isinstance(default, bool) or default == () or (flag and flag.turns_on)
+        if has_no_default or "default" in said:
+            return said
+        return f"{said} (default{f': {self.unset}' if default is None else f' {default}'})"
+
+
+@cache
+def settings() -> dict[str, Setting]:
+    """Dotted path → field, for every setting."""
+    from .schema import RunConfig  # which takes Flag and Unset from here
+
+    return {setting.path: setting for setting in _fields(RunConfig)}
+
+
+def choices_of(annotation: Any) -> tuple[Any, ...]:
+    """The values of the Literal in a type, also where the type allows others beside it."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    return tuple(value for part in get_args(annotation) for value in choices_of(part))
+
+
+def _fields(config: Any) -> Iterator[Setting]:
+    for section, content in config.model_fields.items():
+        for name, field in content.annotation.model_fields.items():
+            yield Setting(f"{section}.{name}", field)
