@@ -18,7 +18,7 @@ from bert_playground.memory import fit_cache_limit
 from bert_playground.models.heads import BaseHead
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.interrupt import INTERRUPTED, interrupt_after_step
-from bert_playground.training.core.optimizer import AdamW, Moments, Schedule
+from bert_playground.training.core.optimizer import AdamW, Moments, Schedule, Tree
 from bert_playground.training.core.pace import Pace
 from bert_playground.training.core.resume import load_resumable, save_resumable
 from bert_playground.training.core.state import TrainState
@@ -52,8 +52,9 @@ class Trainer:
         loop: Loop,
         report: Report,
         callbacks: Sequence[Callback] = (),
+        reduce_gradients: Callable[[Tree], Tree] | None = None,
     ) -> None:
-        """Make a trainer; `report(labels, scores)` gives the metrics of an evaluation by name."""
+        """Make a trainer; `report(labels, scores)` gives metrics by name, `reduce_gradients` is that of `make_train_step`."""
         self.model = model
         self.optimizer = optimizer
         self.schedule = schedule
@@ -63,7 +64,11 @@ class Trainer:
         self.state = TrainState(monitor=loop.monitor, mode=loop.mode)
         self.moments: Moments = optimizer.create_moments(model.trainable_parameters())
         self._step = make_train_step(
-            model, optimizer, max_grad_norm=loop.max_grad_norm, use_compilation=loop.use_compilation
+            model,
+            optimizer,
+            max_grad_norm=loop.max_grad_norm,
+            use_compilation=loop.use_compilation,
+            reduce_gradients=reduce_gradients,
         )
 
     def train(self, train_data: Loader, val_data: Loader | None = None) -> TrainState:

@@ -3,10 +3,12 @@
 import mlx.core as mx
 import numpy as np
 import pytest
-from mlx.utils import tree_flatten
+from mlx.utils import tree_flatten, tree_map
 
 from bert_playground.training.core.optimizer import AdamW
 from bert_playground.training.core.step import can_compile, count_rows, make_train_step
+
+needs_compiler = pytest.mark.skipif(not can_compile(), reason="mx.compile needs g++ on a Linux CPU")
 
 
 def take(model, batches, *, number=1, rate=1e-2, **options):
@@ -60,7 +62,7 @@ def test_small_gradients_are_not_scaled_up(make_model, make_loader) -> None:
         np.testing.assert_array_equal(value, flat(free.parameters)[name])
 
 
-@pytest.mark.skipif(not can_compile(), reason="mx.compile needs g++ on a Linux CPU")
+@needs_compiler
 def test_compiled_and_uncompiled_steps_agree(make_model, make_loader) -> None:
     batches = list(make_loader(8))
     plain = take(make_model(), batches, number=3)
@@ -72,7 +74,7 @@ def test_compiled_and_uncompiled_steps_agree(make_model, make_loader) -> None:
         )
 
 
-@pytest.mark.skipif(not can_compile(), reason="mx.compile needs g++ on a Linux CPU")
+@needs_compiler
 def test_a_compiled_step_draws_new_dropout_masks(make_model, make_loader) -> None:
     model, batches = make_model(dropout=0.5), list(make_loader(8))
     optimizer = AdamW()
@@ -112,3 +114,35 @@ def test_steps_keep_no_old_arrays_alive(make_model, make_loader) -> None:
     result = take(model, batches, number=6)
     del result
     assert mx.get_active_memory() <= before + 4096
+
+
+@pytest.mark.parametrize("use_compilation", [False, pytest.param(True, marks=needs_compiler)])
+def test_gradients_summed_over_ranks_equal_one_big_batch(
+    make_model, make_loader, use_compilation: bool
+) -> None:
+    whole = list(make_loader(13, batch_size=13, shuffle=False))
+    parts = list(make_loader(13, batch_size=8, shuffle=False))  # 8 rows on one rank, 5 on another
+    seen: list[dict] = []
+
+    def keep(sums):
+        seen.append(sums)
+        return sums
+
+    take(make_model(dropout=0.0), parts[1:], reduce_gradients=keep, use_compilation=False)
+    (other,) = seen
+
+    def add_other_rank(sums):
+        return tree_map(mx.add, sums, other)
+
+    expected = take(make_model(dropout=0.0), whole)
+    reduced = take(
+        make_model(dropout=0.0),
+        parts[:1],
+        reduce_gradients=add_other_rank,
+        use_compilation=use_compilation,
+    )
+    assert reduced.loss.item() == pytest.approx(expected.loss.item(), rel=1e-5)
+    assert reduced.gradient_norm.item() == pytest.approx(expected.gradient_norm.item(), rel=1e-4)
+    moments = flat(expected.moments["m"])
+    for name, value in flat(reduced.moments["m"]).items():
+        np.testing.assert_allclose(value, moments[name], rtol=1e-3, atol=1e-7, err_msg=name)
