@@ -1,4 +1,4 @@
-"""split_table: training and validation rows as the configuration says; make_folds: the same, into folds; cut_windows."""
+"""split_table: training and validation rows as the configuration says; make_folds: the same, into folds; split_windows: of series."""
 
 from pathlib import Path
 from typing import NamedTuple
