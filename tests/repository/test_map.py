@@ -3,11 +3,9 @@
 import ast
 import re
 import runpy
-import tokenize
 from pathlib import Path
-from token import NAME, STRING
 
-from .files import PACKAGE_FILES, PYTHON_FILES, ROOT, name_of
+from .files import PACKAGE_FILES, PYTHON_FILES, ROOT, name_of, names_in
 
 tree = runpy.run_path(str(ROOT / "scripts/tree.py"))
 # Words of a first line that are meant as names in the code: snake_case, but no file name, and CamelCase.
@@ -17,18 +15,6 @@ NAMES = re.compile(r"\b[a-z0-9]+(?:_[a-z0-9]+)+\b(?!\.)|\b(?:[A-Z][a-z]+){2,}\b"
 def first_line(file: Path) -> str:
     """Of the docstring; empty without one."""
     return (ast.get_docstring(ast.parse(file.read_text())) or "").partition("\n")[0]
-
-
-def names_in(file: Path) -> set[str]:
-    """Every name in the code of a file and in its one-line strings; not in comments and docstrings."""
-    with file.open("rb") as source:
-        words = [word for word in tokenize.tokenize(source.readline) if word.type in (NAME, STRING)]
-    return {
-        name
-        for word in words
-        if not word.string.startswith('"""')
-        for name in re.findall(r"\w+", word.string)
-    }
 
 
 def test_the_map_is_the_package():
