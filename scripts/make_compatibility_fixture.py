@@ -3,7 +3,7 @@
 Run with that commit's package, so that later code is tested against files of earlier code and not against its own:
 
     git worktree add ../caa11f4 caa11f4
-    BERT_KERNELS=require BERT_KERNELS_ISA=avx2 OMP_NUM_THREADS=1 PYTHONPATH=../caa11f4/src python scripts/make_compatibility_fixture.py
+    BERT_KERNELS=require BERT_KERNELS_ISA=avx2 OMP_NUM_THREADS=1 PYTHONPATH=../caa11f4/src:. python scripts/make_compatibility_fixture.py
 
 Imports and patched names below are those of caa11f4. Never make the fixture again to get a test to pass.
 """
@@ -13,7 +13,6 @@ import os
 import shutil
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import yaml
 from typer.testing import CliRunner
 
 from bert_playground.cli.app import app
+from tests.compatibility.answers import describe_computer
 
 ROOT = Path(__file__).parents[1]
 FIXTURE = ROOT / "tests/fixtures/caa11f4"
@@ -79,6 +79,7 @@ BROKEN_RUN = """
 import sys
 import bert_playground.training.assemble as assemble
 from bert_playground.cli.app import app
+from tests.compatibility.answers import describe_computer
 from bert_playground.training.core import Callback
 
 class Break(Callback):
@@ -214,7 +215,7 @@ def main() -> None:
         if path.name != "adapter.yaml":  # which continues from the pretrained folder once more
             path.unlink()
     Path("expected").mkdir()
-    Path("expected/made_with.json").write_text(json.dumps({"mlx": version("mlx")}) + "\n")
+    Path("expected/made_with.json").write_text(json.dumps(describe_computer()) + "\n")
     for name, environment in KERNELS.items():
         copy = FIXTURE.with_name("copy")
         shutil.copytree(FIXTURE, copy)

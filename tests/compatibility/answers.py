@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import platform
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,15 @@ from bert_playground.cli.app import app
 from bert_playground.voting import load_predictor
 
 CHECKPOINTS = ("run", "adapter", "ensemble", "regression", "ordinal", "multilabel")
+
+
+def describe_computer() -> dict[str, str]:
+    """What the last bits depend on, besides the kernels: MLX, the processor's family, and the C library's functions."""
+    return {
+        "mlx": version("mlx"),
+        "machine": platform.machine(),
+        "libc": " ".join(platform.libc_ver()),
+    }
 
 
 def invoke(*arguments: str) -> None:
