@@ -24,7 +24,7 @@ bench *arguments:
 docs:
     uv run pytest tests/repository
 
-# write the package's tree into the README
+# draw the package's tree: every file in docs/map.md, folders in the README
 tree:
     uv run python scripts/tree.py --write
 

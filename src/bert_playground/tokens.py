@@ -1,4 +1,4 @@
-"""Tokens: padded or packed, the one notion of layout (D15)."""
+"""Tokens: padded or packed, the one notion of layout (docs/decisions/0014)."""
 
 from typing import NamedTuple
 

@@ -1,6 +1,9 @@
-"""Where the repository is, and its Python files."""
+"""Where the repository is, its Python files, and the names in them."""
 
+import re
+import tokenize
 from pathlib import Path
+from token import NAME, STRING
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src/bert_playground"
@@ -17,3 +20,15 @@ PYTHON_FILES = [
 def name_of(file: Path) -> str:
     """The path as test id."""
     return str(file.relative_to(ROOT))
+
+
+def names_in(file: Path) -> set[str]:
+    """Every name in the code of a file and in its one-line strings; not in comments and docstrings."""
+    with file.open("rb") as source:
+        words = [word for word in tokenize.tokenize(source.readline) if word.type in (NAME, STRING)]
+    return {
+        name
+        for word in words
+        if not word.string.startswith('"""')
+        for name in re.findall(r"\w+", word.string)
+    }

@@ -1,20 +1,23 @@
 """The size budget: raising a number here needs a reason in the commit."""
 
 import ast
+from pathlib import Path
 from statistics import median
-
-import pytest
 
 from .files import PACKAGE_FILES, PYTHON_FILES, name_of
 
 MOST_LINES_OF_A_FILE = 400
+MOST_LINES_OF_A_CLASS_FILE = 500
 MOST_LINES_OF_A_FUNCTION = 60
 MEDIAN_LINES_OF_THE_PACKAGE = 220
 
 
-@pytest.mark.parametrize("file", PYTHON_FILES, ids=name_of)
-def test_file_is_short(file):
-    assert len(file.read_text().splitlines()) <= MOST_LINES_OF_A_FILE
+def is_one_class(file: Path) -> bool:
+    """Whether a file is one class: it has no second one at its top level, and no function but private ones."""
+    body = ast.parse(file.read_text()).body
+    classes = [node for node in body if isinstance(node, ast.ClassDef)]
+    functions = [node.name for node in body if isinstance(node, ast.FunctionDef)]
+    return len(classes) == 1 and all(name.startswith("_") for name in functions)
 
 
 def count_lines(function: ast.FunctionDef) -> int:
@@ -29,21 +32,27 @@ def span(node: ast.stmt) -> int:
     return (node.end_lineno or 0) - node.lineno + 1
 
 
-@pytest.mark.parametrize("file", PYTHON_FILES, ids=name_of)
-def test_functions_are_short(file):
-    functions = [
-        node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.FunctionDef)
-    ]
+def test_files_are_short():
+    """Cutting one class in two to please a number hides it, so such a file may be longer."""
+    lengths = {file: len(file.read_text().splitlines()) for file in PYTHON_FILES}
     too_long = {
-        function.name: count_lines(function)
-        for function in functions
-        if count_lines(function) > MOST_LINES_OF_A_FUNCTION
+        name_of(file): length
+        for file, length in lengths.items()
+        if length > (MOST_LINES_OF_A_CLASS_FILE if is_one_class(file) else MOST_LINES_OF_A_FILE)
     }
     assert too_long == {}
 
 
+def test_functions_are_short():
+    functions = [
+        (f"{name_of(file)}:{node.lineno} {node.name}", count_lines(node))
+        for file in PYTHON_FILES
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.FunctionDef)
+    ]
+    assert [item for item in functions if item[1] > MOST_LINES_OF_A_FUNCTION] == []
+
+
 def test_the_package_is_small_files():
-    assert (
-        median(len(file.read_text().splitlines()) for file in PACKAGE_FILES)
-        <= MEDIAN_LINES_OF_THE_PACKAGE
-    )
+    lengths = [len(file.read_text().splitlines()) for file in PACKAGE_FILES]
+    assert median(lengths) <= MEDIAN_LINES_OF_THE_PACKAGE

@@ -34,7 +34,7 @@ def make_train_step(
     *,
     max_grad_norm: float | None = 1.0,
     use_compilation: bool = True,
-    reduce_gradients: Callable[[Tree], Tree] | None = None,
+    reduce_gradients: Callable[[Tree], Tree] = lambda sums: sums,
 ) -> TrainStep:
     """A function (parameters, moments, batches, learning rate, step from 1) -> StepResult.
 
@@ -48,7 +48,7 @@ def make_train_step(
         max_grad_norm: gradients whose joint norm is larger are scaled down to it; None: never.
         use_compilation: trace each new shape of batch once through `mx.compile`.
         reduce_gradients: sums a tree of arrays over the ranks of a distributed run; it gets gradients, loss and number of
-            examples together, all of them sums, once per step and before the norm. None: there is one rank.
+            examples together, all of them sums, once per step and before the norm. By default there is one rank.
     """
 
     def loss_of(parameters: Tree, batch: Batch) -> mx.array:
@@ -67,10 +67,8 @@ def make_train_step(
         gradients: Tree,
         scalars: dict[str, mx.array],
     ) -> StepResult:
-        rows = scalars["rows"]
-        if reduce_gradients is not None:
-            sums = reduce_gradients({"gradients": gradients, "loss": loss, "rows": rows})
-            gradients, loss, rows = sums["gradients"], sums["loss"], sums["rows"]
+        sums = reduce_gradients({"gradients": gradients, "loss": loss, "rows": scalars["rows"]})
+        gradients, loss, rows = sums["gradients"], sums["loss"], sums["rows"]
         norm = gradient_norm(gradients) / rows
         scale = 1.0 / rows
         if max_grad_norm is not None:

@@ -52,7 +52,7 @@ class Trainer:
         loop: Loop,
         report: Report,
         callbacks: Sequence[Callback] = (),
-        reduce_gradients: Callable[[Tree], Tree] | None = None,
+        reduce_gradients: Callable[[Tree], Tree] = lambda sums: sums,
     ) -> None:
         """Make a trainer; `report(labels, scores)` gives metrics by name, `reduce_gradients` is that of `make_train_step`."""
         self.model = model
