@@ -23,7 +23,7 @@ def fit_pipeline(
     """Decide what the frame is and fit on all of its rows; `options` are those of `TextPipeline.fit`."""
     frame = as_text(frame)
     schema = decide(frame, request, test_columns)
-    return fit_pipeline(frame, schema, choose_text_options(request, schema.template), **options)
+    return TextPipeline.fit(frame, schema, choose_text_options(request, schema.template), **options)
 
 
 def describe_frame(

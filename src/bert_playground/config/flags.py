@@ -1,11 +1,13 @@
-"""Flag, Unset: what the command line and --show-config say of a field of RunConfig."""
+"""settings: every field of RunConfig by its dotted path, with what the command line and --show-config say of it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic.fields import FieldInfo
+
+from .schema import RunConfig
+from .sections.base import Flag, Unset
 
 # The headings of `bert train --help`; a section that is not named has to do with training.
 PANELS = {
@@ -15,36 +17,6 @@ PANELS = {
     "ensemble": "The model",
     "tracking": "The run",
 }
-
-
-@dataclass(frozen=True)
-class Flag:
-    """The flag of a setting.
-
-    Attributes:
-        names: one or more, between spaces.
-        metavar: what stands for the value in the help; empty: the flag takes none.
-        value: what a flag without a value means.
-        turns_on: another setting that becomes true with it.
-        repeats: whether it may be given several times.
-        panel: its heading in the help; None: that of the section.
-        help: what it does, where that is the contrary of the field; None: the field's description.
-    """
-
-    names: str
-    metavar: str = ""
-    value: bool = True
-    turns_on: str | None = None
-    repeats: bool = False
-    panel: str | None = None
-    help: str | None = None
-
-
-@dataclass(frozen=True)
-class Unset:
-    """What None means, in the words that help and --show-config use."""
-
-    words: str
 
 
 class Setting(NamedTuple):
@@ -86,8 +58,6 @@ class Setting(NamedTuple):
 @cache
 def settings() -> dict[str, Setting]:
     """Dotted path → field, for every setting."""
-    from .schema import RunConfig  # which takes Flag and Unset from here
-
     return {setting.path: setting for setting in _fields(RunConfig)}
 
 

@@ -11,7 +11,6 @@ from bert_playground.data.columns.dictionary_encoding import join_cells
 from bert_playground.data.columns.kinds import Kind, as_kind, clean, infer_kind
 from bert_playground.data.columns.parsing import read_number
 from bert_playground.data.core.schema import Schema
-from bert_playground.data.reading.table import require_columns
 from bert_playground.data.schema.leakage import find_leaks
 from bert_playground.data.targets.fit import Encoder, encode_targets, fit_targets
 from bert_playground.data.targets.imbalance import say_imbalance
@@ -85,7 +84,6 @@ def describe_table(
         ValueError: a column that was named is not there, or labels are unfit for the task.
     """
     options = options or TextOptions()
-    require_columns(frame, [*options.drop_columns, *options.kinds], "the training table")
     given = {name: kind for name, kind in options.kinds.items() if name not in options.drop_columns}
     found = {
         name: as_kind(frame[name], given[name]) if name in given else infer_kind(frame[name])

@@ -91,7 +91,7 @@ def prepare(config: RunConfig) -> Prepared:
     frame = frame.drop(schema.dropped)
     prepared = Prepared(
         schema,
-        choose_text_options(request, schema.template),
+        choose_text_options(request, schema.template, schema.dropped),
         frame,
         frame,
         (start, *schema.notes, *_say_rare(frame, schema)),
@@ -145,16 +145,23 @@ def fit_text(
     return text, frame
 
 
-def choose_text_options(request: DataSection, template: str | None = None) -> TextOptions:
+def choose_text_options(
+    request: DataSection, template: str | None = None, dropped: Sequence[str] = ()
+) -> TextOptions:
     """What a request says of the text.
 
     Args:
         request: of the user.
         template: that was decided; None: the one that is asked for.
+        dropped: columns that are left out already, and need not be there to be dropped.
     """
     names = [field.name for field in fields(TextOptions)]
     options = TextOptions(**{name: getattr(request, name) for name in names})
-    return options if template is None else replace(options, template=template)
+    return replace(
+        options,
+        template=template or request.template,
+        drop_columns=tuple(name for name in request.drop_columns if name not in dropped),
+    )
 
 
 def choose_split_options(request: DataSection) -> SplitOptions:

@@ -10,12 +10,13 @@ from loguru import logger
 
 from bert_playground import kernels
 from bert_playground.config.schema import AugmentationSection, RunConfig
-from bert_playground.data.loaders.masking import MaskedLoader, Masking, has_words
+from bert_playground.data.loaders.masked_loader import MaskedLoader
 from bert_playground.data.loaders.mlx_loader import MLXLoader
 from bert_playground.data.prepare import choose_text_options
+from bert_playground.data.schema.unlabeled import Unlabeled, read_unlabeled
 from bert_playground.data.templates.row_text import RowText, fit_row_text, load_row_text
+from bert_playground.data.tokens.masking import Masking, has_words
 from bert_playground.data.tokens.token_table import TokenizedTable, gather_rows
-from bert_playground.data.unlabeled import Unlabeled, read_unlabeled
 from bert_playground.memory import peak_memory_bytes
 from bert_playground.models.huggingface import fetch_folder, read_pretrained
 from bert_playground.models.masked_lm import (

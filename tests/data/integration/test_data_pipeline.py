@@ -1,6 +1,7 @@
 """The whole way from CSV files to batches, and back from scores to labels."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -187,7 +188,7 @@ def test_a_test_table_beside_the_training_table_tells_the_target(tmp_path: Path)
     frame.write_csv(tmp_path / "train.csv")
     frame.select("a", "b").write_csv(tmp_path / "test.csv")
     assert (
-        prepare(RunConfig(data=DataSection(train=tmp_path / "train.csv"))).options.target == "count"
+        prepare(RunConfig(data=DataSection(train=tmp_path / "train.csv"))).schema.target == "count"
     )
 
 
@@ -210,8 +211,8 @@ def test_all_missing_columns_are_left_out_and_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("template", [name for name in TEMPLATES if not TEMPLATES[name].derive])
 def test_every_template_trains_and_reads(tables: Prepared, template: str) -> None:
-    options = tables.schema.model_copy(update={"template": template})
-    pipeline = fit_pipeline(tables.train, options)
+    options = replace(tables.text, template=template)
+    pipeline = TextPipeline.fit(tables.train, tables.schema, options)
     table = pipeline.tokenize(tables.val)
     unknown = pipeline.tokenizer.tokenizer.token_to_id("[UNK]")
     assert table.num_rows == tables.val.height
@@ -278,3 +279,14 @@ def test_a_dropped_column_may_be_one_that_the_test_table_lacks(tmp_path: Path) -
     tables = prepare(RunConfig(data=options))
     assert "big" not in tables.train.columns
     assert TextPipeline.fit(tables.train, tables.schema, tables.text).targets == ("red",)
+
+
+def test_a_column_that_is_left_out_anyway_may_be_dropped(tmp_path: Path) -> None:
+    rows = {"a": ["x", "y"] * 20, "b": range(40), "later": ["1", "2"] * 20, "y": ["no", "yes"] * 20}
+    pl.DataFrame(rows).write_csv(tmp_path / "train.csv")
+    pl.DataFrame(rows).drop("later", "y").write_csv(tmp_path / "test.csv")
+    request = DataSection(train=tmp_path / "train.csv", target="y", drop_columns=("later",))
+    tables = prepare(RunConfig(data=request))
+    assert tables.schema.dropped == ("later",)
+    pipeline = TextPipeline.fit(tables.train, tables.schema, tables.text)
+    assert pipeline.columns == ["a", "b"]

@@ -11,9 +11,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from bert_playground.config.schema import RunConfig
-from bert_playground.data.loaders.masking import Masking
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.templates.row_text import load_row_text
+from bert_playground.data.tokens.masking import Masking
 from bert_playground.data.tokens.token_table import TokenizedTable
 from bert_playground.inference import Predictor
 from bert_playground.models.huggingface import load_encoder, read_pretrained

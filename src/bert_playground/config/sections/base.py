@@ -1,5 +1,6 @@
-"""Section: a frozen group of settings; and the ranges that their numbers come from."""
+"""Section: a frozen group of settings; Flag, Unset: what the command line says of a setting; the ranges of numbers."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,3 +18,33 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, protected_namespaces=(), coerce_numbers_to_str=True
     )
+
+
+@dataclass(frozen=True)
+class Flag:
+    """The flag of a setting.
+
+    Attributes:
+        names: one or more, between spaces.
+        metavar: what stands for the value in the help; empty: the flag takes none.
+        value: what a flag without a value means.
+        turns_on: another setting that becomes true with it.
+        repeats: whether it may be given several times.
+        panel: its heading in the help; None: that of the section.
+        help: what it does, where that is the contrary of the field; None: the field's description.
+    """
+
+    names: str
+    metavar: str = ""
+    value: bool = True
+    turns_on: str | None = None
+    repeats: bool = False
+    panel: str | None = None
+    help: str | None = None
+
+
+@dataclass(frozen=True)
+class Unset:
+    """What None means, in the words that help and --show-config use."""
+
+    words: str

@@ -5,9 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from bert_playground.config.flags import Flag, Unset
-
-from .base import NotNegative, Positive, Section
+from .base import Flag, NotNegative, Positive, Section, Unset
 
 TaskName = Literal["binary", "multiclass", "multilabel", "ordinal", "regression", "timeseries"]
 

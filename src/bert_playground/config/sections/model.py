@@ -4,9 +4,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator
 
-from bert_playground.config.flags import Flag, Unset
-
-from .base import AboveZero, NonNegative, NotNegative, Positive, Probability, Section
+from .base import AboveZero, Flag, NonNegative, NotNegative, Positive, Probability, Section, Unset
 
 Architecture = Literal["bert", "modernbert", "neobert"]
 ARCHITECTURES: tuple[str, ...] = get_args(Architecture)

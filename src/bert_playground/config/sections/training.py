@@ -5,9 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bert_playground.config.flags import Flag, Unset
-
-from .base import AboveZero, NonNegative, NotNegative, Positive, Probability, Section
+from .base import AboveZero, Flag, NonNegative, NotNegative, Positive, Probability, Section, Unset
 
 Precision = Literal["auto", "f32", "bf16"]
 

@@ -15,11 +15,11 @@ from bert_playground.data.augmentation.donors import (
     jitter_numbers,
     swap_cells,
 )
-from bert_playground.data.loaders.masking import Masking
 from bert_playground.data.reading.table import as_text, require_columns
 from bert_playground.data.templates.row_text import RowText
 from bert_playground.data.templates.templates import TEMPLATES
 from bert_playground.data.templates.wordings import reword
+from bert_playground.data.tokens.masking import Masking
 from bert_playground.data.tokens.token_table import TokenizedTable, concat_tables, take_rows
 from bert_playground.data.tokens.tokenizer import without_remarks
 from bert_playground.lookup import look_up

@@ -10,7 +10,7 @@ import numpy as np
 
 from bert_playground.data.core.types import Batch
 from bert_playground.data.loaders.batching import Shard, order_evaluation, order_training, pack, pad
-from bert_playground.data.loaders.prefetching import prefetch
+from bert_playground.data.reading.prefetching import prefetch
 from bert_playground.data.tokens.token_table import TokenizedTable, take_rows
 
 PAD_MULTIPLE = 8  # padded lengths are multiples of this, so that compiled graphs see few shapes

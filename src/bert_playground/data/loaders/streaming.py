@@ -14,7 +14,7 @@ import polars as pl
 from bert_playground.data.core.types import Batch
 from bert_playground.data.loaders.batching import Shard, cut_at, cut_mixed, cut_points
 from bert_playground.data.loaders.mlx_loader import MLXLoader
-from bert_playground.data.loaders.prefetching import prefetch
+from bert_playground.data.reading.prefetching import prefetch
 from bert_playground.data.reading.table_stream import Chunk, TableStream
 from bert_playground.data.tokens.token_table import TokenizedTable, concat_tables, take_rows
 from bert_playground.data.tokens.tokenizer import without_remarks

@@ -28,8 +28,11 @@ def decide(
         windows: how `frame` was cut from a table of series; see `plan_windows`.
 
     Raises:
-        ValueError: see `infer_roles`; or the registry of data sets is faulty.
+        ValueError: columns that are named are not there, see `infer_roles`; or the registry of data sets is faulty.
     """
+    derived = request.template_options.get("derive") or ()
+    named = (*request.drop_columns, *request.text_columns, *request.kinds)
+    require_columns(frame, [name for name in named if name not in derived], "the training table")
     roles = infer_roles(
         frame,
         target=request.target if windows is None else ",".join(windows.targets),

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from bert_playground.config.schema import DataSection
-from bert_playground.data.loaders.prefetching import prefetch
+from bert_playground.data.reading.prefetching import prefetch
 from bert_playground.data.reading.table import Files, expand_paths, read_table
 from bert_playground.data.reading.table_stream import Chunk, TableStream, is_large, open_stream
 from bert_playground.data.schema.decide import decide

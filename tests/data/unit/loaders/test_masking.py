@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 
 from bert_playground.data.core.types import Batch
-from bert_playground.data.loaders.masking import MaskedLoader, Masking, has_words
+from bert_playground.data.loaders.masked_loader import MaskedLoader
 from bert_playground.data.loaders.mlx_loader import MLXLoader
+from bert_playground.data.tokens.masking import Masking, has_words
 from bert_playground.data.tokens.token_table import TokenizedTable
 from bert_playground.data.tokens.tokenizer import TextTokenizer, train_tokenizer
 

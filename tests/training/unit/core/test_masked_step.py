@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
-from bert_playground.data.loaders.masking import MaskedLoader, Masking
+from bert_playground.data.loaders.masked_loader import MaskedLoader
 from bert_playground.data.loaders.mlx_loader import MLXLoader
+from bert_playground.data.tokens.masking import Masking
 from bert_playground.data.tokens.token_table import TokenizedTable
 from bert_playground.models.bert import BertConfig, BertCore
 from bert_playground.models.masked_lm import MaskedLM, create_masked_lm

@@ -9,7 +9,7 @@ from bert_playground.config.schema import DataSection, RunConfig
 from bert_playground.data.prepare import prepare
 from bert_playground.data.reading import table_stream
 from bert_playground.data.schema import sampling
-from bert_playground.data.unlabeled import read_unlabeled
+from bert_playground.data.schema.unlabeled import read_unlabeled
 
 TRAIN = "id,age,town,bought\n1,30,Ulm,yes\n2,40,Bonn,no\n3,50,Kiel,yes\n"
 TEST = "id,age,town\n4,35,Ulm\n5,45,Bonn\n"

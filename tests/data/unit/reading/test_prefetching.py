@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bert_playground.data.loaders.prefetching import prefetch
+from bert_playground.data.reading.prefetching import prefetch
 
 
 def threads() -> list[threading.Thread]:
