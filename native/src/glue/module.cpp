@@ -22,6 +22,11 @@ NB_MODULE(_ext, module) {
     const bpk::Kernels* selected = bpk::select_kernels();
     return selected ? std::optional<std::string>(selected->name) : std::nullopt;
   });
+  nb::list built;
+  for (const char* isa : {"avx2", "avx512", "avx512_bf16", "amx"})
+    if (bpk::has_kernels(isa)) built.append(isa);
+  module.attr("built") = nb::tuple(built);
+  module.attr("wanted") = bpk::wanted_kernels();
   module.def("has_fast_bf16", [] { return kernels().fast_bf16; });
   module.def("num_threads", [] { return omp_get_max_threads(); });
 
