@@ -168,9 +168,10 @@ mx::array cross_entropy(const mx::array& logits, const mx::array& labels) {
                                 {logits, labels32})[0];
 }
 
-Arrays adamw(const Arrays& parameters, const Arrays& gradients, const Arrays& m, const Arrays& v,
-             const mx::array& learning_rate, const mx::array& step, const mx::array& gradient_scale, float beta1,
-             float beta2, float epsilon, const std::vector<float>& weight_decay) {
+std::tuple<Arrays, Arrays, Arrays> adamw(const Arrays& parameters, const Arrays& gradients, const Arrays& m,
+                                         const Arrays& v, const mx::array& learning_rate, const mx::array& step,
+                                         const mx::array& gradient_scale, float beta1, float beta2, float epsilon,
+                                         const std::vector<float>& weight_decay) {
   const size_t n = parameters.size();
   require(n > 0 && gradients.size() == n && m.size() == n && v.size() == n && weight_decay.size() == n,
           "parameters, gradients, m, v and weight_decay have " + std::to_string(n) + ", " +
@@ -197,7 +198,10 @@ Arrays adamw(const Arrays& parameters, const Arrays& gradients, const Arrays& m,
   }
   for (size_t i = 0; i < 3 * n; ++i) shapes.push_back(inputs[i].shape());
   const auto primitive = std::make_shared<AdamWOp>(cpu_stream(), AdamWOptions{beta1, beta2, epsilon, weight_decay});
-  return mx::array::make_arrays(std::move(shapes), std::vector<mx::Dtype>(3 * n, mx::float32), primitive, inputs);
+  const Arrays updated =
+      mx::array::make_arrays(std::move(shapes), std::vector<mx::Dtype>(3 * n, mx::float32), primitive, inputs);
+  const auto begin = updated.begin();
+  return {Arrays(begin, begin + n), Arrays(begin + n, begin + 2 * n), Arrays(begin + 2 * n, updated.end())};
 }
 
 mx::array square_sum(const Arrays& arrays) {
