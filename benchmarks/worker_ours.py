@@ -16,7 +16,7 @@ from bert_playground.memory import fit_cache_limit
 from bert_playground.models.bert.config import BertConfig
 from bert_playground.models.bert.core import BertLayer
 from bert_playground.models.factory import create_model
-from bert_playground.models.tokenwise import keep_packed, narrow_tables
+from bert_playground.models.tokenwise import cast_embeddings, prepack_weights
 from bert_playground.tokens import Tokens
 from bert_playground.training.core.optimizer import AdamW
 from bert_playground.training.core.step import make_train_step
@@ -52,7 +52,7 @@ def layer_step(case: dict) -> Callable[[], object]:
     names, weights = zip(*tree_flatten(layer.parameters()), strict=True)
     if not case["backward"]:
         layer.eval()
-        keep_packed(layer, x.dtype)
+        prepack_weights(layer, x.dtype)
 
     def forward(*leaves: mx.array) -> mx.array:
         layer.update(tree_unflatten(list(zip(names, leaves[1:], strict=True))))
@@ -133,8 +133,10 @@ def train_step(case: dict) -> Callable[[], object]:
 def infer_step(case: dict) -> Callable[[], object]:
     """Logits of one batch, with the model as `Predictor.load` leaves it."""
     model = make_model(case).eval()
-    keep_packed(model, mx.int8 if case["dtype"] == "int8" else model.encoder.dtype, only=True)
-    narrow_tables(model, model.encoder.dtype)
+    prepack_weights(
+        model, mx.int8 if case["dtype"] == "int8" else model.encoder.dtype, drop_original=True
+    )
+    cast_embeddings(model, model.encoder.dtype)
     tokens = make_tokens(*make_rows(case)[:2])
     return lambda: mx.eval(model(tokens))
 

@@ -21,7 +21,7 @@ from bert_playground.models.ensemble import average_answers
 from bert_playground.models.lora import LoRALinear
 from bert_playground.models.masked_lm import MaskedLM
 from bert_playground.models.quantization_utils import quantized_layers
-from bert_playground.models.tokenwise import keep_packed, narrow_tables
+from bert_playground.models.tokenwise import cast_embeddings, prepack_weights
 from bert_playground.runs import ENSEMBLE_NAME, find_checkpoint
 from bert_playground.tokens import Tokens
 
@@ -150,10 +150,12 @@ class Predictor:
         if precision == "int8" and quantized_layers(model):
             raise ValueError(f"the weights in {folder} are quantized already; leave out int8")
         model.encoder.dtype = kernels.activation_dtype("auto" if precision == "int8" else precision)
-        keep_packed(
-            model.encoder, mx.int8 if precision == "int8" else model.encoder.dtype, only=True
+        prepack_weights(
+            model.encoder,
+            mx.int8 if precision == "int8" else model.encoder.dtype,
+            drop_original=True,
         )
-        narrow_tables(model.encoder, model.encoder.dtype)
+        cast_embeddings(model.encoder, model.encoder.dtype)
         pipeline = TextPipeline.load(folder)
         if getattr(model.head, "task", pipeline.task) != pipeline.task:
             raise ValueError(
@@ -172,7 +174,7 @@ class Predictor:
         """The same with the weights read again beside what is packed of them: to change the model, or to save it."""
         model, dtype = load_model(self.checkpoint), self.model.encoder.dtype
         model.encoder.dtype = dtype
-        keep_packed(model.encoder, dtype)
+        prepack_weights(model.encoder, dtype)
         return replace(self, model=model)
 
     def score(self, rows: pl.DataFrame | Loader, *, num_variants: int = 1) -> Predictions:

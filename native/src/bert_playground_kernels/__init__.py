@@ -6,24 +6,28 @@ Environment: BERT_KERNELS=off disables them, BERT_KERNELS=require makes their ab
 BERT_KERNELS_ISA=avx2|avx512|avx512_bf16|amx masks the instruction set downwards.
 """
 
+from ._load import ADVICE as ADVICE
 from ._load import AVAILABLE as AVAILABLE
-from .operations import activation as activation
-from .operations import adamw as adamw
-from .operations import add_norm as add_norm
-from .operations import attention as attention
-from .operations import cross_entropy as cross_entropy
-from .operations import dropout as dropout
-from .operations import embedding as embedding
-from .operations import fork as fork
-from .operations import has_fast_bf16 as has_fast_bf16
-from .operations import int8_linear as int8_linear
-from .operations import isa as isa
-from .operations import linear as linear
-from .operations import norm as norm
-from .operations import num_threads as num_threads
-from .operations import pack as pack
-from .operations import pack_int8 as pack_int8
-from .operations import packed_linear as packed_linear
-from .operations import quantized_linear as quantized_linear
-from .operations import sequence_sum as sequence_sum
-from .operations import square_sum as square_sum
+from ._load import BUILT as BUILT
+from ._load import native as _native
+
+activation = _native.activation
+adamw = _native.adamw
+add_norm = _native.add_norm
+attention = _native.attention
+cross_entropy = _native.cross_entropy
+dropout = _native.dropout
+embedding = _native.embedding
+fork = _native.fork
+has_fast_bf16 = _native.has_fast_bf16
+int8_linear = _native.int8_linear
+isa = _native.isa
+linear = _native.linear
+norm = _native.norm
+num_threads = _native.num_threads
+pack = _native.pack
+pack_int8 = _native.pack_int8
+packed_linear = _native.packed_linear
+quantized_linear = _native.quantized_linear
+sequence_sum = _native.sequence_sum
+square_sum = _native.square_sum

@@ -56,9 +56,24 @@ def _load() -> tuple[ModuleType | None, str]:
     return native, ""
 
 
+def _advise(native: ModuleType | None) -> str:
+    """What to do about a better instruction set that was not compiled; an error where BERT_KERNELS_ISA asks for it."""
+    if native is None or native.wanted in native.built:
+        return ""
+    build = f"BERT_KERNELS_BUILD=all {REINSTALL}"
+    if "BERT_KERNELS_ISA" in os.environ:
+        raise ValueError(
+            f"BERT_KERNELS_ISA is {os.environ['BERT_KERNELS_ISA']!r}, which needs {native.wanted}, but the kernels are "
+            f"built for {', '.join(native.built)} only; build them with: {build}"
+        )
+    return f"this CPU has {native.wanted}; build its kernels with: {build}"
+
+
 _check_settings()
 _native, _reason = _load()
 AVAILABLE: bool = _native is not None
+BUILT: tuple[str, ...] = () if _native is None else _native.built
+ADVICE = _advise(_native)
 
 if _native is None:
     _message = f"The native CPU kernels are not available: {_reason}"
@@ -72,7 +87,11 @@ class _Missing:
     """Stands for the native module where there is none."""
 
     def __getattr__(self, name: str) -> Any:
-        raise ImportError(f"The native CPU kernels are not available: {_reason}")
+        def missing(*arguments: Any, **options: Any) -> Any:
+            """Raises ImportError: the native CPU kernels are not available."""
+            raise ImportError(f"The native CPU kernels are not available: {_reason}")
+
+        return missing
 
 
 native: Any = _native if _native is not None else _Missing()

@@ -254,10 +254,12 @@ mx::array embedding(const mx::array& table, const mx::array& ids, mx::Dtype dtyp
   return mx::array(EmbeddingOp::shape_for(table, ids), dtype, std::make_shared<EmbeddingOp>(stream), {table, ids32});
 }
 
-Arrays fork_array(const mx::array& x) {
+std::pair<mx::array, mx::array> fork_array(const mx::array& x) {
   require_activations(x, "x");
   if (!x.is_tracer()) return {x, x};
-  return mx::array::make_arrays({x.shape(), x.shape()}, {x.dtype(), x.dtype()}, std::make_shared<Fork>(cpu_stream()), {x});
+  Arrays both = mx::array::make_arrays({x.shape(), x.shape()}, {x.dtype(), x.dtype()},
+                                       std::make_shared<Fork>(cpu_stream()), {x});
+  return {both[0], both[1]};
 }
 
 }  // namespace bpk::glue

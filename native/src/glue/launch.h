@@ -31,6 +31,7 @@ class Launch {
 
   // The input's elements in row-major order; a strided input is copied first, on the stream.
   const void* read(const mx::array& input);
+  const float* read_floats(const mx::array& input) { return static_cast<const float*>(read(input)); }
 
   // A new buffer for the output, on a 64-byte boundary (MLX's allocator gives malloc() + 8).
   void* write(mx::array& output);

@@ -16,9 +16,6 @@ const uint32_t* read_seed(Launch& launch, const mx::array& seed) {
   return static_cast<const uint32_t*>(launch.read(seed));
 }
 float* write_floats(Launch& launch, mx::array& output) { return static_cast<float*>(launch.write(output)); }
-const float* read_floats(Launch& launch, const mx::array& input) {
-  return static_cast<const float*>(launch.read(input));
-}
 
 class NormGradient : public CpuPrimitive {
  public:
@@ -41,11 +38,11 @@ class NormGradient : public CpuPrimitive {
     call.width = inputs[1].size();
     call.dtype = dtype_of(inputs[0]);
     call.h = launch.read(inputs[0]);
-    call.weight = read_floats(launch, inputs[1]);
-    call.inverse_std = read_floats(launch, inputs[2]);
+    call.weight = launch.read_floats(inputs[1]);
+    call.inverse_std = launch.read_floats(inputs[2]);
     call.dy = launch.read(inputs[3]);
     size_t next = 4;
-    if (!options_.rms) call.mean = read_floats(launch, inputs[next++]);
+    if (!options_.rms) call.mean = launch.read_floats(inputs[next++]);
     if (has_dh_) call.dh = launch.read(inputs[next++]);
     if (options_.dropout > 0) call.seed = read_seed(launch, inputs[next++]);
     call.rms = options_.rms;
@@ -99,8 +96,8 @@ class Norm : public CpuPrimitive {
     call.width = inputs[1].size();
     call.dtype = dtype_of(inputs[0]);
     call.x = launch.read(inputs[0]);
-    call.weight = read_floats(launch, inputs[1]);
-    if (options_.has_bias) call.bias = read_floats(launch, inputs[bias_position()]);
+    call.weight = launch.read_floats(inputs[1]);
+    if (options_.has_bias) call.bias = launch.read_floats(inputs[bias_position()]);
     if (options_.has_residual) call.residual = launch.read(inputs[residual_position()]);
     if (options_.dropout > 0) call.seed = read_seed(launch, inputs[seed_position()]);
     call.epsilon = options_.epsilon;

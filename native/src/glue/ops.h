@@ -1,6 +1,8 @@
-// The operations as functions on MLX arrays, the way the Python module offers them; see __init__.py for what each
+// The operations as functions on MLX arrays, the way the Python module offers them; see module.cpp for what each
 // means.
 #pragma once
+#include <tuple>
+
 #include "glue/launch.h"
 
 namespace bpk::glue {
@@ -23,14 +25,16 @@ mx::array attention(const mx::array& qkv, const mx::array& cu_seqlens, int num_h
 
 mx::array activation(const mx::array& x, const std::string& name);
 mx::array dropout(const mx::array& x, float probability, const mx::array& seed);
-Arrays fork_array(const mx::array& x);
+std::pair<mx::array, mx::array> fork_array(const mx::array& x);
 mx::array embedding(const mx::array& table, const mx::array& ids, mx::Dtype dtype);
 mx::array sequence_sum(const mx::array& x, const mx::array& cu_seqlens);
 mx::array cross_entropy(const mx::array& logits, const mx::array& labels);
 
-Arrays adamw(const Arrays& parameters, const Arrays& gradients, const Arrays& m, const Arrays& v,
-             const mx::array& learning_rate, const mx::array& step, const mx::array& gradient_scale, float beta1,
-             float beta2, float epsilon, const std::vector<float>& weight_decay);
+// The new parameters, m and v.
+std::tuple<Arrays, Arrays, Arrays> adamw(const Arrays& parameters, const Arrays& gradients, const Arrays& m,
+                                         const Arrays& v, const mx::array& learning_rate, const mx::array& step,
+                                         const mx::array& gradient_scale, float beta1, float beta2, float epsilon,
+                                         const std::vector<float>& weight_decay);
 mx::array square_sum(const Arrays& arrays);
 
 mx::array quantized_linear(const mx::array& x, const mx::array& weight, const mx::array& scales,

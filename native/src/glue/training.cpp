@@ -4,10 +4,6 @@
 namespace bpk::glue {
 namespace {
 
-const float* read_floats(Launch& launch, const mx::array& input) {
-  return static_cast<const float*>(launch.read(input));
-}
-
 class CrossEntropyGradient : public CpuPrimitive {
  public:
   using CpuPrimitive::CpuPrimitive;
@@ -25,8 +21,8 @@ class CrossEntropyGradient : public CpuPrimitive {
     call.dtype = dtype_of(inputs[0]);
     call.logits = launch.read(inputs[0]);
     call.labels = static_cast<const int32_t*>(launch.read(inputs[1]));
-    call.log_sum_exp = read_floats(launch, inputs[2]);
-    call.dloss = read_floats(launch, inputs[3]);
+    call.log_sum_exp = launch.read_floats(inputs[2]);
+    call.dloss = launch.read_floats(inputs[3]);
     call.dlogits = launch.write(outputs[0]);
     launch.run([call] { kernels().cross_entropy_backward(call); });
   }
@@ -107,10 +103,10 @@ class AdamWOp : public CpuPrimitive {
     for (size_t i = 0; i < n; ++i) {
       AdamWArray& array = arrays[i];
       array.size = static_cast<int64_t>(inputs[i].size());
-      array.parameter = read_floats(launch, inputs[i]);
-      array.m = read_floats(launch, inputs[n + i]);
-      array.v = read_floats(launch, inputs[2 * n + i]);
-      array.gradient = read_floats(launch, inputs[3 * n + i]);
+      array.parameter = launch.read_floats(inputs[i]);
+      array.m = launch.read_floats(inputs[n + i]);
+      array.v = launch.read_floats(inputs[2 * n + i]);
+      array.gradient = launch.read_floats(inputs[3 * n + i]);
       array.weight_decay = options_.weight_decay[i];
       array.parameter_out = update(i);
       array.m_out = update(n + i);
@@ -118,9 +114,9 @@ class AdamWOp : public CpuPrimitive {
     }
     AdamW call{};
     call.count = static_cast<int64_t>(n);
-    call.learning_rate = read_floats(launch, inputs[4 * n]);
-    call.step = read_floats(launch, inputs[4 * n + 1]);
-    call.gradient_scale = read_floats(launch, inputs[4 * n + 2]);
+    call.learning_rate = launch.read_floats(inputs[4 * n]);
+    call.step = launch.read_floats(inputs[4 * n + 1]);
+    call.gradient_scale = launch.read_floats(inputs[4 * n + 2]);
     call.beta1 = options_.beta1;
     call.beta2 = options_.beta2;
     call.epsilon = options_.epsilon;
@@ -172,9 +168,10 @@ mx::array cross_entropy(const mx::array& logits, const mx::array& labels) {
                                 {logits, labels32})[0];
 }
 
-Arrays adamw(const Arrays& parameters, const Arrays& gradients, const Arrays& m, const Arrays& v,
-             const mx::array& learning_rate, const mx::array& step, const mx::array& gradient_scale, float beta1,
-             float beta2, float epsilon, const std::vector<float>& weight_decay) {
+std::tuple<Arrays, Arrays, Arrays> adamw(const Arrays& parameters, const Arrays& gradients, const Arrays& m,
+                                         const Arrays& v, const mx::array& learning_rate, const mx::array& step,
+                                         const mx::array& gradient_scale, float beta1, float beta2, float epsilon,
+                                         const std::vector<float>& weight_decay) {
   const size_t n = parameters.size();
   require(n > 0 && gradients.size() == n && m.size() == n && v.size() == n && weight_decay.size() == n,
           "parameters, gradients, m, v and weight_decay have " + std::to_string(n) + ", " +
@@ -201,7 +198,10 @@ Arrays adamw(const Arrays& parameters, const Arrays& gradients, const Arrays& m,
   }
   for (size_t i = 0; i < 3 * n; ++i) shapes.push_back(inputs[i].shape());
   const auto primitive = std::make_shared<AdamWOp>(cpu_stream(), AdamWOptions{beta1, beta2, epsilon, weight_decay});
-  return mx::array::make_arrays(std::move(shapes), std::vector<mx::Dtype>(3 * n, mx::float32), primitive, inputs);
+  const Arrays updated =
+      mx::array::make_arrays(std::move(shapes), std::vector<mx::Dtype>(3 * n, mx::float32), primitive, inputs);
+  const auto begin = updated.begin();
+  return {Arrays(begin, begin + n), Arrays(begin + n, begin + 2 * n), Arrays(begin + 2 * n, updated.end())};
 }
 
 mx::array square_sum(const Arrays& arrays) {

@@ -60,7 +60,7 @@ inline void adamw(const AdamW& args) {
       for (; i >= first + chunks_of(array); ++array) first += chunks_of(array);
       const AdamWArray& work = args.arrays[array];
       const int64_t begin = (i - first) * chunk;
-      adamw_chunk(work, begin, smaller(begin + chunk, work.size), factors, *args.learning_rate * work.weight_decay);
+      adamw_chunk(work, begin, min_of(begin + chunk, work.size), factors, *args.learning_rate * work.weight_decay);
     });
   });
 }

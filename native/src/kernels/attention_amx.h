@@ -107,13 +107,13 @@ class AmxEngine {
 
     BPK_INLINE void step() {
       if (columns == 0) return;
-      const int64_t part = smaller<int64_t>(columns, 64);
+      const int64_t part = min_of<int64_t>(columns, 64);
       product<accumulate>(16, depth, a, a_stride, b, part, c, c_stride);
       columns -= part;
       b = b.columns(64);
       c += 64;
     }
-    void finish() {
+    void complete() {
       while (columns) step();
     }
   };
@@ -171,8 +171,8 @@ class AmxEngine {
       _mm512_storeu_si512(tile + key % 32 / 2 * 32, _mm512_permutexvar_epi16(interleaving(), both));
     }
 
-    void finish_strip(int64_t, int64_t, const bf16*, int64_t, int64_t, int64_t) const {}
-    void finish_query_block(int64_t query, int64_t queries) const {
+    void complete_strip(int64_t, int64_t, const bf16*, int64_t, int64_t, int64_t) const {}
+    void complete_query_block(int64_t query, int64_t queries) const {
       const Operand scores = {scores_, tile_size, query_block / 16 * tile_size};
       product<true>(width_, keys_, keys_transposed_, keys_, scores, queries, sums_ + query, tokens_);
     }

@@ -38,11 +38,11 @@ class BackwardWorker {
     std::memset(memory_.dquery, 0, size_t(padded * width_) * sizeof(float));
     QueryGradient dquery(memory_.dquery, padded, width_);
     for (int64_t k = 0; k < head.tokens; k += key_block)
-      add_key_block(head, {k, smaller(k + key_block, head.tokens)}, dquery);
+      add_key_block(head, {k, min_of(k + key_block, head.tokens)}, dquery);
 
     T* out = dqkv_ + (head.query - static_cast<const T*>(args_.qkv));
     for (int64_t q = 0; q < head.tokens; q += step)
-      scatter_rows(dquery.rows(q, memory_.staging), width_, q, smaller(step, head.tokens - q), head.width,
+      scatter_rows(dquery.rows(q, memory_.staging), width_, q, min_of(step, head.tokens - q), head.width,
                    rotation_of(args_), args_.scale, out, head.stride);
   }
 
@@ -112,11 +112,11 @@ class BackwardWorker {
 
     const Range seen = head.visible(block, args_.half_window);
     for (int64_t q = seen.begin / query_block * query_block; q < seen.end; q += query_block) {
-      const Range queries = {q, smaller(q + query_block, head.tokens)};
+      const Range queries = {q, min_of(q + query_block, head.tokens)};
       dquery.begin_query_block(memory_.block_gradients, args_.half_window >= 0);
       const int64_t rows = round_up(count, Engine::row_step);
-      for (int64_t s = 0; s < rows; s += strip) add_strip(head, block, s, smaller(strip, rows - s), queries, dquery);
-      dquery.finish_query_block(q, round_up(queries.end - q, step));
+      for (int64_t s = 0; s < rows; s += strip) add_strip(head, block, s, min_of(strip, rows - s), queries, dquery);
+      dquery.complete_query_block(q, round_up(queries.end - q, step));
     }
     T* dvalue = dkey + head.embedding;
     scatter_rows(memory_.dkey, width_, block.begin, count, head.width, rotation_of(args_), args_.scale, dkey, head.stride);
@@ -127,7 +127,7 @@ class BackwardWorker {
   void add_strip(const Head<T>& head, Range block, int64_t s, int64_t rows, Range queries, QueryGradient& dquery) {
     const Range keys = {block.begin + s, block.begin + s + rows};
     Range seen = head.visible(keys, args_.half_window);
-    seen = {larger(seen.begin, queries.begin) - queries.begin, smaller(seen.end, queries.end) - queries.begin};
+    seen = {max_of(seen.begin, queries.begin) - queries.begin, min_of(seen.end, queries.end) - queries.begin};
     if (seen.empty()) return;
     const int64_t begin = seen.begin / step * step, columns = round_up(seen.end, step) - begin;
     const int64_t query = queries.begin + begin;
@@ -150,7 +150,7 @@ class BackwardWorker {
                                    memory_.dvalue + s * width_, width_);
     Engine::template product<true>(rows, depth, memory_.score_gradients, query_block, query_along_.depth(query), width_,
                                    memory_.dkey + s * width_, width_);
-    dquery.finish_strip(s, rows, memory_.score_gradients, query_block, query, depth);
+    dquery.complete_strip(s, rows, memory_.score_gradients, query_block, query, depth);
   }
 
   struct ScorePair {
@@ -169,7 +169,7 @@ class BackwardWorker {
           offset_(row * query_block),
           to_log2_(set(worker.to_log2_)) {
       const Range seen = head.visible({key, key + 1}, worker.args_.half_window);
-      seen_ = key < head.tokens ? Range{seen.begin - query, smaller(seen.end - query, columns)} : Range{0, 0};
+      seen_ = key < head.tokens ? Range{seen.begin - query, min_of(seen.end - query, columns)} : Range{0, 0};
     }
 
     BPK_INLINE ScorePair at(int64_t c) const {

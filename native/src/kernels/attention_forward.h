@@ -30,7 +30,7 @@ class ForwardWorker {
     const bool is_last = head.index + 1 == args_.heads;
     next_head_ = is_last ? head.query + head.tokens * head.stride - head.index * head.width : head.query + head.width;
     if (task.sequence != packed_.sequence || task.head != packed_.head) packed_ = {task.sequence, task.head, 0};
-    const Range queries = {first, smaller(first + chunk_, head.tokens)};
+    const Range queries = {first, min_of(first + chunk_, head.tokens)};
     const int64_t count = queries.end - first, padded = round_up(count, Engine::token_step);
     gather_rows(head.query, head.stride, first, count, padded, head.width, width_, rotation_of(args_), memory_.queries);
     T* const out = static_cast<T*>(args_.out) + (head.start + first) * head.embedding + head.index * head.width;
@@ -42,11 +42,11 @@ class ForwardWorker {
     const Range keys = head.visible(queries, args_.half_window);
     const int64_t begin = keys.begin / key_block * key_block;
     for (int64_t k = begin; k < keys.end; k += key_block) {
-      const Range block = {k, smaller(k + key_block, head.tokens)};
+      const Range block = {k, min_of(k + key_block, head.tokens)};
       load_block(head, block);
       add_block(head, block, queries, k == begin ? out : nullptr);
     }
-    finish(head, first, count, out);
+    epilogue(head, first, count, out);
   }
 
  private:
@@ -94,11 +94,11 @@ class ForwardWorker {
 
   Strip strip_at(const Head<T>& head, Range block, Range queries, int64_t row) const {
     const int64_t parity = row / strip % 2, first = queries.begin + row;
-    Strip s = {{first, smaller(first + strip, queries.end)}, row, 0, 0, 0, memory_.scores + parity * strip * key_block,
+    Strip s = {{first, min_of(first + strip, queries.end)}, row, 0, 0, 0, memory_.scores + parity * strip * key_block,
                memory_.probabilities + parity * strip * key_block};
     if (first >= queries.end) return s;
     const Range seen = head.visible(s.queries, args_.half_window);
-    const int64_t begin = larger(seen.begin, block.begin) - block.begin, end = smaller(seen.end, block.end) - block.begin;
+    const int64_t begin = max_of(seen.begin, block.begin) - block.begin, end = min_of(seen.end, block.end) - block.begin;
     if (begin >= end) return s;
     s.begin = begin / Engine::token_step * Engine::token_step;
     s.columns = round_up(end, Engine::token_step) - s.begin;
@@ -122,7 +122,7 @@ class ForwardWorker {
   // beside the vector units, and nothing waits for what was stored just before. With `out`, memory needed later is asked for.
   void add_block(const Head<T>& head, Range block, Range queries, const T* out) {
     Strip current = strip_at(head, block, queries, 0);
-    scores_of(current).finish();
+    scores_of(current).complete();
     Values values = values_of({});
     for (int64_t row = 0; row < queries.end - queries.begin; row += strip) {
       const Strip next = strip_at(head, block, queries, row + strip);
@@ -132,12 +132,12 @@ class ForwardWorker {
         if (r % 8 == 3) scores.step();
         if (r % 8 == 7) values.step();
       });
-      scores.finish();
-      values.finish();
+      scores.complete();
+      values.complete();
       values = values_of(current);
       current = next;
     }
-    values.finish();
+    values.complete();
   }
 
   // Asks for one row of the output and for the same row of the next head. Rows are far apart in memory, beyond what the
@@ -172,7 +172,7 @@ class ForwardWorker {
     for (int64_t r = 0; r < rows; ++r) {
       const int64_t query = s.queries.begin + r;
       const Range seen = head.visible({query, query + 1}, args_.half_window);
-      const Range inside_block = {larger<int64_t>(0, seen.begin - origin), smaller(block.end, seen.end) - origin};
+      const Range inside_block = {max_of<int64_t>(0, seen.begin - origin), min_of(block.end, seen.end) - origin};
       Element* probabilities = s.probabilities + r * key_block;
       if (inside_block.empty()) {
         std::memset(static_cast<void*>(probabilities), 0, size_t(s.columns) * sizeof(Element));
@@ -266,7 +266,7 @@ class ForwardWorker {
     for (int64_t i = 0; i < width_; i += VecF::lanes) store(out + i, load(out + i) * factor);
   }
 
-  void finish(const Head<T>& head, int64_t first, int64_t count, T* out) {
+  void epilogue(const Head<T>& head, int64_t first, int64_t count, T* out) {
     for (int64_t r = 0; r < count; ++r) {
       const float sum = reduce_add(load(memory_.sums + r * VecF::lanes));
       move_row<false>(memory_.out + r * width_, out + r * head.embedding, head.width, kNoRotation, 0, 1.0f / sum);
@@ -294,7 +294,7 @@ inline void attention_forward_with(const AttentionForward& args) {
   const int64_t longest = longest_sequence(args);
   if (longest == 0) return;
   // Large chunks load the keys less often, small ones keep all threads busy. The result is the same.
-  int64_t chunk = smaller<int64_t>(longest, 960);
+  int64_t chunk = min_of<int64_t>(longest, 960);
   while (chunk > 120 && args.heads * args.tokens / chunk < 4 * omp_get_max_threads()) chunk /= 2;
   const AttentionTasks tasks = cut_tasks(args, chunk);
   parallel_team(tasks.cost, [&](int, int) {

@@ -69,8 +69,8 @@ class PlainEngine {
     float* c;
     int64_t c_stride;
 
-    void step() { finish(); }
-    void finish() {
+    void step() { complete(); }
+    void complete() {
       if (columns) product<accumulate>(rows, depth, a, a_stride, b, columns, c, c_stride);
       columns = 0;
     }
@@ -105,11 +105,12 @@ class PlainEngine {
     BPK_INLINE void store_pair(int64_t, int64_t, float* p, int64_t stride, VecF first, VecF second) const {
       PlainEngine::store_pair(p, stride, first, second);
     }
-    void finish_strip(int64_t key, int64_t keys, const float* scores, int64_t stride, int64_t query, int64_t queries) const {
+    void complete_strip(int64_t key, int64_t keys, const float* scores, int64_t stride, int64_t query,
+                        int64_t queries) const {
       const Operand rows = {rows_ + key * width_, width_};
       product_strided<true>(queries, keys, scores, 1, stride, rows, width_, sums_ + query * width_, width_);
     }
-    void finish_query_block(int64_t, int64_t) const {}
+    void complete_query_block(int64_t, int64_t) const {}
 
     // token_step rows of the result, in `out` or in place.
     const float* rows(int64_t query, float*) const { return sums_ + query * width_; }
@@ -160,10 +161,10 @@ class PlainEngine {
                               int64_t columns, float* c, int64_t c_stride) {
     for (int64_t n = 0; n < columns; n += column_tile * VecF::lanes)
       for (int64_t r = 0; r < rows; r += row_tile) {
-        const int64_t height = smaller<int64_t>(row_tile, rows - r);
+        const int64_t height = min_of<int64_t>(row_tile, rows - r);
         const float* left = a + r * a_row;
         float* sums = c + r * c_stride + n;
-        switch (smaller<int64_t>(column_tile, (columns - n) / VecF::lanes)) {
+        switch (min_of<int64_t>(column_tile, (columns - n) / VecF::lanes)) {
           case 1: tile_of_rows<accumulate, 1>(height, depth, left, a_row, a_depth, b.columns(n), sums, c_stride); break;
           case 2: tile_of_rows<accumulate, 2>(height, depth, left, a_row, a_depth, b.columns(n), sums, c_stride); break;
           case 3: tile_of_rows<accumulate, 3>(height, depth, left, a_row, a_depth, b.columns(n), sums, c_stride); break;

@@ -41,7 +41,7 @@ struct Head {
   // The tokens that a run of tokens sees and is seen by: attention windows are symmetric.
   Range visible(Range run, int64_t half_window) const {
     if (half_window < 0) return {0, tokens};
-    return {larger<int64_t>(0, run.begin - half_window), smaller(tokens, run.end + half_window)};
+    return {max_of<int64_t>(0, run.begin - half_window), min_of(tokens, run.end + half_window)};
   }
 };
 
@@ -50,7 +50,7 @@ inline Rotation rotation_of(const AttentionForward& args) { return {args.cosines
 inline int64_t longest_sequence(const AttentionForward& args) {
   int64_t longest = 0;
   for (int64_t s = 0; s < args.sequences; ++s)
-    longest = larger<int64_t>(longest, args.cu_seqlens[s + 1] - args.cu_seqlens[s]);
+    longest = max_of<int64_t>(longest, args.cu_seqlens[s + 1] - args.cu_seqlens[s]);
   return longest;
 }
 
@@ -76,7 +76,7 @@ inline AttentionTasks cut_tasks(const AttentionForward& args, int64_t chunk) {
   for (int64_t s = 0; s < args.sequences; ++s) {
     const int64_t tokens = args.cu_seqlens[s + 1] - args.cu_seqlens[s];
     pieces += (tokens + chunk - 1) / chunk;
-    pairs += tokens * (args.half_window < 0 ? tokens : smaller(tokens, 2 * args.half_window + 1));
+    pairs += tokens * (args.half_window < 0 ? tokens : min_of(tokens, 2 * args.half_window + 1));
   }
   const int64_t count = pieces * args.heads, threads = omp_get_max_threads();
   auto* list = scratch<AttentionTask>(1, count);
@@ -86,8 +86,8 @@ inline AttentionTasks cut_tasks(const AttentionForward& args, int64_t chunk) {
       for (int64_t first = 0; first < args.cu_seqlens[s + 1] - args.cu_seqlens[s]; first += chunk) list[i++] = {s, head, first};
   // A thread that takes all pieces of a head packs its keys once; that must not leave other threads without work.
   const int64_t pieces_of_head = (longest_sequence(args) + chunk - 1) / chunk;
-  int64_t batch = larger<int64_t>(1, smaller(args.heads, count / (16 * threads)));
-  if (count / pieces_of_head >= 3 * threads) batch = larger(batch, pieces_of_head);
+  int64_t batch = max_of<int64_t>(1, min_of(args.heads, count / (16 * threads)));
+  if (count / pieces_of_head >= 3 * threads) batch = max_of(batch, pieces_of_head);
   return {list, count, pairs * args.heads * args.head_size / 8, batch};
 }
 

@@ -87,7 +87,7 @@ inline void dropout_typed(const Dropout& args) {
     for (int64_t row = begin; row < end; ++row) {
       const RandomKeys keys = random_keys(args.seed, uint64_t(row));
       const int64_t start = row * kDropoutRow;
-      for_lanes(smaller(kDropoutRow, args.size - start), [&](int64_t i, int n) {
+      for_lanes(min_of(kDropoutRow, args.size - start), [&](int64_t i, int n) {
         store_some(y + start + i, mask.apply(load_some(x + start + i, n), uint32_t(i), keys), n);
       });
     }
@@ -142,7 +142,7 @@ inline void square_sum(const SquareSum& args) {
       const int64_t begin = (b - first) * kSquareBlock;
       with_type(work.dtype, [&](auto tag) {
         const auto* x = static_cast<const decltype(tag)*>(work.x) + begin;
-        sums[b] = square_sum_of_block(x, smaller(kSquareBlock, work.size - begin));
+        sums[b] = square_sum_of_block(x, min_of(kSquareBlock, work.size - begin));
       });
     });
   });

@@ -40,8 +40,8 @@ inline void embedding_backward_typed(const EmbeddingBackward& args) {
     std::memset(args.dtable + first_row * width, 0, size_t((last_row - first_row) * width) * sizeof(float));
     if (threads > 1) team_barrier();
     const int64_t slices = (width + 15) / 16;
-    const int64_t begin = smaller(width, slices * thread / threads * 16);
-    const int64_t end = smaller(width, slices * (thread + 1) / threads * 16);
+    const int64_t begin = min_of(width, slices * thread / threads * 16);
+    const int64_t end = min_of(width, slices * (thread + 1) / threads * 16);
     if (begin == end) return;
     for (int64_t token = 0; token < args.tokens; ++token) {
       const int64_t id = args.ids[token];

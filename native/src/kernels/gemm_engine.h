@@ -12,7 +12,7 @@
 namespace bpk::BPK_ISA {
 
 // Memory that the next calls will need, to be prefetched meanwhile: so many cache lines for each step block.
-struct Upcoming {
+struct PrefetchRange {
   const uint32_t* from;
   int lines;
 };
@@ -29,14 +29,14 @@ struct VectorEngine {
   static constexpr int padded_rows(int rows) { return rows; }
   // Rows are dealt out evenly, since a group of 13 is as efficient as one of 14 but a lone last row is not.
   static int group_begin(int rows, int groups, int group) {
-    return rows / groups * group + smaller(group, rows % groups);
+    return rows / groups * group + min_of(group, rows % groups);
   }
 
   struct Session {};
 
   template <class Between>
   static void multiply(int rows, const uint32_t* a, const uint32_t* b, int64_t step_blocks, float* c, bool accumulate,
-                       Upcoming, const Between&) {
+                       PrefetchRange, const Between&) {
     kernel_for<max_rows>(rows)(a, b, step_blocks, c, accumulate);
   }
 
@@ -119,16 +119,16 @@ struct TileEngine {
   // Tiles are fast enough from the L2 cache; going through memory for partial sums would cost more.
   static constexpr int max_steps = 1536;
   static int64_t most_rows(int64_t steps) {
-    return smaller<int64_t>(256, round_up((int64_t(1) << 18) / smaller<int64_t>(steps, max_steps), 32));
+    return min_of<int64_t>(256, round_up((int64_t(1) << 18) / min_of<int64_t>(steps, max_steps), 32));
   }
   static constexpr int padded_rows(int rows) { return rows <= 16 ? 16 : 32; }
-  static int group_begin(int rows, int, int group) { return smaller(rows, group * max_rows); }
+  static int group_begin(int rows, int, int group) { return min_of(rows, group * max_rows); }
   using Session = TileSession;
 
   // Tiles 0..3 hold C as 2 x 2, tiles 4 and 5 the rows of A, tiles 6 and 7 the columns of B.
   template <class Between>
   static void multiply(int rows, const uint32_t* a, const uint32_t* b, int64_t step_blocks, float* c, bool accumulate,
-                       Upcoming next, const Between& between) {
+                       PrefetchRange next, const Between& between) {
     if (rows > 16) multiply_rows<32>(a, b, step_blocks, c, accumulate, next, between);
     else multiply_rows<16>(a, b, step_blocks, c, accumulate, next, between);
   }
@@ -136,7 +136,7 @@ struct TileEngine {
  private:
   template <int rows, class Between>
   static void multiply_rows(const uint32_t* a, const uint32_t* b, int64_t step_blocks, float* c, bool accumulate,
-                            Upcoming next, const Between& between) {
+                            PrefetchRange next, const Between& between) {
     constexpr int stride = panel_width * 4;
     float* lower = c + 16 * panel_width;
     if (accumulate) {

@@ -161,12 +161,12 @@ struct SplitTileEngine {
   static constexpr int max_steps = 576;
   static int64_t most_rows(int64_t) { return 256; }
   static constexpr int padded_rows(int rows) { return rows <= 16 ? 16 : 32; }
-  static int group_begin(int rows, int, int group) { return smaller(rows, group * max_rows); }
+  static int group_begin(int rows, int, int group) { return min_of(rows, group * max_rows); }
   using Session = TileSession;
 
   template <class Between>
   static void multiply(int rows, const uint32_t* a, const uint32_t* b, int64_t step_blocks, float* c, bool accumulate,
-                       Upcoming next, const Between&) {
+                       PrefetchRange next, const Between&) {
     if (rows > 16) multiply_32(a, b, step_blocks / 3, c, accumulate, next);
     else multiply_16(a, b, step_blocks / 3, c, accumulate, next);
   }
@@ -175,14 +175,15 @@ struct SplitTileEngine {
   static constexpr int stride = panel_width * 4;
   static constexpr int64_t a_part = 32 * VecF::lanes, b_part = VecF::lanes * panel_width;
 
-  static BPK_INLINE void prefetch(Upcoming& next) {
+  static BPK_INLINE void prefetch(PrefetchRange& next) {
     for (int line = 0; line < 3 * next.lines; ++line, next.from += 16)
       _mm_prefetch(reinterpret_cast<const char*>(next.from), _MM_HINT_T1);
   }
 
   // Tiles 0..3 hold C as 2 x 2, tiles 4 and 5 the rows of A, tiles 6 and 7 the columns of B. The smallest products come
   // first. Each load stands well before its use and among products, so that tiles are never waited for.
-  static void multiply_32(const uint32_t* a, const uint32_t* b, int64_t blocks, float* c, bool accumulate, Upcoming next) {
+  static void multiply_32(const uint32_t* a, const uint32_t* b, int64_t blocks, float* c, bool accumulate,
+                          PrefetchRange next) {
     asm volatile("" ::: "memory");  // the tile intrinsics do not tell the compiler that they read memory
     float* lower = c + 16 * panel_width;
     if (accumulate) {
@@ -246,7 +247,8 @@ struct SplitTileEngine {
   }
 
   // The last rows of a matrix.
-  static void multiply_16(const uint32_t* a, const uint32_t* b, int64_t blocks, float* c, bool accumulate, Upcoming next) {
+  static void multiply_16(const uint32_t* a, const uint32_t* b, int64_t blocks, float* c, bool accumulate,
+                          PrefetchRange next) {
     asm volatile("" ::: "memory");  // the tile intrinsics do not tell the compiler that they read memory
     constexpr int64_t part = 16 * VecF::lanes;
     if (accumulate) {

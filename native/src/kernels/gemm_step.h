@@ -40,7 +40,7 @@ struct Bf16Step {
 
   static BPK_INLINE VecF load_along(const bf16* p, int64_t n) {
     if (n >= 32) return load_bits(p);
-    const __mmask32 mask = (1u << larger<int64_t>(n, 0)) - 1;
+    const __mmask32 mask = (1u << max_of<int64_t>(n, 0)) - 1;
     return {_mm512_castsi512_ps(_mm512_maskz_loadu_epi16(mask, p))};
   }
   static BPK_INLINE VecF load_along(const float* p, int64_t n) {

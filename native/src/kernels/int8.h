@@ -13,7 +13,7 @@ struct Int8Step {
 
   static BPK_INLINE VecF load_along(const void* p, int64_t n) {
     if (n >= 64) return load_bits(p);
-    const __mmask64 mask = (uint64_t(1) << larger<int64_t>(n, 0)) - 1;
+    const __mmask64 mask = (uint64_t(1) << max_of<int64_t>(n, 0)) - 1;
     return {_mm512_castsi512_ps(_mm512_maskz_loadu_epi8(mask, p))};
   }
   static BPK_INLINE VecF multiply_add(VecF a, VecF b, VecF sum) {
@@ -43,7 +43,7 @@ struct Int8Step {
   template <class Byte>
   static BPK_INLINE VecF widen_bytes(const Byte* p, int64_t n) {
     int16_t wide[2 * VecF::lanes] = {};
-    const int64_t count = smaller<int64_t>(n, 2 * VecF::lanes);
+    const int64_t count = min_of<int64_t>(n, 2 * VecF::lanes);
     for (int64_t i = 0; i < count; ++i) wide[i] = p[i];
     return load_bits(wide);
   }
@@ -108,7 +108,7 @@ inline void pack_int8(const PackInt8& call) {
         if (row < 0) continue;
         const float* w = call.weight + row * in;
         float largest = 0;
-        for (int64_t i = 0; i < in; ++i) largest = larger(largest, __builtin_fabsf(w[i]));
+        for (int64_t i = 0; i < in; ++i) largest = max_of(largest, __builtin_fabsf(w[i]));
         const float inverse = largest > 0 ? 127 / largest : 0;
         int32_t sum = 0;
         for (int64_t i = 0; i < in; ++i) sum += rows[j * in + i] = int8_t(__builtin_rintf(w[i] * inverse));
@@ -186,7 +186,7 @@ void int8_linear_of(const Int8Linear& call) {
   const RowSource<Int8Step, uint8_t> source{quantized, in, in};
   const Int8Scale scale{rows, packed.scales, packed.sums};
   T* y = static_cast<T*>(call.y);
-  const LinearFinish<T, Int8Scale> finish{y, nullptr, call.bias, call.out_features, call.activation, scale};
+  const LinearEpilogue<T, Int8Scale> epilogue{y, nullptr, call.bias, call.out_features, call.activation, scale};
   BlockCounter counter;
   PackingGate gate;
   parallel_team(product_cost(tokens, in, call.out_features), [&](int thread, int threads) {
@@ -194,7 +194,7 @@ void int8_linear_of(const Int8Linear& call) {
       rows[token] = quantize_row(static_cast<const T*>(call.x) + token * in, in, quantized + token * in);
     });
     gate.wait_for(threads);
-    multiply<Int8Engine>(shape, threads, counter, source, packed.panels, finish);
+    multiply<Int8Engine>(shape, threads, counter, source, packed.panels, epilogue);
   });
 }
 

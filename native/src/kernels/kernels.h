@@ -205,7 +205,12 @@ struct Kernels {
   void (*square_sum)(const SquareSum&);
 };
 
-// The best table this CPU and kernel allow; BERT_KERNELS_ISA=avx2|avx512|avx512_bf16|amx masks it downwards. Null: no AVX2.
+// The best table that this CPU and system allow and that was compiled; null without AVX2.
+// BERT_KERNELS_ISA=avx2|avx512|avx512_bf16|amx masks it downwards.
 const Kernels* select_kernels();
+
+// The instruction set that would be chosen if all were compiled: "none" without AVX2.
+const char* wanted_kernels();
+bool has_kernels(const char* isa);
 
 }  // namespace bpk

@@ -2,7 +2,7 @@
 #pragma once
 #include "gemm.h"
 #include "gemm_split.h"
-#include "linear_finish.h"
+#include "linear_epilogue.h"
 
 namespace bpk::BPK_ISA {
 
@@ -97,7 +97,7 @@ void linear_forward_of(const LinearForward& call) {
   const GemmShape shape{call.tokens, panels_of_weight(call.out_features, call.activation),
                         padded_steps<Step>(call.in_features)};
   const RowSource<Step, T> source{static_cast<const T*>(call.x), call.in_features, call.in_features};
-  const LinearFinish<T> finish{static_cast<T*>(call.y), static_cast<T*>(call.z), call.bias, call.out_features,
+  const LinearEpilogue<T> epilogue{static_cast<T*>(call.y), static_cast<T*>(call.z), call.bias, call.out_features,
                                call.activation};
   auto* packed = static_cast<const uint32_t*>(call.packed);
   uint32_t* fresh = packed ? nullptr : scratch<uint32_t>(panels_slot, shape.panels * shape.steps * panel_width);
@@ -109,7 +109,7 @@ void linear_forward_of(const LinearForward& call) {
                                   fresh, thread, threads);
       gate.wait_for(threads);
     }
-    multiply<Engine>(shape, threads, counter, source, packed ? packed : fresh, finish);
+    multiply<Engine>(shape, threads, counter, source, packed ? packed : fresh, epilogue);
   });
 }
 

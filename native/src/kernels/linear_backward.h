@@ -80,7 +80,7 @@ void linear_backward_of(const LinearBackward& call) {
     if (gradient || partial) {
       for (int64_t chunk; (chunk = chunk_counter.take()) < chunks;) {
         const int64_t row0 = chunk * bias_chunk;
-        activation_gradient_rows<T>(call, row0, smaller(bias_chunk, tokens - row0), gradient,
+        activation_gradient_rows<T>(call, row0, min_of(bias_chunk, tokens - row0), gradient,
                                     partial ? partial + chunk * out : nullptr);
       }
     }
@@ -96,11 +96,11 @@ void linear_backward_of(const LinearBackward& call) {
     if (weight_panels) {
       const RowSource<Step, T> source{g, out, out};
       multiply<Engine>(dx_shape, threads, dx_counter, source, weight_panels,
-                       PlainFinish<T>{static_cast<T*>(call.dx), in});
+                       PlainEpilogue<T>{static_cast<T*>(call.dx), in});
     }
     if (x_panels) {
       const ColumnSource<Step, T> source{g, out, tokens};
-      multiply<Engine>(dw_shape, threads, dw_counter, source, x_panels, PlainFinish<float, true>{call.dweight, in});
+      multiply<Engine>(dw_shape, threads, dw_counter, source, x_panels, PlainEpilogue<float, true>{call.dweight, in});
     }
   });
 }

@@ -130,7 +130,7 @@ inline void norm_backward_row(const NormBackward& args, const DropoutMask& mask,
 template <class T>
 inline void norm_backward_typed(const NormBackward& args) {
   const int64_t width = args.width, stride = round_up(width, 16);
-  const int64_t chunks = smaller<int64_t>(64, (args.tokens + 7) / 8);
+  const int64_t chunks = min_of<int64_t>(64, (args.tokens + 7) / 8);
   const bool parameters = args.dweight || args.dbias;
   float* const partial = parameters ? scratch<float>(0, chunks * 2 * stride) : nullptr;
   const DropoutMask mask(args.dropout);
@@ -145,7 +145,7 @@ inline void norm_backward_typed(const NormBackward& args) {
     if (!parameters) return;
     if (threads > 1) team_barrier();
     const int64_t begin = stride / 16 * thread / threads * 16;
-    const int64_t end = smaller(width, stride / 16 * (thread + 1) / threads * 16);
+    const int64_t end = min_of(width, stride / 16 * (thread + 1) / threads * 16);
     for (int64_t i = begin; i < end; i += VecF::lanes) {
       VecF weight_sum = zero(), bias_sum = zero();
       for (int64_t c = 0; c < chunks; ++c) {

@@ -38,20 +38,20 @@ void quantized_linear_of(const QuantizedLinear& call) {
   const int64_t in = call.in_features, out = call.out_features;
   const GemmShape shape{call.tokens, panels_of_columns(out), padded_steps<Step>(in)};
   const RowSource<Step, T> source{static_cast<const T*>(call.x), in, in};
-  const LinearFinish<T> finish{static_cast<T*>(call.y), nullptr, call.bias, out, Activation::none};
+  const LinearEpilogue<T> epilogue{static_cast<T*>(call.y), nullptr, call.bias, out, Activation::none};
   uint32_t* panels = scratch<uint32_t>(panels_slot, shape.panels * shape.steps * panel_width);
   BlockCounter counter;
   PackingGate gate;
   parallel_team(product_cost(call.tokens, in, out), [&](int thread, int threads) {
     float* rows = scratch<float>(partial_slot, panel_width * in);
     for_share(shape.panels, thread, threads, [&](int64_t panel) {
-      const int64_t row0 = panel * panel_width, count = smaller<int64_t>(panel_width, out - row0);
+      const int64_t row0 = panel * panel_width, count = min_of<int64_t>(panel_width, out - row0);
       for (int64_t i = 0; i < count; ++i) dequantize(call, row0 + i, 0, in, rows + i * in);
       pack_panel_of_rows<Step>(panels + panel * shape.steps * panel_width, in,
                                [&](int j) -> const float* { return j < count ? rows + j * in : nullptr; });
     });
     gate.wait_for(threads);
-    multiply<Engine>(shape, threads, counter, source, panels, finish);
+    multiply<Engine>(shape, threads, counter, source, panels, epilogue);
   });
 }
 
@@ -64,20 +64,20 @@ void quantized_linear_backward_of(const QuantizedLinearBackward& backward) {
   const int64_t in = call.in_features, out = call.out_features;
   const GemmShape shape{call.tokens, panels_of_columns(in), padded_steps<Step>(out)};
   const RowSource<Step, T> source{static_cast<const T*>(backward.dy), out, out};
-  const PlainFinish<T> finish{static_cast<T*>(backward.dx), in};
+  const PlainEpilogue<T> epilogue{static_cast<T*>(backward.dx), in};
   uint32_t* panels = scratch<uint32_t>(panels_slot, shape.panels * shape.steps * panel_width);
   BlockCounter counter;
   PackingGate gate;
   parallel_team(product_cost(call.tokens, in, out), [&](int thread, int threads) {
     float* columns = scratch<float>(partial_slot, panel_width * out);
     for_share(shape.panels, thread, threads, [&](int64_t panel) {
-      const int64_t column = panel * panel_width, count = smaller<int64_t>(panel_width, in - column);
+      const int64_t column = panel * panel_width, count = min_of<int64_t>(panel_width, in - column);
       for (int64_t row = 0; row < out; ++row) dequantize(call, row, column, count, columns + row * panel_width);
       pack_panel_of_columns<Step>(panels + panel * shape.steps * panel_width, columns, panel_width, out, count, 0,
                                   shape.steps);
     });
     gate.wait_for(threads);
-    multiply<Engine>(shape, threads, counter, source, panels, finish);
+    multiply<Engine>(shape, threads, counter, source, panels, epilogue);
   });
 }
 

@@ -34,7 +34,7 @@ BPK_INLINE VecI random_bits(VecI column, VecI first, VecI second) {
 class DropoutMask {
  public:
   explicit DropoutMask(float probability)
-      : threshold_(probability >= 1 ? 0xffffffffu : uint32_t(double(larger(probability, 0.0f)) * 4294967296.0)),
+      : threshold_(probability >= 1 ? 0xffffffffu : uint32_t(double(max_of(probability, 0.0f)) * 4294967296.0)),
         scale_(probability >= 1 ? 0.0f : 1.0f / (1.0f - probability)) {}
 
   BPK_INLINE VecF apply(VecF x, VecI column, VecI first, VecI second) const {

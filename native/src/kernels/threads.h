@@ -66,8 +66,8 @@ template <class Body>
 inline void parallel_ranges(int64_t count, int64_t cost, const Body& body, int64_t grain = 1) {
   parallel_team(cost, [&](int thread, int threads) {
     const int64_t grains = (count + grain - 1) / grain;
-    const int64_t begin = smaller(count, grains * thread / threads * grain);
-    const int64_t end = smaller(count, grains * (thread + 1) / threads * grain);
+    const int64_t begin = min_of(count, grains * thread / threads * grain);
+    const int64_t end = min_of(count, grains * (thread + 1) / threads * grain);
     if (begin < end) body(begin, end);
   });
 }

@@ -54,9 +54,9 @@ BPK_INLINE void store(float* p, float x) { *p = x; }
 BPK_INLINE void store(bf16* p, float x) { *p = to_bf16(x); }
 
 template <class T>
-BPK_INLINE T smaller(T a, T b) { return b < a ? b : a; }
+BPK_INLINE T min_of(T a, T b) { return b < a ? b : a; }
 template <class T>
-BPK_INLINE T larger(T a, T b) { return a < b ? b : a; }
+BPK_INLINE T max_of(T a, T b) { return a < b ? b : a; }
 BPK_INLINE int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 }  // namespace bpk::BPK_ISA

@@ -19,7 +19,7 @@ BPK_INLINE VecF set(float x) { return {_mm256_set1_ps(x)}; }
 
 BPK_INLINE VecI iota() { return {_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)}; }
 BPK_INLINE Mask first_lanes(int64_t n) {
-  const int count = int(smaller<int64_t>(larger<int64_t>(n, 0), 8));
+  const int count = int(min_of<int64_t>(max_of<int64_t>(n, 0), 8));
   return {_mm256_cmpgt_epi32(_mm256_set1_epi32(count), iota().value)};
 }
 
@@ -140,7 +140,7 @@ BPK_INLINE Mask lane_range(int64_t begin, int64_t end) {
 BPK_INLINE VecF swap_neighbours(VecF v) { return {_mm256_permute_ps(v.value, 0xb1)}; }
 // p0 p0 p1 p1 ..., reading at most n floats.
 BPK_INLINE VecF load_doubled(const float* p, int64_t n) {
-  const VecF half = load_partial(p, smaller<int64_t>(n, 4));
+  const VecF half = load_partial(p, min_of<int64_t>(n, 4));
   return {_mm256_permutevar8x32_ps(half.value, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3))};
 }
 // a*b - c in even lanes and a*b + c in odd ones; the other way round when inverse.

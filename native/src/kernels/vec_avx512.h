@@ -17,7 +17,7 @@ struct Mask {
 BPK_INLINE VecF zero() { return {_mm512_setzero_ps()}; }
 BPK_INLINE VecF set(float x) { return {_mm512_set1_ps(x)}; }
 
-BPK_INLINE Mask first_lanes(int64_t n) { return {__mmask16((1u << smaller<int64_t>(larger<int64_t>(n, 0), 16)) - 1)}; }
+BPK_INLINE Mask first_lanes(int64_t n) { return {__mmask16((1u << min_of<int64_t>(max_of<int64_t>(n, 0), 16)) - 1)}; }
 
 // Widens 16 bf16 held in a 256-bit register.
 BPK_INLINE VecF widen(__m256i x) {

@@ -13,7 +13,7 @@ from bert_playground.environment import describe_environment
 from bert_playground.inference import evaluation_mode
 from bert_playground.memory import fit_cache_limit, peak_memory_bytes
 from bert_playground.models.bert_with_head import BertWithHead
-from bert_playground.models.tokenwise import keep_packed
+from bert_playground.models.tokenwise import prepack_weights
 from bert_playground.tokens import Tokens
 from bert_playground.training.core.optimizer import AdamW
 from bert_playground.training.core.precision import set_precision
@@ -53,7 +53,7 @@ def run_benchmark(
             f"seq_length is {seq_length}, but the encoder has {model.encoder.max_length} positions; lower --seq-length"
         )
     precision = set_precision(model, precision)
-    keep_packed(model, model.encoder.dtype)  # as `bert predict` does
+    prepack_weights(model, model.encoder.dtype)  # as `bert predict` does
     batch = make_batch(model, batch_size, seq_length, seed)
     num_tokens = batch_size * seq_length
     mx.reset_peak_memory()

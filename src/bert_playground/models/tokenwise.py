@@ -36,7 +36,7 @@ def named_parameters(module: nn.Module) -> dict[str, mx.array]:
 class _Packed:
     """A packed weight, and what it was made from and for; no tuple, for a Module would take that for parameters."""
 
-    weight: mx.array | None  # None: given up
+    weight: mx.array | None  # None: dropped
     dtype: mx.Dtype
     activation: kernels.Activation
     packed: mx.array
@@ -59,7 +59,7 @@ class Linear(nn.Module):
         if bias:
             self.bias = mx.zeros(num_outputs)
         self._packing: mx.Dtype | None = None
-        self._gives_up_weight = False
+        self._drops_original = False
         self._packed: _Packed | None = None
 
     @property
@@ -74,7 +74,7 @@ class Linear(nn.Module):
 
     @property
     def packing(self) -> mx.Dtype | None:
-        """What `keep_packed` was last told."""
+        """What `prepack_weight` was last told."""
         return self._packing
 
     def __call__(self, x: mx.array, activation: kernels.Activation = "none") -> mx.array:
@@ -93,7 +93,7 @@ class Linear(nn.Module):
             packed = kernels.pack(weight, dtype, activation)
             mx.eval(packed)
             num_outputs = weight.shape[0]
-            if self._gives_up_weight:
+            if self._drops_original:
                 del self.weight, weight
                 mx.clear_cache()  # nothing else has a use for a buffer of that size
             self._packed = _Packed(self.get("weight"), dtype, activation, packed, num_outputs)
@@ -103,7 +103,7 @@ class Linear(nn.Module):
         """The weight.
 
         Raises:
-            ValueError: it was given up for its packed form.
+            ValueError: it was dropped for its packed form.
         """
         if "weight" not in self:
             raise ValueError(
@@ -112,7 +112,7 @@ class Linear(nn.Module):
             )
         return self.weight
 
-    def keep_packed(self, dtype: mx.Dtype | None, *, only: bool = False) -> None:
+    def prepack_weight(self, dtype: mx.Dtype | None, *, drop_original: bool = False) -> None:
         """From now on pack the weight once for evaluation, instead of at every call; None: no longer.
 
         A new weight is packed anew, but one whose values were overwritten (`weight[...] = `) is not noticed: call this
@@ -120,29 +120,32 @@ class Linear(nn.Module):
 
         Args:
             dtype: int8 for 8-bit products; any other means the type of the activations as they come.
-            only: give the weight itself up when it is packed. It saves most of the memory, and the layer can then
-                neither be trained nor saved, nor take other activations.
+            drop_original: drop the weight itself when it is packed. It saves most of the memory, and the layer can
+                then neither be trained nor saved, nor take other activations.
         """
         self.kept_weight()
-        self._packing, self._gives_up_weight, self._packed = dtype, only and dtype is not None, None
+        self._packing, self._packed = dtype, None
+        self._drops_original = drop_original and dtype is not None
 
 
 def require_weights(module: nn.Module) -> None:
-    """Refuse a module whose weights were given up for their packed forms: it can be neither saved nor changed."""
+    """Refuse a module whose weights were dropped for their packed forms: it can be neither saved nor changed."""
     for part in module.modules():
         if isinstance(part, Linear):
             part.kept_weight()
 
 
-def keep_packed(module: nn.Module, dtype: mx.Dtype | None, *, only: bool = False) -> None:
-    """Call `keep_packed` on every Linear inside: worth its memory where weights stay and many rows come."""
+def prepack_weights(
+    module: nn.Module, dtype: mx.Dtype | None, *, drop_original: bool = False
+) -> None:
+    """Prepack every Linear inside: worth its memory where weights stay and many rows come."""
     for part in module.modules():
         if isinstance(part, Linear):
-            part.keep_packed(dtype, only=only)
+            part.prepack_weight(dtype, drop_original=drop_original)
 
 
-def narrow_tables(module: nn.Module, dtype: mx.Dtype) -> None:
-    """Round every embedding table inside to `dtype`: nothing changes for activations of that type but the memory."""
+def cast_embeddings(module: nn.Module, dtype: mx.Dtype) -> None:
+    """Cast every embedding table inside to `dtype`: nothing changes for activations of that type but the memory."""
     for part in module.modules():
         if isinstance(part, Embedding):
             part.weight = part.weight.astype(dtype)

@@ -73,6 +73,34 @@ def test_a_defect_is_not_dressed_up():
     assert result.exit_code == 1
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        ModuleNotFoundError("No module named 'mlx'", name="mlx"),
+        ModuleNotFoundError("No module named 'mlx.core'", name="mlx.core"),
+        ImportError("libmlx.so: cannot open shared object file: No such file", name="mlx.core"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("system", "words"),
+    [
+        ("linux", ["'bert-playground[cpu]'", "'bert-playground[cuda13]'"]),
+        ("darwin", ["--force-reinstall bert-playground"]),
+    ],
+)
+def test_missing_mlx_is_one_line_that_installs_it(monkeypatch, error, system, words):
+    monkeypatch.setattr("bert_playground.cli.utils.errors.sys.platform", system)
+    result = run(error)
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert all(word in result.stderr for word in words)
+
+
+def test_another_missing_module_is_a_defect():
+    result = run(ModuleNotFoundError("No module named 'mlx_lm'", name="mlx_lm"))
+    assert isinstance(result.exception, ModuleNotFoundError)
+
+
 def test_closed_pipe_is_no_error():
     assert run(BrokenPipeError(errno.EPIPE, "Broken pipe")).exit_code == 0
 

@@ -13,7 +13,7 @@ from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import save_model
 from bert_playground.models.heads import BinaryClassificationHead, MulticlassClassificationHead
 from bert_playground.models.lora import LoRAAdapter, create_lora_config
-from bert_playground.models.tokenwise import keep_packed
+from bert_playground.models.tokenwise import prepack_weights
 from bert_playground.training.core.step import can_compile
 
 
@@ -145,7 +145,7 @@ def test_a_wrong_checkpoint_folder_says_what_was_expected(tmp_path) -> None:
 def test_a_model_that_kept_its_weights_packed_only_is_not_saved(tmp_path) -> None:
     model = make_model()
     loader = make_loader(num_rows=4)
-    keep_packed(model.encoder, model.encoder.dtype, only=True)
+    prepack_weights(model.encoder, model.encoder.dtype, drop_original=True)
     scores = predict_batches(model, loader).scores
     with pytest.raises(ValueError, match=r"kept only its weight packed.*load the model again"):
         save_model(model, tmp_path / "half")

@@ -72,6 +72,38 @@ def test_the_reason_says_what_to_do(
         assert "uv sync --reinstall-package bert-playground-kernels" in reason
 
 
+def built(*isas: str, wanted: str) -> Any:
+    return SimpleNamespace(built=isas, wanted=wanted)
+
+
+def test_a_better_instruction_set_that_was_not_built_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("BERT_KERNELS_ISA", raising=False)
+    assert loading._advise(None) == ""
+    assert loading._advise(built("avx2", "amx", wanted="amx")) == ""
+    advice = loading._advise(built("avx2", wanted="amx"))
+    assert "this CPU has amx" in advice
+    assert "BERT_KERNELS_BUILD=all uv sync --reinstall-package" in advice
+
+
+def test_asking_for_an_instruction_set_that_was_not_built_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BERT_KERNELS_ISA", "avx512")
+    with pytest.raises(ValueError, match="built for avx2, amx only; build them with: BERT_KERNELS"):
+        loading._advise(built("avx2", "amx", wanted="avx512"))
+
+
+@pytest.mark.native
+@needs_native[1]
+def test_a_mask_above_this_cpu_changes_nothing() -> None:
+    masked = run(
+        "import bert_playground_kernels as k; print(k.isa(), k.BUILT)", BERT_KERNELS_ISA="amx"
+    )
+    assert masked.stdout.split()[0] == package.isa(), masked.stderr
+
+
 MISMATCH = "import mlx.core as mx; mx.__version__ = '0.0.1'; "
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from typing import Any
 
 import typer
@@ -31,11 +32,33 @@ class FriendlyGroup(TyperGroup):
             # Python flushes stdout once more at exit, and would complain again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             raise typer.Exit(0) from error
+        except ImportError as error:
+            if not is_missing_mlx(error):
+                raise
+            print_error(explain_missing_mlx())
+            raise typer.Exit(BAD_INPUT) from error
         except (ValueError, OSError) as error:
             if ctx.meta.get("log_level") in ("TRACE", "DEBUG"):
                 raise
             print_error(explain(error), [*notes_of(error), "(--log-level DEBUG shows where)"])
             raise typer.Exit(BAD_INPUT) from error
+
+
+def is_missing_mlx(error: ImportError) -> bool:
+    """Whether MLX is not installed: its wheel, or the library that on Linux comes in a second one."""
+    if isinstance(error, ModuleNotFoundError):
+        return error.name in ("mlx", "mlx.core")
+    return "libmlx" in str(error) and "cannot open shared object file" in str(error)
+
+
+def explain_missing_mlx() -> str:
+    """Which command installs it: on Linux nothing decides between CPU and GPU but the user."""
+    if sys.platform == "darwin":
+        return "MLX is not installed; pip install --force-reinstall bert-playground brings it"
+    return (
+        "MLX is not installed; choose its build: pip install 'bert-playground[cpu]' for any Linux machine, "
+        "or pip install 'bert-playground[cuda13]' for an NVIDIA GPU"
+    )
 
 
 def explain(error: ValueError | OSError) -> str:

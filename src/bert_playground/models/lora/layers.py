@@ -250,7 +250,7 @@ def plain_layer(
         layer.bias = bias
     layer.train(base.training)
     if isinstance(base, Linear):
-        layer.keep_packed(base.packing)
+        layer.prepack_weight(base.packing)
     elif requantize:
         return QuantizedLinear.from_linear(layer, base.group_size, base.bits)
     return layer

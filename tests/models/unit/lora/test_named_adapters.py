@@ -10,7 +10,7 @@ from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.factory import create_model
 from bert_playground.models.heads import MulticlassClassificationHead
 from bert_playground.models.lora import LoRAAdapter, LoRAConfig, create_lora_config
-from bert_playground.models.tokenwise import keep_packed, named_parameters
+from bert_playground.models.tokenwise import named_parameters, prepack_weights
 from tests.models.tiny import largest_difference, make_encoder, make_rows
 from tests.tolerances import ADAPTER, LAYOUT
 
@@ -162,10 +162,10 @@ def test_packed_weights_follow_the_adapter(dtype: mx.Dtype) -> None:
     def fresh_and_kept() -> tuple[mx.array, mx.array]:
         kept = model(TOKENS)
         mx.eval(kept)
-        keep_packed(model.encoder, dtype)  # forgets what was packed
+        prepack_weights(model.encoder, dtype)  # forgets what was packed
         return model(TOKENS), kept
 
-    keep_packed(model.encoder, dtype)
+    prepack_weights(model.encoder, dtype)
     mx.eval(model(TOKENS))
     answers = []
     for change in (

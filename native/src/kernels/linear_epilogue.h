@@ -50,7 +50,7 @@ BPK_INLINE void stream_pair(T* to, VecF low, VecF high, int64_t count) {
 
 // Stores a tile as it is: the gradients. Those of weights wait for the optimizer and are streamed.
 template <class T, bool streams = false>
-struct PlainFinish {
+struct PlainEpilogue {
   T* out;
   int64_t columns;
 
@@ -83,7 +83,7 @@ struct NoScale {
 // y = act(scale(sums) + bias), and z before the activation when asked for. In a gated layer the two halves of a panel
 // hold the same columns of the two halves of the weight.
 template <class T, class Scale = NoScale>
-struct LinearFinish {
+struct LinearEpilogue {
   T* y;
   T* z;
   const float* bias;

@@ -13,7 +13,7 @@ from bert_playground import kernels
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import hub_weights, load_model, save_model
 from bert_playground.models.heads import HeadConfig, create_head
-from bert_playground.models.tokenwise import Linear, keep_packed, narrow_tables, normal
+from bert_playground.models.tokenwise import Linear, cast_embeddings, normal, prepack_weights
 from tests.models.layouts import as_packed
 from tests.models.tiny import largest_difference, make_encoder, make_rows
 from tests.tolerances import KERNEL, KERNEL_BF16, KERNEL_INT8
@@ -47,10 +47,10 @@ def make_model(name: str, dtype: mx.Dtype = mx.float32) -> BertWithHead:
 def test_a_packed_layer_answers_as_before(activation: Any, dtype: mx.Dtype) -> None:
     layer, x = make_layer(), mx.random.normal((7, 50)).astype(dtype)
     wanted = layer(x, activation)
-    layer.keep_packed(dtype)
+    layer.prepack_weight(dtype)
     for _ in range(2):
         assert largest_difference(layer(x, activation), wanted) <= TOLERANCES[dtype]
-    layer.keep_packed(None)
+    layer.prepack_weight(None)
     assert mx.array_equal(layer(x, activation), wanted)
 
 
@@ -59,7 +59,7 @@ def test_a_packed_layer_answers_as_before(activation: Any, dtype: mx.Dtype) -> N
 def test_8_bits_stay_near(activation: Any, dtype: mx.Dtype) -> None:
     layer, x = make_layer(), mx.random.normal((7, 50)).astype(dtype)
     wanted = layer(x, activation)
-    layer.keep_packed(mx.int8)
+    layer.prepack_weight(mx.int8)
     assert largest_difference(layer(x, activation), wanted) <= KERNEL_INT8
     assert not mx.array_equal(layer(x, activation), wanted)
 
@@ -67,7 +67,7 @@ def test_8_bits_stay_near(activation: Any, dtype: mx.Dtype) -> None:
 @pytest.mark.parametrize("how", ["assigned", "updated", "overwritten"])
 def test_a_new_weight_is_packed_anew(how: str) -> None:
     layer, x = make_layer(), mx.random.normal((7, 50))
-    layer.keep_packed(mx.float32)
+    layer.prepack_weight(mx.float32)
     before = layer(x)
     if how == "assigned":
         layer.weight = layer.weight * 2
@@ -75,7 +75,7 @@ def test_a_new_weight_is_packed_anew(how: str) -> None:
         layer.update({"weight": layer.weight * 2})
     else:
         layer.weight[:] = layer.weight * 2
-        layer.keep_packed(mx.float32)
+        layer.prepack_weight(mx.float32)
     twice = (before - layer.bias) * 2 + layer.bias
     assert largest_difference(layer(x), twice) <= KERNEL
 
@@ -83,7 +83,7 @@ def test_a_new_weight_is_packed_anew(how: str) -> None:
 def test_one_layer_may_be_called_with_several_activations() -> None:
     layer, x = make_layer(), mx.random.normal((7, 50))
     wanted = {name: layer(x, name) for name in ("none", "geglu", "gelu", "swiglu")}
-    layer.keep_packed(mx.float32)
+    layer.prepack_weight(mx.float32)
     for name in ("none", "geglu", "swiglu", "none", "gelu"):
         assert largest_difference(layer(x, name), wanted[name]) <= KERNEL
 
@@ -91,7 +91,7 @@ def test_one_layer_may_be_called_with_several_activations() -> None:
 def test_training_takes_the_weight_itself() -> None:
     layer, x = make_layer(), mx.random.normal((7, 50))
     wanted = nn.value_and_grad(layer, lambda x: mx.square(layer(x)).sum())(x)
-    layer.keep_packed(mx.float32)
+    layer.prepack_weight(mx.float32)
     layer(x)
     layer.train()
     value, gradients = nn.value_and_grad(layer, lambda x: mx.square(layer(x)).sum())(x)
@@ -103,7 +103,7 @@ def test_training_takes_the_weight_itself() -> None:
 @pytest.mark.parametrize("packing", [mx.float32, mx.int8])
 def test_gradients_of_packed_weights_are_refused_with_a_way_out(packing: mx.Dtype) -> None:
     layer, x = make_layer(), mx.random.normal((7, 50))
-    layer.keep_packed(packing)
+    layer.prepack_weight(packing)
     layer(x)
     with pytest.raises(ValueError, match=r"no gradient.*linear"):
         mx.grad(lambda x: mx.square(layer(x)).sum())(x)
@@ -113,7 +113,7 @@ def test_the_type_that_comes_decides() -> None:
     # A model in bf16 pools to f32, which is what its head gets.
     layer, x = make_layer(), mx.random.normal((7, 50))
     wanted = layer(x)
-    layer.keep_packed(mx.bfloat16)
+    layer.prepack_weight(mx.bfloat16)
     assert largest_difference(layer(x), wanted) <= KERNEL
     assert layer(x.astype(mx.bfloat16)).dtype == mx.bfloat16
 
@@ -123,7 +123,7 @@ def test_the_type_that_comes_decides() -> None:
 def test_a_packed_model_answers_as_before(name: str, dtype: mx.Dtype) -> None:
     model, tokens = make_model(name, dtype), as_packed(make_rows([5, 1, 17, 8]))
     wanted = model(tokens)
-    keep_packed(model, dtype)
+    prepack_weights(model, dtype)
     assert largest_difference(model(tokens), wanted) <= (5e-5 if dtype == mx.float32 else 5e-2)
 
 
@@ -132,7 +132,7 @@ def test_nothing_packed_is_a_parameter_or_saved(tmp_path: Path) -> None:
     names = {name for name, _ in tree_flatten(model.parameters())}
     weights, wanted = set(hub_weights(model)), model(tokens)
     save_model(model, tmp_path / "plain")
-    keep_packed(model, mx.float32)
+    prepack_weights(model, mx.float32)
     model(tokens)
     assert {name for name, _ in tree_flatten(model.parameters())} == names
     assert {name for name, _ in tree_flatten(model.trainable_parameters())} == names
@@ -148,15 +148,15 @@ def test_nothing_packed_is_a_parameter_or_saved(tmp_path: Path) -> None:
 @pytest.mark.parametrize("packing", [mx.float32, mx.int8])
 def test_a_weight_given_up_is_gone_and_missed_with_a_way_out(packing: mx.Dtype) -> None:
     layer, x = make_layer(), mx.random.normal((7, 50))
-    layer.keep_packed(packing)
+    layer.prepack_weight(packing)
     wanted = layer(x, "gelu")
-    layer.keep_packed(packing, only=True)
+    layer.prepack_weight(packing, drop_original=True)
     for _ in range(2):
         assert mx.array_equal(layer(x, "gelu"), wanted)
     assert "weight" not in layer.parameters()
     for other in (
         lambda: layer(x),
-        lambda: layer.keep_packed(None),
+        lambda: layer.prepack_weight(None),
         lambda: layer.train()(x, "gelu"),
     ):
         with pytest.raises(ValueError, match="load the model again"):
@@ -166,10 +166,10 @@ def test_a_weight_given_up_is_gone_and_missed_with_a_way_out(packing: mx.Dtype) 
 @pytest.mark.parametrize("name", ["bert", "modernbert"])
 def test_a_model_for_predictions_alone_answers_the_same(name: str) -> None:
     model, tokens = make_model(name, mx.bfloat16), as_packed(make_rows([5, 1, 17, 8]))
-    keep_packed(model.encoder, mx.bfloat16)
+    prepack_weights(model.encoder, mx.bfloat16)
     wanted = model(tokens)
-    keep_packed(model.encoder, mx.bfloat16, only=True)
-    narrow_tables(model.encoder, mx.bfloat16)
+    prepack_weights(model.encoder, mx.bfloat16, drop_original=True)
+    cast_embeddings(model.encoder, mx.bfloat16)
     assert mx.array_equal(model(tokens), wanted)
     left = sum(leaf.nbytes for _, leaf in tree_flatten(model.encoder.parameters()))
     assert left < model.encoder.embeddings.words.weight.nbytes * 3
