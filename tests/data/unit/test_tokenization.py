@@ -65,7 +65,6 @@ def coded(frame: pl.DataFrame) -> list[CodedColumn]:
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 
-@settings(deadline=None, max_examples=60)
 @given(rows=st.lists(st.tuples(texts, texts, texts), min_size=1, max_size=10))
 def test_segments_give_the_ids_of_whole_rows(
     tokenizer: TextTokenizer, rows: list[tuple[str, ...]]
@@ -137,9 +136,7 @@ long_texts = st.lists(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(long_texts, min_size=1, max_size=6), enough=st.integers(1, 30))
 def test_the_first_ids_of_a_long_text_need_no_more_than_its_beginning(
     monkeypatch: pytest.MonkeyPatch, family: str, texts: list[str], enough: int
