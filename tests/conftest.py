@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Before numpy and mlx are imported. Tests are spread over processes, and tiny layers gain nothing from threads.
@@ -17,7 +17,6 @@ from hypothesis import settings
 ROOT = Path(__file__).parents[1]
 MOST_PROCESSES = 8
 SLOW_FOLDERS = {"e2e", "integration"}
-DRAW_CURVES = "bert_playground.training.callbacks.curves.draw_curves"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 settings.register_profile("ci", max_examples=15, deadline=None)
@@ -26,13 +25,14 @@ settings.register_profile("thorough", max_examples=100, deadline=None)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Spread folders of tests over the cores, unless `-n`, a single file, a debugger or `-s` says otherwise."""
+    """Spread folders of tests over the cores, unless `-n`, a single file, a benchmark, a debugger or `-s` says otherwise."""
     options = config.option
     is_settled = getattr(options, "numprocesses", 0) is not None  # `-n` was given, or no xdist
     if is_settled or "PYTEST_XDIST_WORKER" in os.environ:  # each process comes here too
         return
+    is_timed = _asks_for("benchmark", config)
     is_watched = options.usepdb or options.trace or options.capture == "no"
-    if any(Path(argument).is_dir() for argument in config.args) and not is_watched:
+    if any(Path(argument).is_dir() for argument in config.args) and not (is_timed or is_watched):
         options.numprocesses = min(_count_cores(), MOST_PROCESSES)
         options.dist = "loadfile"  # a file's fixtures are made once
         options.loadscopereorder = False
@@ -44,9 +44,12 @@ def _count_cores() -> int:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let property tests try few examples, and many where slow tests are asked for."""
-    wants_slow = re.search(r"(?<!not )\bslow\b", config.option.markexpr)
-    profile = os.environ.get("HYPOTHESIS_PROFILE", "thorough" if wants_slow else "ci")
-    settings.load_profile(profile)
+    profile = "thorough" if _asks_for("slow", config) else "ci"
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", profile))
+
+
+def _asks_for(marker: str, config: pytest.Config) -> bool:
+    return re.search(rf"(?<!not )\b{marker}\b", config.option.markexpr) is not None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,11 +58,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_pictures() -> Iterator[None]:
+def _no_pictures() -> Iterator[Callable[..., None]]:
     """A run writes the beginning of a PNG instead of its curves, which take longer than a tiny training."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DRAW_CURVES, lambda state, path, *_: path.write_bytes(PNG_SIGNATURE))
-        yield
+    from bert_playground.training.callbacks import curves
+
+    original = curves.draw_curves
+    curves.draw_curves = lambda state, path, *_: path.write_bytes(PNG_SIGNATURE)
+    yield original
+    curves.draw_curves = original
+
+
+@pytest.fixture
+def _real_pictures(_no_pictures: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Curves are drawn all the same."""
+    monkeypatch.setattr("bert_playground.training.callbacks.curves.draw_curves", _no_pictures)
 
 
 @pytest.fixture(autouse=True)

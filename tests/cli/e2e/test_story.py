@@ -216,6 +216,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(passengers, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_real_pictures")
 def test_quickstart_beats_the_majority(tmp_path):
     result = json.loads(invoke("quickstart", "--output", tmp_path, "--json").stdout)
     scores = {score["name"]: score["accuracy"] for score in result["scores"]}

@@ -12,8 +12,7 @@ import pytest
 from bert_playground.data.core.table import read_table
 from bert_playground.inference import Predictor
 from bert_playground.training import create_trainer, run_training
-from bert_playground.training.callbacks import Checkpointing, curves
-from bert_playground.training.callbacks.curves import draw_curves  # before it is replaced
+from bert_playground.training.callbacks import Checkpointing
 from bert_playground.training.core import Callback
 
 LEARNING = {
@@ -54,8 +53,8 @@ def test_a_tiny_model_learns_a_learnable_table(
         assert (labels == frame[target]).mean() >= 0.9
 
 
-def test_every_file_of_a_run_is_there(make_config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(curves, "draw_curves", draw_curves)
+@pytest.mark.usefixtures("_real_pictures")
+def test_every_file_of_a_run_is_there(make_config) -> None:
     result = run_training(make_config(), {"training.epochs": "flag"})
     run = result.run_dir
     assert json.loads(run.config.read_text())["sources"] == {"training.epochs": "flag"}
