@@ -1,13 +1,77 @@
-"""Fixtures for all tests: a clean environment and a tiny table."""
+"""What all tests share: one process per core, a clean environment, no pictures, and a tiny table."""
 
 import os
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+# Before numpy and mlx are imported. Tests are spread over processes, and tiny layers gain nothing from threads.
+os.environ["MPLBACKEND"] = "Agg"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
-os.environ["MPLBACKEND"] = "Agg"
+MOST_PROCESSES = 8
+SLOW_FOLDERS = {"e2e", "integration"}
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+settings.register_profile("ci", max_examples=15, deadline=None)
+settings.register_profile("thorough", max_examples=100, deadline=None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Spread folders of tests over the cores, unless `-n`, a single file, a benchmark, a debugger or `-s` says otherwise."""
+    options = config.option
+    is_settled = getattr(options, "numprocesses", 0) is not None  # `-n` was given, or no xdist
+    if is_settled or "PYTEST_XDIST_WORKER" in os.environ:  # each process comes here too
+        return
+    is_timed = _asks_for("benchmark", config)
+    is_watched = options.usepdb or options.trace or options.capture == "no"
+    if any(Path(argument).is_dir() for argument in config.args) and not (is_timed or is_watched):
+        options.numprocesses = min(_count_cores(), MOST_PROCESSES)
+        options.dist = "loadfile"  # a file's fixtures are made once
+        options.loadscopereorder = False
+
+
+def _count_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let property tests try few examples, and many where slow tests are asked for."""
+    profile = "thorough" if _asks_for("slow", config) else "ci"
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", profile))
+
+
+def _asks_for(marker: str, config: pytest.Config) -> bool:
+    return re.search(rf"(?<!not )\b{marker}\b", config.option.markexpr) is not None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put long files first, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: SLOW_FOLDERS.isdisjoint(item.path.parts))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_pictures() -> Iterator[Callable[..., None]]:
+    """A run writes the beginning of a PNG instead of its curves, which take longer than a tiny training."""
+    from bert_playground.training.callbacks import curves
+
+    original = curves.draw_curves
+    curves.draw_curves = lambda state, path, *_: path.write_bytes(PNG_SIGNATURE)
+    yield original
+    curves.draw_curves = original
+
+
+@pytest.fixture
+def _real_pictures(_no_pictures: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Curves are drawn all the same."""
+    monkeypatch.setattr("bert_playground.training.callbacks.curves.draw_curves", _no_pictures)
 
 
 @pytest.fixture(autouse=True)

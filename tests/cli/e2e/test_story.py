@@ -13,7 +13,6 @@ import pytest
 from typer.testing import CliRunner
 
 from bert_playground.cli.app import app
-from bert_playground.config.read import presets
 
 SMALL = ["--config", "test", "--no-compile"]
 
@@ -179,7 +178,7 @@ def test_benchmark_as_json(tmp_path):
     assert {"device", "versions"} <= set(result)
 
 
-@pytest.mark.parametrize("name", presets())
+@pytest.mark.parametrize("name", ["quick", "titanic_lora", "qlora"])
 def test_preset_trains_two_steps(name, passengers, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sizes = ("HIDDEN_SIZE=32", "INTERMEDIATE_SIZE=64", "NUM_LAYERS=2", "NUM_HEADS=2")
@@ -217,6 +216,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(passengers, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_real_pictures")
 def test_quickstart_beats_the_majority(tmp_path):
     result = json.loads(invoke("quickstart", "--output", tmp_path, "--json").stdout)
     scores = {score["name"]: score["accuracy"] for score in result["scores"]}

@@ -27,11 +27,7 @@ from bert_playground.data.reading.table import read_table
 from bert_playground.data.reading.table_stream import open_stream
 from bert_playground.data.templates.templates import Template
 
-FUZZ = settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+FUZZ = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 CELLS = st.one_of(
     st.sampled_from(
         [
@@ -116,7 +112,7 @@ SUFFIXES = (
 )
 
 
-@settings(FUZZ, max_examples=120)
+@FUZZ
 @given(suffix=st.sampled_from(SUFFIXES), start=st.integers(0, 2), damage=st.data())
 def test_damaged_files_of_any_format_are_read_or_refused(
     suffix, start, damage, tmp_path: Path
@@ -173,14 +169,14 @@ OPTIONS = st.dictionaries(
 )  # fmt: skip
 
 
-@settings(FUZZ, max_examples=30)
+@FUZZ
 @given(options=OPTIONS, template=st.sampled_from(["auto", "natural", "cells", "separated"]))
 def test_any_template_options_are_followed_or_refused(options, template, tmp_path: Path) -> None:
     path = write(good_rows(24), tmp_path)
     try_all(path, target="Survived", template=template, template_options=options)
 
 
-@settings(FUZZ, max_examples=15)
+@FUZZ
 @given(column=st.lists(CELLS, min_size=40, max_size=40), name=NAMES)
 def test_a_mixed_column_beside_good_ones_never_stops_training(column, name, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
@@ -198,7 +194,7 @@ def test_a_mixed_column_beside_good_ones_never_stops_training(column, name, tmp_
     assert try_all(tmp_path / "train.csv", target="Survived", id_column=None)
 
 
-@settings(FUZZ, max_examples=400)
+@settings(FUZZ, max_examples=400)  # cheap, and quotes meet rarely
 @given(st.text(st.sampled_from([*'ab,,,"\n\n;|\t0 é']), max_size=40))
 @example('a,b\n5" pipe,2\n6" pipe,3\n7,4\n')
 @example('0"0\n0"0\n0\n')

@@ -8,14 +8,15 @@ from bert_playground import kernels
 from bert_playground.models.quantized_layers import QuantizedEmbedding, QuantizedLinear
 from bert_playground.models.tokenwise import Embedding, Linear, normal
 from tests.models.tiny import largest_difference
+from tests.pairwise import pairwise
 from tests.tolerances import KERNEL, KERNEL_BF16
 
-every_size = pytest.mark.parametrize(
-    ("group_size", "bits"), [(32, 4), (64, 4), (128, 4), (32, 8), (64, 8), (128, 8)]
-)
+SIZES = [(32, 4), (64, 4), (128, 4), (32, 8), (64, 8), (128, 8)]
+DOORS = ["native", "mlx"]
+every_size = pytest.mark.parametrize(("group_size", "bits"), SIZES)
 
 
-@pytest.fixture(params=["native", "mlx"], autouse=True)
+@pytest.fixture(params=DOORS, autouse=True)
 def _door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "mlx":
         monkeypatch.setattr(kernels, "_native", None)
@@ -31,17 +32,24 @@ def make_linear(num_inputs: int = 128, num_outputs: int = 24, *, bias: bool = Tr
     return linear
 
 
-@every_size
-@pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16])
-@pytest.mark.parametrize("activation", ["none", "gelu", "geglu", "swiglu"])
-@pytest.mark.parametrize("shape", [(7, 128), (2, 5, 128)])
+@pytest.mark.parametrize(
+    ("_door", "size", "dtype", "activation", "shape"),
+    pairwise(
+        DOORS,
+        SIZES,
+        [mx.float32, mx.bfloat16],
+        ["none", "gelu", "geglu", "swiglu"],
+        [(7, 128), (2, 5, 128)],
+    ),
+    indirect=["_door"],
+)
 def test_a_product_is_that_of_the_full_weight(
-    group_size: int,
-    bits: int,
+    size: tuple[int, int],
     dtype: mx.Dtype,
     activation: kernels.Activation,
     shape: tuple[int, ...],
 ) -> None:
+    group_size, bits = size
     linear = make_linear()
     layer = QuantizedLinear.from_linear(linear, group_size, bits)
     x = mx.random.normal(shape).astype(dtype)

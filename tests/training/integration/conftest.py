@@ -1,7 +1,9 @@
 """Fixtures: a made-up table that can be learnt, and a configuration small enough for stock MLX."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,24 +45,41 @@ def fruit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def configure(fruit: Path, output: Path, target: str = "ripe", **settings: object) -> RunConfig:
+    """A small configuration with further settings, dotted paths as in flags."""
+    flags = {
+        **TINY,
+        "data.train": fruit,
+        "data.target": target,
+        "data.drop_columns": sorted({"ripe", "price", "kind"} - {target}),
+        "training.output_dir": output,
+        **settings,
+    }
+    config, _ = load_config(None, {}, flags)
+    return config
+
+
 @pytest.fixture
 def make_config(fruit: Path, tmp_path: Path) -> Callable[..., RunConfig]:
-    """A function of further settings, dotted paths as in flags, that gives a small configuration."""
+    """A function of target and further settings that gives a small configuration of this test's own."""
+    return partial(configure, fruit, tmp_path / "output")
 
-    def make(target: str = "ripe", **settings: object) -> RunConfig:
-        others = {"ripe", "price", "kind"} - {target}
-        flags = {
-            **TINY,
-            "data.train": fruit,
-            "data.target": target,
-            "data.drop_columns": sorted(others),
-            "training.output_dir": tmp_path / "output",
-            **settings,
-        }
-        config, _ = load_config(None, {}, flags)
-        return config
 
-    return make
+@pytest.fixture(scope="session")
+def train_once(fruit: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """A function of target and settings that trains the first time only; who changes a run's files copies them."""
+    results: dict[str, Any] = {}
+
+    def train_once(
+        target: str = "ripe", *, train: Callable[..., Any] = run_training, **settings: object
+    ) -> Any:
+        asked = repr((train.__name__, target, sorted(settings.items())))
+        if asked not in results:
+            output = tmp_path_factory.mktemp("trained_once")
+            results[asked] = train(configure(fruit, output, target, **settings))
+        return results[asked]
+
+    return train_once
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -25,17 +26,15 @@ from bert_playground.training.ensembles import train_ensemble
 from bert_playground.training.metrics.classification import accuracy
 from bert_playground.training.run import run_training
 
+TWO_SEEDS = {
+    "training.epochs": 1,
+    "ensemble.num_models": 2,
+    "ensemble.diversity_strategy": "different_seeds",
+}
+
 
 def ask(make_config, strategy: str = "different_seeds", target: str = "ripe", **more) -> RunConfig:
-    return make_config(
-        target,
-        **{
-            "training.epochs": 1,
-            "ensemble.num_models": 2,
-            "ensemble.diversity_strategy": strategy,
-        }
-        | more,
-    )
+    return make_config(target, **TWO_SEEDS | {"ensemble.diversity_strategy": strategy} | more)
 
 
 def member_values(result) -> list[dict]:
@@ -45,9 +44,9 @@ def member_values(result) -> list[dict]:
 
 @pytest.mark.parametrize("target", ["ripe", "kind", "price"])
 def test_the_ensemble_answers_with_the_mean_of_its_members(
-    make_config, fruit: Path, target: str
+    train_once, fruit: Path, target: str
 ) -> None:
-    result = train_ensemble(ask(make_config, target=target))
+    result = train_once(target, train=train_ensemble, **TWO_SEEDS)
     predictor, frame = load_predictor(result.run_dir.path), read_table(fruit)
     assert isinstance(predictor, EnsemblePredictor)
     scores = [member.predict(frame) for member in predictor.members]
@@ -60,17 +59,16 @@ def test_the_ensemble_answers_with_the_mean_of_its_members(
     assert -1 <= value <= 1
 
 
-def test_scores_are_those_of_rows_that_no_member_has_seen(make_config, fruit: Path) -> None:
-    config = ask(make_config)
-    result = train_ensemble(config)
+def test_scores_are_those_of_rows_that_no_member_has_seen(make_config, train_once) -> None:
+    result = train_once(train=train_ensemble, **TWO_SEEDS)
     values = member_values(result)
     assert [member["training"]["seed"] for member in values] == [0, 1]
     assert {member["data"]["split_seed"] for member in values} == {0}
     # MLflow's store is the one that lies beside all runs.
     assert {member["tracking"]["directory"] for member in values} == {
-        str(config.training.output_dir)
+        str(result.run_dir.path.parent)
     }
-    alone = run_training(config.model_copy(update={"ensemble": RunConfig().ensemble}))
+    alone = run_training(make_config(**{"training.epochs": 1}))
     # The first member is the very run that would be made without the others.
     assert result.summary["members"][0]["metrics"]["val_accuracy"] == pytest.approx(
         alone.metrics["val_accuracy"], abs=1e-6
@@ -167,15 +165,14 @@ def test_an_ensemble_needs_checkpoints(make_config) -> None:
         train_ensemble(ask(make_config, **{"checkpoint.enable_checkpointing": False}))
 
 
-def test_members_of_other_tables_are_refused(make_config) -> None:
-    first = train_ensemble(ask(make_config))
-    other = run_training(make_config("kind", **{"training.epochs": 1}))
-    manifest = first.run_dir.path / "ensemble.json"
+def test_members_of_other_tables_are_refused(train_once, tmp_path: Path) -> None:
+    first = train_once(train=train_ensemble, **TWO_SEEDS)
+    other = train_once("kind", **{"training.epochs": 1})
+    folder = shutil.copytree(first.run_dir.path, tmp_path / "ensemble")
+    manifest = folder / "ensemble.json"
     values = json.loads(manifest.read_text())
-    strange = first.run_dir.path / "members" / "other"
-    other.best_checkpoint.rename(strange)
+    shutil.copytree(other.best_checkpoint, folder / "members" / "other")
     manifest.write_text(json.dumps(values | {"members": [*values["members"], "members/other"]}))
-    folder = first.run_dir.path
     assert find_checkpoint(folder) == folder
     with pytest.raises(ValueError, match="members/other answers another question"):
         load_predictor(folder)

@@ -1,6 +1,7 @@
 """quantize_checkpoint: a smaller folder that answers nearly the same, measured on rows that were held out."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,9 @@ SIZES = {"model.hidden_size": 64, "model.intermediate_size": 128, "model.num_hea
 
 
 @pytest.fixture
-def checkpoint(make_config) -> Path:
+def checkpoint(train_once) -> Path:
     learning = {"training.epochs": 6, "optimizer.learning_rate": 5e-3}
-    return run_training(make_config("kind", **SIZES, **learning)).best_checkpoint
+    return train_once("kind", **SIZES, **learning).best_checkpoint
 
 
 def test_a_smaller_checkpoint_answers_nearly_the_same(
@@ -64,7 +65,7 @@ def test_bits_are_chosen_on_the_given_rows(checkpoint: Path, fruit: Path, tmp_pa
 def test_a_checkpoint_outside_a_run_is_quantized_unmeasured(
     checkpoint: Path, tmp_path: Path
 ) -> None:
-    moved = checkpoint.rename(tmp_path / "moved")
+    moved = shutil.copytree(checkpoint, tmp_path / "moved")
     done = quantize_checkpoint(Predictor.load(moved), tmp_path / "small")
     assert (done.rows, done.before.metrics, done.after.metrics) == (0, {}, {})
     assert done.source.startswith("not measured: ")

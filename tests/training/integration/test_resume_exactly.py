@@ -87,8 +87,8 @@ def outcome(run: RunDir) -> dict[str, object]:
     }
 
 
-def assert_same_after_kill(make_config, tmp_path: Path, moment: str, step: int) -> None:
-    whole = run_training(make_config(**SETTINGS, **{"training.output_dir": tmp_path / "whole"}))
+def assert_same_after_kill(make_config, train_once, tmp_path: Path, moment: str, step: int) -> None:
+    whole = train_once(**SETTINGS)
     config = make_config(**SETTINGS, **{"training.output_dir": tmp_path / "killed"})
     run = kill(config, moment, step)
     run_training(config, resume=run.path)
@@ -108,27 +108,29 @@ def assert_same_after_kill(make_config, tmp_path: Path, moment: str, step: int) 
     ],
 )
 def test_a_killed_run_continues_exactly(
-    make_config, tmp_path: Path, moment: str, step: int
+    make_config, train_once, tmp_path: Path, moment: str, step: int
 ) -> None:
-    assert_same_after_kill(make_config, tmp_path, moment, step)
+    assert_same_after_kill(make_config, train_once, tmp_path, moment, step)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(4))
 def test_a_run_killed_at_a_random_step_continues_exactly(
-    make_config, tmp_path: Path, number: int
+    make_config, train_once, tmp_path: Path, number: int
 ) -> None:
     dice = random.Random(number)
     step = dice.randint(5, 18)
-    assert_same_after_kill(make_config, tmp_path, dice.choice(["first", "last"]), step)
+    assert_same_after_kill(make_config, train_once, tmp_path, dice.choice(["first", "last"]), step)
 
 
 @pytest.mark.parametrize(
     "settings",
     [
         pytest.param({"lora.enabled": True, "lora.preset": "efficient"}, id="adapters"),
-        pytest.param({"training.gradient_checkpointing": True}, id="gradient checkpointing"),
-        pytest.param({"training.precision": "bf16"}, id="bf16"),
+        pytest.param(
+            {"training.gradient_checkpointing": True, "training.precision": "bf16"},
+            id="gradient checkpointing in bf16",
+        ),
     ],
 )
 def test_a_run_that_failed_continues_exactly(

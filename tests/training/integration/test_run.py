@@ -53,6 +53,7 @@ def test_a_tiny_model_learns_a_learnable_table(
         assert (labels == frame[target]).mean() >= 0.9
 
 
+@pytest.mark.usefixtures("_real_pictures")
 def test_every_file_of_a_run_is_there(make_config) -> None:
     result = run_training(make_config(), {"training.epochs": "flag"})
     run = result.run_dir
@@ -64,6 +65,7 @@ def test_every_file_of_a_run_is_there(make_config) -> None:
     assert result.summary["steps"] == 3 * result.summary["steps"] // 3 == 18
     assert "target: ripe" in run.train_log.read_text()
     assert run.curves.read_bytes().startswith(b"\x89PNG")
+    assert run.curves.stat().st_size > 10_000
     assert result.best_checkpoint == run.best
     assert {folder.name for folder in run.checkpoints.iterdir()} == {
         "best",

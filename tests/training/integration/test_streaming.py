@@ -1,4 +1,4 @@
-"""A table that is streamed trains, resumes in mid-epoch and is answered like one in memory."""
+"""A table that is streamed trains and is answered like one in memory."""
 
 import json
 from pathlib import Path
@@ -37,12 +37,6 @@ def test_a_streamed_table_is_learned(make_config, fruit: Path) -> None:
     assert "fitted on 96 of them" in said
     assert result.best_checkpoint is not None
     assert (Predictor.load(result.best_checkpoint).labels(read_table(fruit)).len()) == 120
-
-
-def test_a_streamed_run_resumes_bit_for_bit_in_the_middle_of_an_epoch(
-    check_exact_resume,
-) -> None:
-    check_exact_resume(**STREAMED, **{"checkpoint.save_steps": 4, "training.batch_size": 8})
 
 
 def test_held_rows_are_apart_and_every_label_is_known(tmp_path: Path, monkeypatch) -> None:

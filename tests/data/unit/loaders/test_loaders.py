@@ -9,7 +9,7 @@ import mlx.core as mx
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_playground.data.core.types import Batch, Loader
@@ -118,7 +118,6 @@ streams = {
 
 
 @given(**streams, epoch=st.integers(0, 3), start=st.integers(0, 80))
-@settings(deadline=None, max_examples=60)
 def test_a_stream_gives_each_row_once_and_can_be_entered_anywhere(
     path: Path, epoch: int, start: int, **options: Any
 ) -> None:
@@ -134,7 +133,6 @@ def test_a_stream_gives_each_row_once_and_can_be_entered_anywhere(
 
 
 @given(num_workers=st.integers(0, 5), prefetch_size=st.integers(0, 6), seed=st.integers(0, 99))
-@settings(deadline=None, max_examples=20)
 def test_threads_do_not_change_the_order(
     path: Path, num_workers: int, prefetch_size: int, seed: int
 ) -> None:
@@ -156,7 +154,6 @@ def test_threads_do_not_change_the_order(
     layout=st.sampled_from(["packed", "padded"]),
     epoch=st.integers(0, 2),
 )
-@settings(deadline=None, max_examples=40)
 def test_processes_share_the_rows_and_take_equally_many_steps(
     path: Path, world_size: int, batch_size: int, shuffle: bool, layout: str, epoch: int
 ) -> None:

@@ -3,7 +3,7 @@
 import mlx.core as mx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 
@@ -42,7 +42,6 @@ def seen_at_asked(batch: Batch) -> np.ndarray:
 
 
 @given(seed=st.integers(0, 2**31), share=st.floats(0.01, 0.99), size=st.integers(1, 300))
-@settings(max_examples=60, deadline=None)
 def test_the_share_is_kept_exactly_and_specials_stay(seed: int, share: float, size: int) -> None:
     random = np.random.default_rng(seed)
     ids = random.integers(0, VOCABULARY, size).astype(np.int32)

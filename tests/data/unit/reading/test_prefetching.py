@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_playground.data.reading.prefetching import prefetch
@@ -16,7 +16,6 @@ def threads() -> list[threading.Thread]:
 
 
 @given(st.integers(0, 30), st.integers(0, 9), st.integers(0, 6))
-@settings(deadline=None, max_examples=40)
 def test_items_come_in_the_order_of_their_sources(count: int, size: int, workers: int) -> None:
     def make(number: int) -> int:
         time.sleep((number * 7 % 5) / 5000)

@@ -76,9 +76,7 @@ pieces = st.sampled_from(
 )
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.lists(pieces, min_size=1, max_size=14).map("".join), width=st.integers(2, 3))
 def test_a_row_with_too_few_or_too_many_cells_is_always_found(
     tmp_path: Path, body: str, width: int
@@ -105,9 +103,7 @@ def test_quoted_empty_last_cells_are_not_ragged(tmp_path: Path) -> None:
     assert read_table(write(tmp_path, 'a,b\n1,\n2,""\n')).height == 2
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=8))
 def test_any_content_comes_back(tmp_path: Path, rows: list[tuple[str, str, str]]) -> None:
     keyed = [(f"r{number}", *row) for number, row in enumerate(rows)]

@@ -57,9 +57,7 @@ def test_a_stream_is_the_table(tmp_path: Path, name: str, chunk_rows: int | None
         assert [chunk.num_rows for chunk in table.chunks] == [3] * 7 + [2]
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(st.tuples(cells, cells), min_size=1, max_size=20),
     chunk_rows=st.integers(1, 8),
@@ -91,9 +89,7 @@ def test_pieces_are_the_file(tmp_path: Path) -> None:
     assert count_lines(path, 100) == 4
 
 
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     text=st.text(st.sampled_from('a,"\n'), max_size=40),
     num_records=st.integers(1, 4),
@@ -142,9 +138,7 @@ messy = st.sampled_from(
 )
 
 
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.tuples(messy, messy), min_size=1, max_size=8), chunk_rows=st.integers(1, 4))
 def test_stray_quotes_are_mended_alike_in_pieces_and_as_a_whole(
     tmp_path: Path, rows: list[tuple[str, str]], chunk_rows: int
@@ -233,7 +227,6 @@ def table_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(rows=st.sets(st.integers(0, ROWS - 1), min_size=1), chunk_rows=st.integers(1, 9))
-@settings(deadline=None, max_examples=30)
 def test_selected_rows_are_those_rows(table_path: Path, rows: set[int], chunk_rows: int) -> None:
     numbers, table = np.array(sorted(rows)), open_stream(table_path, chunk_rows=chunk_rows)
     selected = table.select(numbers)

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_playground.config.schema import DataSection
@@ -62,7 +62,6 @@ def test_padded_rows_have_the_same_types(tokenizer) -> None:
     assert not np.array(padded.token_type_ids)[~mask].any()
 
 
-@settings(max_examples=200)
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(2, 40))
 def test_the_longer_text_is_cut(first, second, room) -> None:
     kept = [int(k[0]) for k in share_room(np.array([first]), np.array([second]), room)]

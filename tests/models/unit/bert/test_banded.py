@@ -3,7 +3,7 @@
 import mlx.core as mx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_playground.models.bert.layers.attention import SelfAttention, visible_keys
@@ -39,7 +39,6 @@ def make_attention(half_window: int, dropout_rate: float = 0.0) -> SelfAttention
     half_window=st.integers(0, 40),
     lengths=st.lists(st.integers(0, 240), min_size=1, max_size=3),
 )
-@settings(max_examples=25, deadline=None)
 def test_blocks_give_what_the_whole_mask_gives(
     num_tokens: int, half_window: int, lengths: list[int]
 ) -> None:

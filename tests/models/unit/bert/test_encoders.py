@@ -3,7 +3,7 @@
 import mlx.core as mx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from mlx.utils import tree_flatten
 
@@ -42,7 +42,6 @@ def test_hidden_states_follow_the_ids(name: str) -> None:
 
 @every_encoder
 @given(lengths=st.lists(st.integers(1, 24), min_size=1, max_size=4), extra=st.integers(0, 8))
-@settings(max_examples=15, deadline=None)
 def test_padding_and_neighbours_do_not_change_a_row(
     name: str, lengths: list[int], extra: int
 ) -> None:

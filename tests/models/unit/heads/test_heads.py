@@ -22,6 +22,7 @@ from bert_playground.models.heads import (
 )
 from tests.models.layouts import as_packed
 from tests.models.tiny import make_encoder, make_rows
+from tests.pairwise import pairwise
 
 LABELS: dict[str, Any] = {
     "binary": [0, 1, 1],
@@ -53,7 +54,8 @@ WIDTHS = {
 }
 WIDTHS |= {name: (2,) for name in FORMS if name.startswith("ordinal")}
 every_head = pytest.mark.parametrize("name", FORMS)
-every_transform = pytest.mark.parametrize("transform", ["none", "tanh", "gelu_norm"])
+TRANSFORMS = ["none", "tanh", "gelu_norm"]
+every_transform = pytest.mark.parametrize("transform", TRANSFORMS)
 
 
 def make_head(name: str, **options: Any) -> BaseHead:
@@ -71,9 +73,10 @@ def test_every_head_is_checked_here() -> None:
     assert set(HEADS) == {head_type for head_type, _ in FORMS.values()}
 
 
-@every_head
-@every_transform
-@pytest.mark.parametrize("pooling", ["cls", "mean", "max", "attention"])
+@pytest.mark.parametrize(
+    ("name", "transform", "pooling"),
+    pairwise(FORMS, TRANSFORMS, ["cls", "mean", "max", "attention"]),
+)
 def test_logits_are_f32_and_the_same_from_padded_and_packed_rows(
     name: str, transform: str, pooling: str
 ) -> None:

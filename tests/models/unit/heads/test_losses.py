@@ -6,7 +6,7 @@ from functools import partial
 import mlx.core as mx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_playground.models.heads.losses import (
@@ -33,7 +33,6 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 @given(
     logits=numbers, smoothing=st.sampled_from([0.0, 0.1]), gamma=st.sampled_from([0.0, 0.5, 2.0])
 )
-@settings(max_examples=60, deadline=None)
 def test_binary_cross_entropy_is_its_closed_form(
     logits: list[float], smoothing: float, gamma: float
 ) -> None:
@@ -53,7 +52,6 @@ def test_binary_cross_entropy_is_its_closed_form(
     smoothing=st.sampled_from([0.0, 0.2]),
     gamma=st.sampled_from([0.0, 1.0, 2.5]),
 )
-@settings(max_examples=40, deadline=None)
 def test_cross_entropy_is_its_closed_form(seed: int, smoothing: float, gamma: float) -> None:
     random = np.random.default_rng(seed)
     logits, labels = random.normal(0, 3, (5, 4)), random.integers(0, 4, 5)
@@ -67,7 +65,6 @@ def test_cross_entropy_is_its_closed_form(seed: int, smoothing: float, gamma: fl
 
 
 @given(predictions=numbers)
-@settings(max_examples=30, deadline=None)
 def test_regression_losses_are_their_closed_forms(predictions: list[float]) -> None:
     x = np.array(predictions, dtype=np.float32)
     e = np.abs(x.astype(np.float64) - 1.5)
@@ -81,7 +78,6 @@ def test_regression_losses_are_their_closed_forms(predictions: list[float]) -> N
 
 
 @given(seed=st.integers(0, 1000), gamma=st.sampled_from([0.0, 2.0]))
-@settings(max_examples=30, deadline=None)
 def test_the_weight_of_present_labels_is_its_closed_form(seed: int, gamma: float) -> None:
     random = np.random.default_rng(seed)
     z, y, weight = random.normal(0, 3, (4, 3)), random.integers(0, 2, (4, 3)), random.random(3) * 5
@@ -94,7 +90,6 @@ def test_the_weight_of_present_labels_is_its_closed_form(seed: int, gamma: float
 
 
 @given(seed=st.integers(0, 1000))
-@settings(max_examples=30, deadline=None)
 def test_the_gaussian_likelihood_is_its_closed_form(seed: int) -> None:
     random = np.random.default_rng(seed)
     means, targets, deviations = (
@@ -110,7 +105,6 @@ def test_the_gaussian_likelihood_is_its_closed_form(seed: int) -> None:
 
 
 @given(seed=st.integers(0, 1000), classes=st.integers(2, 7), size=st.sampled_from([0.1, 1.0, 8.0]))
-@settings(max_examples=60, deadline=None)
 def test_cumulative_probabilities_are_differences_of_sigmoids(
     seed: int, classes: int, size: float
 ) -> None:
@@ -125,7 +119,6 @@ def test_cumulative_probabilities_are_differences_of_sigmoids(
 
 
 @given(seed=st.integers(0, 1000), classes=st.integers(2, 7))
-@settings(max_examples=40, deadline=None)
 def test_stepwise_probabilities_are_products_of_chances(seed: int, classes: int) -> None:
     logits = np.random.default_rng(seed).normal(0, 3, (4, classes - 1))
     up = sigmoid(logits)

@@ -3,7 +3,7 @@
 import mlx.core as mx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_playground.models.heads.pooling import POOLINGS, pool_attention
@@ -34,7 +34,6 @@ def expected(name: str, row: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("name", [*POOLINGS, "attention"])
 @given(lengths=st.lists(st.integers(1, 6), min_size=1, max_size=4), seed=st.integers(0, 100))
-@settings(max_examples=20, deadline=None)
 def test_padded_and_packed_rows_pool_to_the_definition(
     name: str, lengths: list[int], seed: int
 ) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
@@ -15,7 +15,6 @@ def best_f1(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 @given(seed=st.integers(0, 10_000), rows=st.integers(1, 12), digits=st.sampled_from([1, 6]))
-@settings(max_examples=25, deadline=None)
 def test_no_threshold_gives_a_better_f1(seed: int, rows: int, digits: int) -> None:
     random = np.random.default_rng(seed)
     labels, scores = random.integers(0, 2, (rows, 2)), random.random((rows, 2)).round(digits)

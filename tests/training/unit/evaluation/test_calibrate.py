@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
@@ -29,7 +29,6 @@ def draw(seed: int, rows: int, classes: int, sharpness: float) -> tuple[np.ndarr
 
 
 @given(seed=st.integers(0, 1000), classes=st.integers(2, 5), sharpness=st.floats(0.2, 5))
-@settings(max_examples=30, deadline=None)
 def test_the_temperature_is_the_minimum_of_the_log_loss(
     seed: int, classes: int, sharpness: float
 ) -> None:
