@@ -1,4 +1,4 @@
-"""Files appear complete or not at all, and a full disk is named."""
+"""Atomic writes of files and folders; errors of a full disk name the path."""
 
 import errno
 import os

@@ -165,7 +165,7 @@ class Predictor:
         expected, there = model.head.config.num_numbers, len(pipeline.numbers)
         if expected != there:
             raise ValueError(
-                f"the head in {folder} reads {expected} numbers beside the text, but its pipeline.json has {there}: one "
+                f"the head in {folder} reads {expected} numeric features, but its pipeline.json has {there}: one "
                 "of the files was changed; copy the folder again"
             )
         return cls(model, pipeline, folder, batch_size)

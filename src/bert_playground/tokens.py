@@ -19,12 +19,10 @@ class Tokens(NamedTuple):
     attention_mask: mx.array | None = None
     cu_seqlens: mx.array | None = None  # [B + 1] int32, packed layout only
     token_type_ids: mx.array | None = None  # like input_ids; None means all 0
-    asked: mx.array | None = (
-        None  # [M] int32, tokens whose word is asked for, as places in the flattened ids
+    masked_positions: mx.array | None = (
+        None  # [M] int32 in the flattened ids; their tokens are predicted
     )
-    numbers: mx.array | None = (
-        None  # [B, F] f32 beside the text of each row, NaN where there is none
-    )
+    numbers: mx.array | None = None  # [B, F] f32 numeric features of each row, NaN where missing
 
     @property
     def is_packed(self) -> bool:

@@ -11,9 +11,9 @@ from bert_playground.data.columns.dictionary_encoding import join_cells
 from bert_playground.data.columns.kinds import Kind, as_kind, clean, infer_kind
 from bert_playground.data.columns.parsing import read_number
 from bert_playground.data.core.schema import Schema
-from bert_playground.data.schema.leakage import find_leaks
+from bert_playground.data.schema.leakage import find_leakage
 from bert_playground.data.targets.fit import Encoder, encode_targets, fit_targets
-from bert_playground.data.targets.imbalance import say_imbalance
+from bert_playground.data.targets.imbalance import describe_imbalance
 from bert_playground.data.targets.windows import Windows
 from bert_playground.data.templates.features import fit_features
 from bert_playground.data.templates.options import TextOptions
@@ -205,8 +205,8 @@ def _fit_labels(frame: pl.DataFrame, schema: Schema) -> Encoder:
 def _warnings(
     frame: pl.DataFrame, schema: Schema, kinds: dict[str, Kind], labels: Encoder
 ) -> list[str]:
-    found = find_leaks(frame, labels, schema.target, schema.id_column)
-    imbalance = say_imbalance(labels, encode_targets(labels, frame, schema.targets))
+    found = find_leakage(frame, labels, schema.target, schema.id_column)
+    imbalance = describe_imbalance(labels, encode_targets(labels, frame, schema.targets))
     found += [] if imbalance is None else [imbalance]
     if schema.id_column is not None:
         repeated = frame.height - frame[schema.id_column].n_unique()

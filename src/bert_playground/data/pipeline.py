@@ -186,7 +186,7 @@ class TextPipeline(RowText):
         return table._replace(labels=labels, numbers=self.encode_numbers(frame))
 
     def encode_numbers(self, frame: pl.DataFrame) -> np.ndarray | None:
-        """The numbers beside the text, [R, F] in f32, NaN where there is none; None where the pipeline has no such.
+        """The numeric features, [R, F] in f32, NaN where there is none; None where the pipeline has no such.
 
         Raises:
             ValueError: columns that the fitted table had are missing.
@@ -291,7 +291,7 @@ class TextPipeline(RowText):
     def _changer(self, seed: int) -> RowChanger:
         return RowChanger.of(self, self.augmentation, seed, self.encode_numbers)
 
-    def rows_to_answer(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series | None]:
+    def prediction_rows(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series | None]:
         """The rows that are asked about, and what names them: of a table of series, the latest moment of each.
 
         Raises:

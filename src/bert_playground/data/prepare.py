@@ -14,7 +14,7 @@ from bert_playground.data.reading.table import read_table, require_columns
 from bert_playground.data.reading.table_stream import TableStream
 from bert_playground.data.schema.decide import decide, plan_windows
 from bert_playground.data.schema.roles import read_test_columns
-from bert_playground.data.schema.sampling import hold_rows, read_some, wants_stream
+from bert_playground.data.schema.sampling import read_some, sample_stream, wants_stream
 from bert_playground.data.splits.folds import read_folds, rows_of_fold, write_folds
 from bert_playground.data.splits.strategy import (
     SplitOptions,
@@ -23,7 +23,7 @@ from bert_playground.data.splits.strategy import (
     split_windows,
 )
 from bert_playground.data.targets.fit import encode_targets, fit_targets
-from bert_playground.data.targets.imbalance import say_imbalance
+from bert_playground.data.targets.imbalance import describe_imbalance
 from bert_playground.data.targets.windows import Windows
 from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.row_text import RowText, fit_row_text
@@ -79,7 +79,7 @@ def prepare(config: RunConfig) -> Prepared:
     request, seed = config.data, config.split_seed
     if request.train is None:
         raise ValueError("no training table; give one with --train data/titanic/train.csv")
-    held = hold_rows(request, seed) if wants_stream(request) else None
+    held = sample_stream(request, seed) if wants_stream(request) else None
     frame = read_table(request.train) if held is None else held.sample
     start = f"{request.train}: {frame.height} rows, {frame.width} columns"
     if held is not None:
@@ -217,7 +217,7 @@ def _rows_of_fold(table: pl.DataFrame, path: Path, fold: int) -> tuple[np.ndarra
 
 def _say_rare(frame: pl.DataFrame, schema: Schema) -> Sequence[str]:
     encoder = fit_targets(frame, schema.target, schema.task, schema.class_order)
-    said = say_imbalance(encoder, encode_targets(encoder, frame, schema.targets))
+    said = describe_imbalance(encoder, encode_targets(encoder, frame, schema.targets))
     return () if said is None else (said,)
 
 

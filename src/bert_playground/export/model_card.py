@@ -210,7 +210,7 @@ class Card:
         )
         return (
             f"## How good it is\n\nMeasured {on}.{caution}\n\n"
-            f"{_table(('metric', 'this model', 'without a model'), rows)}"
+            f"{_table(('metric', 'this model', 'baseline'), rows)}"
         )
 
     def _training(self) -> str:

@@ -270,7 +270,7 @@ def beyond_transformers(model: BertWithHead) -> list[str]:
             f"transform {head.transform!r} before the classifier (it has {family.transform!r})"
         )
     if head.num_numbers:
-        reasons.append(f"the {head.num_numbers} numbers that stand beside the text")
+        reasons.append(f"the {head.num_numbers} numeric features")
     if head.head_type not in SHARED_HEADS:
         reasons.append(f"the answers of a head of type {head.head_type!r}")
         return reasons

@@ -117,7 +117,7 @@ class Ensemble(nn.Module):
         if len(beside) != 1:
             raise ValueError(
                 "the members of an ensemble read the same rows, but their heads have "
-                f"{' or '.join(map(str, beside))} numbers beside the text; make them alike"
+                f"{' or '.join(map(str, beside))} numeric features; make them alike"
             )
         self.members = list(members)
         self.strategy = strategy

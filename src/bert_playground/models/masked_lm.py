@@ -165,10 +165,10 @@ class MaskedLM(nn.Module):
         self.head = head
 
     def __call__(self, tokens: Tokens) -> mx.array:
-        """Logits [M, V] of the tokens in `tokens.asked`; of all tokens, [B, T, V] or [N, V], where that is None."""
+        """Logits [M, V] of the tokens in `tokens.masked_positions`; of all tokens, [B, T, V] or [N, V], where that is None."""
         hidden = self.encoder.encode(tokens)
-        if tokens.asked is not None:
-            hidden = mx.take(hidden.reshape(-1, hidden.shape[-1]), tokens.asked, axis=0)
+        if tokens.masked_positions is not None:
+            hidden = mx.take(hidden.reshape(-1, hidden.shape[-1]), tokens.masked_positions, axis=0)
         logits: mx.array = self.head(hidden, self.encoder.embeddings.words)
         return logits
 

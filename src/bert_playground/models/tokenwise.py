@@ -1,4 +1,4 @@
-"""Linear, Norm, Embedding: layers that work on each token alone, computed by kernels.py."""
+"""Token-wise layers (Linear, Norm, Embedding) on the kernel functions, computed by kernels.py."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -8,7 +8,7 @@ from loguru import logger
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.data.templates.row_text import OWN_WORDS
+from bert_playground.data.templates.row_text import SCRATCH_TOKENIZER
 from bert_playground.inference import Model
 from bert_playground.lookup import look_up
 from bert_playground.models.bert_with_head import BertWithHead
@@ -17,9 +17,9 @@ from bert_playground.runs import RunDir
 from bert_playground.tasks import TASKS
 from bert_playground.training.callbacks import (
     Checkpointing,
+    CheckpointPolicy,
     Curves,
     EarlyStopping,
-    Kept,
     MetricsLog,
     create_progress,
 )
@@ -54,7 +54,7 @@ def make_trainer(
     Args:
         model: with its head.
         config: what was asked for.
-        pipeline: that makes its rows; None: they are somebody's own.
+        pipeline: that makes its rows; None: they are custom loaders without a pipeline.
         run: where everything is written.
         num_rows: of the training data.
         judged_by: the metric of a known data set, which is reported too.
@@ -67,7 +67,7 @@ def make_trainer(
         is_classification=task.is_classification,
         num_rows=num_rows,
         batch_size=training.batch_size * training.gradient_accumulation_steps,
-        has_own_words=pipeline is not None and pipeline.tokenizer_name == OWN_WORDS,
+        has_own_vocabulary=pipeline is not None and pipeline.tokenizer_name == SCRATCH_TOKENIZER,
     )
     metric = config.checkpoint.best_model_metric or training.metric
     monitor, mode = choose_monitor(task.name, metric, config.checkpoint.best_model_mode)
@@ -81,19 +81,19 @@ def make_trainer(
         if pipeline is not None:
             pipeline.save(folder)
 
-    goal = Goal(
+    objective = Objective(
         make_report(task.name, *(name.removeprefix("val_") for name in also), decode=decode),
         monitor,
         mode,
         drawn=f"val_{task.metric}" if monitor == "val_loss" else monitor,
         title=_name_run(config, pipeline.target) if pipeline else "",
     )
-    return put_together(model, config, run, recipe, goal, save)
+    return build_trainer(model, config, run, recipe, objective, save)
 
 
 @dataclass(frozen=True)
-class Goal:
-    """What a run is judged by.
+class Objective:
+    """What a run is judged by: its metrics, and which of them chooses the best epoch.
 
     Attributes:
         report: labels and scores to metrics by name.
@@ -110,12 +110,12 @@ class Goal:
     title: str
 
 
-def put_together(
+def build_trainer(
     model: Model,
     config: RunConfig,
     run: RunDir,
     recipe: Recipe,
-    goal: Goal,
+    objective: Objective,
     save: Callable[[Path], None],
 ) -> Trainer:
     """A trainer with its callbacks, whatever is learned.
@@ -125,7 +125,7 @@ def put_together(
         config: what was asked for.
         run: where everything lies.
         recipe: where the configuration leaves something open.
-        goal: what the run is judged by.
+        objective: what the run is judged by.
         save: writes what readers of a checkpoint need into an existing folder.
     """
     training = config.training
@@ -140,10 +140,10 @@ def put_together(
             max_grad_norm=training.max_grad_norm,
             logging_steps=training.logging_steps,
             use_compilation=training.use_compilation and is_compilation_worthwhile(),
-            monitor=goal.monitor,
-            mode=goal.mode,
+            monitor=objective.monitor,
+            mode=objective.mode,
         ),
-        goal.report,
+        objective.report,
     )
     precision = set_precision(model, training.precision)
     if training.gradient_checkpointing:
@@ -151,7 +151,7 @@ def put_together(
     logger.info(
         f"{trainer.optimizer.describe(model.trainable_parameters())}; activations in {precision}"
     )
-    trainer.callbacks += _make_callbacks(trainer, config, run, recipe, goal, save)
+    trainer.callbacks += _make_callbacks(trainer, config, run, recipe, objective, save)
     return trainer
 
 
@@ -180,7 +180,7 @@ def _make_callbacks(
     config: RunConfig,
     run: RunDir,
     recipe: Recipe,
-    goal: Goal,
+    objective: Objective,
     save: Callable[[Path], None],
 ) -> list[Callback]:
     """In the order in which they are told; what reads a checkpoint comes after what writes it."""
@@ -192,9 +192,11 @@ def _make_callbacks(
         EarlyStopping(recipe.patience if patience is None else patience),
     ]
     if asked.enable_checkpointing:
-        kept = Kept(asked.save_best_model, asked.save_best_only, asked.save_steps, asked.keep_last)
+        kept = CheckpointPolicy(
+            asked.save_best_model, asked.save_best_only, asked.save_steps, asked.keep_last
+        )
         callbacks.append(Checkpointing(run, save, trainer.save, kept))
-    callbacks.append(Curves(run.curves, goal.drawn, goal.title))
+    callbacks.append(Curves(run.curves, objective.drawn, objective.title))
     if config.tracking.mlflow:
         directory = config.tracking.directory or training.output_dir
         settings = {f"{section}.{key}": value for section, group in config for key, value in group}

@@ -1,4 +1,4 @@
-"""choose_label_options: what of a head the training labels decide, such as balanced class weights."""
+"""weights_from_labels: class weights and priors derived from the training labels."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ Array = np.ndarray[Any, Any]
 BALANCED = "balanced"
 
 
-def choose_label_options(
+def weights_from_labels(
     section: HeadSection, task: str, names: tuple[str, ...], labels: Array
 ) -> dict[str, Any]:
     """The fields of HeadConfig that need the training labels.

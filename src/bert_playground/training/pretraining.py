@@ -32,7 +32,7 @@ from bert_playground.models.sizes import (
     scratch_sizes,
 )
 from bert_playground.runs import RunDir
-from bert_playground.training.build import Goal, put_together
+from bert_playground.training.build import Objective, build_trainer
 from bert_playground.training.core import Trainer
 from bert_playground.training.recipe import choose_pretraining_recipe
 from bert_playground.training.run import RunResult, run_in_folder, start_run, write_json
@@ -84,8 +84,10 @@ def _pretrain(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunRes
         batch_size=config.training.batch_size * config.training.gradient_accumulation_steps,
     )
     name = config.data.train.parent.name if config.data.train else ""
-    goal = Goal(_report, "val_loss", "min", drawn="val_accuracy", title=f"{name}: hidden words")
-    trainer = put_together(model, config, run, recipe, goal, save)
+    objective = Objective(
+        _report, "val_loss", "min", drawn="val_accuracy", title=f"{name}: hidden words"
+    )
+    trainer = build_trainer(model, config, run, recipe, objective, save)
     if checkpoint is not None:
         trainer.resume(checkpoint)
         logger.info(f"resumed {checkpoint} after step {trainer.state.step}")
@@ -131,8 +133,8 @@ def _make_loaders(
     masking = Masking.of(
         text.tokenizer,
         probability=asked.mask_probability,
-        random_share=asked.random_share,
-        keep_share=asked.keep_share,
+        random_token_probability=asked.random_share,
+        unchanged_probability=asked.keep_share,
     )
     cache_dir = data.cache_dir if data.use_pretokenized else None
     table = text.encode(rows.frame, cache_dir=cache_dir, split="pretrain")

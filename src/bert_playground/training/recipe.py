@@ -20,7 +20,7 @@ def choose_recipe(
     is_classification: bool,
     num_rows: int,
     batch_size: int,
-    has_own_words: bool = False,
+    has_own_vocabulary: bool = False,
 ) -> Recipe:
     """What worked: 8 epochs on Titanic, where 20 overfit, and 20 on House Prices, where 8 were too few.
 
@@ -30,10 +30,10 @@ def choose_recipe(
     Args:
         is_pretrained: whether the encoder starts from a checkpoint.
         has_adapters: whether only LoRA adapters and the head are trained.
-        is_classification: classes are learned by heart sooner than numbers.
+        is_classification: classification overfits in fewer epochs than regression.
         num_rows: of the training split.
         batch_size: rows per optimizer step, accumulation included.
-        has_own_words: whether the checkpoint's vocabulary was trained on such tables, as `bert pretrain` does: a small
+        has_own_vocabulary: whether the checkpoint's vocabulary was trained on such tables, as `bert pretrain` does: a small
             encoder, for which the rate of a large one is far too low.
     """
     steps_per_epoch = math.ceil(num_rows / batch_size)
@@ -41,7 +41,7 @@ def choose_recipe(
         return Recipe(
             learning_rate=1e-3, epochs=_between(1500 / steps_per_epoch, 3, 15), patience=5
         )
-    if is_pretrained and not has_own_words:
+    if is_pretrained and not has_own_vocabulary:
         return Recipe(learning_rate=5e-5, epochs=_between(500 / steps_per_epoch, 3, 6), patience=3)
     most = 8 if is_classification else 20
     rate = 2e-4 if is_pretrained else 5e-4

@@ -28,7 +28,7 @@ from bert_playground.runs import RunDir
 from bert_playground.tasks import TASKS
 from bert_playground.tracking import require_mlflow
 from bert_playground.training.build import make_trainer
-from bert_playground.training.class_weights import choose_label_options
+from bert_playground.training.class_weights import weights_from_labels
 from bert_playground.training.core import Trainer
 from bert_playground.training.core.resume import find_resumable
 from bert_playground.training.ensemble_trainer import EnsembleTrainer
@@ -158,7 +158,7 @@ def fit(
         # Rows are at most as long as they were when the checkpoint was pretrained on this text.
         max_length=min(config.data.max_length, pipeline.max_length),
         head_options={
-            **choose_label_options(config.head, pipeline.task, pipeline.classes, train_data.labels),
+            **weights_from_labels(config.head, pipeline.task, pipeline.classes, train_data.labels),
             "num_numbers": len(pipeline.numbers),
         },
     )

@@ -123,7 +123,7 @@ def suggest_next(
         gain = metrics[name] - baseline[name]
         if (gain if METRICS[metric].higher_is_better else -gain) <= 0:
             return (
-                f"{name} is no better than the answer without a model: a pretrained checkpoint is worth trying, "
+                f"{name} is no better than the constant baseline: a pretrained checkpoint is worth trying, "
                 f"such as --model {SUGGESTED}, or a higher --lr"
             )
     return None

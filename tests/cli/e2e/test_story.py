@@ -34,7 +34,7 @@ def run(passengers, tmp_path_factory) -> Path:
 def test_train_ends_with_metrics_baseline_files_and_next_command(passengers, tmp_path):
     result = invoke("train", *SMALL, "--train", passengers / "train.csv", "--output", tmp_path)
     assert "val_loss *" in result.stdout
-    assert "without a model" in result.stdout
+    assert "baseline" in result.stdout
     assert "curves.png" in result.stdout
     assert "bert predict --test" in result.stdout
     assert "target: Survived, binary" in result.stderr

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bert_playground.data.schema.leakage import Question, find_leaks
+from bert_playground.data.schema.leakage import Question, find_leakage
 from bert_playground.data.targets.label_encoder import LabelEncoder
 from tests.fitting import describe_frame
 
@@ -28,7 +28,7 @@ def make_frame(**columns: list[str | None]) -> pl.DataFrame:
 
 def leaks(frame: pl.DataFrame) -> list[str]:
     labels = LabelEncoder.fit(frame["target"], "binary")
-    return find_leaks(frame, labels, "target", "id")
+    return find_leakage(frame, labels, "target", "id")
 
 
 def test_an_honest_table_has_no_suspects() -> None:

@@ -95,7 +95,7 @@ def asked_in(tokens: Tokens, labels: np.ndarray, mask: np.ndarray) -> tuple[Toke
     """The tokens with those asked for that have a label, and their labels; padded or packed."""
     flat = labels[mask == 1] if tokens.is_packed else labels.ravel()
     asked = np.flatnonzero(flat >= 0)
-    return tokens._replace(asked=mx.array(asked.astype(np.int32))), mx.array(flat[asked])
+    return tokens._replace(masked_positions=mx.array(asked.astype(np.int32))), mx.array(flat[asked])
 
 
 CASES = ["bert", "bert_untied", "bert_relu", "modernbert", "modernbert_biases", "modernbert_untied"]
@@ -185,7 +185,7 @@ def test_asked_tokens_get_the_logits_they_have_among_all(name: str) -> None:
     padded = make_rows([7, 3])
     every = np.array(model(padded)).reshape(-1, 50)
     for tokens, places in ((padded, [1, 6, 8]), (as_packed(padded), [1, 6, 8])):
-        asked = model(tokens._replace(asked=mx.array(places)))
+        asked = model(tokens._replace(masked_positions=mx.array(places)))
         assert np.allclose(np.array(asked), every[places], rtol=1e-4, atol=1e-5)
 
 
@@ -270,7 +270,7 @@ def test_the_loss_is_the_mean_of_cross_entropies() -> None:
 def test_logits_are_f32_in_any_precision(dtype: mx.Dtype) -> None:
     model = create_masked_lm(make_encoder("modernbert")).eval()
     model.encoder.dtype = dtype
-    logits = model(make_rows([6])._replace(asked=mx.array([2, 3])))
+    logits = model(make_rows([6])._replace(masked_positions=mx.array([2, 3])))
     assert logits.dtype == mx.float32
     assert mx.isfinite(logits).all()
 

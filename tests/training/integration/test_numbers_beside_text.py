@@ -1,4 +1,4 @@
-"""Numbers beside the text on the whole way: trained, saved, resumed, streamed, averaged and answered alike."""
+"""Numeric features on the whole way: trained, saved, resumed, streamed, averaged and answered alike."""
 
 import json
 from pathlib import Path
@@ -83,7 +83,7 @@ def test_every_task_trains_and_answers_with_numbers(
     make, plots: Path, target: str, settings: dict[str, object]
 ) -> None:
     result = run_training(make(target, **settings))
-    assert "numbers beside the text: width, depth" in result.run_dir.train_log.read_text()
+    assert "numeric features: width, depth" in result.run_dir.train_log.read_text()
     assert result.best_checkpoint is not None
     predictor = Predictor.load(result.best_checkpoint)
     pipeline = predictor.pipeline
@@ -235,9 +235,7 @@ def test_a_pipeline_with_other_numbers_than_the_head_is_refused(make) -> None:
     path = best / "pipeline.json"
     state = json.loads(path.read_text())
     path.write_text(json.dumps({**state, "numbers": state["numbers"][:1]}))
-    with pytest.raises(
-        ValueError, match=r"reads 3 numbers beside the text, but its pipeline\.json"
-    ):
+    with pytest.raises(ValueError, match=r"reads 3 numeric features, but its pipeline\.json"):
         Predictor.load(best)
 
 
@@ -250,7 +248,7 @@ def test_looking_into_a_checkpoint_and_exporting_it_tell_of_the_numbers(
     assert looked.head["num_numbers"] == 3
     assert looked.parameters["head"] > 16 * 3 * 17
     exported = export_model(best, tmp_path / "exported")
-    assert "does not have the 3 numbers that stand beside the text" in " ".join(exported.notes)
+    assert "does not have the 3 numeric features" in " ".join(exported.notes)
     assert exported.largest_difference == 0
     scores = [
         Predictor.load(folder, precision="f32").predict(read_table(plots))

@@ -5,7 +5,7 @@ import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
 from bert_playground.config.schema import HeadSection
-from bert_playground.training.class_weights import balance_labels, choose_label_options
+from bert_playground.training.class_weights import balance_labels, weights_from_labels
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 2, 0])
 SEVERAL = np.array([[1, 0], [0, 0], [0, 1], [0, 0]])
@@ -13,7 +13,7 @@ NAMES = ("low", "mid", "high")
 
 
 def choose(task: str, labels: np.ndarray = LABELS, names=NAMES, **section: object) -> dict:
-    return choose_label_options(HeadSection.model_validate(section), task, names, labels)
+    return weights_from_labels(HeadSection.model_validate(section), task, names, labels)
 
 
 def test_balanced_class_weights_are_scikit_learns_and_one_on_average() -> None:

@@ -31,7 +31,7 @@ def test_adapters_get_a_high_rate() -> None:
 
 
 def test_a_small_model_pretrained_here_gets_a_rate_between_scratch_and_checkpoint() -> None:
-    own = recipe(700, is_pretrained=True, has_own_words=True)
+    own = recipe(700, is_pretrained=True, has_own_vocabulary=True)
     assert recipe(700, is_pretrained=True).learning_rate < own.learning_rate
     assert own.learning_rate < recipe(700).learning_rate
     assert own.epochs == recipe(700).epochs

@@ -1,4 +1,4 @@
-"""What a run shows at its end: metrics beside the answer without a model, files, and what to type next."""
+"""What a run shows at its end: metrics beside the constant baseline, files, and what to type next."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ def print_report(summary: Mapping[str, Any], test_path: str) -> None:
     metrics, baseline = summary["metrics"], summary["baseline"]
     print_table(
         f"{summary['target']} ({summary['task']}) on {summary['val_rows']} validation rows",
-        ("metric", "this model", "without a model"),
+        ("metric", "this model", "baseline"),
         [(_star(name, summary), value, baseline.get(name)) for name, value in metrics.items()],
     )
     print_lines([*_cost(summary), *_files(summary["files"])])
@@ -38,7 +38,7 @@ def print_ensemble_report(summary: Mapping[str, Any], test_path: str) -> None:
             *((member["what"], *map(member["metrics"].get, together)) for member in members),
             ("mean of the models", *(_mean_of(members, name) for name in together)),
             (f"all {len(members)} together", *together.values()),
-            ("without a model", *(baseline.get(name) for name in together)),
+            ("baseline", *(baseline.get(name) for name in together)),
         ],
     )
     for name, value in summary["disagreement"].items():

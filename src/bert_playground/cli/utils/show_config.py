@@ -50,9 +50,9 @@ def list_recipe(config: "RunConfig", *, is_pretraining: bool) -> dict[str, str]:
             is_classification=is_classification,
             num_rows=num_rows,
             batch_size=batch_size,
-            has_own_words=has_own_words,
+            has_own_vocabulary=has_own_vocabulary,
         )
-        for num_rows, is_classification, has_own_words in product(
+        for num_rows, is_classification, has_own_vocabulary in product(
             (FEWEST_ROWS, MOST_ROWS), _is_classification(config), {False, is_pretrained}
         )
     ]

@@ -35,7 +35,7 @@ class ModelSection(Section):
     @field_validator("architecture", mode="before")
     @classmethod
     def _drop_head(cls, value: object) -> object:
-        """The seeds also say modernbert_with_head; the head is always there."""
+        """The project guide also says modernbert_with_head; the head is always there."""
         return value.removesuffix("_with_head") if isinstance(value, str) else value
 
 

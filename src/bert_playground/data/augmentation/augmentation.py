@@ -7,13 +7,13 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
-from bert_playground.data.augmentation.counter_rng import draw_orders, draw_uniform, start_chance
+from bert_playground.data.augmentation.counter_rng import permutation, row_state, uniform
 from bert_playground.data.augmentation.donors import (
     Donors,
     drop_cells,
     fit_donors,
     jitter_numbers,
-    swap_cells,
+    swap_noise,
 )
 from bert_playground.data.reading.table import as_text, require_columns
 from bert_playground.data.templates.row_text import RowText
@@ -200,12 +200,12 @@ class RowChanger:
             labels: [R] or [R, L] as numbers, where cells are swapped.
             donors: training rows, where numbers are moved or cells swapped.
         """
-        state = start_chance(self.seed, epoch, rows)
+        state = row_state(self.seed, epoch, rows)
         with without_remarks():
             return self._encode(self.change_cells(frame, state, labels, donors), state)
 
     def _encode(self, frame: pl.DataFrame, state: np.ndarray) -> TokenizedTable:
-        drawn = (draw_uniform(state, "template") * len(self.texts)).astype(np.int64)
+        drawn = (uniform(state, "template") * len(self.texts)).astype(np.int64)
         groups = [np.flatnonzero(drawn == i) for i in range(len(self.texts))]
         parts = [
             text.encode(frame[group], places=self.draw_places(state[group]))
@@ -227,7 +227,7 @@ class RowChanger:
         require_columns(frame, columns, "the table")
         frame = as_text(frame.select(columns))
         if self.options.value_swap and donors is not None and labels is not None:
-            frame = swap_cells(frame, labels, donors, state, self.options.value_swap)
+            frame = swap_noise(frame, labels, donors, state, self.options.value_swap)
         if self.options.number_jitter and donors is not None:
             frame = jitter_numbers(frame, donors, state, self.options.number_jitter)
         if self.options.column_dropout:
@@ -241,15 +241,15 @@ class RowChanger:
         if not self.options.column_shuffle:
             return None
         size = len(self.texts[0].features)
-        places = draw_orders(state, "order", size)
-        is_shuffled = draw_uniform(state, "is shuffled") < self.options.column_shuffle
+        places = permutation(state, "order", size)
+        is_shuffled = uniform(state, "is shuffled") < self.options.column_shuffle
         return np.where(is_shuffled, places, np.arange(size)[:, None])
 
     def _mask(self, table: TokenizedTable, state: np.ndarray) -> TokenizedTable:
         if self.masking is None:
             return table
         place = np.arange(len(table.ids)) - np.repeat(table.offsets[:-1], table.lengths)
-        drawn = draw_uniform(state, "is masked", place, repeats=table.lengths)
+        drawn = uniform(state, "is masked", place, repeats=table.lengths)
         is_masked = (drawn < self.options.token_masking) & self.masking.is_word(table.ids)
         mask = np.int32(self.masking.mask_token_id)
         return table._replace(ids=np.where(is_masked, mask, table.ids))

@@ -1,4 +1,4 @@
-"""Chance by counting: random numbers that depend on seed, epoch and row number alone, however a table is cut."""
+"""Counter-based random numbers (as Philox): a pure function of seed, epoch and row number, however a table is cut."""
 
 from functools import cache
 from hashlib import blake2b
@@ -8,8 +8,8 @@ import numpy as np
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-def start_chance(seed: int, epoch: int, rows: np.ndarray) -> np.ndarray:
-    """A state for each row, [R] uint64: what `draw_uniform` and `draw_normal` start from.
+def row_state(seed: int, epoch: int, rows: np.ndarray) -> np.ndarray:
+    """The random state of each row, [R] uint64: what `uniform` and `normal` start from.
 
     Args:
         seed: of the run.
@@ -20,7 +20,7 @@ def start_chance(seed: int, epoch: int, rows: np.ndarray) -> np.ndarray:
     return _absorb(_absorb(state, np.array([epoch])), np.asarray(rows))
 
 
-def draw_uniform(
+def uniform(
     state: np.ndarray,
     purpose: str,
     place: int | np.ndarray = 0,
@@ -30,7 +30,7 @@ def draw_uniform(
     """Numbers from 0 on and below 1 in f64, one for each state.
 
     Args:
-        state: [R], see `start_chance`.
+        state: [R], see `row_state`.
         purpose: other words give other numbers.
         place: other places give other numbers, such as the number of a column.
         repeats: [R] how many numbers each state gives; `place` then has one entry for each of them.
@@ -41,15 +41,15 @@ def draw_uniform(
     return np.asarray((bits >> np.uint64(11)) * 2.0**-53)
 
 
-def draw_normal(state: np.ndarray, purpose: str, place: int = 0) -> np.ndarray:
-    """Standard normal numbers, one for each state, by Box and Muller's method; see `draw_uniform`."""
-    first, second = (draw_uniform(state, f"{purpose} {half}", place) for half in (1, 2))
+def normal(state: np.ndarray, purpose: str, place: int = 0) -> np.ndarray:
+    """Standard normal numbers, one for each state, by Box and Muller's method; see `uniform`."""
+    first, second = (uniform(state, f"{purpose} {half}", place) for half in (1, 2))
     return np.asarray(np.sqrt(-2 * np.log1p(-first)) * np.cos(2 * np.pi * second))
 
 
-def draw_orders(state: np.ndarray, purpose: str, size: int) -> np.ndarray:
+def permutation(state: np.ndarray, purpose: str, size: int) -> np.ndarray:
     """[size, R]: for each state the numbers 0 to size - 1 in an order of its own, all orders equally likely."""
-    keys = np.stack([draw_uniform(state, purpose, place) for place in range(size)])
+    keys = np.stack([uniform(state, purpose, place) for place in range(size)])
     return np.asarray(keys.argsort(axis=0, kind="stable"))
 
 

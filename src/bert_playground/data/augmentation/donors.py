@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from bert_playground.data.augmentation.counter_rng import draw_normal, draw_uniform, hash_columns
-from bert_playground.data.columns.dictionary_encoding import code_column
+from bert_playground.data.augmentation.counter_rng import hash_columns, normal, uniform
+from bert_playground.data.columns.dictionary_encoding import dictionary_encode
 from bert_playground.data.columns.kinds import clean
 from bert_playground.data.columns.parsing import read_number
 from bert_playground.data.templates.features import Feature
@@ -86,7 +86,7 @@ def group_rows(labels: np.ndarray, edges: np.ndarray | None) -> np.ndarray:
     return labels.astype(np.int64) if labels.ndim == 1 else hash_columns(labels)
 
 
-def swap_cells(
+def swap_noise(
     frame: pl.DataFrame, labels: np.ndarray, donors: Donors, state: np.ndarray, rate: float
 ) -> pl.DataFrame:
     """Replace a share of the cells by that of the same column in a training row with such a label.
@@ -95,7 +95,7 @@ def swap_cells(
         frame: [R] rows.
         labels: theirs.
         donors: where cells come from; rows with a label that none has stay as they are.
-        state: [R] of chance.
+        state: [R] per-row random state, from `row_state`.
         rate: share of the cells.
     """
     group = group_rows(labels, donors.edges)
@@ -104,8 +104,8 @@ def swap_cells(
     starts, sizes = donors.starts[place], np.diff(donors.starts)[place]
     changed = []
     for i, name in enumerate(frame.columns):
-        is_swapped = has_donor & (draw_uniform(state, "is swapped", i) < rate)
-        drawn = (draw_uniform(state, "donor", i) * sizes).astype(np.int64)
+        is_swapped = has_donor & (uniform(state, "is swapped", i) < rate)
+        drawn = (uniform(state, "donor", i) * sizes).astype(np.int64)
         given = donors.frame[name][donors.order[starts + drawn]]
         changed.append(given.zip_with(pl.Series(is_swapped), frame[name]))
     return pl.DataFrame(changed)
@@ -121,7 +121,7 @@ def jitter_numbers(
     training rows write them.
     """
     changed = [
-        _jitter(frame[name], donors.ranked[name], draw_normal(state, "jitter", i) * spread)
+        _jitter(frame[name], donors.ranked[name], normal(state, "jitter", i) * spread)
         if name in donors.ranked
         else frame[name]
         for i, name in enumerate(frame.columns)
@@ -134,7 +134,7 @@ def drop_cells(frame: pl.DataFrame, state: np.ndarray, rate: float) -> pl.DataFr
     nothing = pl.Series([None], dtype=pl.String)
     changed = []
     for i, name in enumerate(frame.columns):
-        is_kept = pl.Series(draw_uniform(state, "is dropped", i) >= rate)
+        is_kept = pl.Series(uniform(state, "is dropped", i) >= rate)
         changed.append(frame[name].zip_with(is_kept, nothing.new_from_index(0, frame.height)))
     return pl.DataFrame(changed)
 
@@ -159,12 +159,12 @@ def _rank(cells: pl.Series, spelling: str) -> Ranked:
 
 def _jitter(cells: pl.Series, ranked: Ranked, moves: np.ndarray) -> pl.Series:
     """The cells of numbers that are `moves` [R] times all ranks away; a tie stands in the middle of its ranks."""
-    coded = code_column(cells)
-    values = _read(coded.cells, ranked.spelling)
+    coded = dictionary_encode(cells)
+    values = _read(coded.values, ranked.spelling)
     low, high = (np.searchsorted(ranked.values, values, side) for side in ("left", "right"))
-    middle, size = ((low + high - 1) / 2)[coded.codes], len(ranked.values)
+    middle, size = ((low + high - 1) / 2)[coded.indices], len(ranked.values)
     rank = np.clip(np.rint(middle + moves * size), 0, size - 1).astype(np.int64)
-    is_same = (rank >= low[coded.codes]) & (rank < high[coded.codes])
-    is_moved = ~is_same & ~np.isnan(values)[coded.codes]
-    moved: pl.Series = ranked.cells[rank]
+    is_same = (rank >= low[coded.indices]) & (rank < high[coded.indices])
+    is_moved = ~is_same & ~np.isnan(values)[coded.indices]
+    moved: pl.Series = ranked.values[rank]
     return moved.zip_with(pl.Series(is_moved), cells)

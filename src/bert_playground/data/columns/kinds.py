@@ -64,7 +64,7 @@ class Kind:
             other string that is nearly unique: these identify. "nothing" has no value at all, or one.
         num_values: rows that have a value.
         num_distinct: distinct values.
-        spelling: of numbers, dates and lists; see spellings.py.
+        spelling: of numbers, dates and lists; see parsing.py.
         odd: the few cells of a column of numbers or dates that are none.
     """
 
@@ -81,7 +81,7 @@ class Kind:
 
 
 def clean(column: pl.Series) -> pl.Series:
-    """The column without surrounding blanks, and null where nothing is said."""
+    """The column without surrounding blanks, and null where the cell is missing."""
     stripped = column.str.strip_chars()
     return stripped.set(stripped.str.to_lowercase().is_in(MISSING).fill_null(False), None)
 

@@ -1,4 +1,4 @@
-"""read_moments: when the rows of a table happened, as numbers that can be ordered."""
+"""parse_timestamps: when the rows of a table happened, as numbers that can be ordered."""
 
 import numpy as np
 import polars as pl
@@ -33,7 +33,7 @@ def infer_time_form(column: pl.Series) -> str | None:
     return infer_date(values) or spelling or infer_numeric_date(values)
 
 
-def read_moments(column: pl.Series, form: str | None = None) -> np.ndarray:
+def parse_timestamps(column: pl.Series, form: str | None = None) -> np.ndarray:
     """[R] seconds of a column of dates, or the numbers of a column of numbers, such as years or steps.
 
     Args:

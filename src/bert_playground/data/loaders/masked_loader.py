@@ -14,9 +14,9 @@ from bert_playground.data.tokens.token_table import TokenizedTable, gather_rows
 
 
 class MaskedLoader:
-    """The batches of a loader with words hidden; which ones is a pure function of (seed, epoch, batch number).
+    """The batches of a loader with tokens masked; which ones is a pure function of (seed, epoch, batch number).
 
-    In its batches `labels` are the hidden words [M], `tokens.asked` tells where they stood, and `rows` are the numbers
+    In its batches `labels` are the masked tokens [M], `tokens.masked_positions` tells where they stood, and `rows` are the numbers
     of these tokens in the table.
     """
 
@@ -24,12 +24,12 @@ class MaskedLoader:
         """Wrap a loader; its labels are not looked at.
 
         Raises:
-            ValueError: some rows have no word to hide.
+            ValueError: some rows have no token to mask.
         """
         has_word = has_words(loader.table, masking)
         if not has_word.all():
             raise ValueError(
-                f"{int((~has_word).sum())} of {loader.num_rows} rows have no word to hide; leave them out"
+                f"{int((~has_word).sum())} of {loader.num_rows} rows have no word to mask; leave them out"
             )
         self.loader = loader
         self.masking = masking
@@ -54,23 +54,23 @@ class MaskedLoader:
         return prefetch(make, batches, self.loader.prefetch_size, self.loader.num_workers)
 
     def make_batch(self, rows: np.ndarray, seed: tuple[int, ...]) -> Batch:
-        """These rows as one batch; `seed` decides which words are hidden."""
+        """These rows as one batch; `seed` decides which tokens are masked."""
         table, is_padded = self.loader.table, self.loader.layout == "padded"
         batch = gather_rows(table, rows)
-        hidden = self.masking.hide(batch.ids, np.random.default_rng(seed), few_counts=is_padded)
-        row = np.searchsorted(batch.offsets, hidden.asked, side="right") - 1
-        column = hidden.asked - batch.offsets[row]
+        masked = self.masking.mask(batch.ids, np.random.default_rng(seed), few_counts=is_padded)
+        row = np.searchsorted(batch.offsets, masked.positions, side="right") - 1
+        column = masked.positions - batch.offsets[row]
         seen, everything = (
-            TokenizedTable(hidden.ids, batch.offsets, second=batch.second),
+            TokenizedTable(masked.ids, batch.offsets, second=batch.second),
             np.arange(len(rows)),
         )
         if is_padded:
             tokens = pad(seen, everything, PAD_MULTIPLE, self.loader.pad_token_id)
-            asked = row * tokens.input_ids.shape[1] + column
+            positions = row * tokens.input_ids.shape[1] + column
         else:
-            tokens, asked = pack(seen, everything), hidden.asked
+            tokens, positions = pack(seen, everything), masked.positions
         return Batch(
-            tokens._replace(asked=mx.array(asked.astype(np.int32))),
-            mx.array(batch.ids[hidden.asked]),
+            tokens._replace(masked_positions=mx.array(positions.astype(np.int32))),
+            mx.array(batch.ids[masked.positions]),
             mx.array((table.offsets[rows][row] + column).astype(np.int32)),
         )

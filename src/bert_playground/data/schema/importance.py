@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from bert_playground.data.schema.leakage import SCORED_AS, Question
+from bert_playground.data.schema.leakage import SCORED_AS, ColumnProbe
 from bert_playground.tasks import TASKS
 
 SAMPLE_ROWS = 5_000
@@ -13,14 +13,14 @@ MAX_TARGETS = 8
 def rank_columns(frame: pl.DataFrame, labels: np.ndarray, task: str, seed: int = 0) -> list[str]:
     """The names of the columns, the most telling first; those that tell equally much stay in their order.
 
-    Of several labels or steps each is a question of its own, at most MAX_TARGETS of them from first to last, and the mean
+    Of several labels or steps each is a probe of its own, at most MAX_TARGETS of them from first to last, and the mean
     decides.
 
     Args:
         frame: what the training rows say, all cells as text.
         labels: [R] or [R, L], encoded.
         task: a name in TASKS.
-        seed: which rows are drawn of a large table, and the folds; see `Question`.
+        seed: which rows are drawn of a large table, and the folds; see `ColumnProbe`.
     """
     if frame.height > SAMPLE_ROWS:
         rows = np.sort(np.random.default_rng(seed).permutation(frame.height)[:SAMPLE_ROWS])
@@ -29,9 +29,9 @@ def rank_columns(frame: pl.DataFrame, labels: np.ndarray, task: str, seed: int =
     chosen = np.unique(np.linspace(0, targets.shape[1] - 1, MAX_TARGETS).round().astype(np.int64))
     form = SCORED_AS.get(task, task)
     kind = np.int64 if TASKS[form].is_classification else np.float64
-    questions = [Question(targets[:, i].astype(kind), form, seed) for i in chosen]
+    probes = [ColumnProbe(targets[:, i].astype(kind), form, seed) for i in chosen]
     scores = {
-        column.name: np.mean([question.score(column) for question in questions])
+        column.name: np.mean([probe.score(column) for probe in probes])
         for column in frame.iter_columns()
     }
     return sorted(scores, key=lambda name: -scores[name])

@@ -19,7 +19,7 @@ MIN_ROWS = 2 * FOLDS  # of a class: each fold, and each fold within the others, 
 MAX_ROWS = 20_000  # of all targets together, but MIN_SAMPLE of each
 MIN_SAMPLE = 4_000
 MAX_TARGETS = 20
-# Each of several labels is a question of its own; ordered classes and steps count as numbers.
+# Each of several labels is a probe of its own; ordered classes and steps count as numbers.
 SCORED_AS = {"multilabel": "binary", "ordinal": "regression", "timeseries": "regression"}
 NAMES = {"binary": "ROC-AUC", "multiclass": "accuracy", "regression": "R2"}
 # Below these a column is a good feature; above them it is the answer in other words.
@@ -28,7 +28,7 @@ GIVES_AWAY = {"binary": 0.995, "multiclass": 0.99, "regression": 0.98}
 ID_SURPLUS = 0.1
 
 
-def find_leaks(
+def find_leakage(
     frame: pl.DataFrame, labels: Encoder, target: str, id_column: str | None, seed: int = 0
 ) -> list[str]:
     """Sentences about columns that tell the target too well, the id among them.
@@ -56,14 +56,14 @@ def find_leaks(
     truths = encode_targets(labels, frame, columns).reshape(frame.height, -1)
     task = SCORED_AS.get(labels.task, labels.task)
     kind = np.int64 if TASKS[task].is_classification else np.float64
-    questions = {
-        name: Question(truths[:, i].astype(kind), task, seed) for i, name in enumerate(names)
+    probes = {
+        name: ColumnProbe(truths[:, i].astype(kind), task, seed) for i, name in enumerate(names)
     }
     found = []
     for column in frame.drop(columns).iter_columns():
-        scores = {name: question.score(column) for name, question in questions.items()}
-        name = max(scores, key=lambda each: scores[each] - questions[each].blind)
-        score, blind = scores[name], questions[name].blind
+        scores = {name: probe.score(column) for name, probe in probes.items()}
+        name = max(scores, key=lambda each: scores[each] - probes[each].constant)
+        score, blind = scores[name], probes[name].constant
         said = f"{NAMES[task]} {score:.3f}"
         if column.name == id_column:
             if score >= blind + ID_SURPLUS:
@@ -79,7 +79,7 @@ def find_leaks(
     return found
 
 
-class Question:
+class ColumnProbe:
     """What is asked of columns: labels, and the folds that all of them are judged on.
 
     Args:
@@ -93,20 +93,20 @@ class Question:
         self.is_classification = TASKS[task].is_classification
         self.kept = _common_rows(truth) if self.is_classification else np.arange(len(truth))
         self.truth = truth[self.kept]
-        self.blind = blind_score(self.truth, task)
+        self.constant = constant_score(self.truth, task)
         make_folds = StratifiedKFold if self.is_classification else KFold
         self.folds = make_folds(FOLDS, shuffle=True, random_state=seed)
-        self.can_be_asked = len(self.truth) >= MIN_ROWS and len(np.unique(self.truth)) > 1
+        self.is_usable = len(self.truth) >= MIN_ROWS and len(np.unique(self.truth)) > 1
         rows = np.arange(len(self.truth))[:, None]
-        self.splits = list(self.folds.split(rows, self.truth)) if self.can_be_asked else []
+        self.splits = list(self.folds.split(rows, self.truth)) if self.is_usable else []
 
     def score(self, column: pl.Series) -> float:
         """How well a column of R cells alone answers rows of other folds: ROC-AUC, accuracy or R2."""
         column = column[self.kept]
         kind, cleaned = infer_kind(column), clean(column)
         is_constant = kind.name == "nothing" and cleaned.null_count() in (0, len(column))
-        if is_constant or not self.can_be_asked:
-            return self.blind
+        if is_constant or not self.is_usable:
+            return self.constant
         if kind.name == "number":
             number = read_number(pl.col(column.name), kind.spelling)
             values = cleaned.to_frame().select(number).to_series().to_numpy()
@@ -147,7 +147,7 @@ def _common_rows(truth: np.ndarray) -> np.ndarray:
     return np.flatnonzero(counts[truth] >= MIN_ROWS)
 
 
-def blind_score(truth: np.ndarray, task: str) -> float:
+def constant_score(truth: np.ndarray, task: str) -> float:
     """What a constant answer scores."""
     if task == "multiclass":
         return float(np.bincount(truth).max(initial=0) / max(1, len(truth)))

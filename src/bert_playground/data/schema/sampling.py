@@ -21,7 +21,7 @@ READ_ALL = "; data.streaming false reads all of it"
 MAX_CLASSES = 1000  # more different labels are numbers, which need not all be seen
 
 
-class Held(NamedTuple):
+class StreamSample(NamedTuple):
     """What is held of a streamed table."""
 
     sample: pl.DataFrame  # of the training rows
@@ -57,7 +57,7 @@ def _need_whole_table(options: DataSection) -> list[str]:
     return asked
 
 
-def hold_rows(options: DataSection, seed: int) -> Held:
+def sample_stream(options: DataSection, seed: int) -> StreamSample:
     """Draw the rows that are held in memory: a sample that everything is fitted on, and validation rows.
 
     Both are drawn from all over the table. The sample is completed by one row of each label that it lacks.
@@ -94,10 +94,10 @@ def hold_rows(options: DataSection, seed: int) -> Held:
         f"{sample.height} of them, drawn from all over the table (seed {seed}); data.streaming turns it on or off"
     )
     if options.val is not None:
-        return Held(sample, None, stream, said)
+        return StreamSample(sample, None, stream, said)
     said += f"; validation: {len(val_rows)} other rows, drawn likewise; or give a table with --val"
     val = stream.take(val_rows)
-    return Held(sample, val, stream.select(np.setdiff1d(stream.rows, val_rows)), said)
+    return StreamSample(sample, val, stream.select(np.setdiff1d(stream.rows, val_rows)), said)
 
 
 def _find_unseen(stream: TableStream, sample: pl.DataFrame, options: DataSection) -> np.ndarray:

@@ -150,42 +150,42 @@ def draw_folds(
     return np.where(np.isin(groups, groups[lonely]), -1, folds)
 
 
-def split_by_time(moments: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+def split_by_time(timestamps: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
     """The rows before a moment, and those from it on: about `fraction` of all; rows of one moment stay together.
 
     Raises:
         ValueError: all rows have the same time.
     """
-    start = np.quantile(moments, 1 - fraction, method="closest_observation")
-    if start == moments.min():
-        later = moments[moments > start]
+    start = np.quantile(timestamps, 1 - fraction, method="closest_observation")
+    if start == timestamps.min():
+        later = timestamps[timestamps > start]
         if not len(later):
             raise ValueError(
-                f"all {len(moments)} rows have the same time, so none are later; choose another split"
+                f"all {len(timestamps)} rows have the same time, so none are later; choose another split"
             )
         start = later.min()
-    return np.flatnonzero(moments < start), np.flatnonzero(moments >= start)
+    return np.flatnonzero(timestamps < start), np.flatnonzero(timestamps >= start)
 
 
-def draw_time_folds(moments: np.ndarray, num_folds: int) -> np.ndarray:
+def draw_time_folds(timestamps: np.ndarray, num_folds: int) -> np.ndarray:
     """Cut time into K + 1 parts of about equally many rows: the first one is -1, and fold k is judged by what precedes.
 
     Args:
-        moments: [R].
+        timestamps: [R].
         num_folds: K.
 
     Returns:
         [R] from -1 (always trained on) to K-1; a fold's training rows are those with a lower number.
 
     Raises:
-        ValueError: there are too few different moments.
+        ValueError: there are too few different timestamps.
     """
     shares = np.arange(1, num_folds + 1) / (num_folds + 1)
-    starts = np.quantile(moments, shares, method="closest_observation")
-    folds = np.searchsorted(starts, moments, side="right") - 1
+    starts = np.quantile(timestamps, shares, method="closest_observation")
+    folds = np.searchsorted(starts, timestamps, side="right") - 1
     if len(np.unique(folds)) < num_folds + 1:
         raise ValueError(
-            f"{len(np.unique(moments))} different times of {len(moments)} rows cannot be cut into {num_folds} folds and a "
+            f"{len(np.unique(timestamps))} different times of {len(timestamps)} rows cannot be cut into {num_folds} folds and a "
             "start; ask for fewer folds"
         )
     return folds

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from bert_playground.data.columns.timestamps import find_time_column, read_moments
+from bert_playground.data.columns.timestamps import find_time_column, parse_timestamps
 from bert_playground.data.core.schema import Schema
 from bert_playground.data.reading.table import require_columns
 from bert_playground.data.splits.split import (
@@ -43,11 +43,11 @@ class SplitOptions:
 
 
 class Plan(NamedTuple):
-    """What a split goes by; `moments` are there for a split by time, and stand for all else."""
+    """What a split goes by; `timestamps` are there for a split by time, and stand for all else."""
 
     strata: np.ndarray  # [R]
     groups: np.ndarray | None  # [R], or None: each row stands alone
-    moments: np.ndarray | None  # [R]
+    timestamps: np.ndarray | None  # [R]
     said: str  # how, or the time column
 
 
@@ -66,8 +66,8 @@ def split_table(
         ValueError: columns that are not there, or too few rows for both sides.
     """
     plan = plan_split(frame, schema, options)
-    if plan.moments is not None:
-        train, val = split_by_time(plan.moments, options.val_fraction)
+    if plan.timestamps is not None:
+        train, val = split_by_time(plan.timestamps, options.val_fraction)
         return (
             train,
             val,
@@ -96,9 +96,9 @@ def make_folds(
         ValueError: columns that are not there, or too few rows.
     """
     plan = plan_split(frame, schema, options)
-    if plan.moments is not None:
+    if plan.timestamps is not None:
         said = f"one after the other by {plan.said}, each for models of earlier rows"
-        return draw_time_folds(plan.moments, num_folds), True, said
+        return draw_time_folds(plan.timestamps, num_folds), True, said
     folds = draw_folds(plan.strata, plan.groups, num_folds, seed)
     return folds, False, f"{plan.said} (seed {seed})"
 
@@ -120,7 +120,7 @@ def plan_split(frame: pl.DataFrame, schema: Schema, options: SplitOptions) -> Pl
         return Plan(
             np.zeros(frame.height, dtype=np.int64),
             None,
-            read_moments(frame[name]),
+            parse_timestamps(frame[name]),
             name,
         )
     strata, how = _find_strata(frame, schema)
@@ -184,12 +184,12 @@ def split_windows(
         val_fraction: the share of the windows.
 
     Raises:
-        ValueError: too few moments for both sides.
+        ValueError: too few timestamps for both sides.
     """
     table = windows.label(frame)
-    moments = read_moments(table.frame[windows.time_column], windows.time_form)
-    train, val = split_by_time(moments, val_fraction)
-    is_early = table.ends[train] <= moments[val].min()
+    timestamps = parse_timestamps(table.frame[windows.time_column], windows.time_form)
+    train, val = split_by_time(timestamps, val_fraction)
+    is_early = table.ends[train] <= timestamps[val].min()
     if not is_early.any():
         raise ValueError(
             f"every training window of {windows.horizon} steps reaches into the validation rows; ask for a shorter "

@@ -1,4 +1,4 @@
-"""say_imbalance: which classes or labels are rare, and what may be done about it."""
+"""describe_imbalance: which classes or labels are rare, and what may be done about it."""
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def find_rare(labels: np.ndarray, num_classes: int) -> dict[int, float]:
     return {number: float(shares[number]) for number in rare}
 
 
-def say_imbalance(encoder: Encoder, labels: np.ndarray) -> str | None:
+def describe_imbalance(encoder: Encoder, labels: np.ndarray) -> str | None:
     """One sentence with the rare classes and the offered remedies; None where nothing is rare, or nothing is a class.
 
     Args:

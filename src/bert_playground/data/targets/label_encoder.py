@@ -27,7 +27,7 @@ class LabelEncoder:
         classes: of a classification task, in the order of their numbers.
         mean: of the (log) training targets.
         scale: their standard deviation.
-        spelling: of numbers such as "$1,250"; see spellings.py.
+        spelling: of numbers such as "$1,250"; see parsing.py.
     """
 
     task: str
@@ -228,7 +228,7 @@ def label_dtype(text: pl.Series) -> str:
 
 
 def clean_labels(labels: pl.Series) -> pl.Series:
-    """Labels as text without surrounding blanks, null where nothing is said."""
+    """Labels as text without surrounding blanks, null where the cell is missing."""
     text = as_text(labels.to_frame()).to_series().str.strip_chars()
     missing = text.str.to_lowercase().is_in(["", "?", "nan", "na", "n/a", "#n/a", "null"])
     return text.set(missing.fill_null(False), None)

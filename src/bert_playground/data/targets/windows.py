@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import polars as pl
 
-from bert_playground.data.columns.timestamps import read_moments
+from bert_playground.data.columns.timestamps import parse_timestamps
 from bert_playground.data.reading.table import require_columns
 from bert_playground.lookup import shorten
 
@@ -61,7 +61,7 @@ class Windows:
 
     @property
     def id_column(self) -> str:
-        """What names an answer about the latest moments: there is one for each series."""
+        """What names an answer about the latest timestamps: there is one for each series."""
         return self.series_column or self.time_column
 
     def label(self, frame: pl.DataFrame) -> WindowTable:
@@ -101,7 +101,7 @@ class Windows:
                 f"the table has columns that windows make: {shorten(clash)}; rename them"
             )
         frame = frame.with_columns(
-            __end=pl.Series(read_moments(frame[self.time_column], self.time_form))
+            __end=pl.Series(parse_timestamps(frame[self.time_column], self.time_form))
         )
         again = frame.filter(pl.struct(*series, "__end").is_duplicated())
         if again.height:

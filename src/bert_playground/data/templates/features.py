@@ -54,7 +54,7 @@ class Feature:
         known: values of the training rows, in the order of their bins or by frequency.
         edges: between the bins of a number, ascending, one fewer than `known`.
         part: of a date.
-        spelling: of numbers, dates and lists; see spellings.py.
+        spelling: of numbers, dates and lists; see parsing.py.
     """
 
     column: str

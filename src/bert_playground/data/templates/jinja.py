@@ -6,7 +6,7 @@ import jinja2
 import polars as pl
 from jinja2.sandbox import SandboxedEnvironment
 
-from bert_playground.data.columns.dictionary_encoding import CodedColumn, code_column
+from bert_playground.data.columns.dictionary_encoding import DictionaryColumn, dictionary_encode
 from bert_playground.data.columns.kinds import clean
 from bert_playground.data.columns.parsing import read_number
 from bert_playground.data.templates.features import Feature
@@ -30,7 +30,7 @@ def check_jinja(source: str) -> None:
         ) from error
 
 
-def render_jinja(frame: pl.DataFrame, features: Sequence[Feature], source: str) -> CodedColumn:
+def render_jinja(frame: pl.DataFrame, features: Sequence[Feature], source: str) -> DictionaryColumn:
     """The text of each row, rendered once for rows that are alike.
 
     The template sees each column under its name where that is an identifier, and all of them in `row`: numbers as
@@ -50,10 +50,10 @@ def render_jinja(frame: pl.DataFrame, features: Sequence[Feature], source: str) 
             for name in names
         ]
     )
-    coded = code_column(rows.to_struct("row"))
+    coded = dictionary_encode(rows.to_struct("row"))
     template = ENVIRONMENT.from_string(source)
     try:
-        texts = [template.render({**row, "row": row}) for row in coded.cells.to_list()]
+        texts = [template.render({**row, "row": row}) for row in coded.values.to_list()]
     except jinja2.UndefinedError as error:
         raise ValueError(
             f"the Jinja template: {error.message} (the columns are {', '.join(names)})"
@@ -68,4 +68,6 @@ def render_jinja(frame: pl.DataFrame, features: Sequence[Feature], source: str) 
         jinja2.TemplateError,
     ) as error:
         raise ValueError(f"the Jinja template fails on a row: {error}") from error
-    return CodedColumn(pl.Series("row", [" ".join(text.split()) for text in texts]), coded.codes)
+    return DictionaryColumn(
+        pl.Series("row", [" ".join(text.split()) for text in texts]), coded.indices
+    )

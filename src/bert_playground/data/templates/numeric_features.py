@@ -1,4 +1,4 @@
-"""fit_numbers: the numeric features of a table; NumericColumn: numbers and dates beside the text, as shares of the training rows below them; fitted and saved."""
+"""fit_numbers: the numeric features of a table; NumericColumn: a number or date column as quantiles of the training rows."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -158,14 +158,14 @@ def fit_numbers(
     options: TextOptions,
     pretrained_dir: Path | None = None,
 ) -> tuple[Numbers, tuple[str, ...]]:
-    """The numbers beside the text, and what is to be said of them.
+    """The numeric features, and what is to be said of them.
 
     Args:
         text: fitted on the training rows; columns that its template derives may stand beside it too.
         frame: these rows, all cells as text.
         schema: says what is a target, the id, or left out.
         options: of the user.
-        pretrained_dir: a checkpoint that training starts from. If it was trained with numbers beside its text, they are
+        pretrained_dir: a checkpoint that training starts from. If it was trained with numeric features, they are
             read as it was trained to read them.
 
     Raises:
@@ -183,7 +183,7 @@ def fit_numbers(
                 f"data.numeric_features is {shorten(asked)}, but the model in {pretrained_dir} was trained with "
                 f"{shorten(names)} beside its text; ask for auto, or off to go on without"
             )
-        where = "the training table, of which the model reads numbers beside the text,"
+        where = "the training table, of which the model reads numeric features,"
         require_columns(frame, list(names), where)
     else:
         numbers = fit_numeric(
@@ -194,7 +194,7 @@ def fit_numbers(
             given_kinds=options.kinds,
         )
     listed = shorten(column.column for column in numbers)
-    said = f"numbers beside the text: {listed or 'none, as no column holds numbers or dates'}"
+    said = f"numeric features: {listed or 'none, as no column holds numbers or dates'}"
     return numbers, (f"{said}; override with data.numeric_features",)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from loguru import logger
 
-from bert_playground.data.columns.dictionary_encoding import CodedColumn, join_cells
+from bert_playground.data.columns.dictionary_encoding import DictionaryColumn, join_cells
 from bert_playground.data.reading.table import as_text, require_columns
 from bert_playground.data.templates.features import Feature, fit_features
 from bert_playground.data.templates.options import TextOptions
@@ -36,7 +36,7 @@ from bert_playground.lookup import look_up, shorten
 
 FORMAT = 1  # of pipeline.json
 PIPELINE = "pipeline.json"
-OWN_WORDS = "scratch"  # the name of a tokenizer that was trained here
+SCRATCH_TOKENIZER = "scratch"  # the name of a tokenizer that was trained here
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,9 @@ class RowText:
         """The columns that are read."""
         return source_columns(self.features, self.form)
 
-    def cells(self, frame: pl.DataFrame, places: np.ndarray | None = None) -> list[CodedColumn]:
+    def cells(
+        self, frame: pl.DataFrame, places: np.ndarray | None = None
+    ) -> list[DictionaryColumn]:
         """The pieces of each row's text, one column per feature.
 
         Args:
@@ -261,7 +263,7 @@ def fit_row_text(
     form = keep_derived(form, features, skip)
     forms = (form, *(reword(form, name) for name in wordings))
     tokenizer = _make_tokenizer(frame, features, forms, pretrained_dir, vocab_size)
-    name = OWN_WORDS if pretrained_dir is None else pretrained_dir.name
+    name = SCRATCH_TOKENIZER if pretrained_dir is None else pretrained_dir.name
     fitted = _state_fit(template, form, tokenizer, pretrained_dir)
     return RowText(features, template, form, tokenizer, options.max_length, name, (*said, *fitted))
 
@@ -281,7 +283,7 @@ def _fit_pair(
             f"data.text_pair is {', '.join(options.text_pair)}, but {reason}; leave one of both out"
         )
     tokenizer = _make_tokenizer(frame, features, (PAIR,), pretrained_dir, vocab_size)
-    name = OWN_WORDS if pretrained_dir is None else pretrained_dir.name
+    name = SCRATCH_TOKENIZER if pretrained_dir is None else pretrained_dir.name
     first, second = options.text_pair
     rest = [column for column in frame.columns if column not in (first, second, *skip)]
     said = [f"text: the pair {first} [SEP] {second}, as data.text_pair asks"]

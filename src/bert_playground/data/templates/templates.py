@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 
 from bert_playground.data.columns.dictionary_encoding import (
-    CodedColumn,
+    DictionaryColumn,
     choose_cells,
-    code_columns,
+    dictionary_encode_all,
     map_cells,
 )
 from bert_playground.data.reading.table import as_text
@@ -251,7 +251,7 @@ def _find_fault(name: str, value: object) -> str | None:
 
 def render_cells(
     frame: pl.DataFrame, features: Sequence[Feature], template: Template
-) -> list[CodedColumn]:
+) -> list[DictionaryColumn]:
     """The pieces of each row's text, one column per feature; joined without anything between they are the text.
 
     Every piece but the first starts with a blank, where each tokenizer family starts a new word.
@@ -269,7 +269,7 @@ def render_cells(
 
 def render_places(
     frame: pl.DataFrame, features: Sequence[Feature], template: Template, places: np.ndarray
-) -> list[CodedColumn]:
+) -> list[DictionaryColumn]:
     """The pieces of each row's text as in `render_cells`, each written as its place in its row wants.
 
     Args:
@@ -335,17 +335,19 @@ def _write_steps(
 
 def _map_features(
     frame: pl.DataFrame, features: Sequence[Feature], steps: Sequence[Sequence[pl.Expr]]
-) -> list[CodedColumn]:
+) -> list[DictionaryColumn]:
     """What the steps make of each feature's column; see `_write_steps`."""
     names = list(dict.fromkeys(feature.column for feature in features))
-    columns = dict(zip(names, code_columns([frame[name] for name in names]), strict=True))
+    columns = dict(zip(names, dictionary_encode_all([frame[name] for name in names]), strict=True))
     return map_cells([columns[feature.column] for feature in features], *steps)
 
 
-def _name(pieces: Sequence[CodedColumn], features: Sequence[Feature]) -> list[CodedColumn]:
+def _name(
+    pieces: Sequence[DictionaryColumn], features: Sequence[Feature]
+) -> list[DictionaryColumn]:
     """The pieces, called as the features are."""
     pairs = zip(pieces, features, strict=True)
-    return [piece._replace(cells=piece.cells.rename(feature.label)) for piece, feature in pairs]
+    return [piece._replace(values=piece.values.rename(feature.label)) for piece, feature in pairs]
 
 
 def _render_piece(

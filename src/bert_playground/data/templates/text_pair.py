@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from loguru import logger
 
-from bert_playground.data.columns.dictionary_encoding import CodedColumn
+from bert_playground.data.columns.dictionary_encoding import DictionaryColumn
 from bert_playground.data.reading.table import require_columns
 from bert_playground.data.templates.features import Feature, humanise
 from bert_playground.data.templates.templates import Template
@@ -39,7 +39,7 @@ def pair_features(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[Feature,
 
 
 def encode_pair(
-    tokenizer: TextTokenizer, columns: Sequence[CodedColumn], max_length: int
+    tokenizer: TextTokenizer, columns: Sequence[DictionaryColumn], max_length: int
 ) -> TokenizedTable:
     """Ids of rows of two texts; of a row that is too long, the longer text is cut until both are equally long.
 

@@ -9,7 +9,7 @@ from loguru import logger
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from bert_playground.data.columns.dictionary_encoding import CodedColumn
+from bert_playground.data.columns.dictionary_encoding import DictionaryColumn
 from bert_playground.data.tokens.token_table import TokenizedTable
 from bert_playground.data.tokens.tokenizer import TextTokenizer
 from bert_playground.files import write_bytes
@@ -17,7 +17,7 @@ from bert_playground.files import write_bytes
 
 def encode_cached(
     tokenizer: TextTokenizer,
-    columns: Sequence[CodedColumn],
+    columns: Sequence[DictionaryColumn],
     max_length: int,
     *,
     separated: bool = False,
@@ -35,7 +35,7 @@ def encode_cached(
         cache_dir
         / f"{_hash_inputs(tokenizer, columns, max_length, separated)}_{name}_{split}.safetensors"
     )
-    cached = _read_cache(path, len(columns[0].codes))
+    cached = _read_cache(path, len(columns[0].indices))
     if cached is not None:
         logger.debug(f"token ids read from {path}")
         return cached
@@ -52,7 +52,7 @@ def encode_cached(
 
 
 def _hash_inputs(
-    tokenizer: TextTokenizer, columns: Sequence[CodedColumn], max_length: int, separated: bool
+    tokenizer: TextTokenizer, columns: Sequence[DictionaryColumn], max_length: int, separated: bool
 ) -> str:
     decides = f"{max_length}\0{separated}\0{tokenizer.to_json()}"
     digest = hashlib.blake2b(decides.encode(), digest_size=12)

@@ -19,8 +19,8 @@ from tokenizers import (
 )
 
 from bert_playground.data.columns.dictionary_encoding import (
-    CodedColumn,
-    code_column,
+    DictionaryColumn,
+    dictionary_encode,
     join_cells,
     pick_rows,
 )
@@ -164,7 +164,7 @@ class TextTokenizer:
         return max((len(token.content) for token in added), default=0)
 
     def encode_cells(
-        self, columns: Sequence[CodedColumn], enough: int | None = None
+        self, columns: Sequence[DictionaryColumn], enough: int | None = None
     ) -> tuple[TokenizedTable, np.ndarray]:
         """Ids of the distinct cells of all columns, and which of them each row has: [columns, R].
 
@@ -172,17 +172,17 @@ class TextTokenizer:
             columns: of R rows each.
             enough: see `encode_texts`.
         """
-        starts = offsets_of(np.array([len(column.cells) for column in columns]))
-        texts = code_column(pl.concat([column.cells.rename("cells") for column in columns]))
+        starts = offsets_of(np.array([len(column.values) for column in columns]))
+        texts = dictionary_encode(pl.concat([column.values.rename("cells") for column in columns]))
         distinct = self.encode_texts(
-            texts.cells.to_list(), enough
+            texts.values.to_list(), enough
         )  # at once: its threads wake once
-        codes = np.stack([column.codes for column in columns]) + starts[:-1, None]
-        return distinct, texts.codes[codes]
+        codes = np.stack([column.indices for column in columns]) + starts[:-1, None]
+        return distinct, texts.indices[codes]
 
     def encode_rows(
         self,
-        columns: Sequence[CodedColumn],
+        columns: Sequence[DictionaryColumn],
         max_length: int,
         *,
         separated: bool = False,
@@ -219,7 +219,7 @@ class TextTokenizer:
             return self._finish(rows, max_length, {})
         if (lengths.sum(axis=0) <= room).all():
             return self._join_whole(distinct, numbers)
-        names = [column.cells.name for column in columns]
+        names = [column.values.name for column in columns]
         rows = join_numbered(distinct, numbers)
         return self._finish(rows, max_length, dict(zip(names, lengths, strict=True)))
 
@@ -240,7 +240,7 @@ class TextTokenizer:
 
     def _agrees(
         self,
-        columns: Sequence[CodedColumn],
+        columns: Sequence[DictionaryColumn],
         distinct: TokenizedTable,
         numbers: np.ndarray,
         places: np.ndarray | None,

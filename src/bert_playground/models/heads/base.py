@@ -1,4 +1,4 @@
-"""BaseHead: pool → numbers beside the text → transform → dropout → forward; loss; predict."""
+"""BaseHead: pool → numeric features → transform → dropout → forward; loss; predict."""
 
 from dataclasses import replace
 from typing import Any, ClassVar, Self
@@ -10,7 +10,10 @@ import numpy as np
 from bert_playground import kernels
 from bert_playground.lookup import look_up, shorten
 from bert_playground.models.heads.config import ALONE, LISTS, HeadConfig
-from bert_playground.models.heads.numeric_features import NumberBlock, check_numbers
+from bert_playground.models.heads.numeric_features import (
+    NumericFeatureEncoder,
+    check_numeric_features,
+)
 from bert_playground.models.heads.pooling import POOLINGS, pool_attention
 from bert_playground.models.tokenwise import (
     Initializer,
@@ -60,7 +63,7 @@ class BaseHead(nn.Module):
         self._check_lists()
         self.add_parts(size)
         if config.num_numbers:
-            self.numbers = NumberBlock(config.num_numbers, size)
+            self.numbers = NumericFeatureEncoder(config.num_numbers, size)
 
     @classmethod
     def from_config(cls, config: HeadConfig) -> Self:
@@ -113,17 +116,17 @@ class BaseHead(nn.Module):
 
         Args:
             hidden: [B, T, H] or [N, H], as `tokens` says.
-            tokens: the layout, and numbers beside the text where the head was made for them.
+            tokens: the layout, and numeric features where the head was made for them.
         """
         return self.forward(self.transform(self.join(self.pool(hidden, tokens), tokens)))
 
     def join(self, pooled: mx.array, tokens: Tokens) -> mx.array:
-        """Add what the numbers beside the text say: [B, H] to [B, H].
+        """Add what the numeric features say: [B, H] to [B, H].
 
         Raises:
             ValueError: the batch has other numbers than the head was made for.
         """
-        check_numbers(tokens, self.config.num_numbers)
+        check_numeric_features(tokens, self.config.num_numbers)
         return pooled if tokens.numbers is None else self.numbers(pooled, tokens.numbers)
 
     def pool(self, hidden: mx.array, tokens: Tokens) -> mx.array:

@@ -1,4 +1,4 @@
-"""NumberBlock: what the numbers beside the text add to the pooled vector of their row."""
+"""NumericFeatureEncoder: what the numeric features of a row add to its pooled vector."""
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -9,7 +9,7 @@ from bert_playground.tokens import Tokens
 NUM_STEPS = 16
 
 
-class NumberBlock(nn.Module):
+class NumericFeatureEncoder(nn.Module):
     """The pooled vector plus what a small network makes of the numbers of its row.
 
     A number from 0 to 1 enters as NUM_STEPS ramps, each of which rises from 0 to 1 over its own part of the way
@@ -45,8 +45,8 @@ def encode_steps(numbers: mx.array) -> mx.array:
     return mx.concatenate([ramps, flags], axis=-1).reshape(numbers.shape[0], -1)
 
 
-def check_numbers(tokens: Tokens, num_numbers: int) -> None:
-    """Refuse a batch with other numbers beside its text than the head was made for.
+def check_numeric_features(tokens: Tokens, num_numbers: int) -> None:
+    """Refuse a batch with other numeric features than the head was made for.
 
     Raises:
         ValueError: says how many came and were expected.
@@ -55,6 +55,6 @@ def check_numbers(tokens: Tokens, num_numbers: int) -> None:
     if came != ((tokens.num_rows, num_numbers) if num_numbers else None):
         expected = f"shape {[tokens.num_rows, num_numbers]}" if num_numbers else "none"
         raise ValueError(
-            f"numbers beside the text: {'none' if came is None else f'shape {list(came)}'}, expected {expected}; the "
+            f"numeric features: {'none' if came is None else f'shape {list(came)}'}, expected {expected}; the "
             f"head's num_numbers is {num_numbers}: take batches of the pipeline that was saved with the model"
         )

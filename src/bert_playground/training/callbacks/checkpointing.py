@@ -17,7 +17,7 @@ Save = Callable[[Path], None]
 
 
 @dataclass(frozen=True)
-class Kept:
+class CheckpointPolicy:
     """Which checkpoints a run keeps.
 
     Attributes:
@@ -36,7 +36,9 @@ class Kept:
 class Checkpointing(Callback):
     """Writes checkpoints, each complete or not there at all."""
 
-    def __init__(self, run: RunDir, save_model: Save, save_resumable: Save, kept: Kept) -> None:
+    def __init__(
+        self, run: RunDir, save_model: Save, save_resumable: Save, kept: CheckpointPolicy
+    ) -> None:
         """Make the callback.
 
         Args:

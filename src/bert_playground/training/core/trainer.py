@@ -19,10 +19,10 @@ from bert_playground.models.heads import BaseHead
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.interrupt import INTERRUPTED, interrupt_after_step
 from bert_playground.training.core.optimizer import AdamW, Moments, Schedule, Tree
-from bert_playground.training.core.pace import Pace
 from bert_playground.training.core.resume import load_resumable, save_resumable
 from bert_playground.training.core.state import TrainState
 from bert_playground.training.core.step import count_rows, count_tokens, make_train_step
+from bert_playground.training.core.throughput import Throughput
 
 Report = Callable[[np.ndarray[Any, Any], np.ndarray[Any, Any]], dict[str, float]]
 
@@ -143,7 +143,7 @@ class Trainer:
 
     def _train_epoch(self, train_data: Loader) -> None:
         """Take the steps that are left of the current epoch."""
-        state, pace = self.state, Pace(self.state)
+        state, throughput = self.state, Throughput(self.state)
         self.model.train()
         with closing(_batches(train_data, state)) as batches:
             while not state.stop_reason:
@@ -154,10 +154,10 @@ class Trainer:
                 if not group:
                     return
                 self._take_step(group)
-                pace.measure()
+                throughput.measure()
                 if state.step % self.loop.logging_steps == 0 or state.step == 1:
                     state.record_step()
-                    pace.restart()
+                    throughput.restart()
                 self._notify("on_step_end")
 
     def _take_step(self, batches: Sequence[Batch]) -> None:

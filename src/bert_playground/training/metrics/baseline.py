@@ -1,4 +1,4 @@
-"""The answer without a model, which a model has to beat: training frequencies, or the training mean."""
+"""The constant baseline, which a model has to beat: training frequencies, or the training mean."""
 
 import numpy as np
 

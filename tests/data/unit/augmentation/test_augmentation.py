@@ -15,7 +15,7 @@ from bert_playground.data.augmentation.augmentation import (
     RowChanger,
     check_augmentation,
 )
-from bert_playground.data.augmentation.counter_rng import start_chance
+from bert_playground.data.augmentation.counter_rng import row_state
 from bert_playground.data.columns.dictionary_encoding import join_cells
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.templates.templates import TEMPLATES
@@ -130,7 +130,7 @@ def assert_whole(pipeline: TextPipeline, frame: pl.DataFrame) -> list[str]:
     labels = pipeline.encode_labels(frame)
     donors = changer.fit_donors(frame, labels, pipeline.task)
     table = changer.encode(frame, rows, 0, labels=labels, donors=donors)
-    state = start_chance(0, 0, rows)
+    state = row_state(0, 0, rows)
     changed = changer.change_cells(frame, state, labels, donors)
     places = changer.draw_places(state)
     assert places is not None

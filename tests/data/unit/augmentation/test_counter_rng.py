@@ -6,29 +6,29 @@ import numpy as np
 import pytest
 
 from bert_playground.data.augmentation.counter_rng import (
-    draw_normal,
-    draw_orders,
-    draw_uniform,
     hash_columns,
-    start_chance,
+    normal,
+    permutation,
+    row_state,
+    uniform,
 )
 
 ROWS = np.arange(20_000)
-STATE = start_chance(0, 0, ROWS)
+STATE = row_state(0, 0, ROWS)
 
 
 def test_a_row_draws_the_same_whatever_rows_are_beside_it() -> None:
     some = np.array([7, 19_999, 3])
     for draw in (
-        lambda state: draw_uniform(state, "a", 5),
-        lambda state: draw_normal(state, "a"),
-        lambda state: draw_orders(state, "a", 4).T,
+        lambda state: uniform(state, "a", 5),
+        lambda state: normal(state, "a"),
+        lambda state: permutation(state, "a", 4).T,
     ):
-        np.testing.assert_array_equal(draw(start_chance(0, 0, some)), draw(STATE)[some])
+        np.testing.assert_array_equal(draw(row_state(0, 0, some)), draw(STATE)[some])
 
 
 def test_numbers_are_even_and_those_of_neighbours_unrelated() -> None:
-    drawn = draw_uniform(STATE, "a")
+    drawn = uniform(STATE, "a")
     assert drawn.min() >= 0
     assert drawn.max() < 1
     counts = np.histogram(drawn, bins=20, range=(0, 1))[0]
@@ -40,34 +40,34 @@ def test_numbers_are_even_and_those_of_neighbours_unrelated() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        draw_uniform(start_chance(1, 0, ROWS), "a"),
-        draw_uniform(start_chance(0, 1, ROWS), "a"),
-        draw_uniform(start_chance(0, 0, ROWS + 1), "a"),
-        draw_uniform(STATE, "b"),
-        draw_uniform(STATE, "a", 1),
+        uniform(row_state(1, 0, ROWS), "a"),
+        uniform(row_state(0, 1, ROWS), "a"),
+        uniform(row_state(0, 0, ROWS + 1), "a"),
+        uniform(STATE, "b"),
+        uniform(STATE, "a", 1),
     ],
     ids=["seed", "epoch", "row", "purpose", "place"],
 )
 def test_everything_that_chance_hangs_on_gives_other_numbers(other: np.ndarray) -> None:
-    first = draw_uniform(STATE, "a")
+    first = uniform(STATE, "a")
     assert (first != other).all()
     assert abs(np.corrcoef(first, other)[0, 1]) < 4 / np.sqrt(len(ROWS))
 
 
 def test_seed_and_epoch_do_not_stand_in_for_each_other() -> None:
-    states = [start_chance(seed, epoch, ROWS) for seed in range(3) for epoch in range(3)]
+    states = [row_state(seed, epoch, ROWS) for seed in range(3) for epoch in range(3)]
     assert len(np.unique(np.concatenate(states))) == 9 * len(ROWS)
 
 
 def test_normal_numbers_have_mean_0_and_deviation_1() -> None:
-    drawn = draw_normal(STATE, "a")
+    drawn = normal(STATE, "a")
     assert abs(drawn.mean()) < 4 / np.sqrt(len(ROWS))
     assert abs(drawn.std() - 1) < 4 / np.sqrt(2 * len(ROWS))
     assert abs((np.abs(drawn) < 1.959964).mean() - 0.95) < 4 * np.sqrt(0.05 * 0.95 / len(ROWS))
 
 
 def test_all_orders_are_equally_likely() -> None:
-    orders = draw_orders(STATE, "a", 3).T
+    orders = permutation(STATE, "a", 3).T
     counts = [(orders == order).all(axis=1).sum() for order in itertools.permutations(range(3))]
     expected = len(ROWS) / 6
     assert sum(counts) == len(ROWS)
@@ -76,8 +76,8 @@ def test_all_orders_are_equally_likely() -> None:
 
 def test_repeats_give_each_state_several_numbers_by_place() -> None:
     place = np.array([0, 1, 0, 0, 1, 2])
-    drawn = draw_uniform(STATE[:3], "a", place, repeats=np.array([2, 1, 3]))
-    assert drawn[4] == draw_uniform(STATE[2:3], "a", 1)[0]
+    drawn = uniform(STATE[:3], "a", place, repeats=np.array([2, 1, 3]))
+    assert drawn[4] == uniform(STATE[2:3], "a", 1)[0]
     assert len(np.unique(drawn)) == 6
 
 

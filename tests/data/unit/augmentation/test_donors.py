@@ -4,19 +4,19 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bert_playground.data.augmentation.counter_rng import start_chance
+from bert_playground.data.augmentation.counter_rng import row_state
 from bert_playground.data.augmentation.donors import (
     Donors,
     drop_cells,
     fit_donors,
     group_rows,
     jitter_numbers,
-    swap_cells,
+    swap_noise,
 )
 from bert_playground.data.templates.features import Feature
 
 ROWS = 6000
-STATE = start_chance(3, 1, np.arange(ROWS))
+STATE = row_state(3, 1, np.arange(ROWS))
 LABELS = np.arange(ROWS, dtype=np.int32) % 3
 # Every cell tells the class of its row.
 FRAME = pl.DataFrame(
@@ -39,7 +39,7 @@ def donors() -> Donors:
 
 
 def test_swapped_cells_come_from_rows_of_the_same_class(donors: Donors) -> None:
-    swapped = swap_cells(FRAME, LABELS, donors, STATE, 1.0)
+    swapped = swap_noise(FRAME, LABELS, donors, STATE, 1.0)
     for name in FRAME.columns:
         assert swapped[name].str.slice(0, 1).to_list() == [str(label) for label in LABELS]
     assert (swapped["town"] != FRAME["town"]).mean() > 0.9
@@ -47,7 +47,7 @@ def test_swapped_cells_come_from_rows_of_the_same_class(donors: Donors) -> None:
 
 
 def test_the_share_of_swapped_cells_is_the_one_asked_for(donors: Donors) -> None:
-    swapped = swap_cells(FRAME, LABELS, donors, STATE, 0.2)
+    swapped = swap_noise(FRAME, LABELS, donors, STATE, 0.2)
     # The 50 towns of a class are equally frequent, so every fiftieth swap changes nothing.
     assert within((swapped["town"] != FRAME["town"]).mean(), 0.2 * 0.98, ROWS)
     both = ((swapped["town"] != FRAME["town"]) & (swapped["age"] != FRAME["age"])).mean()
@@ -56,14 +56,14 @@ def test_the_share_of_swapped_cells_is_the_one_asked_for(donors: Donors) -> None
 
 def test_a_class_that_no_donor_has_stays_as_it_is(donors: Donors) -> None:
     labels = np.full(ROWS, 7, np.int32)
-    assert swap_cells(FRAME, labels, donors, STATE, 1.0).equals(FRAME)
+    assert swap_noise(FRAME, labels, donors, STATE, 1.0).equals(FRAME)
 
 
 def test_rows_of_a_number_give_to_those_in_the_same_tenth() -> None:
     values = np.linspace(-1, 1, ROWS, dtype=np.float32)
     frame = pl.DataFrame({"x": [str(i) for i in range(ROWS)]})
     fitted = fit_donors(frame, values, "regression", ())
-    given = swap_cells(frame, values, fitted, STATE, 1.0)["x"].cast(pl.Int64).to_numpy()
+    given = swap_noise(frame, values, fitted, STATE, 1.0)["x"].cast(pl.Int64).to_numpy()
     np.testing.assert_array_equal(given * 10 // ROWS, np.arange(ROWS) * 10 // ROWS)
     assert len(np.unique(given)) > ROWS / 2
 

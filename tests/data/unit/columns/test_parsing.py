@@ -5,7 +5,7 @@ import pytest
 
 from bert_playground.data.columns.kinds import as_kind, infer_kind
 from bert_playground.data.columns.parsing import CLOCK, COMPACT, read_date, read_hour, read_number
-from bert_playground.data.columns.timestamps import find_time_column, read_moments
+from bert_playground.data.columns.timestamps import find_time_column, parse_timestamps
 from bert_playground.data.templates.features import fit_features
 
 
@@ -97,10 +97,10 @@ def test_afternoons_come_after_mornings() -> None:
     cells = ["1/31/2020 12:30 AM", "1/31/2020 1:05 AM", "1/31/2020 12:15 pm", "1/31/2020 1:05 PM"]
     hours = pl.DataFrame({"c": cells}).select(read_hour(pl.col("c"))).to_series().to_list()
     assert hours == ["00", "01", "12", "13"]
-    moments = read_moments(pl.Series("c", cells))
+    moments = parse_timestamps(pl.Series("c", cells))
     assert (moments[1:] > moments[:-1]).all()
     iso = pl.Series("c", ["2020-01-31 01:05 AM", "2020-01-31 01:05 PM"])
-    assert read_moments(iso).tolist()[1] - read_moments(iso).tolist()[0] == 12 * 3600
+    assert parse_timestamps(iso).tolist()[1] - parse_timestamps(iso).tolist()[0] == 12 * 3600
 
 
 def test_a_time_of_day_is_read_by_its_hour_and_is_no_time_column() -> None:
@@ -111,7 +111,7 @@ def test_a_time_of_day_is_read_by_its_hour_and_is_no_time_column() -> None:
     features, _ = fit_features(frame.select("c"))
     assert [feature.part for feature in features] == ["hour"]
     assert find_time_column(frame) == "day"
-    assert read_moments(frame["c"]).tolist()[:3] == [0, 3660, 7320]
+    assert parse_timestamps(frame["c"]).tolist()[:3] == [0, 3660, 7320]
 
 
 def test_a_few_words_among_dates_count_as_missing_and_are_said() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bert_playground.data.columns.timestamps import find_time_column, read_moments
+from bert_playground.data.columns.timestamps import find_time_column, parse_timestamps
 
 
 @pytest.mark.parametrize(
@@ -19,24 +19,24 @@ from bert_playground.data.columns.timestamps import find_time_column, read_momen
     ],
 )
 def test_times_are_ordered_as_people_mean(values) -> None:
-    assert (np.diff(read_moments(pl.Series("when", values))) > 0).all()
+    assert (np.diff(parse_timestamps(pl.Series("when", values))) > 0).all()
 
 
 def test_seconds_are_exact() -> None:
-    moments = read_moments(pl.Series("when", ["1970-01-02 01:02:03", "1970-01-01 00:00:00"]))
+    moments = parse_timestamps(pl.Series("when", ["1970-01-02 01:02:03", "1970-01-01 00:00:00"]))
     np.testing.assert_array_equal(moments, [86400 + 3723, 0])
 
 
 def test_rows_without_a_time_are_named() -> None:
     with pytest.raises(ValueError, match=r"no time in 2 of 4 rows \(rows 2, 4"):
-        read_moments(pl.Series("when", ["2020-01-01", None, "2020-01-02", ""]))
+        parse_timestamps(pl.Series("when", ["2020-01-01", None, "2020-01-02", ""]))
 
 
 def test_words_are_no_times() -> None:
     with pytest.raises(
         ValueError, match=r"'colour' holds neither dates nor numbers, such as 'red'"
     ):
-        read_moments(pl.Series("colour", ["red", "blue"]))
+        parse_timestamps(pl.Series("colour", ["red", "blue"]))
 
 
 def test_the_only_date_is_the_time() -> None:

@@ -37,8 +37,8 @@ def make_loader(layout: str, *, seed: int = 0, shuffle: bool = True, **more: int
 
 
 def seen_at_asked(batch: Batch) -> np.ndarray:
-    assert batch.tokens.asked is not None
-    return np.array(batch.tokens.input_ids).ravel()[np.array(batch.tokens.asked)]
+    assert batch.tokens.masked_positions is not None
+    return np.array(batch.tokens.input_ids).ravel()[np.array(batch.tokens.masked_positions)]
 
 
 @given(seed=st.integers(0, 2**31), share=st.floats(0.01, 0.99), size=st.integers(1, 300))
@@ -47,19 +47,19 @@ def test_the_share_is_kept_exactly_and_specials_stay(seed: int, share: float, si
     ids = random.integers(0, VOCABULARY, size).astype(np.int32)
     ids[0] = FIRST_WORD
     masking = Masking(MASK, MASKING.words, probability=share)
-    hidden = masking.hide(ids, random)
+    hidden = masking.mask(ids, random)
     num_words = int((ids >= FIRST_WORD).sum())
-    assert len(hidden.asked) == min(num_words, max(1, round(share * num_words)))
-    assert len(np.unique(hidden.asked)) == len(hidden.asked)
-    assert (ids[hidden.asked] >= FIRST_WORD).all()
-    others = np.setdiff1d(np.arange(size), hidden.asked)
+    assert len(hidden.positions) == min(num_words, max(1, round(share * num_words)))
+    assert len(np.unique(hidden.positions)) == len(hidden.positions)
+    assert (ids[hidden.positions] >= FIRST_WORD).all()
+    others = np.setdiff1d(np.arange(size), hidden.positions)
     assert np.array_equal(hidden.ids[others], ids[others])
 
 
 def test_eight_of_ten_are_masks_one_another_word_and_one_itself() -> None:
     ids = np.random.default_rng(0).integers(FIRST_WORD, VOCABULARY, 100_000).astype(np.int32)
-    hidden = MASKING.hide(ids, np.random.default_rng(1))
-    seen, words = hidden.ids[hidden.asked], ids[hidden.asked]
+    hidden = MASKING.mask(ids, np.random.default_rng(1))
+    seen, words = hidden.ids[hidden.positions], ids[hidden.positions]
     assert len(words) == 30_000
     is_kept = seen == words
     is_random = (seen != MASK) & ~is_kept
@@ -74,7 +74,7 @@ def test_few_counts_give_few_shapes_close_to_the_share() -> None:
     counts = set()
     for size in range(200, 3000, 7):
         ids = np.full(size, FIRST_WORD, np.int32)
-        count = len(MASKING.hide(ids, np.random.default_rng(0), few_counts=True).asked)
+        count = len(MASKING.mask(ids, np.random.default_rng(0), few_counts=True).positions)
         assert abs(count / size - 0.3) < 0.3 / 14
         counts.add(count)
     assert len(counts) < 40
@@ -104,7 +104,7 @@ def test_what_is_not_asked_for_is_as_in_the_table(layout: str) -> None:
             np.array(batch.tokens.input_ids).ravel(),
             np.array(whole.tokens.input_ids).ravel(),
         )
-        asked = np.array(batch.tokens.asked)
+        asked = np.array(batch.tokens.masked_positions)
         assert np.array_equal(truth[asked], np.array(batch.labels))
         others = np.setdiff1d(np.arange(ids.size), asked)
         assert np.array_equal(ids[others], truth[others])
@@ -162,4 +162,4 @@ def test_an_impossible_probability_is_refused(probability: float) -> None:
 
 def test_shares_beyond_all_words_are_refused() -> None:
     with pytest.raises(ValueError, match=r"random_share 0\.7 and keep_share 0\.4"):
-        Masking(MASK, MASKING.words, random_share=0.7, keep_share=0.4)
+        Masking(MASK, MASKING.words, random_token_probability=0.7, unchanged_probability=0.4)

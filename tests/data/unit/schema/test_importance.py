@@ -52,12 +52,12 @@ def test_of_a_large_table_a_sample_decides(monkeypatch: pytest.MonkeyPatch) -> N
     frame, truth = make_table()
     seen: list[int] = []
 
-    class Spy(importance.Question):
+    class Spy(importance.ColumnProbe):
         def score(self, column: pl.Series) -> float:
             seen.append(len(column))
             return 0.0
 
-    monkeypatch.setattr(importance, "Question", Spy)
+    monkeypatch.setattr(importance, "ColumnProbe", Spy)
     frame = frame.select("faint", "clear")
     assert rank_columns(frame, truth, "multiclass") == ["faint", "clear"]
     assert seen == [60, 60]

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bert_playground.data.schema.leakage import find_leaks
+from bert_playground.data.schema.leakage import find_leakage
 from bert_playground.data.targets.fit import fit_targets
 from tests.fitting import describe_frame
 
@@ -20,7 +20,7 @@ def table(**columns: object) -> pl.DataFrame:
 
 
 def leaks(frame: pl.DataFrame, target: str, task: str) -> list[str]:
-    return find_leaks(frame, fit_targets(frame, target, task), target, "id")
+    return find_leakage(frame, fit_targets(frame, target, task), target, "id")
 
 
 ORDINAL = {"stars": STEPS}

@@ -167,7 +167,7 @@ def test_windows_survive_saving_and_answer_the_latest_moment(tmp_path: Path) -> 
     loaded = TextPipeline.load(tmp_path / "kept")
     assert loaded.windows == tables.schema.windows
     frame = as_text(pl.read_csv(path))
-    rows, ids = loaded.rows_to_answer(frame)
+    rows, ids = loaded.prediction_rows(frame)
     assert ids is not None
     assert (ids.name, ids.to_list()) == ("shop", ["a", "b"])
     assert rows["day"].to_list() == [frame["day"].max()] * 2

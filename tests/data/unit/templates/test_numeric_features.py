@@ -1,4 +1,4 @@
-"""Numbers beside the text: read as the text reads them, spread evenly, fitted on training rows alone."""
+"""Numeric features: read as the text reads them, spread evenly, fitted on training rows alone."""
 
 import json
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_playground.config.schema import DataSection
-from bert_playground.data.columns.dictionary_encoding import code_column
+from bert_playground.data.columns.dictionary_encoding import dictionary_encode
 from bert_playground.data.loaders.batching import pack, pad
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.templates.text_pair import encode_pair, share_room
@@ -23,7 +23,7 @@ def tokenizer() -> TextTokenizer:
 
 
 def columns(first, second):
-    return [code_column(pl.Series("a", first)), code_column(pl.Series("b", second))]
+    return [dictionary_encode(pl.Series("a", first)), dictionary_encode(pl.Series("b", second))]
 
 
 @pytest.mark.parametrize("max_length", [5, 6, 9, 12, 40])

@@ -17,7 +17,7 @@ from loguru import logger
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from bert_playground.data.columns.dictionary_encoding import CodedColumn, code_column
+from bert_playground.data.columns.dictionary_encoding import DictionaryColumn, dictionary_encode
 from bert_playground.data.tokens import tokenizer as tokenizer_module
 from bert_playground.data.tokens.cache import encode_cached
 from bert_playground.data.tokens.token_table import gather_rows
@@ -59,8 +59,8 @@ def rows_of(table: object) -> list[list[int]]:
     return [ids[start:end].tolist() for start, end in itertools.pairwise(offsets)]
 
 
-def coded(frame: pl.DataFrame) -> list[CodedColumn]:
-    return [code_column(column) for column in frame.iter_columns()]
+def coded(frame: pl.DataFrame) -> list[DictionaryColumn]:
+    return [dictionary_encode(column) for column in frame.iter_columns()]
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

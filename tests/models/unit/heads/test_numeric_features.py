@@ -1,4 +1,4 @@
-"""Numbers beside the text in every head: a start at zero, gradients, layouts, missing values, and clear refusals."""
+"""Numeric features in every head: a start at zero, gradients, layouts, missing values, and clear refusals."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -128,8 +128,8 @@ def test_a_missing_number_gives_finite_gradients() -> None:
 @pytest.mark.parametrize(
     ("num_numbers", "numbers", "message"),
     [
-        (2, None, "numbers beside the text: none, expected shape .3, 2.; the head's num_numbers"),
-        (0, NUMBERS, "numbers beside the text: shape .3, 2., expected none"),
+        (2, None, "numeric features: none, expected shape .3, 2.; the head's num_numbers"),
+        (0, NUMBERS, "numeric features: shape .3, 2., expected none"),
         (3, NUMBERS, "shape .3, 2., expected shape .3, 3."),
         (2, NUMBERS[:2], "shape .2, 2., expected shape .3, 2."),
     ],
@@ -148,7 +148,7 @@ def test_a_saved_model_reads_numbers_the_same(name: str, tmp_path: Path) -> None
     read = load_model(tmp_path / "model")
     assert read.head.config.num_numbers == 2
     assert np.array_equal(read(rows()), model(rows()))
-    assert "the 2 numbers that stand beside the text" in beyond_transformers(model)
+    assert "the 2 numeric features" in beyond_transformers(model)
 
 
 def test_weights_that_are_lost_are_missed(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_members_of_an_ensemble_read_the_same_numbers() -> None:
     members = [make_model(num_numbers=count) for count in (2, 2)]
     answer = Ensemble(members)(rows())
     assert np.allclose(answer, members[0].head.predict(members[0](rows())), atol=1e-6)
-    with pytest.raises(ValueError, match="0 or 2 numbers beside the text"):
+    with pytest.raises(ValueError, match="0 or 2 numeric features"):
         Ensemble([members[0], make_model(num_numbers=0)])
 
 

@@ -11,9 +11,9 @@ from rich.console import Console
 from bert_playground.runs import RunDir
 from bert_playground.training.callbacks import (
     Checkpointing,
+    CheckpointPolicy,
     Curves,
     EarlyStopping,
-    Kept,
     MetricsLog,
 )
 from bert_playground.training.callbacks.curves import draw_curves
@@ -146,7 +146,7 @@ def test_the_last_checkpoints_are_kept(tmp_path: Path) -> None:
     run = RunDir.create(tmp_path)
     written: list[Path] = []
     save = lambda folder: (folder / "model.safetensors").touch()  # noqa: E731
-    callback = Checkpointing(run, save, written.append, Kept(save_steps=5, keep_last=2))
+    callback = Checkpointing(run, save, written.append, CheckpointPolicy(save_steps=5, keep_last=2))
     state = TrainState()
     callback.on_train_begin(state)
     for state.step in range(1, 21):

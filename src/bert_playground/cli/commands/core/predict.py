@@ -103,7 +103,7 @@ def _parts(
     is_streamed = pipeline.windows is None and is_large(test)
     first_row = 0
     for frame in iterate_frames(test) if is_streamed else [read_table(test)]:
-        asked, ids = pipeline.rows_to_answer(frame)
+        asked, ids = pipeline.prediction_rows(frame)
         yield make_submission(
             ids,
             _answers(predictor, asked, columns, tta, proba=proba),

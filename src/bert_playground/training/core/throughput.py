@@ -1,11 +1,11 @@
-"""Pace: rows and tokens per second since the last report."""
+"""Throughput: rows and tokens per second since the last report."""
 
 import time
 
 from bert_playground.training.core.state import TrainState
 
 
-class Pace:
+class Throughput:
     """A stopwatch that writes what it reads into the state."""
 
     def __init__(self, state: TrainState) -> None:
