@@ -11,7 +11,7 @@ from bert_playground.data.targets.forecast import HorizonEncoder
 from bert_playground.data.targets.label_encoder import LabelEncoder
 from bert_playground.models.checkpoint import SHARED_HEADS
 from bert_playground.models.hub_files import HUB_ID
-from bert_playground.runs import RunFacts
+from bert_playground.run_record import RunRecord
 
 READ_ROWS = """```python
 from pathlib import Path
@@ -41,7 +41,8 @@ class Card:
         config: the config.json beside it.
         num_parameters: of encoder and head.
         pipeline: how rows become text, where that is known.
-        facts: what the run wrote down, where there was one.
+        record: of the run, where there was one.
+        metrics: of the checkpoint, on the validation rows of the run.
         notes: what the reader has to know.
         difference: of the answers of the folder, read back, from those of the checkpoint.
     """
@@ -49,7 +50,8 @@ class Card:
     config: Mapping[str, Any]
     num_parameters: int
     pipeline: TextPipeline | None
-    facts: RunFacts | None
+    record: RunRecord | None
+    metrics: Mapping[str, float]
     notes: tuple[str, ...]
     difference: float
 
@@ -61,7 +63,7 @@ class Card:
     @property
     def base_model(self) -> str | None:
         """The Hub id of what was fine-tuned; a path on somebody's disk says nothing to others."""
-        name = None if self.facts is None else self.facts.config.get("model", {}).get("pretrained")
+        name = None if self.record is None else self.record.setting("model.pretrained")
         return name if name and HUB_ID.fullmatch(name) and not Path(name).exists() else None
 
     def text(self) -> str:
@@ -72,7 +74,7 @@ class Card:
             self._use(),
             *([self._reading()] if self.pipeline else []),
             self._figures(),
-            *([self._training()] if self.facts else []),
+            *([self._training()] if self.record else []),
             self._limits(),
         ]
         return "\n\n".join(parts) + "\n"
@@ -96,8 +98,8 @@ class Card:
             f"{config['hidden_size']} with a {config['head']['head_type']} head: {self.num_parameters:,} parameters"
         )
         origin = ""
-        if self.facts is not None:
-            was_pretrained = self.facts.config.get("model", {}).get("pretrained")
+        if self.record is not None:
+            was_pretrained = self.record.setting("model.pretrained")
             came_from = self.base_model or "a pretrained checkpoint"
             origin = (
                 f", fine-tuned from {came_from}" if was_pretrained else ", trained from scratch"
@@ -189,23 +191,23 @@ class Card:
         )
 
     def _figures(self) -> str:
-        facts = self.facts
-        if facts is None or not facts.metrics:
+        record = self.record
+        if record is None or not self.metrics:
             return "## How good it is\n\nNo figures came with this checkpoint."
-        baseline = facts.summary.get("baseline", {})
+        baseline = record.summary.baseline
         rows = [
             (name, f"{value:.4f}", f"{baseline[name]:.4f}" if name in baseline else "")
-            for name, value in facts.metrics.items()
+            for name, value in self.metrics.items()
         ]
-        rows_seen = facts.summary.get("val_rows")
+        rows_seen = record.summary.val_rows
         on = (
             f"on {rows_seen:,} rows that it was not trained on"
             if rows_seen
             else "on validation rows"
         )
         caution = (
-            f" The epoch was chosen by {facts.summary['monitor']} on these same rows, which flatters it a little."
-            if "monitor" in facts.summary
+            f" The epoch was chosen by {record.summary.monitor} on these same rows, which flatters it a little."
+            if record.summary.monitor
             else ""
         )
         return (
@@ -218,23 +220,19 @@ class Card:
         return f"## How it was trained\n\n{_table(('what', 'value'), rows)}"
 
     def _training_facts(self) -> Iterator[tuple[str, Any]]:
-        assert self.facts is not None
-        summary, config, machine = self.facts.summary, self.facts.config, self.facts.environment
-        training = config.get("training", {})
+        assert self.record is not None
+        record = self.record
+        summary, machine = record.summary, record.environment
         for name in ("train_rows", "val_rows", "epochs", "steps", "trained_parameters"):
-            yield name.replace("_", " "), summary.get(name)
-        yield "batch size", training.get("batch_size")
-        yield "activations", summary.get("precision")
-        yield "seconds", None if "seconds" not in summary else f"{summary['seconds']:.0f}"
-        yield "seed", machine.get("seed")
-        yield "computed by", machine.get("computed_by")
-        yield "commit", machine.get("git_commit")
-        yield (
-            "versions",
-            ", ".join(
-                f"{name} {number}" for name, number in machine.get("versions", {}).items() if number
-            ),
-        )
+            yield name.replace("_", " "), getattr(summary, name)
+        yield "batch size", record.setting("training.batch_size")
+        yield "activations", summary.precision
+        yield "seconds", None if summary.seconds is None else f"{summary.seconds:.0f}"
+        yield "seed", machine.seed
+        yield "computed by", machine.computed_by
+        yield "commit", machine.git_commit
+        versions = [f"{name} {number}" for name, number in machine.versions.items() if number]
+        yield "versions", ", ".join(versions)
 
     def _limits(self) -> str:
         notes = [
