@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.inference import Array, Predictions, Predictor
+from bert_playground.inference import AnyPredictor, Array, Predictions, Predictor
 from bert_playground.models.ensemble import average_answers, read_manifest
 from bert_playground.runs import ENSEMBLE_NAME, find_checkpoint
 
@@ -63,14 +63,14 @@ class EnsemblePredictor:
         """The first member's: target, id column and labels are the same for all."""
         return self.members[0].pipeline
 
-    def score(self, frame: pl.DataFrame, *, num_variants: int = 1) -> Predictions:
+    def score(self, rows: pl.DataFrame, *, num_variants: int = 1) -> Predictions:
         """Averaged scores in table order, and labels when the table has the target column; there is no loss.
 
         Args:
-            frame: the rows.
+            rows: the table.
             num_variants: of each row, that every member answers; see `Predictor.score`.
         """
-        answers = [member.score(frame, num_variants=num_variants) for member in self.members]
+        answers = [member.score(rows, num_variants=num_variants) for member in self.members]
         return self.combine(answers)
 
     def combine(self, answers: Sequence[Predictions]) -> Predictions:
@@ -104,7 +104,7 @@ class EnsemblePredictor:
 
 def load_predictor(
     checkpoint: Path, *, batch_size: int = 128, precision: str = "auto"
-) -> Predictor | EnsemblePredictor:
+) -> AnyPredictor:
     """Read a checkpoint, a run folder or an ensemble folder; see `Predictor.load`."""
     folder = find_checkpoint(checkpoint)
     kind = EnsemblePredictor if (folder / ENSEMBLE_NAME).is_file() else Predictor

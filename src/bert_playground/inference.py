@@ -1,10 +1,10 @@
-"""predict_batches; Predictor: a checkpoint that answers rows."""
+"""predict_batches; Predictor: a checkpoint that answers rows; AnyPredictor: the same of one checkpoint or several."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -107,6 +107,31 @@ def join_predictions(parts: Sequence[Predictions]) -> Predictions:
         np.concatenate(labels) if len(labels) == len(parts) else None,
         float(np.average(losses, weights=sizes)) if len(losses) == len(parts) else None,
     )
+
+
+class AnyPredictor(Protocol):
+    """Rows in, answers out: a `Predictor` of one checkpoint, or an `EnsemblePredictor` of several."""
+
+    @property
+    def checkpoint(self) -> Path:
+        """The folder that it was read from."""
+
+    @property
+    def pipeline(self) -> TextPipeline:
+        """How rows become text; target, id column and labels."""
+
+    @property
+    def thresholds(self) -> tuple[float, ...] | None:
+        """Decision threshold of each label of a multilabel task; None: 0.5."""
+
+    def score(self, rows: pl.DataFrame, *, num_variants: int = 1) -> Predictions:
+        """Scores of a table in its order, with labels where the table has the target."""
+
+    def predict(self, frame: pl.DataFrame, *, num_variants: int = 1) -> Array:
+        """The scores alone; the target, where a table has it, is not read."""
+
+    def answers(self, scores: Array) -> pl.DataFrame:
+        """Scores in the words and units of the training table, one column for each target."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +251,7 @@ class Predictor:
 
     @property
     def thresholds(self) -> tuple[float, ...] | None:
-        """From which probability on each label of a multilabel head is there; None: from 0.5 on."""
+        """Decision threshold of each label of a multilabel head; None: 0.5."""
         return self.model.head.config.thresholds
 
 

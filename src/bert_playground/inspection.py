@@ -28,7 +28,8 @@ from bert_playground.models.huggingface import (
 from bert_playground.models.lora.folder import is_adapter_folder
 from bert_playground.models.lora.loading import sketch_adapted
 from bert_playground.models.weight_files import TensorHeader, find_weight_files, read_headers
-from bert_playground.runs import find_checkpoint, read_facts
+from bert_playground.run_record import find_record
+from bert_playground.runs import find_checkpoint
 
 USUAL_LENGTH = 128
 PRETRAINING = ("cls.", "decoder.", "lm_head.")
@@ -133,8 +134,8 @@ def _describe_model(pretrained: Pretrained) -> dict[str, Any]:
 
 
 def _describe_parameters(costs: Costs, folder: Path) -> dict[str, Any]:
-    facts = read_facts(folder)
-    trained = None if facts is None else facts.summary.get("trained_parameters")
+    record = find_record(folder)
+    trained = None if record is None else record.summary.trained_parameters
     parts = {part: count for part, count in costs.parts.items() if count}
     return {**parts, "total": costs.parameters, "trained_in_its_run": trained}
 
@@ -230,17 +231,18 @@ def _cut_at(folder: Path) -> int | None:
 
 
 def _describe_training(folder: Path) -> dict[str, Any]:
-    facts = read_facts(folder)
-    if facts is None:
+    record = find_record(folder)
+    if record is None:
         return {}
     keys = ("task", "target", "train_rows", "val_rows", "best_epoch", "epochs", "steps", "seconds")
+    of_run = {key: getattr(record.summary, key) for key in keys}
     return {
-        "run": str(facts.run),
-        **{key: facts.summary[key] for key in keys if key in facts.summary},
-        **facts.metrics,
-        "started_from": facts.config.get("model", {}).get("pretrained") or "random weights",
-        "computed_by": facts.environment.get("computed_by"),
-        "git_commit": facts.environment.get("git_commit"),
+        "run": str(record.run.path),
+        **{key: value for key, value in of_run.items() if value is not None},
+        **record.metrics_of(folder),
+        "started_from": record.setting("model.pretrained") or "random weights",
+        "computed_by": record.environment.computed_by,
+        "git_commit": record.environment.git_commit,
     }
 
 

@@ -1,13 +1,11 @@
-"""RunDir: every path under output/run_*, the newest checkpoint, and what a run knows about it."""
+"""RunDir: every path under output/run_*, and which checkpoint is meant."""
 
-import json
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from bert_playground.lookup import shorten
 
@@ -87,6 +85,11 @@ class RunDir:
         """The model after the last step."""
         return self.checkpoints / "final"
 
+    def members(self) -> list["RunDir"]:
+        """The runs of an ensemble's members, in the order in which they were trained."""
+        found = (self.path / "members").glob("run_*")
+        return [RunDir(path) for path in sorted(found, key=lambda path: _number_parts(path.name))]
+
     def at_step(self, step: int) -> Path:
         """The resumable checkpoint taken after this optimizer step."""
         return self.checkpoints / f"step_{step:06d}"
@@ -102,6 +105,10 @@ class RunDir:
         """All resumable checkpoints, oldest first."""
         found = self.checkpoints.glob("step_*") if self.checkpoints.is_dir() else ()
         return sorted(found, key=lambda path: int(path.name.removeprefix("step_")))
+
+
+def _number_parts(name: str) -> list[int]:
+    return [int(part) for part in name.split("_") if part.isdigit()]
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -134,53 +141,3 @@ def newest(paths: Iterable[Path]) -> Path:
         return (max(weights, default=path.stat().st_mtime), str(path))
 
     return max((find_checkpoint(Path(path)) for path in paths), key=written)
-
-
-@dataclass(frozen=True)
-class RunFacts:
-    """What the run of a checkpoint wrote down; {} where it did not get so far.
-
-    Attributes:
-        run: the folder.
-        summary: of the whole run.
-        config: the values that it ran with, by section.
-        environment: versions, device, git commit and seed.
-        metrics: on the validation rows, of this checkpoint and no other.
-    """
-
-    run: Path
-    summary: dict[str, Any]
-    config: dict[str, Any]
-    environment: dict[str, Any]
-    metrics: dict[str, float]
-
-
-def read_facts(checkpoint: Path) -> RunFacts | None:
-    """What the run that a checkpoint lies in knows about it; None for a folder that lies in no run."""
-    run = RunDir.of_checkpoint(checkpoint)
-    if run.path == checkpoint.resolve() or not run.environment.is_file():
-        return None
-    summary = _read_json(run.summary)
-    measured = {"best": summary.get("metrics"), "final": summary.get("last_metrics")}
-    metrics = measured.get(checkpoint.resolve().name) or _metrics_at(run, checkpoint.resolve().name)
-    config = _read_json(run.config).get("values", {})
-    return RunFacts(run.path, summary, config, _read_json(run.environment), metrics)
-
-
-def _metrics_at(run: RunDir, name: str) -> dict[str, float]:
-    """The evaluation that was made at the step of a checkpoint, if one was."""
-    step = name.removeprefix("step_")
-    if not step.isdigit() or not run.metrics.is_file():
-        return {}
-    lines = map(json.loads, run.metrics.read_text(encoding="utf-8").splitlines())
-    found = [line for line in lines if line["kind"] == "evaluation" and line["step"] == int(step)]
-    return {key: value for line in found for key, value in line.items() if key.startswith("val_")}
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); copy it again") from error

@@ -28,7 +28,7 @@ from bert_playground.models.heads import TimeSeriesRegressionHead
 from bert_playground.models.hub_files import CONFIG, WEIGHTS, read_json
 from bert_playground.models.quantization_utils import dequantize_model
 from bert_playground.models.tokenwise import named_parameters
-from bert_playground.runs import read_facts
+from bert_playground.run_record import find_record
 from bert_playground.tokens import Tokens
 
 # Our names, MLX's types and those of transformers.
@@ -68,11 +68,13 @@ def export_huggingface(checkpoint: Path, folder: Path, dtype: str = "f32") -> Ex
     write_text(folder / CONFIG, json.dumps(config, indent=2, ensure_ascii=False) + "\n")
     notes = _notes(model, has_tokenizer=write_tokenizer(checkpoint, folder))
     difference = float(np.abs(answer_samples(load_model(folder)) - before).max())
+    record = find_record(checkpoint)
     card = Card(
         config=config,
         num_parameters=sum(weight.size for weight in named_parameters(model).values()),
         pipeline=TextPipeline.load(checkpoint) if (checkpoint / PIPELINE).is_file() else None,
-        facts=read_facts(checkpoint),
+        record=record,
+        metrics={} if record is None else record.metrics_of(checkpoint),
         notes=notes,
         difference=difference,
     )

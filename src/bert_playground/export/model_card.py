@@ -1,47 +1,40 @@
 """Card: the README.md of an exported model, with figures that its run measured and no others."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+import jinja2
+from huggingface_hub import ModelCardData
 
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.targets.forecast import HorizonEncoder
 from bert_playground.data.targets.label_encoder import LabelEncoder
 from bert_playground.models.checkpoint import SHARED_HEADS
 from bert_playground.models.hub_files import HUB_ID
-from bert_playground.runs import RunFacts
+from bert_playground.run_record import RunRecord
 
-READ_ROWS = """```python
-from pathlib import Path
-
-from bert_playground.data.reading.table import read_table
-from bert_playground.data.pipeline import TextPipeline
-
-texts = TextPipeline.load(Path("path/to/this/folder")).text(read_table(Path("test.csv"))).to_list()
-```"""
-
-POOLING_CODE = {
-    "cls": ["pooled = hidden[:, 0]"],
-    "mean": ["pooled = (hidden * mask).sum(1) / mask.sum(1)"],
-    "max": ["pooled = hidden.masked_fill(~mask, -torch.inf).max(1).values"],
-    "attention": [
-        'scores = hidden @ weights["attention_pooler.weight"].T / hidden.shape[-1] ** 0.5',
-        "pooled = (scores.masked_fill(~mask, -torch.inf).softmax(1) * hidden).sum(1)",
-    ],
-}
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent),
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a model card tells.
+    """What model_card.md.jinja tells.
 
     Attributes:
         config: the config.json beside it.
         num_parameters: of encoder and head.
         pipeline: how rows become text, where that is known.
-        facts: what the run wrote down, where there was one.
+        record: of the run, where there was one.
+        metrics: of the checkpoint, on the validation rows of the run.
         notes: what the reader has to know.
         difference: of the answers of the folder, read back, from those of the checkpoint.
     """
@@ -49,9 +42,31 @@ class Card:
     config: Mapping[str, Any]
     num_parameters: int
     pipeline: TextPipeline | None
-    facts: RunFacts | None
+    record: RunRecord | None
+    metrics: Mapping[str, float]
     notes: tuple[str, ...]
     difference: float
+
+    def text(self) -> str:
+        """The whole card."""
+        return TEMPLATES.get_template("model_card.md.jinja").render(
+            card=self,
+            config=self.config,
+            pipeline=self.pipeline,
+            record=self.record,
+            summary=None if self.record is None else self.record.summary,
+            version=_version(),
+        )
+
+    @property
+    def header(self) -> str:
+        """The metadata that the Hub reads, as YAML."""
+        return ModelCardData(
+            library_name="transformers",
+            pipeline_tag="text-classification" if self.is_classifier else "feature-extraction",
+            tags=["bert-playground", "mlx", "tabular", self.config["model_type"]],
+            base_model=self.base_model,
+        ).to_yaml()
 
     @property
     def is_classifier(self) -> bool:
@@ -59,203 +74,58 @@ class Card:
         return "ForSequenceClassification" in str(self.config["architectures"][0])
 
     @property
+    def model_class(self) -> str:
+        """Of transformers, that reads the folder."""
+        return "AutoModelForSequenceClassification" if self.is_classifier else "AutoModel"
+
+    @property
     def base_model(self) -> str | None:
         """The Hub id of what was fine-tuned; a path on somebody's disk says nothing to others."""
-        name = None if self.facts is None else self.facts.config.get("model", {}).get("pretrained")
+        name = None if self.record is None else self.record.setting("model.pretrained")
         return name if name and HUB_ID.fullmatch(name) and not Path(name).exists() else None
 
-    def text(self) -> str:
-        """The whole card."""
-        parts = [
-            self._front_matter(),
-            self._opening(),
-            self._use(),
-            *([self._reading()] if self.pipeline else []),
-            self._figures(),
-            *([self._training()] if self.facts else []),
-            self._limits(),
-        ]
-        return "\n\n".join(parts) + "\n"
-
-    def _front_matter(self) -> str:
-        lines = [
-            "library_name: transformers",
-            f"pipeline_tag: {'text-classification' if self.is_classifier else 'feature-extraction'}",
-            f"tags: [bert-playground, mlx, tabular, {self.config['model_type']}]",
-            *([f"base_model: {self.base_model}"] if self.base_model else []),
-        ]
-        return "\n".join(["---", *lines, "---"])
-
-    def _opening(self) -> str:
-        config, pipeline = self.config, self.pipeline
-        title = (
-            f"{pipeline.target} from rows of a table" if pipeline else config["architectures"][0]
-        )
-        size = (
-            f"A {config['model_type']} encoder of {config['num_hidden_layers']} layers and width "
-            f"{config['hidden_size']} with a {config['head']['head_type']} head: {self.num_parameters:,} parameters"
-        )
-        origin = ""
-        if self.facts is not None:
-            was_pretrained = self.facts.config.get("model", {}).get("pretrained")
-            came_from = self.base_model or "a pretrained checkpoint"
-            origin = (
-                f", fine-tuned from {came_from}" if was_pretrained else ", trained from scratch"
-            )
-        answers = (
-            f" It answers `{pipeline.target}` ({pipeline.task}) from a row written as text."
-            if pipeline
-            else ""
-        )
-        made = f"Written by bert-playground {_version()}."
-        return f"# {title}\n\n{size}{origin}.{answers} {made}"
-
-    def _use(self) -> str:
-        model_class = "AutoModelForSequenceClassification" if self.is_classifier else "AutoModel"
-        trusted = ", trust_remote_code=True" if "auto_map" in self.config else ""
-        head = [] if self.is_classifier else self._head_code()
-        code = [
-            *(
-                ["import torch"]
-                if any("torch." in line for line in [*head, self._answer()])
-                else []
-            ),
-            *(["from safetensors.torch import load_file"] if head else []),
-            f"from transformers import {model_class}, AutoTokenizer",
-            "",
-            'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")',
-            f'model = {model_class}.from_pretrained("path/to/this/folder"{trusted}).eval()',
-            'inputs = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")',
-            *(["logits = model(**inputs).logits"] if self.is_classifier else []),
-            *([] if self.is_classifier else ["hidden = model(**inputs).last_hidden_state"]),
-            *head,
-            *([self._answer()] if self.is_classifier or head else []),
-        ]
-        lines = ["## Use", "", "```python", *code, "```"]
-        if self.pipeline:
-            lines += [
-                "",
-                "`texts` are rows as the model was trained to read them:",
-                "",
-                READ_ROWS,
-                "",
-            ]
-            lines += [
-                "Or all in one: `bert predict --test test.csv --checkpoint path/to/this/folder`."
-            ]
-        return "\n".join(lines)
-
-    def _answer(self) -> str:
-        """Python that makes answers of logits."""
-        return {
-            "single_label_classification": "probabilities = logits.softmax(-1)  # columns as in model.config.id2label",
-            "multi_label_classification": "probabilities = logits.sigmoid()  # columns as in model.config.id2label",
-            "regression": f"values = {self._in_units('logits')}",
-        }[str(self.config["problem_type"])]
-
-    def _head_code(self) -> list[str]:
-        """Python for a head that transformers does not have; [] where it takes more than pooling and a product."""
+    @property
+    def has_plain_head(self) -> bool:
+        """Whether transformers lacks the head, and pooling and a product are all of it."""
         head = self.config["head"]
-        if head["transform"] != "none" or head["head_type"] not in SHARED_HEADS:
-            return []
-        if head["uncertainty_estimation"] or head["use_temporal_features"]:
-            return []
-        return [
-            'weights = load_file("path/to/this/folder/model.safetensors")',
-            'mask = inputs["attention_mask"][..., None].bool()',
-            *POOLING_CODE[head["pooling"]],
-            'logits = pooled @ weights["classifier.weight"].T + weights["classifier.bias"]',
-        ]
+        is_plain = head["transform"] == "none" and head["head_type"] in SHARED_HEADS
+        has_more = head["uncertainty_estimation"] or head["use_temporal_features"]
+        return not self.is_classifier and is_plain and not has_more
 
-    def _in_units(self, logits: str) -> str:
+    @property
+    def needs_torch(self) -> bool:
+        """Whether the code of the card names torch itself."""
+        is_masked = self.has_plain_head and self.config["head"]["pooling"] in ("max", "attention")
+        is_number = self.config["problem_type"] == "regression"
+        return is_masked or (is_number and "torch." in self.values_code)
+
+    @property
+    def values_code(self) -> str:
         """Standardised answers in the units of the table, as Python."""
         labels = self.pipeline.labels if self.pipeline else None
         if isinstance(labels, HorizonEncoder):
             scales, means = list(labels.scales), list(labels.means)
-            code = f"{logits} * torch.tensor({scales}) + torch.tensor({means})"
+            code = f"logits * torch.tensor({scales}) + torch.tensor({means})"
             return f"torch.expm1({code})" if labels.uses_log else code
         if not isinstance(labels, LabelEncoder):
-            return logits
-        code = f"{logits}[:, 0] * {labels.scale!r} + {labels.mean!r}"
+            return "logits"
+        code = f"logits[:, 0] * {labels.scale!r} + {labels.mean!r}"
         return f"({code}).expm1()" if labels.uses_log else code
 
-    def _reading(self) -> str:
-        assert self.pipeline is not None
-        statements = "\n".join(f"- {statement}" for statement in self.pipeline.statements)
-        columns = ", ".join(f"`{column}`" for column in self.pipeline.columns)
-        return (
-            f"## What it reads\n\nThe columns {columns}; rows are cut at {self.pipeline.max_length} tokens. "
-            f"What was decided from the training rows:\n\n{statements}"
-        )
-
-    def _figures(self) -> str:
-        facts = self.facts
-        if facts is None or not facts.metrics:
-            return "## How good it is\n\nNo figures came with this checkpoint."
-        baseline = facts.summary.get("baseline", {})
-        rows = [
-            (name, f"{value:.4f}", f"{baseline[name]:.4f}" if name in baseline else "")
-            for name, value in facts.metrics.items()
-        ]
-        rows_seen = facts.summary.get("val_rows")
-        on = (
-            f"on {rows_seen:,} rows that it was not trained on"
-            if rows_seen
-            else "on validation rows"
-        )
-        caution = (
-            f" The epoch was chosen by {facts.summary['monitor']} on these same rows, which flatters it a little."
-            if "monitor" in facts.summary
-            else ""
-        )
-        return (
-            f"## How good it is\n\nMeasured {on}.{caution}\n\n"
-            f"{_table(('metric', 'this model', 'baseline'), rows)}"
-        )
-
-    def _training(self) -> str:
-        rows = [(name, str(value)) for name, value in self._training_facts() if value is not None]
-        return f"## How it was trained\n\n{_table(('what', 'value'), rows)}"
-
-    def _training_facts(self) -> Iterator[tuple[str, Any]]:
-        assert self.facts is not None
-        summary, config, machine = self.facts.summary, self.facts.config, self.facts.environment
-        training = config.get("training", {})
+    def training_facts(self) -> Iterator[tuple[str, Any]]:
+        """How the run went; None: not known."""
+        assert self.record is not None
+        summary, machine = self.record.summary, self.record.environment
         for name in ("train_rows", "val_rows", "epochs", "steps", "trained_parameters"):
-            yield name.replace("_", " "), summary.get(name)
-        yield "batch size", training.get("batch_size")
-        yield "activations", summary.get("precision")
-        yield "seconds", None if "seconds" not in summary else f"{summary['seconds']:.0f}"
-        yield "seed", machine.get("seed")
-        yield "computed by", machine.get("computed_by")
-        yield "commit", machine.get("git_commit")
-        yield (
-            "versions",
-            ", ".join(
-                f"{name} {number}" for name, number in machine.get("versions", {}).items() if number
-            ),
-        )
-
-    def _limits(self) -> str:
-        notes = [
-            *self.notes,
-            "read back from this folder, the answers to a few made-up rows differ from those of the checkpoint by at "
-            f"most {self.difference:.2g}",
-        ]
-        temperature = self.config["head"].get("temperature_scaling", 1.0)
-        if temperature != 1.0:
-            notes.append(
-                f"divide logits by the temperature {temperature} for calibrated probabilities"
-            )
-        thresholds = self.config["head"].get("thresholds")
-        if thresholds:
-            notes.append(f"a label is present from these probabilities on: {list(thresholds)}")
-        return "## To know\n\n" + "\n".join(f"- {note}" for note in notes)
-
-
-def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [columns, tuple("---" for _ in columns), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+            yield name.replace("_", " "), getattr(summary, name)
+        yield "batch size", self.record.setting("training.batch_size")
+        yield "activations", summary.precision
+        yield "seconds", None if summary.seconds is None else f"{summary.seconds:.0f}"
+        yield "seed", machine.seed
+        yield "computed by", machine.computed_by
+        yield "commit", machine.git_commit
+        versions = [f"{name} {number}" for name, number in machine.versions.items() if number]
+        yield "versions", ", ".join(versions)
 
 
 def _version() -> str:

@@ -75,28 +75,28 @@ def save_adapter(
     Args:
         adapter: whose.
         directory: the folder, made if need be; files of the same names are replaced.
-        name: which of its adapters; None: the one that is worn.
+        name: which of its adapters; None: the active one.
         layout: "peft" or "mlx-lm".
 
     Raises:
         ValueError: an unknown name or layout, or what mlx-lm's format cannot say.
     """
     write = look_up(ADAPTER_WRITERS, layout, "adapter layout")
-    directory, worn = Path(directory), adapter.active
+    directory, name_before = Path(directory), str(adapter.active_adapter)
     directory.mkdir(parents=True, exist_ok=True)
-    adapter.set_adapter(name or str(worn))
+    adapter.set_adapter(name or name_before)
     try:
         model, head = adapter.model, Weights()
         if isinstance(model, BertWithHead):
             head = {n: w for n, w in hub_weights(model).items() if is_outside(adapter, n)}
         is_shared = isinstance(model, BertWithHead) and not beyond_transformers(model)
-        write(directory, adapter, str(adapter.active), head, is_shared=is_shared)
+        write(directory, adapter, str(adapter.active_adapter), head, is_shared=is_shared)
     finally:
-        adapter.set_adapter(str(worn))
+        adapter.set_adapter(name_before)
 
 
 def load_adapter(adapter: LoRAAdapter, directory: str | Path, name: str) -> None:
-    """Add the adapter in a folder (PEFT's format or mlx-lm's), with its head, to those that a base can wear.
+    """Add the adapter in a folder (PEFT's format or mlx-lm's), with its head, to those of a base.
 
     Raises:
         ValueError: it was trained on another base, or does not fit; all tensors that do not are listed.
@@ -105,7 +105,7 @@ def load_adapter(adapter: LoRAAdapter, directory: str | Path, name: str) -> None
 
 
 def load_with_adapter(directory: str | Path, base: str | None = None) -> BertWithHead:
-    """Read an adapter folder together with its base: the model wears the adapter, as `model.adapter`.
+    """Read an adapter folder together with its base: the adapter is active, and `model.adapter`.
 
     Args:
         directory: an adapter with a head: a folder or a Hub id.

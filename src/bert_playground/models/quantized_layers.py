@@ -182,17 +182,6 @@ class QuantizedEmbedding(nn.QuantizedEmbedding):
         )
         return rows.astype(dtype)
 
-    def as_linear(self, x: mx.array) -> mx.array:
-        """The product x W^T, for an output layer that is tied to the table: [..., H] to [..., V]."""
-        return kernels.quantized_linear(
-            x,
-            self.weight,
-            self.scales,
-            self.biases,
-            group_size=self.group_size,
-            bits=self.bits,
-        )
-
     def full_weight(self) -> mx.array:
         """The table that the quantized one stands for, [V, H] in f32."""
         return dequantize(self)

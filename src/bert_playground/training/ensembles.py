@@ -12,7 +12,7 @@ from bert_playground.ensemble_predictor import (
     disagreement_rate,
     error_correlation,
 )
-from bert_playground.inference import Predictions, Predictor
+from bert_playground.inference import AnyPredictor, Predictions, Predictor
 from bert_playground.models.ensemble import Variation, vary, write_manifest
 from bert_playground.runs import ENSEMBLE_NAME, RunDir
 from bert_playground.training.members import describe_variation, fit_members
@@ -180,7 +180,7 @@ def _conclude(
     return EnsembleResult(run, metrics, member_metrics, summary)
 
 
-def _measure(predictor: Predictor | EnsemblePredictor, answer: Predictions) -> dict[str, float]:
+def _measure(predictor: AnyPredictor, answer: Predictions) -> dict[str, float]:
     assert answer.labels is not None  # validation rows have the target
     pipeline = predictor.pipeline
     report = make_report(pipeline.task, decode=pipeline.in_units, thresholds=predictor.thresholds)

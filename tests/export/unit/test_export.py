@@ -7,6 +7,7 @@ from pathlib import Path
 import mlx.core as mx
 import numpy as np
 import pytest
+import yaml
 
 from bert_playground.config.load import load_config
 from bert_playground.data.reading.table import read_table
@@ -87,8 +88,10 @@ def test_the_card_has_the_measured_figures_and_no_paths(run: Path, tmp_path: Pat
     assert str(run.parent) not in card
     front = re.match(r"---\n(.*?)\n---\n", card, re.DOTALL)
     assert front is not None
-    assert "pipeline_tag: text-classification" in front[1]
-    assert "base_model" not in front[1]
+    header = yaml.safe_load(front[1])
+    assert header["pipeline_tag"] == "text-classification"
+    assert header["tags"][:3] == ["bert-playground", "mlx", "tabular"]
+    assert "base_model" not in header
 
 
 def test_each_checkpoint_has_its_own_figures(run: Path, tmp_path: Path) -> None:

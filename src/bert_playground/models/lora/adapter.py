@@ -43,14 +43,14 @@ class Base:
 
 @dataclass
 class NamedAdapter:
-    """One of the adapters that a base can wear.
+    """One of the adapters of a base.
 
     Attributes:
         config: what was asked.
         places: what that means in this model.
         layers: the adapted layers by our names.
         head: the head that belongs to it; None on an encoder alone.
-        extras: what else it trains (biases, modules_to_save), by name, as it was when another took its place.
+        extras: what else it trains (biases, modules_to_save), by name, as it was when it was deactivated.
     """
 
     config: LoRAConfig
@@ -63,8 +63,8 @@ class NamedAdapter:
 class LoRAAdapter:
     """Put adapters into a model: all of it is frozen but the adapters and, if it has one, the head.
 
-    More adapters can be added, each with its own head; one at a time is worn. The frozen weights are never touched:
-    they are there once, whatever is worn, and come back bit for bit.
+    More adapters can be added, each with its own head; one at a time is active. The frozen weights are never touched:
+    they are there once, whichever adapter is active, and come back bit for bit.
 
     Args:
         model: an encoder, or an encoder with a head; changed in place, and known to it as `model.adapter`.
@@ -87,7 +87,7 @@ class LoRAAdapter:
         self.base: Base | None = None  # known when the encoder came from a checkpoint
         self.hub = hub_parameters(model)
         self.adapters: dict[str, NamedAdapter] = {}
-        self.active: str | None = None
+        self.active_adapter: str | None = None
         self.is_merged = False
         self._base_layers: dict[str, nn.Module] = {}
         self._base_extras: dict[str, mx.array] = {}
@@ -102,17 +102,17 @@ class LoRAAdapter:
 
     @property
     def config(self) -> LoRAConfig:
-        """Of the adapter that is worn."""
-        return self.worn.config
+        """Of the active adapter."""
+        return self.active.config
 
     @property
-    def worn(self) -> NamedAdapter:
-        """The adapter in the model."""
-        assert self.active is not None
-        return self.adapters[self.active]
+    def active(self) -> NamedAdapter:
+        """The active adapter, whose layers are in the model; `active_adapter` is its name."""
+        assert self.active_adapter is not None
+        return self.adapters[self.active_adapter]
 
     def add_adapter(self, name: str, config: LoRAConfig, head: nn.Module | None = None) -> None:
-        """Make another adapter; the model wears what it wore.
+        """Make another adapter; the active one stays active.
 
         Args:
             name: new.
@@ -127,8 +127,8 @@ class LoRAAdapter:
                 f"there is an adapter {name!r} already (there are {', '.join(self.adapters)})"
             )
         self._refuse_merged("add an adapter")
-        worn = self.active
-        self._take_off()
+        name_before = self.active_adapter
+        self._deactivate()
         try:
             encoder, _, _ = find_encoder(self.model)
             if config.bits is not None and not _is_quantized_so(encoder, config):
@@ -137,19 +137,19 @@ class LoRAAdapter:
                 )
             self.adapters[name] = self._make(config, head)
         finally:
-            if worn is not None:
-                self._put_on(worn)
+            if name_before is not None:
+                self._activate(name_before)
 
     def set_adapter(self, name: str) -> None:
-        """Wear this adapter, with its head; its parameters, and only they, are trainable.
+        """Activate an adapter, with its head; its parameters, and only they, are trainable.
 
         Raises:
-            ValueError: there is no such adapter, or the worn one is merged.
+            ValueError: there is no such adapter, or the active one is merged.
         """
         look_up(self.adapters, name, "adapter")
         self._refuse_merged("change the adapter")
-        self._take_off()
-        self._put_on(name)
+        self._deactivate()
+        self._activate(name)
 
     def choose(self, config: LoRAConfig) -> list[Place]:
         """The parts of layers to adapt, with their ranks; a strategy of one's own replaces this, `wrap` or both."""
@@ -175,14 +175,14 @@ class LoRAAdapter:
         )
 
     def merge(self, *, requantize: bool = False) -> nn.Module:
-        """Add the worn adapter to the weights it stands beside, take it out and unfreeze the model.
+        """Add the active adapter to the weights beside it, deactivate it and unfreeze the model.
 
         Args:
             requantize: quantize the sums again where the base is quantized: small again, but the update is rounded.
         """
         self._refuse_merged("merge")
-        adapter = self.worn
-        self._take_off()
+        adapter = self.active
+        self._deactivate()
         fused = {path: layer.fuse(requantize=requantize) for path, layer in adapter.layers.items()}
         self._put_merged(fused, adapter.extras, adapter.head)
         return self.model
@@ -211,7 +211,7 @@ class LoRAAdapter:
         chosen = {name: self.adapters[name] for name in weights}
         heads = {name: adapter.head for name, adapter in chosen.items()}
         new_head = self.adapters[head].head if head else mean_head(heads, weights)
-        self._take_off()
+        self._deactivate()
         paths = {path: layer.base for a in chosen.values() for path, layer in a.layers.items()}
         fused = {
             path: fuse_all(
@@ -238,13 +238,13 @@ class LoRAAdapter:
             raise ValueError("nothing is merged; merge() or merge_adapters() comes first")
         self.is_merged = False
         self._replace(self._base_layers)
-        assert self.active is not None
-        self._put_on(self.active)
+        assert self.active_adapter is not None
+        self._activate(self.active_adapter)
 
     def extras_of(self, name: str) -> dict[str, mx.array]:
         """The biases and modules that an adapter trains in full, by our names, as they are now."""
         adapter = self.adapters[name]
-        if name != self.active or self.is_merged:
+        if name != self.active_adapter or self.is_merged:
             return dict(adapter.extras)
         parameters = named_parameters(self.model)
         return {key: parameters[key] for key in adapter.extras}
@@ -301,18 +301,18 @@ class LoRAAdapter:
         if self.is_merged:
             raise ValueError(f"the adapter is merged into the weights: unmerge() before you {deed}")
 
-    def _take_off(self) -> None:
-        """The base alone; what the worn adapter trained beside its layers is put by."""
-        if self.active is None:
+    def _deactivate(self) -> None:
+        """Leave the base alone in the model, and stash what the active adapter trained beside its layers."""
+        if self.active_adapter is None:
             return
-        adapter = self.worn
-        adapter.extras = self.extras_of(self.active)
+        adapter = self.active
+        adapter.extras = self.extras_of(self.active_adapter)
         self._replace({path: layer.base for path, layer in adapter.layers.items()})
         self.model.update(tree_unflatten([(n, self._base_extras[n]) for n in adapter.extras]))
 
-    def _put_on(self, name: str) -> None:
+    def _activate(self, name: str) -> None:
         adapter = self.adapters[name]
-        self.active = name
+        self.active_adapter = name
         self._replace({**adapter.layers, **({"head": adapter.head} if adapter.head else {})})
         self.model.update(tree_unflatten(list(adapter.extras.items())))
         self.model.freeze()

@@ -84,7 +84,7 @@ def is_adapter_folder(folder: Path) -> bool:
 
 
 def saved_apart(model: BertWithHead) -> LoRAAdapter | None:
-    """The adapter that a model wears and that can be saved without its base: because the base has a name."""
+    """The adapters of a model, where they can be saved without its base: because the base has a name."""
     adapter: LoRAAdapter | None = getattr(model, "adapter", None)
     if adapter is None or adapter.is_merged or adapter.base is None:
         return None

@@ -81,7 +81,7 @@ def check_base(file: AdapterFile, found: str | None, name: str) -> None:
 def load_adapted(
     folder: str | Path, choose_head: ChooseHead, base: str | None = None
 ) -> BertWithHead:
-    """Read an adapter folder together with its base: the model wears the adapter, as `model.adapter`.
+    """Read an adapter folder together with its base: the adapter is active, and `model.adapter`.
 
     Args:
         folder: an adapter with a head, or a Hub id.
@@ -130,7 +130,7 @@ def sketch_adapted(folder: str | Path) -> Pretrained:
 def load_adapter(
     adapter: LoRAAdapter, folder: str | Path, name: str, choose_head: ChooseHead
 ) -> None:
-    """Add the adapter in a folder, with its head, to those that a base can wear.
+    """Add the adapter in a folder, with its head, to those of a base.
 
     Args:
         adapter: with the base.

@@ -111,8 +111,8 @@ def write_mlx_lm(
 
 
 def describe_head(adapter: LoRAAdapter) -> dict[str, Any] | None:
-    """The options of the head that is worn, ready for JSON; None on an encoder alone."""
-    head = adapter.worn.head
+    """The options of the active adapter's head, ready for JSON; None on an encoder alone."""
+    head = adapter.active.head
     return head.config.to_dict() if isinstance(head, BaseHead) else None
 
 

@@ -161,7 +161,7 @@ def fill(adapter: LoRAAdapter, name: str, tensors: Weights) -> Weights:
     wrong += [f"{key} belongs to a layer that the config does not adapt" for key in strange]
     if wrong:
         raise ValueError(f"the adapter's tensors do not fit: {shorten(wrong, 8)}")
-    if name == adapter.active:
+    if name == adapter.active_adapter:
         adapter.model.update(tree_unflatten(list(record.extras.items())))
     return left
 

@@ -49,11 +49,6 @@ class TrainState:
     history: History = field(default_factory=list)
 
     @property
-    def best_value(self) -> float | None:
-        """The monitored metric at its best, or None before the first evaluation."""
-        return self.best_metrics.get(self.monitor)
-
-    @property
     def is_best(self) -> bool:
         """Whether the last evaluation was the best so far."""
         return bool(self.best_metrics) and self.evaluations_since_best == 0

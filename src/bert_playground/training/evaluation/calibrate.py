@@ -1,6 +1,5 @@
 """calibrate: find the temperature that makes probabilities mean what they say, and store it with the model."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +8,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bert_playground.data.prepare import prepare_again
 from bert_playground.data.reading.table import require_columns
 from bert_playground.data.schema.sampling import read_frames
 from bert_playground.inference import Predictor, predict_batches
 from bert_playground.models.checkpoint import update_head
-from bert_playground.runs import RunDir
+from bert_playground.run_record import find_record
 from bert_playground.training.metrics.calibration_error import (
     Bins,
     bin_confidence,
@@ -173,16 +171,13 @@ def _two_columns(logits: Array) -> Array:
 
 def rows_of_run(checkpoint: Path) -> tuple[pl.DataFrame, str]:
     """The validation rows of the run that a checkpoint belongs to, drawn again as its configuration says."""
-    run = RunDir.of_checkpoint(checkpoint)
-    document = json.loads(run.config.read_text(encoding="utf-8")) if run.config.is_file() else {}
-    values = document.get("values")  # a checkpoint that lies alone has another config.json
-    if values is None:
+    record = find_record(checkpoint)
+    if record is None or not record.settings.values:
         raise ValueError(
             f"{checkpoint} lies in no run folder, so its validation rows are unknown; give rows that it was not trained "
             "on with --data FILE.csv"
         )
-    if values["data"]["train"] is None:
-        raise ValueError(f"{run.path} was trained from no table; give --data FILE.csv")
-    return prepare_again(
-        values
-    ).val, f"the validation rows of {run.path}, which also chose its best epoch"
+    if record.setting("data.train") is None:
+        raise ValueError(f"{record.run.path} was trained from no table; give --data FILE.csv")
+    rows = prepare_again(record.settings.values).val
+    return rows, f"the validation rows of {record.run.path}, which also chose its best epoch"

@@ -8,8 +8,7 @@ from bert_playground.config.datasets import load_datasets
 from bert_playground.data.reading.table import read_table
 from bert_playground.data.schema.roles import recognise
 from bert_playground.data.schema.sampling import read_frames
-from bert_playground.ensemble_predictor import EnsemblePredictor
-from bert_playground.inference import Predictor, join_predictions
+from bert_playground.inference import AnyPredictor, join_predictions
 from bert_playground.training.metrics.baseline import baseline_scores
 from bert_playground.training.metrics.multilabel import report_each
 from bert_playground.training.metrics.scorer import look_up_metric, make_report
@@ -31,7 +30,7 @@ class Evaluation:
 
 
 def evaluate_table(
-    predictor: Predictor | EnsemblePredictor,
+    predictor: AnyPredictor,
     data: Path,
     *,
     also: Sequence[str] = (),
@@ -40,7 +39,7 @@ def evaluate_table(
     """Score a checkpoint on a table; of a known data set by its own metric too.
 
     Args:
-        predictor: of the checkpoint.
+        predictor: of the checkpoint or ensemble.
         data: a table with the target; a large one is read chunk by chunk.
         also: names of further metrics.
         num_variants: see `Predictor.score`.

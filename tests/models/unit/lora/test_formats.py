@@ -142,14 +142,14 @@ def test_adapters_are_swapped_from_their_folders_with_their_heads(
         model = adapt(base, **options)
         expected[str(number)] = model(TOKENS)
         save_model(model, tmp_path / str(number))
-    worn = load_with_adapter(tmp_path / "0")
+    adapted = load_with_adapter(tmp_path / "0")
     for number in list(expected)[1:]:
-        load_adapter(worn.adapter, tmp_path / number, number)
+        load_adapter(adapted.adapter, tmp_path / number, number)
     for number in list(expected)[1:]:
-        worn.adapter.set_adapter(number)
-        assert largest_difference(worn(TOKENS), expected[number]) < ADAPTER
-    worn.adapter.set_adapter("default")
-    assert largest_difference(worn(TOKENS), expected["0"]) < ADAPTER
+        adapted.adapter.set_adapter(number)
+        assert largest_difference(adapted(TOKENS), expected[number]) < ADAPTER
+    adapted.adapter.set_adapter("default")
+    assert largest_difference(adapted(TOKENS), expected["0"]) < ADAPTER
 
 
 class MlxLmLinear(nn.Module):
@@ -241,11 +241,11 @@ def test_another_base_is_refused(tmp_path: Path) -> None:
         match=r"was trained on another base than .*other.*hash [0-9a-f]{12}…, these have",
     ):
         load_with_adapter(tmp_path / "adapter", str(other))
-    worn = load_with_adapter(tmp_path / "adapter")
+    adapted = load_with_adapter(tmp_path / "adapter")
     save_model(adapt(other), tmp_path / "second")
     with pytest.raises(ValueError, match="another base"):
-        load_adapter(worn.adapter, tmp_path / "second", "second")
-    assert list(worn.adapter.adapters) == ["default"]
+        load_adapter(adapted.adapter, tmp_path / "second", "second")
+    assert list(adapted.adapter.adapters) == ["default"]
     # The same weights in another place are the same base.
     (tmp_path / "base").rename(tmp_path / "moved")
     with pytest.raises(FileNotFoundError, match=r"stands on .*base, which cannot be read.*--base"):

@@ -210,7 +210,7 @@ def test_impossible_deeds_are_refused_and_leave_the_adapter_worn(
     assert largest_difference(model(TOKENS), before) < LAYOUT
 
 
-def test_an_encoder_alone_wears_several_adapters_too() -> None:
+def test_an_encoder_alone_takes_several_adapters_too() -> None:
     encoder = make_encoder("modernbert")
     adapter = LoRAAdapter(encoder, LoRAConfig(), name="a")
     adapter.add_adapter("b", LoRAConfig(target_modules=["down"], modules_to_save=["final_norm"]))

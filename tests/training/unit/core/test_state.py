@@ -24,8 +24,12 @@ def test_the_reported_loss_is_a_mean_over_rows() -> None:
 def test_the_best_is_the_highest_or_lowest_as_the_mode_says() -> None:
     high = evaluated(TrainState(monitor="val_accuracy", mode="max"), (0.5, 1), (0.9, 2), (0.7, 0.5))
     low = evaluated(TrainState(monitor="val_loss", mode="min"), (0.5, 1), (0.9, 2), (0.7, 0.5))
-    assert (high.best_step, high.best_value, high.evaluations_since_best) == (2, 0.9, 1)
-    assert (low.best_step, low.best_value, low.is_best) == (3, 0.5, True)
+    assert (high.best_step, high.best_metrics[high.monitor], high.evaluations_since_best) == (
+        2,
+        0.9,
+        1,
+    )
+    assert (low.best_step, low.best_metrics[low.monitor], low.is_best) == (3, 0.5, True)
 
 
 def test_a_tie_goes_to_the_lower_validation_loss() -> None:

@@ -1,0 +1,79 @@
+"""predict_table: a file of rows to a table of ids and answers, part by part where it is large."""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import polars as pl
+
+from bert_playground.data.kaggle.submission import make_submission
+from bert_playground.data.reading.table import read_table
+from bert_playground.data.schema.sampling import read_frames
+from bert_playground.inference import AnyPredictor, Array
+
+
+def predict_table(
+    predictor: AnyPredictor,
+    path: Path,
+    *,
+    probabilities: bool = False,
+    sample_columns: Collection[str] = (),
+    num_variants: int = 1,
+) -> Iterator[pl.DataFrame]:
+    """Answer the rows of a file, in its order.
+
+    Args:
+        predictor: of a checkpoint or an ensemble.
+        path: the table; labels that it may hold are not read.
+        probabilities: one column for each class, not the most probable class.
+        sample_columns: of a sample submission. Where it has the target of a binary task, the probability of class 1 is that
+            column; a standard deviation beside an answer is given only if the sample has a column for it.
+        num_variants: of each row; see `Predictor.score`.
+
+    Yields:
+        The id, or the number of the row from 0 on, and the answers: the whole table, or a chunk of a large one.
+
+    Raises:
+        FileNotFoundError: the table is not there.
+        ValueError: it is faulty or lacks columns; or probabilities are asked of a number.
+    """
+    pipeline = predictor.pipeline
+    if probabilities and not pipeline.classes:
+        raise ValueError(
+            f"{pipeline.target} is a number and has no probabilities; leave out --proba"
+        )
+    # Windows are cut from all rows of a series.
+    frames = read_frames(path) if pipeline.windows is None else iter([read_table(path)])
+    first_row = 0
+    for frame in frames:
+        rows, ids = pipeline.prediction_rows(frame)
+        scores = predictor.predict(rows, num_variants=num_variants)
+        write = _probabilities if probabilities else _answers
+        yield make_submission(
+            ids,
+            write(predictor, scores, sample_columns),
+            id_column=None if ids is None else ids.name,
+            target=pipeline.target,
+            # Of one target, columns of probabilities are named by class alone.
+            is_named=not (probabilities and len(pipeline.targets) == 1),
+            first_row=first_row,
+        )
+        first_row += frame.height
+
+
+def _answers(
+    predictor: AnyPredictor, scores: Array, sample_columns: Collection[str]
+) -> pl.DataFrame:
+    answers = predictor.answers(scores)
+    if not sample_columns:
+        return answers
+    expected = (*predictor.pipeline.targets, *sample_columns)
+    return answers.select(name for name in answers.columns if name in expected)
+
+
+def _probabilities(
+    predictor: AnyPredictor, scores: Array, sample_columns: Collection[str]
+) -> pl.DataFrame | pl.Series:
+    pipeline = predictor.pipeline
+    table = pipeline.probabilities(scores)
+    is_single = pipeline.task == "binary" and pipeline.target in sample_columns
+    return table[:, -1] if is_single else table
