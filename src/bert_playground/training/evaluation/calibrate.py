@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from bert_playground.data.prepare import prepare_again
 from bert_playground.data.reading.table import require_columns
 from bert_playground.data.schema.sampling import read_frames
 from bert_playground.inference import Predictor, predict_batches
