@@ -24,7 +24,7 @@ from bert_playground.training.core.resume import load_resumable, save_resumable
 from bert_playground.training.core.state import TrainState
 from bert_playground.training.core.step import count_rows, count_tokens, make_train_step
 
-Report = Callable[[np.ndarray[Any, Any], np.ndarray[Any, Any]], dict[str, float]]
+Scorer = Callable[[np.ndarray[Any, Any], np.ndarray[Any, Any]], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -50,15 +50,15 @@ class Trainer:
         optimizer: AdamW,
         schedule: Schedule,
         loop: Loop,
-        report: Report,
+        scorer: Scorer,
         callbacks: Sequence[Callback] = (),
     ) -> None:
-        """Make a trainer; `report(labels, scores)` gives the metrics of an evaluation by name."""
+        """Make a trainer; `scorer(labels, scores)` gives the metrics of an evaluation by name."""
         self.model = model
         self.optimizer = optimizer
         self.schedule = schedule
         self.loop = loop
-        self.report = report
+        self.scorer = scorer
         self.callbacks = list(callbacks)
         self.state = TrainState(monitor=loop.monitor, mode=loop.mode)
         self.moments: Moments = optimizer.create_moments(model.trainable_parameters())
@@ -90,7 +90,7 @@ class Trainer:
             raise ValueError(
                 "the data to evaluate on has no labels; give a table with the target column"
             )
-        return {"loss": answer.loss, **self.report(answer.labels, answer.scores)}
+        return {"loss": answer.loss, **self.scorer(answer.labels, answer.scores)}
 
     def save(self, folder: Path) -> None:
         """Write what `resume` reads into an existing folder."""
