@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bert_playground.files import replaced_file
+from bert_playground.plots import AXIS, BEST, GRID, INK, QUIET, TRAIN, VALIDATION
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.state import History, TrainState
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-INK, QUIET, TRAIN, VALIDATION, BEST = "#22303c", "#8a97a3", "#2f7ebc", "#d9622b", "#2a9d5c"
 
 
 class Curves(Callback):
@@ -97,12 +96,12 @@ def _mark_best(axis: "Axes", state: TrainState, name: str) -> None:
 def _polish(axis: "Axes", state: TrainState) -> None:
     axis.set_xlabel("optimizer step", fontsize=9, color=QUIET)
     axis.set_xlim(left=0, right=max(1, state.step) * 1.02)
-    axis.grid(axis="y", color="#e6eaee", linewidth=0.8)
+    axis.grid(axis="y", color=GRID, linewidth=0.8)
     axis.set_axisbelow(True)
     axis.tick_params(colors=QUIET, labelsize=9, length=0)
     for side in ("top", "right", "left"):
         axis.spines[side].set_visible(False)
-    axis.spines["bottom"].set_color("#c9d1d8")
+    axis.spines["bottom"].set_color(AXIS)
 
 
 def _evaluations(history: History, name: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
