@@ -34,9 +34,9 @@ from bert_playground.training.core import (
 )
 from bert_playground.training.core.precision import set_precision, use_gradient_checkpointing
 from bert_playground.training.core.step import is_compilation_worthwhile
-from bert_playground.training.core.trainer import Report
+from bert_playground.training.core.trainer import Scorer
 from bert_playground.training.integrations import MLflowCallback
-from bert_playground.training.metrics import choose_monitor, make_report
+from bert_playground.training.metrics import choose_monitor, make_scorer
 from bert_playground.training.recipe import Recipe, choose_recipe
 
 
@@ -82,7 +82,7 @@ def make_trainer(
             pipeline.save(folder)
 
     objective = Objective(
-        make_report(task.name, *(name.removeprefix("val_") for name in also), decode=decode),
+        make_scorer(task.name, *(name.removeprefix("val_") for name in also), decode=decode),
         monitor,
         mode,
         drawn=f"val_{task.metric}" if monitor == "val_loss" else monitor,
@@ -103,7 +103,7 @@ class Objective:
         title: of the picture.
     """
 
-    report: Report
+    report: Scorer
     monitor: str
     mode: str
     drawn: str

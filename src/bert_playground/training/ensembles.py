@@ -16,7 +16,7 @@ from bert_playground.inference import AnyPredictor, Predictions, Predictor
 from bert_playground.models.ensemble import Variation, vary, write_manifest
 from bert_playground.runs import ENSEMBLE_NAME, RunDir
 from bert_playground.training.members import describe_variation, fit_members
-from bert_playground.training.metrics.scorer import make_report
+from bert_playground.training.metrics.scorer import make_scorer
 from bert_playground.training.run import RunResult, fit, run_in_folder, start_run, write_json
 
 
@@ -183,8 +183,8 @@ def _conclude(
 def _measure(predictor: AnyPredictor, answer: Predictions) -> dict[str, float]:
     assert answer.labels is not None  # validation rows have the target
     pipeline = predictor.pipeline
-    report = make_report(pipeline.task, decode=pipeline.in_units, thresholds=predictor.thresholds)
-    return {f"val_{name}": value for name, value in report(answer.labels, answer.scores).items()}
+    scorer = make_scorer(pipeline.task, decode=pipeline.in_units, thresholds=predictor.thresholds)
+    return {f"val_{name}": value for name, value in scorer(answer.labels, answer.scores).items()}
 
 
 def _measure_disagreement(

@@ -32,7 +32,7 @@ from bert_playground.training.class_weights import weights_from_labels
 from bert_playground.training.core import Trainer
 from bert_playground.training.core.resume import find_resumable
 from bert_playground.training.ensemble_trainer import EnsembleTrainer
-from bert_playground.training.evaluation.thresholds import adapt_thresholds
+from bert_playground.training.evaluation.thresholds import tune_thresholds
 from bert_playground.training.summary import summarise
 
 # What a resumed run may change without becoming another run.
@@ -180,7 +180,7 @@ def fit(
     is_pretrained = pretrained_dir is not None
     summary = summarise(run, trainer, pipeline, train_data, val_data, is_pretrained=is_pretrained)
     if config.head.adaptive_threshold:
-        summary["thresholds"] = adapt_thresholds(run, pipeline, val_data, model.encoder.dtype)
+        summary["thresholds"] = tune_thresholds(run, pipeline, val_data, model.encoder.dtype)
     if summary["hint"]:
         logger.info(summary["hint"])
     write_json(run.summary, summary)

@@ -24,7 +24,7 @@ from bert_playground.training.core.state import TrainState
 from bert_playground.training.core.step import count_rows, count_tokens, make_train_step
 from bert_playground.training.core.throughput import Throughput
 
-Report = Callable[[np.ndarray[Any, Any], np.ndarray[Any, Any]], dict[str, float]]
+Scorer = Callable[[np.ndarray[Any, Any], np.ndarray[Any, Any]], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,16 @@ class Trainer:
         optimizer: AdamW,
         schedule: Schedule,
         loop: Loop,
-        report: Report,
+        scorer: Scorer,
         callbacks: Sequence[Callback] = (),
         reduce_gradients: Callable[[Tree], Tree] = lambda sums: sums,
     ) -> None:
-        """Make a trainer; `report(labels, scores)` gives metrics by name, `reduce_gradients` is that of `make_train_step`."""
+        """Make a trainer; `scorer(labels, scores)` gives metrics by name, `reduce_gradients` is that of `make_train_step`."""
         self.model = model
         self.optimizer = optimizer
         self.schedule = schedule
         self.loop = loop
-        self.report = report
+        self.scorer = scorer
         self.callbacks = list(callbacks)
         self.state = TrainState(monitor=loop.monitor, mode=loop.mode)
         self.moments: Moments = optimizer.create_moments(model.trainable_parameters())
@@ -95,7 +95,7 @@ class Trainer:
             raise ValueError(
                 "the data to evaluate on has no labels; give a table with the target column"
             )
-        return {"loss": answer.loss, **self.report(answer.labels, answer.scores)}
+        return {"loss": answer.loss, **self.scorer(answer.labels, answer.scores)}
 
     def save(self, folder: Path) -> None:
         """Write what `resume` reads into an existing folder."""

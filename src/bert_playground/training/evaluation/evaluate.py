@@ -11,7 +11,7 @@ from bert_playground.data.schema.sampling import read_frames
 from bert_playground.inference import AnyPredictor, join_predictions
 from bert_playground.training.metrics.baseline import baseline_scores
 from bert_playground.training.metrics.multilabel import report_each
-from bert_playground.training.metrics.scorer import look_up_metric, make_report
+from bert_playground.training.metrics.scorer import look_up_metric, make_scorer
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,14 @@ def evaluate_table(
         pipeline.task,
     ):
         also = (*also, known.metric) if known.metric else also
-    report = make_report(
+    scorer = make_scorer(
         pipeline.task, *also, decode=pipeline.in_units, thresholds=predictor.thresholds
     )
     # Several models or variants together have no loss of their own.
     loss = {} if answer.loss is None else {"loss": answer.loss}
-    metrics = {**loss, **report(labels, answer.scores)}
+    metrics = {**loss, **scorer(labels, answer.scores)}
     if pipeline.task == "multilabel":
         metrics |= report_each(labels, answer.scores, [str(name) for name in pipeline.classes])
     num_classes = len(pipeline.classes) or None
     constant = baseline_scores(labels, len(labels), num_classes, task=pipeline.task)
-    return Evaluation(len(labels), metrics, report(labels, constant))
+    return Evaluation(len(labels), metrics, scorer(labels, constant))
