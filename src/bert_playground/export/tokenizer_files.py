@@ -1,4 +1,4 @@
-"""write_tokenizer: the tokenizer of a checkpoint as transformers' AutoTokenizer reads it."""
+"""write_tokenizer: the tokenizer files of a checkpoint, for transformers to read."""
 
 import json
 import shutil
