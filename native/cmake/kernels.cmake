@@ -12,7 +12,7 @@ set(BPK_FLAGS_amx ${BPK_FLAGS_avx512_bf16} -mamx-tile -mamx-bf16 -mamx-int8)
 # Sets `result` to the instruction sets to compile: AVX2 always, and what BERT_KERNELS_BUILD adds.
 function(bpk_choose_isas result)
   set(choice "$ENV{BERT_KERNELS_BUILD}")
-  if(NOT choice OR choice STREQUAL "native")
+  if(choice STREQUAL "" OR choice STREQUAL "native")
     try_run(exit_code compiled "${CMAKE_BINARY_DIR}/print_isa" "${BPK_SOURCE_DIR}/../cmake/print_isa.cpp"
       CMAKE_FLAGS "-DINCLUDE_DIRECTORIES=${BPK_SOURCE_DIR}" RUN_OUTPUT_VARIABLE choice)
     if(NOT compiled OR NOT exit_code EQUAL 0)

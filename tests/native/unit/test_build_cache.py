@@ -38,7 +38,11 @@ class Build:
     def cmake(self, *arguments: str, cache: str | None = None) -> str:
         process = subprocess.run(
             [CMAKE or "cmake", *arguments],
-            env={"PATH": "/usr/bin:/bin", "BERT_KERNELS_CACHE": cache or str(self.folder / "kept")},
+            env={
+                "PATH": "/usr/bin:/bin",
+                "HOME": str(self.folder / "home"),
+                "BERT_KERNELS_CACHE": str(self.folder / "kept") if cache is None else cache,
+            },
             capture_output=True,
             text=True,
             timeout=60,
@@ -102,6 +106,11 @@ def test_a_damaged_module_is_not_used_but_replaced(build: Build) -> None:
 
 def test_switched_off_nothing_is_looked_up(build: Build) -> None:
     assert build.look(cache="off") == ("", False)
+
+
+def test_the_folder_is_below_the_home_folder_unless_told(build: Build) -> None:
+    home = str(build.folder / "home" / ".cache" / "bert-playground" / "kernels")
+    assert build.look(cache="")[0].startswith(home)
 
 
 def test_the_last_eight_modules_are_kept(build: Build) -> None:
