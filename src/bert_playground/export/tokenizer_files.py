@@ -1,4 +1,4 @@
-"""write_tokenizer: the tokenizer files of a checkpoint, for transformers to read."""
+"""write_tokenizer: the tokenizer of a checkpoint in the files of transformers."""
 
 import json
 import shutil
