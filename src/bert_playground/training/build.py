@@ -96,14 +96,14 @@ class Objective:
     """What a run is judged by: its metrics, and which of them chooses the best epoch.
 
     Attributes:
-        report: labels and scores to metrics by name.
+        scorer: labels and scores to metrics by name.
         monitor: decides which evaluation is the best.
         mode: "min" or "max".
         drawn: the metric beside the loss in the picture.
         title: of the picture.
     """
 
-    report: Scorer
+    scorer: Scorer
     monitor: str
     mode: str
     drawn: str
@@ -143,7 +143,7 @@ def build_trainer(
             monitor=objective.monitor,
             mode=objective.mode,
         ),
-        objective.report,
+        objective.scorer,
     )
     precision = set_precision(model, training.precision)
     if training.gradient_checkpointing:
