@@ -100,13 +100,14 @@ def spell_days(days: pl.Series, spelling: str) -> pl.Series:
     return dates.dt.strftime(spelling or "%Y-%m-%d")
 
 
-def every_nth(frame: pl.DataFrame, most: int) -> pl.DataFrame:
-    """At most about this many rows from all over a table."""
-    step = max(1, frame.height // most)
-    return frame if step == 1 else frame.gather_every(step)
-
-
 def cumulate(numbers: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """[E] how many of the numbers are at most each of the edges, and in a last place how many there are."""
     places = np.searchsorted(edges, numbers, side="left")
     return np.cumsum(np.bincount(places, minlength=len(edges) + 1))
+
+
+def most_frequent(cells: pl.Series) -> str | None:
+    """The cell on most rows, the first of equals in alphabetical order; None: there is none."""
+    counts = cells.drop_nulls().alias("cell").value_counts()
+    most = counts.filter(pl.col("count") == pl.col("count").max())["cell"].min()
+    return None if most is None else str(most)

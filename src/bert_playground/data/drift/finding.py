@@ -16,6 +16,7 @@ LEAST_SHIFT = 0.1
 # Smirnov's distance is beyond this / sqrt(rows) for one pair of equal samples in a thousand.
 SMIRNOV = 1.95
 
+KINDS = {"number": "number", "date": "date", "category": "value", "list": "value"}
 WORDS = {
     "unreadable": "are no {kind} as training writes it",
     "unseen": "hold values that no training row has",

@@ -13,6 +13,7 @@ from bert_playground.data.drift.cells import (
     cumulate,
     extract_rest,
     is_missing,
+    most_frequent,
     read_strictly,
 )
 from bert_playground.data.reading.table import as_text
@@ -24,6 +25,7 @@ from bert_playground.data.templates.features import FORM_OF_KIND, FORMS, Feature
 NUM_QUANTILES = 33  # of numbers, dates, and the lengths of texts
 MAX_VALUES = 2000  # of a category; of more the most frequent are kept
 MAX_UNITS = 20
+EXAMPLE_ROWS = 4000
 NUMERIC = ("number", "date")
 COUNTED = ("category", "title", "prefix", "list")  # whose values, or words of them, are counted
 
@@ -191,9 +193,10 @@ def _measure(profile: ColumnProfile, values: pl.Series) -> dict[str, Any]:
 def _count_values(profile: ColumnProfile, cells: pl.Series) -> dict[str, Any]:
     named = profile.name_values(cells)
     items = named.explode().drop_nulls() if profile.form == "list" else named
-    counts = items.alias("value").value_counts().sort(["count", "value"], descending=[True, False])
-    kept = counts[:MAX_VALUES]
-    rare = counts.filter(pl.col("count") == 1).height + int(counts["count"][MAX_VALUES:].sum())
+    counts = items.alias("value").value_counts()
+    order = ["count", "value"]
+    kept = counts.sort(order, descending=[True, False])[:MAX_VALUES]
+    rare = counts.filter(pl.col("count") == 1).height + len(items) - int(kept["count"].sum())
     return {
         "values": tuple(kept["value"].to_list()),
         "counts": tuple(kept["count"].to_list()),
@@ -204,8 +207,5 @@ def _count_values(profile: ColumnProfile, cells: pl.Series) -> dict[str, Any]:
 
 
 def _example(cells: pl.Series) -> str:
-    """The most frequent cell, the first of equals."""
-    if not len(cells):
-        return ""
-    found = cells.alias("cell").value_counts().sort(["count", "cell"], descending=[True, False])
-    return str(found["cell"][0])
+    """The most frequent cell of some rows, the first of equals."""
+    return most_frequent(cells.gather_every(max(1, len(cells) // EXAMPLE_ROWS))) or ""
