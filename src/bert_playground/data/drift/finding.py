@@ -32,14 +32,14 @@ class Finding:
 
     Attributes:
         column: its name.
-        what: "respelled", "unreadable", "unseen", "unit", "missing", "outside", "shifted" or "constant".
-        kind: what the column holds: "number", "date", "value" or "text".
+        what: "respelled", "unreadable", "unseen", "unit", "missing", "outside" or "shifted".
+        kind: what the column holds: "number", "date", "value", "text", or "length" of texts.
         rows: of the later table, that are stricken; of "shifted" as many as would have to change.
         share: the same as a share of the rows.
         share_in_training: of the training rows.
-        example: a cell now.
-        example_in_training: a cell then.
-        read_as: what the model reads instead.
+        example: a cell now; of "shifted" the median, or the value that has become more frequent.
+        example_in_training: a cell then; of "shifted" the median, or the value that has become less frequent.
+        read_as: what the model reads instead, where that is not the cell itself.
     """
 
     column: str
@@ -67,17 +67,18 @@ class Finding:
         now = "nothing" if self.example is None else _quote(self.example)
         if self.is_repaired:
             return f"{self.column}: {now} is read as {_quote(self.read_as or '')}, as in training ({self.rows} rows)"
-        then = f"such as {_quote(self.example_in_training)}"
         if self.what == "shifted":
+            word = "more often" if self.kind in ("value", "text") else "in the middle"
             return (
                 f"{self.column}: the {self.kind}s are distributed otherwise than in training: {_percent(self.share)} of "
-                f"the rows would have to change (now often {now}, then {_quote(self.example_in_training)})"
+                f"the rows would have to change ({word} now {now}, then {_quote(self.example_in_training)})"
             )
         said = f"{_percent(self.share)} of the rows {WORDS[self.what].format(kind=self.kind)}"
         said += f", {_percent(self.share_in_training)} in training"
-        shown = f" (now {now}, then {then.removeprefix('such as ')})"
-        if self.what == "missing":
-            shown = f" (then {then})"
+        then = _quote(self.example_in_training)
+        shown = (
+            f" (then such as {then})" if self.what == "missing" else f" (now {now}, then {then})"
+        )
         ending = "" if self.read_as is None else f"; the model reads {self.read_as}"
         return f"{self.column}: {said}{shown}{ending}"
 

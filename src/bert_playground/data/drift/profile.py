@@ -77,12 +77,11 @@ class ColumnProfile:
         """Whether cells are read as numbers or dates."""
         return self.form in NUMERIC
 
-    def measure(self, cells: pl.Series) -> np.ndarray:
-        """The numbers, days or lengths of cells without blanks around them; those that have none are left out."""
+    def measure(self, cells: pl.Series) -> pl.Series:
+        """[R] the numbers, days or lengths of cells without blanks around them; null where a cell has none."""
         if self.is_numeric:
-            read = read_strictly(cells.drop_nulls(), self.form, self.spelling).drop_nulls()
-            return read.to_numpy().astype(np.float64)
-        return cells.drop_nulls().str.len_chars().to_numpy().astype(np.float64)
+            return read_strictly(cells, self.form, self.spelling)
+        return cells.str.len_chars().cast(pl.Float64)
 
     def name_values(self, cells: pl.Series) -> pl.Series:
         """What is counted of cells without blanks around them: [R] values, or the lists of them."""
@@ -172,12 +171,11 @@ def _fit(column: pl.Series, feature: Feature) -> ColumnProfile:
 
 
 def _measure(profile: ColumnProfile, values: pl.Series) -> dict[str, Any]:
-    numbers = np.sort(profile.measure(values))
-    facts: dict[str, Any] = {"example": _example(values)}
+    read = profile.measure(values)
+    numbers = np.sort(read.drop_nulls().to_numpy())
+    facts: dict[str, Any] = {"example": _example(values.filter(read.is_not_null()))}
     if profile.is_numeric:
-        facts["num_unreadable"] = len(values) - len(numbers)
-        read = read_strictly(values, profile.form, profile.spelling)
-        facts["example"] = _example(values.filter(read.is_not_null()))
+        facts["num_unreadable"] = read.null_count()
     if profile.form == "number" and profile.spelling != PLAIN:
         found = extract_rest(values, profile.spelling).value_counts(sort=True)
         facts["units"] = tuple(found.to_series()[:MAX_UNITS].to_list())

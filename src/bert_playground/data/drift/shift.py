@@ -5,7 +5,8 @@ from collections import Counter
 import numpy as np
 import polars as pl
 
-from bert_playground.data.drift.cells import cumulate, most_frequent, read_strictly
+from bert_playground.data.columns.parsing import CLOCK
+from bert_playground.data.drift.cells import cumulate, most_frequent, spell_days
 from bert_playground.data.drift.finding import KINDS, Finding, is_shifted, is_surprising
 from bert_playground.data.drift.profile import ColumnProfile
 
@@ -32,7 +33,7 @@ def find_shift(
         return None
     if found is None:
         return None
-    what, distance, example = found
+    what, distance, example, example_then = found
     kind = KINDS.get(profile.form, "text")
     if profile.edges and not profile.is_numeric:
         kind = "length"
@@ -44,16 +45,17 @@ def find_shift(
         distance * share,
         0.0,
         example,
-        profile.example,
+        example_then,
     )
 
 
-Shift = tuple[str, float, str | None]
+Shift = tuple[str, float, str | None, str]  # what, share of the rows, an example now, and one then
 
 
 def _shift_of_numbers(profile: ColumnProfile, cells: pl.Series) -> Shift | None:
     then = profile.num_rows - profile.num_missing - profile.num_unreadable
-    numbers = profile.measure(cells)
+    read = profile.measure(cells)
+    numbers = read.drop_nulls().to_numpy()
     numbers = numbers[np.isfinite(numbers)]
     if not len(numbers):
         return None
@@ -61,14 +63,20 @@ def _shift_of_numbers(profile: ColumnProfile, cells: pl.Series) -> Shift | None:
     outside = int(((numbers < low) | (numbers > high)).sum())
     # Of a sample, one in `then` rows lies below the least of training by chance, and one above the greatest.
     if profile.is_numeric and is_surprising(outside, len(numbers), 1, then):
-        read = read_strictly(cells, profile.form, profile.spelling)
         beyond = cells.filter(((read < low) | (read > high)).fill_null(False))
-        return "outside", outside / len(numbers), most_frequent(beyond)
+        return "outside", outside / len(numbers), most_frequent(beyond), profile.example
     shares = cumulate(numbers, np.array(profile.edges))[:-1] / len(numbers)
     distance = float(np.abs(shares - np.array(profile.shares)).max())
     if not is_shifted(distance, len(numbers), then):
         return None
-    return "shifted", distance, most_frequent(cells)
+    middle = profile.edges[int(np.searchsorted(profile.shares, 0.5))]
+    return "shifted", distance, _spell(profile, np.median(numbers)), _spell(profile, middle)
+
+
+def _spell(profile: ColumnProfile, number: float) -> str:
+    if profile.form == "date" and profile.spelling != CLOCK:
+        return str(spell_days(pl.Series([round(number)]), "")[0])
+    return f"{number:.6g}"
 
 
 def _shift_of_values(profile: ColumnProfile, cells: pl.Series) -> Shift | None:
@@ -89,4 +97,6 @@ def _shift_of_values(profile: ColumnProfile, cells: pl.Series) -> Shift | None:
     distance = sum(excess for excess in grown.values() if excess > 0)
     if not is_shifted(distance, len(named), total, len(then)):
         return None
-    return "shifted", distance, max(grown, key=lambda value: (grown[value], value))
+    shrunk = {value: count / total - now.get(value, 0.0) for value, count in then.items()}
+    most, least = (max(each, key=lambda value: (each[value], value)) for each in (grown, shrunk))
+    return "shifted", distance, most, least
