@@ -104,7 +104,11 @@ def test_chunks_are_counted_together() -> None:
     whole, parts = watch(), watch()
     whole.read(later)
     read = pl.concat([parts.read(later[at : at + 500]) for at in range(0, 4000, 500)])
-    assert parts.findings() == whole.findings()
+    facts = [
+        [(each.column, each.what, each.rows) for each in one.findings()] for one in (parts, whole)
+    ]
+    assert facts[0] == facts[1]
+    assert len(facts[0]) == 2
     assert read["town"].to_list() == draw(4000, 5)["town"].to_list()
 
 
