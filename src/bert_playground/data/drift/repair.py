@@ -25,6 +25,9 @@ from bert_playground.data.drift.profile import ColumnProfile
 TRUE = ("true", "yes", "y", "t", "1", "1.0", "on")
 FALSE = ("false", "no", "n", "f", "0", "0.0", "off")
 NUMBER_WORD = r"^[-+]?[0-9]+(?:\.[0-9]+)?$"
+COMMA_POWER = r"^([-+]?[0-9]+),([0-9]+[eE][-+]?[0-9]+)$"  # 5,2e-06
+POWER = r"^[-+]?[0-9.]+[eE][-+]?[0-9]+$"
+FIRST_CELLS = 500
 CLOCK_END = r"([ T][0-9]{1,2}:[0-9]{2}.*)$"
 LIST_SEPARATORS = ("|", ";", ",", "[")
 STRING = pl.String
@@ -135,13 +138,26 @@ def _read_otherwise(profile: ColumnProfile, digits: pl.Series, spelling: str) ->
     """The cells as numbers of another spelling; None: it does not read all, or they have units that training lacks."""
     if spelling == profile.spelling:
         return None
-    numbers = read_strictly(digits, "number", spelling)
+    if spelling == COMMA:
+        digits = digits.str.replace(COMMA_POWER, "${1}.${2}")
+    if len(digits) > FIRST_CELLS and _read(digits[:FIRST_CELLS], spelling).has_nulls():
+        return None  # the patterns are slow on many cells
+    numbers = _read(digits, spelling)
     if numbers.has_nulls():
         return None
     known = {"", *profile.units}
-    if spelling != PLAIN and not set(extract_rest(digits, spelling).unique()) <= known:
+    is_bare = read_strictly(digits, "number", PLAIN).is_not_null()
+    if not set(extract_rest(digits.filter(~is_bare), spelling).unique()) <= known:
         return None
     return numbers
+
+
+def _read(digits: pl.Series, spelling: str) -> pl.Series:
+    numbers = read_strictly(digits, "number", spelling)
+    if spelling != COMMA:
+        return numbers
+    is_power = digits.str.contains(POWER)
+    return numbers.zip_with(~is_power, read_strictly(digits, "number", PLAIN))
 
 
 def _choose_reading(

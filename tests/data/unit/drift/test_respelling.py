@@ -63,6 +63,11 @@ def test_numbers_of_another_country_are_read(
     assert [float(cell or 0) for cell in read] == PRICES
 
 
+def test_powers_of_ten_are_read_behind_a_decimal_comma() -> None:
+    train = ["0.5", "5.2e-06", "1e-07"] * 20
+    assert reread(train, ["0,5", "5,2e-06", "1e-07"]) == ["0.5", "5.2e-6", "1e-07"]
+
+
 def test_a_decimal_point_is_read_where_training_had_commas() -> None:
     train = [f"{price:.2f}".replace(".", ",") for price in PRICES]
     assert reread(train, [f"{price:.2f}" for price in PRICES])[1] == "41,72"
