@@ -8,7 +8,7 @@ from bert_playground.config.datasets import load_datasets
 from bert_playground.config.schema import DataSection
 from bert_playground.data.columns.timestamps import find_time_column, infer_time_form
 from bert_playground.data.core.schema import Schema
-from bert_playground.data.reading.table import require_columns
+from bert_playground.data.reading.table import as_text, require_columns
 from bert_playground.data.schema.roles import infer_roles
 from bert_playground.data.targets.windows import Windows
 
@@ -22,7 +22,7 @@ def decide(
     """What a training table is: what the request gives is taken, the rest is known or inferred.
 
     Args:
-        frame: the training table, all cells as text.
+        frame: the training table.
         request: what is None there is inferred.
         test_columns: of the table to predict, where it is known: what that lacks cannot be a feature.
         windows: how `frame` was cut from a table of series; see `plan_windows`.
@@ -30,6 +30,7 @@ def decide(
     Raises:
         ValueError: columns that are named are not there, see `infer_roles`; or the registry of data sets is faulty.
     """
+    frame = as_text(frame)
     derived = request.template_options.get("derive") or ()
     named = (*request.drop_columns, *request.text_columns, *request.kinds)
     require_columns(frame, [name for name in named if name not in derived], "the training table")
