@@ -254,7 +254,8 @@ def load_with_head(
         options: fields of the encoder's config that shall differ.
     """
     encoder = load_encoder(pretrained, **options)
-    head = create_head(complete_head(head_config, pretrained.family, encoder, pretrained.pooling))
+    usual = encoder.config.head_options()
+    head = create_head(complete_head(head_config, pretrained.family, usual, pretrained.pooling))
     prepare_for(head, _named_for_head(pretrained))
     head_report = load_weights(head, head_weights(head, pretrained))
     used = set(named_parameters(encoder))

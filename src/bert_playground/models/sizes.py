@@ -37,7 +37,8 @@ def find_family(name: str) -> EncoderFamily:
 def assemble(family: EncoderFamily, config: Any, head_config: HeadConfig) -> BertWithHead:
     """An encoder with random weights and the head that suits it."""
     encoder: Encoder = family.core(config)
-    return BertWithHead(encoder, create_head(complete_head(head_config, family, encoder)))
+    head = create_head(complete_head(head_config, family, config.head_options()))
+    return BertWithHead(encoder, head)
 
 
 def choose_head(head_type: str | None, num_labels: int | None) -> dict[str, Any]:

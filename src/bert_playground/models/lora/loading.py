@@ -254,7 +254,8 @@ def _make_head(
     if not is_own and adapter.base is not None:
         bare = read_pretrained(adapter.base.name)
     pretrained = bring_head(file, bare, in_encoder)
-    head = create_head(complete_head(choose_head(pretrained), bare.family, model.encoder))
+    usual = config.head_options()
+    head = create_head(complete_head(choose_head(pretrained), bare.family, usual))
     report = load_weights(head, head_weights(head, pretrained))
     if report.missing:
         raise ValueError(f"{file.folder} lacks weights of its head: {shorten(report.missing)}")
