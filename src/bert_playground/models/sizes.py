@@ -1,11 +1,14 @@
 """assemble: an encoder and the head that suits it; the sizes and options that are usual."""
 
+from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
 from bert_playground.lookup import look_up
+from bert_playground.models.architectures import look_at_checkpoint
 from bert_playground.models.bert import Encoder, ModernBertConfig
 from bert_playground.models.bert_with_head import (
     ENCODERS,
@@ -17,7 +20,7 @@ from bert_playground.models.heads import HEADS, HeadConfig, create_head
 from bert_playground.models.huggingface import Pretrained
 
 if TYPE_CHECKING:
-    from bert_playground.config.schema import ModelSection
+    from bert_playground.config.schema import ModelSection, RunConfig
 
 SCRATCH_DROPOUT = (
     0.3  # better than 0.1 on Titanic, obesity, nlp-disaster and House Prices: docs/log.md
@@ -89,6 +92,48 @@ def dropout_options(family: EncoderFamily, rate: float | None) -> dict[str, Any]
     return dict.fromkeys(sorted(names - {"classifier_dropout"}), rate)
 
 
+def fit_to_checkpoint(
+    config: "RunConfig", sources: Mapping[str, str]
+) -> tuple["RunConfig", dict[str, str]]:
+    """The configuration, with what nobody asked for as the checkpoint to start from has it, and where values came from.
+
+    Only config.json is read, so that a model that cannot be trained is refused before any table is read.
+
+    Args:
+        config: what was asked for.
+        sources: for each dotted path where its value came from; {}: what was given to `config` is asked for.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint.
+        ValueError: another architecture, or rows that are asked to be longer than it can take.
+    """
+    path, changed = "data.max_length", dict(sources)
+    if config.model.pretrained is None:
+        return config, changed
+    outline = look_at_checkpoint(config.model.pretrained)
+    most, length = outline.max_length, config.data.max_length
+    if most is None or length <= most:
+        return config, changed
+    given = "given" if "max_length" in config.data.model_fields_set else "default"
+    source = sources.get(path, given)
+    if source != "default" and not source.startswith("preset "):
+        raise ValueError(_say_positions(length, outline.folder, most, f" ({source})"))
+    logger.info(
+        "{} is {} instead of {} ({}): {} has no more positions",
+        *(path, most, length, source, outline.folder),
+    )
+    data = config.data.model_copy(update={"max_length": most})
+    changed |= {path: "checkpoint"} if sources else {}
+    return config.model_copy(update={"data": data}), changed
+
+
+def _say_positions(length: int, folder: Path, positions: int, source: str = "") -> str:
+    return (
+        f"data.max_length is {length}{source}, but {folder} has {positions} positions; "
+        f"use --max-length {positions} or less"
+    )
+
+
 def check_fit(encoder: Encoder, pretrained: Pretrained, vocab_size: int, max_length: int) -> None:
     """Refuse a tokenizer with more entries, or rows with more tokens, than the encoder of a checkpoint has.
 
@@ -101,10 +146,7 @@ def check_fit(encoder: Encoder, pretrained: Pretrained, vocab_size: int, max_len
             f"{encoder.config.vocab_size}; they do not belong together"
         )
     if max_length > encoder.max_length:
-        raise ValueError(
-            f"data.max_length is {max_length}, but {pretrained.folder} has {encoder.max_length} positions; "
-            f"use --max-length {encoder.max_length} or less"
-        )
+        raise ValueError(_say_positions(max_length, pretrained.folder, encoder.max_length))
     if pretrained.trained_length is not None and max_length > pretrained.trained_length:
         logger.info(
             "{} was trained on texts of up to {} tokens; longer rows are new to it (data.max_length {})",

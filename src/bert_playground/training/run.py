@@ -25,6 +25,7 @@ from bert_playground.models.ensemble import Ensemble
 from bert_playground.models.factory import create_from_config
 from bert_playground.models.head_match import Answers
 from bert_playground.models.hub_files import CONFIG, fetch_folder, read_json
+from bert_playground.models.sizes import fit_to_checkpoint
 from bert_playground.runs import RunDir
 from bert_playground.tasks import TASKS
 from bert_playground.tracking import require_mlflow
@@ -98,11 +99,10 @@ def run_in_folder(
         resume: as for `run_training`.
     """
     if resume is None:
+        config, sources = fit_to_checkpoint(config, sources or {})
         run, checkpoint = RunDir.create(config.training.output_dir), None
         values = config.model_dump(mode="json")
-        write_json(
-            run.config, {"command": command, "values": values, "sources": dict(sources or {})}
-        )
+        write_json(run.config, {"command": command, "values": values, "sources": sources})
     else:
         checkpoint = find_resumable(resume)
         run = RunDir.of_checkpoint(checkpoint)

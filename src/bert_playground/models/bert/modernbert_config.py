@@ -5,9 +5,17 @@ from dataclasses import InitVar, asdict, dataclass, fields
 from typing import Any, Self
 
 from bert_playground.lookup import look_up
-from bert_playground.models.bert.config import check_rope, check_sizes, check_token_ids
+from bert_playground.models.bert.config import (
+    BIDIRECTIONAL,
+    check_fixed,
+    check_rope,
+    check_sizes,
+    check_token_ids,
+)
 from bert_playground.models.bert.layers.feedforward import ACTIVATIONS
 
+# As in BertConfig: where transformers reads another computation, with the only value that ours has.
+FIXED = {**BIDIRECTIONAL, "classifier_activation": "gelu"}
 FULL, SLIDING = "full_attention", "sliding_attention"
 PUBLISHED_THETA = {FULL: 160_000.0, SLIDING: 10_000.0}
 PUBLISHED_TOKEN_IDS = {
@@ -112,6 +120,7 @@ class ModernBertConfig:
         Raises:
             ValueError: impossible sizes, or rotary angles scaled in a way that is not implemented.
         """
+        check_fixed(values, FIXED, cls.model_type)
         check_rope(values)
         known = {field.name for field in fields(cls)} | {"rope_theta", "alternating_attention"}
         given = {key: value for key, value in values.items() if key in known}

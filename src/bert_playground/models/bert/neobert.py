@@ -16,7 +16,13 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
-from bert_playground.models.bert.config import check_rope, check_sizes, check_token_ids
+from bert_playground.models.bert.config import (
+    BIDIRECTIONAL,
+    check_fixed,
+    check_rope,
+    check_sizes,
+    check_token_ids,
+)
 from bert_playground.models.bert.encoder import Encoder
 from bert_playground.models.bert.layers.attention import SelfAttention, visible_keys
 from bert_playground.models.bert.layers.embeddings import WordEmbeddings, rotary_table
@@ -26,7 +32,7 @@ from bert_playground.models.tokenwise import Norm, uniform
 from bert_playground.tokens import Tokens
 
 # Where the published code reads another architecture, with the only value that ours has.
-FIXED = {"hidden_act": "swiglu", "rms_norm": True, "rope": True, "ngpt": False}
+FIXED = {**BIDIRECTIONAL, "hidden_act": "swiglu", "rms_norm": True, "rope": True, "ngpt": False}
 # Our name of a field, and its name in the published config.json.
 SPELLINGS = {
     "max_position_embeddings": "max_length",
@@ -81,15 +87,7 @@ class NeoBertConfig:
             ValueError: impossible sizes, or an ablation of the paper that is not implemented.
         """
         check_rope(values)
-        strange = [
-            f"{key} is {values[key]!r}, expected {expected!r}"
-            for key, expected in FIXED.items()
-            if key in values and str(values[key]).lower() != str(expected).lower()
-        ]
-        if strange:
-            raise ValueError(
-                f"only the published NeoBERT is implemented, this is another one: {'; '.join(strange)}"
-            )
+        check_fixed(values, FIXED, cls.model_type)
         known = {field.name for field in fields(cls)}
         given = {key: value for key, value in values.items() if key in known}
         for ours, published in SPELLINGS.items():

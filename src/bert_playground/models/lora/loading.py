@@ -12,9 +12,8 @@ from bert_playground.lookup import shorten
 from bert_playground.models.bert.names import Weights
 from bert_playground.models.bert_with_head import BertWithHead, complete_head
 from bert_playground.models.heads import BaseHead, HeadConfig, create_head
-from bert_playground.models.hub_files import CONFIG, read_json
+from bert_playground.models.hub_files import ADAPTER, CONFIG, read_json
 from bert_playground.models.huggingface import (
-    ADAPTER,
     Pretrained,
     head_weights,
     load_encoder,
