@@ -99,8 +99,20 @@ def look_at_checkpoint(name_or_path: str | Path) -> Outline:
     architecture = read_architecture(values, folder)
     if architecture is None or "hidden_size" not in values:
         return Outline(folder, values, None)
-    config = ENCODERS[architecture].config.from_dict(values)
+    config = read_shape(values, architecture, folder)
     return Outline(folder, values, int(config.max_position_embeddings))
+
+
+def read_shape(values: Mapping[str, Any], architecture: str, folder: Path) -> Any:
+    """The encoder's config that a config.json means.
+
+    Raises:
+        ValueError: impossible sizes, or a computation that is not implemented.
+    """
+    try:
+        return ENCODERS[architecture].config.from_dict(values)
+    except ValueError as error:
+        raise ValueError(f"{folder / CONFIG}: {error}") from error
 
 
 def refuse_adapter(folder: Path) -> None:

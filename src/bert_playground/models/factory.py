@@ -32,6 +32,7 @@ from bert_playground.models.sizes import (
     scratch_sizes,
 )
 from bert_playground.models.tokenwise import named_parameters
+from bert_playground.models.vocabulary import grow_vocabulary
 from bert_playground.tasks import TASKS, Task, choose_task_head
 
 if TYPE_CHECKING:
@@ -294,6 +295,7 @@ def create_from_config(
     pretrained: Pretrained | None = None,
     head_options: Mapping[str, Any] | None = None,
     answers: Answers | None = None,
+    added_tokens: Mapping[int, str] | None = None,
 ) -> BertWithHead:
     """Make the model that a run asks for, pretrained or from scratch, with adapters if asked.
 
@@ -307,6 +309,7 @@ def create_from_config(
         pretrained: the checkpoint, when it has been read already.
         head_options: fields of HeadConfig that the training labels decide, such as balanced class weights.
         answers: the target and its classes, by which the head of a checkpoint is matched; None: by position.
+        added_tokens: of the tokenizer, by id: those that the encoder of a checkpoint lacks get vectors.
 
     Raises:
         ValueError: the parts do not fit together.
@@ -328,9 +331,12 @@ def create_from_config(
         model = assemble(family, shape, head)
     else:
         pretrained = pretrained or read_pretrained(config.model.pretrained)
+        pretrained = grow_vocabulary(
+            pretrained, vocab_size, added_tokens or {}, is_frozen=config.lora.enabled
+        )
         options = dropout_options(pretrained.family, config.model.dropout)
         model = load_matched(pretrained, head, answers, **options)
-        check_fit(model.encoder, pretrained, vocab_size, max_length)
+        check_fit(model.encoder, pretrained, max_length)
         if quantized_layers(model) and not config.lora.enabled:
             logger.info("the checkpoint is quantized; its weights are trained in full")
             dequantize_model(model)

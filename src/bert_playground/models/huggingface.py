@@ -10,7 +10,7 @@ from loguru import logger
 from mlx.utils import tree_unflatten
 
 from bert_playground.lookup import shorten
-from bert_playground.models.architectures import read_architecture, refuse_adapter
+from bert_playground.models.architectures import read_architecture, read_shape, refuse_adapter
 from bert_playground.models.bert import Encoder
 from bert_playground.models.bert.names import Weights, rename
 from bert_playground.models.bert_with_head import (
@@ -114,7 +114,7 @@ def read_pretrained(name_or_path: str | Path, *, shapes_only: bool = False) -> P
     if down is not None and "quantization" not in values:  # packed values are fewer than inputs
         # NeoBERT's config.json has this width by a rule that not all files keep to; other configs ignore the key.
         values = values | {"feed_forward_size": down.shape[1]}
-    config = family.config.from_dict(values)
+    config = read_shape(values, architecture, folder)
     _check_pad_id(values, config, folder)
     weights = family.core.sanitize(bare, config)
     return Pretrained(

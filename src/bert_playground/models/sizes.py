@@ -134,17 +134,12 @@ def _say_positions(length: int, folder: Path, positions: int, source: str = "") 
     )
 
 
-def check_fit(encoder: Encoder, pretrained: Pretrained, vocab_size: int, max_length: int) -> None:
-    """Refuse a tokenizer with more entries, or rows with more tokens, than the encoder of a checkpoint has.
+def check_fit(encoder: Encoder, pretrained: Pretrained, max_length: int) -> None:
+    """Refuse rows with more tokens than the encoder of a checkpoint has positions.
 
     Raises:
         ValueError: says what to use instead.
     """
-    if vocab_size > encoder.config.vocab_size:
-        raise ValueError(
-            f"the tokenizer has {vocab_size} entries, the encoder of {pretrained.folder} has "
-            f"{encoder.config.vocab_size}; they do not belong together"
-        )
     if max_length > encoder.max_length:
         raise ValueError(_say_positions(max_length, pretrained.folder, encoder.max_length))
     if pretrained.trained_length is not None and max_length > pretrained.trained_length:

@@ -163,6 +163,7 @@ def fit(
             "num_numbers": len(pipeline.numbers),
             **_read_pooling(checkpoint),
         },
+        added_tokens=pipeline.tokenizer.added_tokens,
         answers=Answers.of(pipeline.target, pipeline.labels.to_dict()),
     )
     if config.data.sample_fraction < 1:

@@ -149,7 +149,7 @@ def test_a_config_that_does_not_fit_the_weights_is_refused(tmp_path: Path) -> No
         load_model(folder)
     edit_config(folder, model_type="modernbrt")
     with pytest.raises(
-        ValueError, match="is of model_type 'modernbrt'; supported are .*did you mean"
+        ValueError, match=r"is of model_type 'modernbrt'; supported are .*did you mean"
     ):
         load_model(folder)
     (folder / "config.json").write_text("{")
