@@ -26,6 +26,13 @@ SCRATCH_DROPOUT = (
     0.3  # better than 0.1 on Titanic, obesity, nlp-disaster and House Prices: docs/log.md
 )
 POSITIONS_MULTIPLE = 64
+# Settings of `model` beyond sizes → the fields of encoders' configs that they may be.
+PARTICULARS = {
+    "norm_type": ("norm_type",),
+    "activation": ("hidden_activation", "hidden_act"),
+    "local_attention": ("local_attention",),
+    "global_attn_every_n_layers": ("global_attn_every_n_layers",),
+}
 
 
 def find_family(name: str) -> EncoderFamily:
@@ -81,7 +88,46 @@ def scratch_sizes(
         # Padded batches are a little wider than their longest row.
         "max_position_embeddings": -(-max_length // POSITIONS_MULTIPLE) * POSITIONS_MULTIPLE,
         **dropout_options(family, dropout),
+        **_particulars(section, family),
     }
+
+
+def _particulars(section: "ModelSection", family: EncoderFamily) -> dict[str, Any]:
+    """The encoder's config fields for what is asked of it beyond sizes.
+
+    Raises:
+        ValueError: the architecture has no such options; all are listed.
+    """
+    known = {field.name for field in fields(family.config)}
+    asked, wrong = {}, []
+    for key, names in PARTICULARS.items():
+        value = getattr(section, key)
+        if value is None:
+            continue
+        name = next((name for name in names if name in known), None)
+        if name is None:
+            wrong.append(f"model.{key} = {value!r}")
+        else:
+            asked[name] = value
+    if wrong:
+        raise ValueError(
+            f"a {family.config.model_type} has no such options: {', '.join(wrong)}; leave them out, or take "
+            "model.architecture modernbert"
+        )
+    return asked
+
+
+def _refuse_particulars(section: "ModelSection", values: Mapping[str, Any], folder: Path) -> None:
+    wrong = []
+    for key, names in PARTICULARS.items():
+        asked = getattr(section, key)
+        stored = next((values[name] for name in names if values.get(name) is not None), None)
+        if asked is not None and asked != stored:
+            wrong.append(f"model.{key} is {asked!r} (the checkpoint: {stored or 'its own'})")
+    if wrong:
+        raise ValueError(
+            f"{folder} is what it was trained as, but {'; '.join(wrong)}: these are for random weights; leave them out"
+        )
 
 
 def dropout_options(family: EncoderFamily, rate: float | None) -> dict[str, Any]:
@@ -111,6 +157,7 @@ def fit_to_checkpoint(
     if config.model.pretrained is None:
         return config, changed
     outline = look_at_checkpoint(config.model.pretrained)
+    _refuse_particulars(config.model, outline.values, outline.folder)
     most, length = outline.max_length, config.data.max_length
     if most is None or length <= most:
         return config, changed

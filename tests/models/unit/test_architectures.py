@@ -4,18 +4,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+import mlx.core as mx
 import pytest
 
 from bert_playground.config.load import load_config
 from bert_playground.config.schema import RunConfig
 from bert_playground.models.architectures import OTHERS, look_at_checkpoint
 from bert_playground.models.bert_with_head import ENCODERS
-from bert_playground.models.checkpoint import save_model
-from bert_playground.models.factory import create_model
+from bert_playground.models.checkpoint import load_model, save_model
+from bert_playground.models.factory import create_from_config, create_model
 from bert_playground.models.huggingface import read_pretrained
 from bert_playground.models.sizes import fit_to_checkpoint
+from bert_playground.tasks import TASKS
 from bert_playground.training.pretraining import run_pretraining
 from bert_playground.training.run import run_training
+from tests.models.tiny import make_rows
 
 SIZES: dict[str, Any] = {
     "vocab_size": 50,
@@ -80,7 +83,6 @@ def test_flags_that_change_the_computation_are_refused(
         ("bert", {"position_embedding_type": "relative_key"}),
         ("bert", {"alibi_starting_size": 512}),
         ("bert", {"pruned_heads": {"0": [1]}}),
-        ("modernbert", {"classifier_activation": "silu"}),
         ("neobert", {"rope": False}),
     ],
 )
@@ -132,3 +134,67 @@ def test_a_length_that_was_asked_for_is_refused(place: str, tmp_path: Path) -> N
         config = config.model_copy(update={"data": data})
     with pytest.raises(ValueError, match=r"data.max_length is 256 \(.*128 positions; use"):
         fit_to_checkpoint(config, sources)
+
+
+def test_what_nothing_here_computes_is_refused_of_a_head_alone(tmp_path: Path) -> None:
+    folder = save(tmp_path / "model", "modernbert", head=None, classifier_activation="silu")
+    values = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(
+        json.dumps({k: v for k, v in values.items() if k != "head"})
+    )
+    look_at_checkpoint(folder)
+    with pytest.raises(ValueError, match="classifier_activation 'silu'"):
+        load_model(folder)
+
+
+def test_what_the_published_code_would_compute_otherwise_has_a_type_of_its_own(
+    tmp_path: Path,
+) -> None:
+    for architecture, options in (
+        ("modernbert", {"norm_type": "rms"}),
+        ("neobert", {"rope_theta": 500.0}),
+    ):
+        folder = tmp_path / architecture
+        model = create_model(architecture, **SIZES, **options).eval()
+        save_model(model, folder)
+        values = json.loads((folder / "config.json").read_text())
+        assert values["model_type"] == f"bert_playground_{architecture}"
+        assert "auto_map" not in values
+        rows = make_rows([9, 4])
+        expected = model(rows)
+        assert mx.array_equal(load_model(folder)(rows), expected)
+        # As earlier versions wrote it.
+        values["model_type"] = architecture
+        (folder / "config.json").write_text(json.dumps(values))
+        assert mx.array_equal(load_model(folder)(rows), expected)
+
+
+@pytest.mark.parametrize("architecture", ENCODERS)
+def test_what_the_published_code_computes_alike_keeps_its_type(
+    architecture: str, tmp_path: Path
+) -> None:
+    folder = save(tmp_path / "model", architecture)
+    assert json.loads((folder / "config.json").read_text())["model_type"] == architecture
+
+
+def test_the_options_of_an_architecture_are_settings(tmp_path: Path) -> None:
+    source = tmp_path / "mine.yaml"
+    source.write_text(
+        "model: {norm_type: rms, activation: SwiGLU, local_attention: 32, "
+        "global_attn_every_n_layers: 2, hidden_size: 32, num_heads: 2}"
+    )
+    config, _ = load_config(source, {})
+    encoder = create_from_config(config, TASKS["binary"], 2, vocab_size=50).encoder.config
+    assert encoder.norm_type == "rms"
+    assert encoder.hidden_activation == "silu"
+    assert encoder.half_windows == (None, 16, None, 16)
+    bert = config.model_copy(
+        update={"model": config.model.model_copy(update={"architecture": "bert"})}
+    )
+    message = "a bert has no such options: model.norm_type = 'rms', model.local_attention = 32"
+    with pytest.raises(ValueError, match=message):
+        create_from_config(bert, TASKS["binary"], 2, vocab_size=50)
+    folder = save(tmp_path / "model", "modernbert")
+    asked = {"model.pretrained": str(folder), "model.norm_type": "rms"}
+    with pytest.raises(ValueError, match=r"model.norm_type is 'rms' \(the checkpoint: layer\)"):
+        fit_to_checkpoint(*load_config(None, {}, asked))

@@ -38,6 +38,7 @@ SPELLINGS = {
     "max_position_embeddings": "max_length",
     "initializer_range": "embedding_init_range",
 }
+PUBLISHED_THETA = 10_000.0
 PUBLISHER = "chandar-lab/NeoBERT--model"
 
 
@@ -52,6 +53,8 @@ class NeoBertConfig:
     """
 
     model_type = "neobert"
+    # In the config.json of an encoder that the published code would read, and compute otherwise.
+    own_model_type = "bert_playground_neobert"
 
     vocab_size: int = 30522
     hidden_size: int = 768
@@ -61,7 +64,7 @@ class NeoBertConfig:
     feed_forward_size: int | None = None
     max_position_embeddings: int = 4096
     norm_eps: float = 1e-5
-    rope_theta: float = 10_000.0
+    rope_theta: float = PUBLISHED_THETA
     dropout: float = 0.0
     classifier_dropout: float = 0.1
     initializer_range: float = 0.02
@@ -97,7 +100,11 @@ class NeoBertConfig:
         return cls(**given if theta is None else given | {"rope_theta": theta})
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as a config.json that the publisher's code reads, fetched by transformers when it is trusted."""
+        """The same as a config.json that the publisher's code reads, fetched by transformers when it is trusted.
+
+        That code knows one theta; of another, transformers shall not read the folder.
+        """
+        is_published = self.rope_theta == PUBLISHED_THETA
         values = {SPELLINGS.get(key, key): value for key, value in asdict(self).items()}
         classes = {
             "AutoConfig": "NeoBERTConfig",
@@ -106,12 +113,16 @@ class NeoBertConfig:
             "AutoModelForSequenceClassification": "NeoBERTForSequenceClassification",
         }
         return {
-            "model_type": self.model_type,
+            "model_type": self.model_type if is_published else self.own_model_type,
             **values,
             "dim_head": self.hidden_size // self.num_attention_heads,
             "decoder_init_range": self.initializer_range,
             "hidden_act": "SwiGLU",
-            "auto_map": {auto: f"{PUBLISHER}.{name}" for auto, name in classes.items()},
+            **(
+                {"auto_map": {auto: f"{PUBLISHER}.{name}" for auto, name in classes.items()}}
+                if is_published
+                else {}
+            ),
         }
 
     def head_options(self) -> dict[str, Any]:
