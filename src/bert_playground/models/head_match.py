@@ -1,7 +1,7 @@
 """match_head: what of a checkpoint's head a new table can use: its outputs in the table's order, or a new classifier."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -12,10 +12,9 @@ from bert_playground.lookup import shorten
 from bert_playground.models.bert_with_head import BertWithHead, complete_head
 from bert_playground.models.checkpoint import saved_head
 from bert_playground.models.heads import HeadConfig
-from bert_playground.models.hub_files import read_json
+from bert_playground.models.hub_files import PIPELINE, read_json
 from bert_playground.models.huggingface import Pretrained, load_with_head
 
-PIPELINE = "pipeline.json"  # beside our checkpoints: target and labels
 GENERIC = re.compile(r"label[_ ]?\d+", re.IGNORECASE)  # what tools write where nobody named classes
 # Names that say nothing without the column that they stand in.
 BARE = {"true", "false", "yes", "no", "y", "n", "t", "f"}
@@ -29,25 +28,15 @@ class Answers(NamedTuple):
     Attributes:
         target: the column, or several between commas; None where that is not known.
         names: of classes, labels or steps, in the order of their numbers; () where there are none.
-        means: of a target that was standardised, one for each output.
-        scales: its standard deviations.
-        uses_log: whether it was standardised after log1p.
     """
 
     target: str | None = None
     names: tuple[str, ...] = ()
-    means: tuple[float, ...] = ()
-    scales: tuple[float, ...] = ()
-    uses_log: bool = False
 
     @classmethod
     def of(cls, target: str, labels: Mapping[str, Any]) -> "Answers":
         """From a target and what pipeline.json says of its labels."""
-        names = tuple(map(str, labels.get("classes") or labels.get("columns") or ()))
-        means, scales = labels.get("means") or (), labels.get("scales") or ()
-        if labels.get("task") == "regression":
-            means, scales = (labels["mean"],), (labels["scale"],)
-        return cls(target, names, tuple(means), tuple(scales), bool(labels.get("uses_log")))
+        return cls(target, tuple(map(str, labels.get("classes") or labels.get("columns") or ())))
 
 
 class MisfitError(Exception):
@@ -81,8 +70,8 @@ def match_head(
     """The checkpoint with its head's outputs in the order of a new table, or without them; one log line says which.
 
     Classes are matched by their names, exactly or but for case, blanks and the spelling of numbers; so are labels and
-    steps. Ordered classes must be the same in the same order; numbers must be those of the same target, and are scaled
-    from the standard deviation of the old table to that of the new one.
+    steps. Ordered classes must be the same in the same order; numbers must be those of the same target: they are
+    standardised by each table, so that the head holds for other amounts of it.
 
     Args:
         pretrained: from `read_pretrained`.
@@ -128,8 +117,9 @@ def read_answers(pretrained: Pretrained) -> Answers:
         numbered = dict(enumerate(numbered))
     if not numbered:
         numbered = {number: name for name, number in (values.get("label2id") or {}).items()}
-    names = tuple(str(numbered[key]) for key in sorted(numbered, key=int))
-    return Answers(names=names)
+    if not all(str(number).isdigit() for number in numbered):
+        return Answers()
+    return Answers(names=tuple(str(numbered[key]) for key in sorted(numbered, key=int)))
 
 
 def _read_head(pretrained: Pretrained) -> HeadConfig:
@@ -169,7 +159,9 @@ def _match_outputs(
     pretrained: Pretrained, stored: HeadConfig, known: Answers, answers: Answers
 ) -> Pretrained:
     if stored.head_type == "regression":
-        return _match_number(pretrained, known, answers)
+        if not _is_same(known.target, answers.target):
+            raise MisfitError(f"answers {known.target!r}, and this table {answers.target!r}")
+        return pretrained
     num_outputs = 2 if stored.head_type == "binary" else stored.num_labels
     if known.names and all(map(GENERIC.fullmatch, known.names)):
         raise MisfitError(f"does not name what it answers ({shorten(known.names)})")
@@ -195,56 +187,14 @@ def _match_outputs(
         raise MisfitError(
             f"has its steps in the order {shorten(known.names)}, this table in another"
         )
-    if not is_sorted:
-        pretrained = _change_outputs(pretrained, lambda _, weight: weight[mx.array(order)])
-    if stored.head_type == "timeseries" and not stored.use_temporal_features:
-        old = known._replace(
-            means=tuple(known.means[i] for i in order if known.means),
-            scales=tuple(known.scales[i] for i in order if known.scales),
-        )
-        return _rescale(pretrained, old, answers)
-    return pretrained
-
-
-def _match_number(pretrained: Pretrained, known: Answers, answers: Answers) -> Pretrained:
-    if not _is_same(known.target, answers.target):
-        raise MisfitError(f"answers {known.target!r}, and this table {answers.target!r}")
-    return _rescale(pretrained, known, answers)
-
-
-def _rescale(pretrained: Pretrained, known: Answers, answers: Answers) -> Pretrained:
-    """Outputs that are standardised by one table, standardised by another: the answers in units stay what they were."""
-    if not known.scales or not answers.scales:
+    if is_sorted:
         return pretrained
-    if known.uses_log != answers.uses_log:
-        raise MisfitError("was trained on the logarithm of its target, or this one is")
-    pairs = list(zip(known.scales, answers.scales, strict=True))
-    factors = [old / new for old, new in pairs]
-    shifts = [
-        (old - new) / scale
-        for old, new, scale in zip(known.means, answers.means, answers.scales, strict=True)
-    ]
-    if all(factor == 1 for factor in factors) and not any(shifts):
-        return pretrained
-
-    def change(name: str, weight: mx.array) -> mx.array:
-        rest = weight.shape[0] - len(factors)  # a standard deviation beside the number stays
-        factor = mx.array([*factors, *[1.0] * rest])
-        if not name.endswith("bias"):
-            return weight * factor[:, None]
-        return weight * factor + mx.array([*shifts, *[0.0] * rest])
-
-    return _change_outputs(pretrained, change)
-
-
-def _change_outputs(
-    pretrained: Pretrained, change: Callable[[str, mx.array], mx.array]
-) -> Pretrained:
-    changed = {
-        name: change(name, weight) if name.startswith("classifier.") else weight
+    places = mx.array(order)
+    moved = {
+        name: weight[places] if name.startswith("classifier.") else weight
         for name, weight in pretrained.weights.items()
     }
-    return replace(pretrained, weights=changed)
+    return replace(pretrained, weights=moved)
 
 
 def _keep_pooling(pretrained: Pretrained, stored: HeadConfig, config: HeadConfig) -> HeadConfig:
@@ -306,7 +256,7 @@ def _describe_kept(known: Answers, answers: Answers) -> str:
     if not known.names:
         if known.target is None:
             return "does not say which target it answers, nor in which units; it is kept as a start"
-        return f"answers {known.target!r} and is kept, scaled to this table"
+        return f"answers {known.target!r} and is kept"
     is_same_order = match_names(known.names, answers.names) == list(range(len(known.names)))
     order = "" if is_same_order else ", its rows in the order of this table"
     return f"answers {shorten(known.names)} and is kept{order}"

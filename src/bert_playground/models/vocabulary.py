@@ -7,6 +7,7 @@ import mlx.core as mx
 from loguru import logger
 
 from bert_playground.lookup import shorten
+from bert_playground.models.hub_files import PIPELINE
 from bert_playground.models.huggingface import Pretrained
 
 # What has a row for each word: the vectors, and the decoders of masked-language heads.
@@ -44,6 +45,10 @@ def grow_vocabulary(
     beyond = range(size, vocab_size)
     if not beyond:
         return pretrained
+    if (
+        folder / PIPELINE
+    ).is_file():  # written together with its tokenizer: these words had vectors
+        added_tokens = {}
     listed = shorten([added_tokens[number] for number in beyond if number in added_tokens], 5)
     strange = [number for number in beyond if number not in added_tokens]
     if strange:

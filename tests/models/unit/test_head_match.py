@@ -174,29 +174,33 @@ def test_a_head_of_another_kind_is_not_reused(save: Save, tmp_path: Path, said: 
     assert "BertForTokenClassification" in said[1]
 
 
-def test_a_number_keeps_its_units_and_its_target(
-    save: Save, tmp_path: Path, said: list[str]
-) -> None:
+def test_a_number_is_that_of_its_target(save: Save, tmp_path: Path, said: list[str]) -> None:
     model = save("regression", None)
-    old = 50 + 4 * model(make_rows([9, 4]))
+    old = model(make_rows([9, 4]))
     labels = {"task": "regression", "mean": 50.0, "scale": 4.0, "uses_log": False}
     document = json.dumps({"target": "price", "labels": labels})
     (tmp_path / "model" / "pipeline.json").write_text(document)
     head = HeadConfig("regression")
-    new = answer(tmp_path / "model", head, Answers("Price", (), (80.0,), (16.0,)))
-    assert mx.allclose(80 + 16 * new, old, rtol=1e-5)
-    assert is_new(tmp_path / "model", head, Answers("rent", (), (80.0,), (16.0,)))
+    assert mx.array_equal(answer(tmp_path / "model", head, Answers("Price")), old)
+    assert is_new(tmp_path / "model", head, Answers("rent"))
     assert "answers 'price', and this table 'rent'" in said[-1]
-    assert is_new(tmp_path / "model", head, Answers("price", (), (4.0,), (1.0,), uses_log=True))
+
+
+def test_steps_follow_their_names(save: Save, tmp_path: Path) -> None:
+    model = save("timeseries", None)
+    labels = {"task": "timeseries", "form": "steps", "columns": ["mon", "tue", "wed"]}
+    document = json.dumps({"target": "mon,tue,wed", "labels": labels})
+    (tmp_path / "model" / "pipeline.json").write_text(document)
+    head = HeadConfig("timeseries", num_labels=3)
+    new = answer(tmp_path / "model", head, Answers("wed,mon,tue", ("wed", "mon", "tue")))
+    assert mx.array_equal(new, model(make_rows([9, 4]))[:, mx.array(ORDER)])
 
 
 def test_a_number_without_a_name_is_a_start_and_said(
     save: Save, tmp_path: Path, said: list[str]
 ) -> None:
     save("regression", None)
-    assert not is_new(
-        tmp_path / "model", HeadConfig("regression"), Answers("price", (), (0.0,), (1.0,))
-    )
+    assert not is_new(tmp_path / "model", HeadConfig("regression"), Answers("price"))
     assert "does not say which target it answers" in said[0]
     edit(tmp_path / "model", id2label={"0": "rent"})
     assert is_new(tmp_path / "model", HeadConfig("regression"), Answers("price"))

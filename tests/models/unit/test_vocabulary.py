@@ -48,6 +48,13 @@ def test_the_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
         grow_vocabulary(pretrained, VOCAB_SIZE + 2, {VOCAB_SIZE: "<brand>"})
 
 
+def test_a_folder_of_ours_that_lacks_words_is_damaged(tmp_path: Path) -> None:
+    pretrained = read("bert", tmp_path)
+    (tmp_path / "pipeline.json").write_text("{}")
+    with pytest.raises(ValueError, match="2 of those without a vector were not added"):
+        grow_vocabulary(pretrained, VOCAB_SIZE + 2, ADDED)
+
+
 def test_adapters_do_not_grow_their_base(tmp_path: Path) -> None:
     pretrained = read("bert", tmp_path)
     with pytest.raises(ValueError, match=r"2 added tokens \(<brand>, <size>\).*leave out --lora"):

@@ -13,13 +13,11 @@ BIDIRECTIONAL = {
     "is_encoder_decoder": False,
     "add_cross_attention": False,
     "is_causal": False,
-    "use_causal_mask": False,
 }
 FIXED: dict[str, Any] = {
     **BIDIRECTIONAL,
     "pruned_heads": {},
     "alibi_starting_size": None,
-    "use_rotary": False,
 }
 
 
