@@ -23,7 +23,9 @@ from bert_playground.logs import log_to_file
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.ensemble import Ensemble
 from bert_playground.models.factory import create_from_config
-from bert_playground.models.huggingface import fetch_folder
+from bert_playground.models.head_match import Answers
+from bert_playground.models.hub_files import CONFIG, fetch_folder, read_json
+from bert_playground.models.sizes import fit_to_checkpoint
 from bert_playground.runs import RunDir
 from bert_playground.tasks import TASKS
 from bert_playground.tracking import require_mlflow
@@ -97,11 +99,10 @@ def run_in_folder(
         resume: as for `run_training`.
     """
     if resume is None:
+        config, sources = fit_to_checkpoint(config, sources or {})
         run, checkpoint = RunDir.create(config.training.output_dir), None
         values = config.model_dump(mode="json")
-        write_json(
-            run.config, {"command": command, "values": values, "sources": dict(sources or {})}
-        )
+        write_json(run.config, {"command": command, "values": values, "sources": sources})
     else:
         checkpoint = find_resumable(resume)
         run = RunDir.of_checkpoint(checkpoint)
@@ -160,7 +161,10 @@ def fit(
         head_options={
             **weights_from_labels(config.head, pipeline.task, pipeline.classes, train_data.labels),
             "num_numbers": len(pipeline.numbers),
+            **_read_pooling(checkpoint),
         },
+        added_tokens=pipeline.tokenizer.added_tokens,
+        answers=Answers.of(pipeline.target, pipeline.labels.to_dict()),
     )
     if config.data.sample_fraction < 1:
         train_data = train_data.sample(config.data.sample_fraction, config.training.seed)
@@ -283,6 +287,14 @@ def _fit_or_load(
         vocab_size=config.model.vocab_size,
         augmentation=Augmentation(**config.augmentation.model_dump()),
     )
+
+
+def _read_pooling(checkpoint: Path | None) -> dict[str, Any]:
+    """How the head of a run to resume pools: runs of earlier versions chose without a look at the old head."""
+    if checkpoint is None:
+        return {}
+    head = read_json(checkpoint / CONFIG).get("head") or {}
+    return {key: head[key] for key in ("pooling", "transform") if key in head}
 
 
 def _make_loaders(
