@@ -35,7 +35,8 @@ from bert_playground.runs import RunDir
 from bert_playground.training.build import Objective, build_trainer
 from bert_playground.training.core import Trainer
 from bert_playground.training.recipe import choose_pretraining_recipe
-from bert_playground.training.run import RunResult, run_in_folder, start_run, write_json
+from bert_playground.training.run import RunResult, run_in_folder
+from bert_playground.training.start import start_run, write_json
 from bert_playground.training.summary import count_parameters
 
 
