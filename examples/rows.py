@@ -13,8 +13,6 @@ model = create_bert_with_head("modernbert", "multiclass", num_labels=3, **sizes)
 trainer = create_trainer(model, config={"training": {"epochs": 3}, "data": {"target": "kind"}})
 trainer.train(rows)  # or a path, a frame, (texts, labels), a dataset, two loaders
 
-from bert_playground.inference import Predictor
-import polars as pl
-
-predictor = Predictor.load(trainer.path)
-print(predictor.labels(pl.DataFrame({"colour": ["red", "green"]})).to_list())
+print(trainer.evaluate(rows))
+# bert predict --checkpoint, or Predictor.load of bert_playground.inference, reads this folder.
+print(trainer.path)

@@ -22,6 +22,7 @@ from bert_playground.training.fit_data import (
     label_names,
     wants_thresholds,
 )
+from bert_playground.training.ignored_settings import RunFacts, log_ignored_settings
 from bert_playground.training.members import fit_members
 from bert_playground.training.start import start_run, write_run_config
 
@@ -121,6 +122,18 @@ class EnsembleTrainer:
                 num_rows=self.num_rows or rows.num_rows,
                 judged_by=data.pipeline.schema.metric if data.pipeline else None,
             )
+            if number == 0:
+                facts = RunFacts(
+                    members[number].head.task,
+                    rows.num_rows,
+                    len(rows),
+                    trainer.loop.epochs,
+                    is_compiled=trainer.loop.use_compilation,
+                    has_validation=data.val is not None,
+                    has_rows=data.pipeline is not None,
+                    is_ready_made=True,
+                )
+                log_ignored_settings(self.config, self.sources, facts)
             state = trainer.train(rows, data.val)
             if data.val is not None and wants_thresholds(members[number], self.config):
                 names = label_names(members[number], data.pipeline)

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
+from loguru import logger
+
 from bert_playground.config.schema import DataSection, RunConfig
 from bert_playground.data.augmentation.augmentation import Augmentation
 from bert_playground.data.core.types import Loader
@@ -85,7 +87,8 @@ def fit_data(model: BertWithHead, config: RunConfig, train_data: Any, val_data: 
 
 def is_loader(data: Any) -> TypeGuard[Loader]:
     """Whether something gives batches, as `Loader` says."""
-    return all(hasattr(data, name) for name in ("iterate", "num_rows", "__len__"))
+    is_numbered = hasattr(data, "__getitem__")  # a dataset of another library may know num_rows too
+    return hasattr(data, "iterate") or (hasattr(data, "num_rows") and not is_numbered)
 
 
 def check_model(model: BertWithHead, pipeline: TextPipeline) -> None:
@@ -149,6 +152,10 @@ def make_loaders(
         prepared.val, batch_size=training.eval_batch_size, split="val", **threads, **cached
     )
     if prepared.stream is not None:
+        if data.use_pretokenized:
+            logger.info(
+                "data.use_pretokenized: only validation rows are cached; streamed rows are tokenised in every epoch"
+            )
         return pipeline.make_streaming_loader(
             prepared.stream, augmented_from=prepared.train, **order, **threads
         ), val_data

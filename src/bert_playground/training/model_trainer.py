@@ -24,6 +24,7 @@ from bert_playground.training.fit_data import (
     table_paths,
     wants_thresholds,
 )
+from bert_playground.training.ignored_settings import RunFacts, log_ignored_settings
 from bert_playground.training.metrics import make_report
 from bert_playground.training.start import start_run, write_json, write_run_config
 from bert_playground.training.summary import summarise
@@ -156,6 +157,17 @@ class ModelTrainer:
         if self._checkpoint is not None:
             trainer.resume(self._checkpoint)
             self._checkpoint = None
+        facts = RunFacts(
+            self.model.head.task,
+            data.train.num_rows,
+            len(data.train),
+            trainer.loop.epochs,
+            is_compiled=trainer.loop.use_compilation,
+            has_validation=data.val is not None,
+            has_rows=data.pipeline is not None,
+            is_ready_made=True,
+        )
+        log_ignored_settings(config, self.sources, facts)
         self.run, self.pipeline, self._trainer = run, data.pipeline, trainer
         state = trainer.train(data.train, data.val)
         self._conclude(data, config, run, trainer)

@@ -20,7 +20,7 @@ from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.ensemble import Ensemble
 from bert_playground.models.factory import create_from_config
 from bert_playground.models.huggingface import fetch_folder
-from bert_playground.runs import RunDir
+from bert_playground.runs import MEMBERS, RunDir
 from bert_playground.tasks import TASKS
 from bert_playground.training.build import make_trainer
 from bert_playground.training.class_weights import weights_from_labels
@@ -28,8 +28,9 @@ from bert_playground.training.core.resume import find_resumable
 from bert_playground.training.ensemble_trainer import EnsembleTrainer
 from bert_playground.training.evaluation.thresholds import adapt_thresholds
 from bert_playground.training.fit_data import make_loaders
+from bert_playground.training.ignored_settings import RunFacts, log_ignored_settings
 from bert_playground.training.model_trainer import ModelTrainer
-from bert_playground.training.start import start_run, write_json, write_run_config
+from bert_playground.training.start import read_sources, start_run, write_json, write_run_config
 from bert_playground.training.summary import summarise
 
 Configuration = RunConfig | Mapping[str, Any] | str | Path
@@ -170,6 +171,17 @@ def fit(
     if checkpoint is not None:
         trainer.resume(checkpoint)
         logger.info(f"resumed {checkpoint} after step {trainer.state.step}")
+    facts = RunFacts(
+        pipeline.task,
+        train_data.num_rows,
+        len(train_data),
+        trainer.loop.epochs,
+        is_compiled=trainer.loop.use_compilation,
+        max_length=pipeline.max_length,
+        is_member=run.path.parent.name == MEMBERS,
+    )
+    if not facts.is_member or run.is_first_member:
+        log_ignored_settings(config, read_sources(run), facts)
     state = trainer.train(train_data, val_data)
 
     is_pretrained = pretrained_dir is not None

@@ -33,6 +33,13 @@ def write_run_config(
     write_json(run.config, {**began, "values": values, "sources": dict(sources or {})})
 
 
+def read_sources(run: RunDir) -> dict[str, str]:
+    """Where each value of a run's configuration came from."""
+    document = json.loads(run.config.read_text(encoding="utf-8"))
+    sources: dict[str, str] = document["sources"]
+    return sources
+
+
 def write_json(path: Path, document: dict[str, Any]) -> None:
     """Write one of the JSON files of a run."""
     write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")

@@ -60,6 +60,8 @@ def read_examples(source: Any, target: str | None = None) -> Examples:
     """
     if is_files(source) or _is_frame(source):
         return Examples(read_table(source))
+    if hasattr(source, "__arrow_c_stream__"):  # a table of Arrow, of any library
+        return Examples(read_table(pl.DataFrame(source)))
     if isinstance(source, Mapping):
         found = Examples(_of_columns(source))
     elif isinstance(source, tuple) and len(source) == 2 and _is_many(source[0]):
