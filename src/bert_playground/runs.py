@@ -10,6 +10,7 @@ from pathlib import Path
 from bert_playground.lookup import shorten
 
 WEIGHTS_NAME = "model.safetensors"
+MEMBERS = "members"  # the folder of their runs
 ENSEMBLE_NAME = "ensemble.json"  # in the folder of several checkpoints that answer together
 
 
@@ -87,8 +88,13 @@ class RunDir:
 
     def members(self) -> list["RunDir"]:
         """The runs of an ensemble's members, in the order in which they were trained."""
-        found = (self.path / "members").glob("run_*")
+        found = (self.path / MEMBERS).glob("run_*")
         return [RunDir(path) for path in sorted(found, key=lambda path: _number_parts(path.name))]
+
+    @property
+    def is_first_member(self) -> bool:
+        """Whether this is the run of the first member of an ensemble."""
+        return RunDir(self.path.parent.parent).members()[:1] == [self]
 
     def at_step(self, step: int) -> Path:
         """The resumable checkpoint taken after this optimizer step."""

@@ -27,6 +27,7 @@ from bert_playground.models.lora.loading import load_adapter as read_into
 from bert_playground.models.quantization_utils import describe_quantization, quantized_layers
 from bert_playground.models.tokenwise import require_weights
 
+TOKENIZER = "tokenizer"  # the folder of the tokenizer in a checkpoint of ours
 # The heads whose answers transformers gives too, in the words of its problem_type. Of a binary head it has two logits,
 # whose softmax is the sigmoid of our one.
 SHARED_HEADS = ("binary", "multiclass", "multilabel", "regression", "timeseries")
@@ -132,6 +133,8 @@ def load_model(directory: str | Path) -> BertWithHead:
         if not quantized_layers(model):
             model.adapter.merge()
             model.adapter = None  # and with it the weights without the adapter
+        if (Path(directory) / TOKENIZER).is_dir():
+            model.pretrained_dir = Path(directory)
         return model
     pretrained = read_pretrained(Path(directory))
     model, report = load_with_head(pretrained, saved_head(pretrained))

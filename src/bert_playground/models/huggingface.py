@@ -264,7 +264,8 @@ def load_with_head(
     unused = [name for name in pretrained.weights if name not in used]
     report_unused(pretrained, unused)
     reshaped = _other_shapes(head, pretrained)
-    return BertWithHead(encoder, head), LoadReport(head_report.missing, unused, reshaped)
+    model = BertWithHead(encoder, head, pretrained.folder)
+    return model, LoadReport(head_report.missing, unused, reshaped)
 
 
 def _other_shapes(head: BaseHead, pretrained: Pretrained) -> tuple[str, ...]:

@@ -35,8 +35,10 @@ from bert_playground.models.vocabulary import grow_vocabulary
 from bert_playground.runs import RunDir
 from bert_playground.training.build import Objective, build_trainer
 from bert_playground.training.core import Trainer
+from bert_playground.training.ignored_settings import RunFacts, log_ignored_settings
 from bert_playground.training.recipe import choose_pretraining_recipe
-from bert_playground.training.run import RunResult, run_in_folder, start_run, write_json
+from bert_playground.training.run import RunResult, run_in_folder
+from bert_playground.training.start import read_sources, start_run, write_json
 from bert_playground.training.summary import count_parameters
 
 
@@ -92,6 +94,15 @@ def _pretrain(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunRes
     if checkpoint is not None:
         trainer.resume(checkpoint)
         logger.info(f"resumed {checkpoint} after step {trainer.state.step}")
+    facts = RunFacts(
+        None,
+        train_data.num_rows,
+        len(train_data),
+        trainer.loop.epochs,
+        is_compiled=trainer.loop.use_compilation,
+        max_length=text.max_length,
+    )
+    log_ignored_settings(config, read_sources(run), facts)
     state = trainer.train(train_data, val_data)
     summary = {"train": str(config.data.train)} | _summarise(run, trainer, train_data, val_data)
     write_json(run.summary, summary)
