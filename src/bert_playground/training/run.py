@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -146,6 +146,10 @@ def fit(
     for note in (*prepared.notes, *pipeline.statements):
         logger.info(note)
 
+    if config.data.val is not None:  # a table of its own may be written otherwise
+        drift = pipeline.watch_drift()
+        prepared = replace(prepared, val=drift.read(prepared.val))
+        drift.conclude(str(config.data.val))
     train_data, val_data = make_loaders(pipeline, prepared, config)
     assert train_data.labels is not None
     model = create_from_config(

@@ -7,13 +7,8 @@ from typing import Any, NamedTuple, TypeGuard
 import numpy as np
 import polars as pl
 
-from bert_playground.data.reading.decompress import (
-    COMPRESSIONS,
-    PARSERS,
-    Files,
-    as_text,
-    read_table,
-)
+from bert_playground.data.reading.decompress import COMPRESSIONS
+from bert_playground.data.reading.table import PARSERS, Files, as_text, read_table
 from bert_playground.lookup import shorten
 
 EXPECTED = (

@@ -103,9 +103,10 @@ def _score(
 ) -> tuple[Array, Array]:
     """Labels and logits of all rows; of a large table no more than a chunk of rows is held beside them."""
     labels, logits = [], []
+    drift = predictor.pipeline.watch_drift()
     for frame in frames:
         require_columns(frame, list(predictor.pipeline.targets), source)
-        loader = predictor.pipeline.make_loader(frame, batch_size=predictor.batch_size)
+        loader = predictor.pipeline.make_loader(drift.read(frame), batch_size=predictor.batch_size)
         answer = predict_batches(predictor.model, loader, as_logits=True)
         assert answer.labels is not None
         labels.append(answer.labels)
