@@ -6,7 +6,6 @@ import gzip
 import io
 import json
 import lzma
-import re
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -15,11 +14,11 @@ from typing import Any, cast
 
 import polars as pl
 import zstandard
-from loguru import logger
 
 from bert_playground.data.reading.csv_text import name_nameless, parse_csv
 from bert_playground.data.reading.decompress import find_member, iterate_zstd
 from bert_playground.data.reading.file_signatures import refuse_other_formats
+from bert_playground.data.reading.header import doubt_header
 from bert_playground.lookup import nearest, shorten
 
 Files = str | Path | Sequence[str | Path]
@@ -82,7 +81,7 @@ def read_file(path: Path) -> pl.DataFrame:
     if parse is None:
         refuse_other_formats(path, content)
         frame = parse_csv(path, content)
-        _doubt_header(path, frame.columns)
+        doubt_header(path, frame.columns, frame)
         return _require_rows(frame, str(path))
     try:
         frame = parse(io.BytesIO(content))
@@ -158,15 +157,6 @@ def _to_polars(frame: Any) -> pl.DataFrame:
         },
         strict=False,
     )
-
-
-def _doubt_header(path: Path, names: list[str]) -> None:
-    fractions = [name for name in names if re.fullmatch(r"-?[0-9]+\.[0-9]+", name)]
-    if fractions:
-        logger.warning(
-            f"{path} has numbers for column names ({shorten(fractions, 3)}): its first line is read as the header; if "
-            "that is a row, put the names of the columns above it"
-        )
 
 
 def _name_all(frame: pl.DataFrame) -> pl.DataFrame:
