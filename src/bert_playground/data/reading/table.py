@@ -123,6 +123,17 @@ def require_columns(frame: pl.DataFrame, names: list[str], where: str) -> None:
         )
 
 
+def match_column(name: str, columns: Sequence[str]) -> str:
+    """The column that a name means: itself, else the only one that differs in surrounding blanks or quotes; else the name."""
+    if name in columns:
+        return name
+    for bare in (name.strip(), name.strip().strip("\"'`").strip()):
+        found = [column for column in columns if column.strip() == bare]
+        if bare and len(found) == 1:
+            return found[0]
+    return name.strip() or name
+
+
 def _is_frame(source: Any) -> bool:
     is_pandas = type(source).__module__.partition(".")[0] == "pandas"
     return isinstance(source, pl.DataFrame | pl.LazyFrame) or (
