@@ -317,16 +317,15 @@ class TextPipeline(RowText):
     def prediction_rows(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series | None]:
         """The rows that are asked about, and what names them: of a table of series, the latest moment of each.
 
+        None instead of names: their numbers do, as there is no id column, or the table lacks it.
+
         Raises:
-            ValueError: the table lacks the id column, or those that windows are cut from.
+            ValueError: the table lacks columns that windows are cut from.
         """
         name = self.id_column
         if self.windows is not None:
             frame, name = self.windows.latest(frame), self.windows.id_column
-        if name is None:
-            return frame, None
-        require_columns(frame, [name], "the table")
-        return frame, frame[name]
+        return frame, frame[name] if name in frame.columns else None
 
     def rows_with_labels(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The rows of a table with the target that can be scored: of a table of series, every whole window.
