@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from bert_playground.config.schema import DataSection, RunConfig
-from bert_playground.data.core.schema import Schema
 from bert_playground.data.reading.table import read_table, require_columns
 from bert_playground.data.reading.table_stream import TableStream
+from bert_playground.data.schema import Schema
 from bert_playground.data.schema.columns_asked import resolve_columns
 from bert_playground.data.schema.decide import decide, inference_named, plan_windows
 from bert_playground.data.schema.roles import read_test_columns
