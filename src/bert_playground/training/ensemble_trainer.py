@@ -88,7 +88,7 @@ class EnsembleTrainer:
             raise ValueError(
                 "the members come with tokenizers of their own; make an ensemble of one checkpoint, or of random weights"
             )
-        data = fit_data(smallest, self.config, train_data, val_data)
+        data = fit_data(smallest, self.config, train_data, val_data, self.sources)
         if data.pipeline is not None:
             for member in (first, *others):
                 check_model(member, data.pipeline)

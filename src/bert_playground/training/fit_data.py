@@ -1,5 +1,6 @@
 """fit_data: pipeline and loaders for a model that is there already, out of whatever holds the rows; make_loaders."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
@@ -36,7 +37,13 @@ class FittedData(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def fit_data(model: BertWithHead, config: RunConfig, train_data: Any, val_data: Any) -> FittedData:
+def fit_data(
+    model: BertWithHead,
+    config: RunConfig,
+    train_data: Any,
+    val_data: Any,
+    sources: Mapping[str, str] | None = None,
+) -> FittedData:
     """Loaders as they are; of everything else a pipeline is fitted on the training rows, and checked against the model.
 
     Args:
@@ -44,6 +51,7 @@ def fit_data(model: BertWithHead, config: RunConfig, train_data: Any, val_data: 
         config: what is asked of the table, the text and the loaders.
         train_data: a loader, or what `read_examples` reads; None: `data.train`.
         val_data: likewise; None: split off as the configuration says.
+        sources: for each dotted path of the configuration where its value came from.
 
     Raises:
         TypeError: nothing of these; says what came and what was expected.
@@ -59,7 +67,7 @@ def fit_data(model: BertWithHead, config: RunConfig, train_data: Any, val_data: 
         raise TypeError(
             f"val_data is a loader, train_data {describe_type(train_data)}; give two loaders, or rows for both"
         )
-    asked = _fit_request(model, config)
+    asked = _fit_request(model, config, sources or {})
     try:
         prepared = _prepare(asked, train_data, val_data)
     except ValueError as error:
@@ -164,7 +172,7 @@ def make_loaders(
     ), val_data
 
 
-def _fit_request(model: BertWithHead, config: RunConfig) -> RunConfig:
+def _fit_request(model: BertWithHead, config: RunConfig, sources: Mapping[str, str]) -> RunConfig:
     """The same request, its task that of the head, and rows no longer than the encoder can read."""
     head, data = model.head, config.data
     if data.task is not None and head.task not in (data.task, *TASKS[data.task].other_heads):
@@ -175,7 +183,8 @@ def _fit_request(model: BertWithHead, config: RunConfig) -> RunConfig:
     positions = model.encoder.max_length
     changes: dict[str, Any] = {"task": data.task or head.task}
     if data.max_length > positions:
-        if "max_length" in data.model_fields_set:
+        is_preset = sources.get("data.max_length", "").startswith("preset")
+        if "max_length" in data.model_fields_set and not is_preset:
             raise ValueError(
                 f"data.max_length is {data.max_length}, but the model has {positions} positions; ask for {positions} or "
                 f"less, or make the model with max_position_embeddings={data.max_length}"

@@ -189,7 +189,7 @@ def _of_rows(config: RunConfig, facts: RunFacts) -> Reasons:
         names = "data.text_columns data.kinds data.column_order data.template_options"
         yield names, f"rows are the pair {' and '.join(data.text_pair)}, as data.text_pair asks"
     if facts.max_length is not None and data.max_length > facts.max_length:
-        reason = "rows are cut as they were when the checkpoint was trained"
+        reason = "rows are no longer than the model's, or than those that it was trained on"
         yield "data.max_length", f"{facts.max_length} is used: {reason}"
 
 

@@ -80,7 +80,7 @@ class ModelTrainer:
             ValueError: the rows are faulty, or do not fit the model; no run folder is left behind.
             KeyboardInterrupt: Ctrl-C, after a clean save.
         """
-        data = fit_data(self.model, self.config, train_data, val_data)
+        data = fit_data(self.model, self.config, train_data, val_data, self.sources)
         paths = table_paths(train_data, val_data, self.config.data) if data.pipeline else {}
         config = self.config.model_copy(
             update={"data": self.config.data.model_copy(update=dict(paths))}
@@ -90,6 +90,12 @@ class ModelTrainer:
             write_run_config(run, config, self.sources)
             with log_to_file(run.train_log):
                 return self._fit(data, config, run)
+        except KeyboardInterrupt as interrupt:
+            if saved := run.resumable():
+                interrupt.add_note(
+                    f"saved; go on with resume({str(saved[-1])!r}) and the same train"
+                )
+            raise
         finally:
             run.discard_unused()
 
@@ -163,6 +169,7 @@ class ModelTrainer:
             len(data.train),
             trainer.loop.epochs,
             is_compiled=trainer.loop.use_compilation,
+            max_length=data.pipeline.max_length if data.pipeline else None,
             has_validation=data.val is not None,
             has_rows=data.pipeline is not None,
             is_ready_made=True,

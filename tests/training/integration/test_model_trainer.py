@@ -11,13 +11,14 @@ import polars as pl
 import pytest
 
 from bert_playground.cli.app import app
-from bert_playground.config import RunConfig
+from bert_playground.config import RunConfig, load_config
 from bert_playground.data.reading.table import read_table
 from bert_playground.ensemble_predictor import load_predictor
 from bert_playground.inference import Predictor
 from bert_playground.models.checkpoint import load_model
 from bert_playground.models.factory import create_ensemble, create_model
 from bert_playground.training import create_trainer
+from bert_playground.training.model_trainer import ModelTrainer
 
 SIZES = {
     "hidden_size": 32,
@@ -115,6 +116,21 @@ def test_rows_are_no_longer_and_no_wider_than_the_model(config) -> None:
     trainer.train(FRAME)
     assert trainer.pipeline.max_length == 16
     assert trainer.pipeline.vocab_size <= 100
+
+
+def test_a_preset_adapts_to_the_model_where_a_wish_is_refused(config, tmp_path: Path) -> None:
+    model = create_model("bert", num_labels=2, **SIZES)
+    asked, sources = load_config("kaggle", environment={}, flags=flatten(config))
+    trainer = ModelTrainer(model, asked, sources)
+    trainer.train(FRAME)
+    assert trainer.pipeline is not None
+    assert trainer.pipeline.max_length == 64
+    said = (trainer.path / "train.log").read_text()
+    assert "no effect: data.max_length = 256 (preset kaggle); 64 is used" in said
+
+
+def flatten(config: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {f"{part}.{key}": value for part, keys in config.items() for key, value in keys.items()}
 
 
 def misfits() -> list[tuple[dict[str, Any], Any, Any, str]]:

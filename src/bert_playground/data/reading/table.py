@@ -13,7 +13,7 @@ from bert_playground.data.reading.csv_text import name_nameless, parse_csv
 from bert_playground.data.reading.decompress import decompress, is_compressed
 from bert_playground.data.reading.file_signatures import refuse_other_formats
 from bert_playground.data.reading.header import doubt_header
-from bert_playground.lookup import nearest, shorten
+from bert_playground.lookup import name_neighbours, nearest, shorten
 
 Files = str | Path | Sequence[str | Path]
 
@@ -63,7 +63,7 @@ def expand_paths(source: Files) -> list[Path]:
         return [path]
     found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
     if not found:
-        raise FileNotFoundError(f"no file matches {path}; check the pattern")
+        raise FileNotFoundError(f"no file matches {path}{name_neighbours(path)}; check the pattern")
     return found
 
 
@@ -288,9 +288,8 @@ def _read_bytes(path: Path) -> bytes:
             [entry.name for entry in path.parent.glob("*.csv")] if path.parent.is_dir() else []
         )
         there = f" (CSV files there: {', '.join(sorted(siblings))})" if siblings else ""
-        raise FileNotFoundError(
-            f"no file {path}{nearest(path.name, siblings)}{there}; check the path"
-        )
+        hint = f"{nearest(path.name, siblings)}{there}" if siblings else name_neighbours(path)
+        raise FileNotFoundError(f"no file {path}{hint}; check the path")
     content = path.read_bytes()
     if not content.strip():
         raise ValueError(f"{path} is empty; expected a CSV with a header line and rows")
