@@ -5,7 +5,7 @@ import polars as pl
 from bert_playground.data.columns.kinds import clean
 from bert_playground.data.columns.parsing import PLAIN
 from bert_playground.data.drift.cells import extract_rest, is_missing, read_strictly
-from bert_playground.data.drift.finding import KINDS, Finding, is_surprising
+from bert_playground.data.drift.finding import KINDS, MISSED_ROWS, Finding, is_surprising
 from bert_playground.data.drift.profile import ColumnProfile
 from bert_playground.data.drift.repair import Respelling, respell
 from bert_playground.data.drift.shift import find_shift
@@ -132,7 +132,7 @@ class ColumnDrift:
         if profile.knows_values and is_surprising(
             self.strange.rows,
             rows - self.num_missing,
-            profile.num_rare,
+            profile.num_rare + MISSED_ROWS,
             rows_then - profile.num_missing,
         ):
             read_as = "them as they stand" if profile.form == "category" else "them as other"

@@ -5,12 +5,14 @@ from math import log, sqrt
 from typing import Any
 
 # How unlikely a difference must be if both tables were drawn alike, as a log: one in 1,100 for a column; for a share of
-# all rows, of however few, one in 100. Twenty columns with three checks each then rarely give a false alarm.
-SURPRISE, SURPRISE_OF_ALL = 7.0, 4.6
+# all rows, of however few, one in 55. Twenty columns with three checks each then rarely give a false alarm.
+SURPRISE, SURPRISE_OF_ALL = 7.0, 4.0
 # Of the rows, that must be stricken beyond what training had: fewer change no score that anyone reads. What training has
 # seen often enough to learn (missing cells) may vary more.
 LEAST, LEAST_LEARNED = 0.01, 0.05
 LEARNED = 0.01
+# A value on this many training rows in the mean is on none of them by chance once in 20 times.
+MISSED_ROWS = 3
 # Of the rows, that would have to move to make the distributions equal.
 LEAST_SHIFT = 0.1
 # Smirnov's distance is beyond this / sqrt(rows) for one pair of equal samples in a thousand.

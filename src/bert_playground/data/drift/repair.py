@@ -207,17 +207,22 @@ def _order_of_parts(spelling: str) -> str:
 
 def _respell_lists(profile: ColumnProfile, cells: pl.Series, unknown: pl.Series) -> pl.Series:
     """Items in the words of training, between training's separator."""
-    known = set(profile.values)
-    for separator in (profile.spelling, *LIST_SEPARATORS):
+    known = list(profile.values)
+    partly = pl.Series([None] * len(unknown), dtype=STRING)
+    for separator in dict.fromkeys((profile.spelling, *LIST_SEPARATORS)):
         items = cells.to_frame("v").select(read_items(pl.col("v"), separator)).to_series()
         flat = items.explode().drop_nulls().unique()
-        strange = flat.filter(~flat.is_in(list(known)))
-        meant = match_values(profile.values, strange)
-        is_own = separator == profile.spelling
-        if meant.null_count() < len(meant) if is_own else len(flat) and not meant.has_nulls():
-            words = dict(zip(strange.to_list(), meant.fill_null(strange).to_list(), strict=True))
-            joint = ", " if profile.spelling == "[" else profile.spelling
-            texts = items.list.eval(pl.element().replace(words)).list.join(joint)
-            whole = "[" + texts + "]" if profile.spelling == "[" else texts
-            return cells.zip_with(~cells.is_in(unknown.to_list()), whole)
-    return pl.Series([None] * len(unknown), dtype=STRING)
+        strange = flat.filter(~flat.is_in(known))
+        meant = match_values(known, strange)
+        if not len(flat) or meant.null_count() == len(strange) > 0:
+            continue
+        words = dict(zip(strange.to_list(), meant.fill_null(strange).to_list(), strict=True))
+        joint = ", " if profile.spelling == "[" else profile.spelling
+        texts = items.list.eval(pl.element().replace(words)).list.join(joint)
+        whole = "[" + texts + "]" if profile.spelling == "[" else texts
+        found = cells.zip_with(~cells.is_in(unknown.to_list()), whole)
+        if not meant.has_nulls():
+            return found
+        if separator == profile.spelling:
+            partly = found
+    return partly

@@ -50,6 +50,7 @@ def compare(
             }
         )
         return
+    print_lines([*schema.notes, ""])
     if not found.findings:
         print_lines([f"{test} is written and distributed as {train}"])
     if found.roc_auc is None:
