@@ -272,7 +272,7 @@ def _say_targets(labels: pl.DataFrame, task: str, reason: str, *, is_given: bool
 
 def _say_target(labels: pl.Series, task: str, reason: str, *, is_given: bool) -> str:
     text = labels.alias("label").str.strip_chars()
-    if task == "regression":
+    if not TASKS[task].is_classification:
         spelling = infer_number(text) or PLAIN
         read = text.to_frame().select(read_number(pl.col("label"), spelling)).to_series()
         numbers = read.drop_nulls().to_list()

@@ -54,11 +54,8 @@ def load_resumable(folder: Path) -> tuple[TrainState, Tree, Moments]:
     np.random.set_state(("MT19937", keys, document["numpy_random_position"], 0, 0.0))
     trees: dict[str, Any] = dict(tree_unflatten(list(arrays.items())))
     mx.eval(trees, mx.random.state)  # loading is lazy, and the file may be deleted soon
-    return (
-        TrainState.from_dict(document["state"]),
-        trees["parameters"],
-        {"m": trees["m"], "v": trees["v"]},
-    )
+    parameters = trees.pop("parameters")
+    return TrainState.from_dict(document["state"]), parameters, trees
 
 
 def find_resumable(path: Path) -> Path:
