@@ -248,5 +248,5 @@ def test_the_baseline_is_the_majority_and_the_mean() -> None:
 
 @pytest.mark.parametrize("scores", [np.ones(4), np.array([[0.0, 1.0]] * 4)])
 def test_a_loss_of_nothing_has_no_sign(scores: np.ndarray) -> None:
-    loss = METRICS["log_loss"].function(np.ones(4, dtype=np.int64), scores)
+    loss = METRICS["log_loss"].compute(np.ones(4, dtype=np.int64), scores)
     assert (loss, str(loss)) == (0.0, "0.0")
