@@ -10,7 +10,7 @@ import polars as pl
 from bert_playground.data.columns.dictionary_encoding import join_cells
 from bert_playground.data.columns.kinds import Kind, as_kind, clean, infer_kind
 from bert_playground.data.columns.parsing import read_number
-from bert_playground.data.core.schema import Schema
+from bert_playground.data.schema import Schema
 from bert_playground.data.schema.leakage import find_leakage
 from bert_playground.data.targets.fit import Encoder, encode_targets, fit_targets
 from bert_playground.data.targets.imbalance import describe_imbalance

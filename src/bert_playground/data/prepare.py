@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from bert_playground.config.schema import DataSection, RunConfig
-from bert_playground.data.core.schema import Schema
 from bert_playground.data.reading.table import read_table, require_columns
 from bert_playground.data.reading.table_stream import TableStream
+from bert_playground.data.schema import Schema
 from bert_playground.data.schema.columns_asked import resolve_columns
 from bert_playground.data.schema.decide import decide, inference_named, plan_windows
 from bert_playground.data.schema.roles import read_test_columns
@@ -133,6 +133,40 @@ def _with_columns_of(
     return val.select(frame.columns)
 
 
+def prepare_frames(
+    frame: pl.DataFrame, val: pl.DataFrame | None, request: DataSection, seed: int
+) -> Prepared:
+    """`prepare` for rows that a program holds.
+
+    Args:
+        frame: the training rows, all cells as text.
+        val: the validation rows; None: split off as the request says.
+        request: of the user; tables that it names are not read.
+        seed: draws the validation rows.
+
+    Raises:
+        ValueError: the rows are faulty, or their labels are; see `infer_roles`.
+    """
+    start = f"training data: {frame.height} rows, {frame.width} columns"
+    windows = plan_windows(frame, request)
+    if windows is not None:
+        return _prepare_windows(frame, windows, request, start, val)
+    schema = decide(frame, request)
+    frame = frame.drop(schema.dropped)
+    prepared = Prepared(
+        schema,
+        choose_text_options(request, schema.template, schema.dropped),
+        frame,
+        frame,
+        (start, *schema.notes, *_say_rare(frame, schema)),
+    )
+    if val is None:
+        return _split(prepared, request, seed)
+    require_columns(val, frame.columns, "the validation data")
+    note = f"validation: {val.height} rows that were given"
+    return replace(prepared, val=val.select(frame.columns), notes=(*prepared.notes, note))
+
+
 def prepare_again(values: Mapping[str, Any]) -> Prepared:
     """`prepare` by the configuration that a run has stored.
 
@@ -251,15 +285,20 @@ def _say_rare(frame: pl.DataFrame, schema: Schema) -> Sequence[str]:
 
 
 def _prepare_windows(
-    frame: pl.DataFrame, windows: Windows, request: DataSection, start: str
+    frame: pl.DataFrame,
+    windows: Windows,
+    request: DataSection,
+    start: str,
+    given: pl.DataFrame | None = None,
 ) -> Prepared:
-    if request.val is None:
+    if given is None and request.val is None:
         train, val, note = split_windows(frame, windows, request.val_fraction)
     else:
-        table = read_table(request.val)
-        warn_of_training_rows(request.train, request.val)  # a series may begin with known rows
-        train, val = windows.label(frame).frame, windows.label(table).frame
-        note = f"validation: {val.height} windows of {request.val}"
+        if given is None:
+            given = read_table(request.val)
+            warn_of_training_rows(request.train, request.val)  # a series may begin with known rows
+        train, val = windows.label(frame).frame, windows.label(given).frame
+        note = f"validation: {val.height} windows of {request.val or 'the rows that were given'}"
     schema = decide(train, request, windows=windows)
     notes = (start, *schema.notes, note)
     return Prepared(schema, choose_text_options(request, schema.template), train, val, notes)

@@ -45,6 +45,21 @@ def test_describe_json_is_one_document(table):
     }
 
 
+def test_compare_names_what_differs(table, tmp_path):
+    other = tmp_path / "test.csv"
+    other.write_text(table.read_text().replace(",m,", ",x,").replace(",f,", ",F,"))
+    found = json.loads(run("data", "compare", table, other, "--json").stdout)
+    assert [(each["column"], each["what"]) for each in found["drift"]] == [
+        ("sex", "unseen"),
+        ("sex", "respelled"),
+    ]
+    assert found["roc_auc"] > 0.6
+    assert next(iter(found["columns"])) == "sex"
+    assert "by column, alone" in run("data", "compare", table, other).stdout
+    assert run("data", "compare", table, other, "--strict").exit_code == 2
+    assert run("data", "compare", table, table, "--strict").exit_code == 0
+
+
 def test_preview_counts_the_tokens_that_it_shows(table):
     shown = json.loads(run("data", "preview", table, "--rows", 3, "--json").stdout)
     assert len(shown["rows"]) == 3

@@ -1,5 +1,6 @@
 """predict_table: ids and answers of a file, whole or in parts, as a sample submission wants them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import mlx.core as mx
@@ -10,6 +11,7 @@ from polars.testing import assert_frame_equal
 from bert_playground.config.schema import DataSection
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.reading import chunks, table_stream
+from bert_playground.data.schema.decide import decide
 from bert_playground.inference import Predictor
 from bert_playground.models.factory import create_model
 from bert_playground.predict_table import predict_table
@@ -27,7 +29,7 @@ COLORS = pl.DataFrame(
 def make_predictor(frame: pl.DataFrame, target: str, head: str) -> Predictor:
     """A predictor with random weights: how good its answers are is no question here."""
     section = DataSection(target=target, id_column="id" if "id" in frame.columns else None)
-    pipeline = TextPipeline.fit(frame, section, vocab_size=200)
+    pipeline = TextPipeline.fit(frame, decide(frame, section), vocab_size=200)
     mx.random.seed(0)
     model = create_model(
         "bert",
@@ -93,6 +95,51 @@ def test_a_large_table_is_answered_in_parts_with_the_same_answers(
     parts = list(predict_table(classifier, path, probabilities=True))
     assert [part.height for part in parts] == [16, 16, 8]
     assert_frame_equal(pl.concat(parts), whole, abs_tol=1e-6)
+
+
+def test_other_spellings_get_the_same_answers_and_strange_values_are_counted(
+    classifier: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_test(tmp_path)
+    whole = predict_whole(classifier, path, probabilities=True)
+    read_in_chunks(monkeypatch)
+    table = COLORS.drop("bought")
+    later = table.with_columns(
+        pl.col("color").str.to_uppercase(), pl.col("size").str.replace(".", ",", literal=True)
+    )
+    later.write_csv(path)
+    drift = classifier.pipeline.watch_drift()
+    found = predict_whole(classifier, path, probabilities=True, drift=drift, strict=True)
+    assert_frame_equal(found, whole, abs_tol=1e-6)
+    assert {finding.what for finding in drift.findings()} == {"respelled"}
+    assert {finding.rows for finding in drift.findings()} == {40}
+    later.with_columns(color=pl.lit("mauve")).write_csv(path)
+    with pytest.raises(
+        ValueError, match="color: 100 % of the rows hold values that no training row has"
+    ):
+        predict_whole(classifier, path, strict=True)
+
+
+def test_a_pipeline_of_before_profiles_answers_and_says_nothing(
+    classifier: Predictor, tmp_path: Path
+) -> None:
+    path = write_test(tmp_path)
+    old = replace(classifier, pipeline=replace(classifier.pipeline, profiles=()))
+    drift = old.pipeline.watch_drift()
+    found = predict_whole(old, path, drift=drift, strict=True)
+    assert_frame_equal(found, predict_whole(classifier, path))
+    assert drift.findings() == []
+
+
+@pytest.mark.parametrize(("yes", "no"), [("YES", " no"), ("True", "False"), ("1", "0"), ("y", "n")])
+def test_labels_of_another_spelling_are_the_same_labels(
+    classifier: Predictor, yes: str, no: str
+) -> None:
+    later = COLORS.with_columns(bought=pl.col("bought").replace({"yes": yes, "no": no}))
+    expected = classifier.score(COLORS).labels
+    assert classifier.score(later).labels.tolist() == expected.tolist()
+    with pytest.raises(ValueError, match=r"no training row has: yess .*did you mean 'yes'"):
+        classifier.score(later.with_columns(bought=pl.lit("yess")))
 
 
 def test_rows_without_an_id_are_numbered_through_all_parts(

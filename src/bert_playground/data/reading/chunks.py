@@ -48,7 +48,7 @@ class ChunkReader:
 
     Attributes:
         path: as the user knows it.
-        plain: what is read; differs from `path` where that is packed.
+        plain: what is read; differs from `path` where that is compressed.
         columns: in the order in which they are given.
         own_columns: the same as the file has them.
         header: the first bytes of a CSV, up to its rows.
@@ -103,7 +103,7 @@ def open_chunks(
 
     Args:
         path: named in messages.
-        plain: the file itself, unpacked.
+        plain: the file itself, decompressed.
         chunk_rows: rows of a piece; None: by the length of its rows.
         owner: see `ChunkReader`.
 

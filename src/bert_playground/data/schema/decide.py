@@ -9,7 +9,7 @@ from bert_playground.config.datasets import load_datasets
 from bert_playground.config.schema import DataSection
 from bert_playground.data.columns.timestamps import find_time_column, infer_time_form
 from bert_playground.data.core.schema import Schema
-from bert_playground.data.reading.table import require_columns
+from bert_playground.data.reading.table import as_text, require_columns
 from bert_playground.data.schema.columns_asked import (
     columns_in_use,
     refuse_conflicts,
@@ -29,7 +29,7 @@ def decide(
     """What a training table is: what the request gives is taken, the rest is known or inferred.
 
     Args:
-        frame: the training table, all cells as text.
+        frame: the training table.
         request: what is None there is inferred.
         test_columns: of the table to predict, where it is known: what that lacks cannot be a feature.
         windows: how `frame` was cut from a table of series; see `plan_windows`.
@@ -37,6 +37,7 @@ def decide(
     Raises:
         ValueError: columns that are named are not there, see `infer_roles`; or the registry of data sets is faulty.
     """
+    frame = as_text(frame)
     request = resolve_columns(request, frame.columns)
     if windows is None and request.target is not None:
         refuse_conflicts(request, split_target(request.target, frame.columns))
