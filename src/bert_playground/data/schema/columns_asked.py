@@ -11,13 +11,13 @@ from bert_playground.data.targets.fit import split_target
 SINGLE = ("group_column", "time_column", "series_column")
 LISTS = ("drop_columns", "text_columns", "text_pair", "numeric_features")
 # What a column that is the answer cannot be as well.
-NO_TARGETS = ("id_column", *SINGLE, *LISTS)
+NO_TARGETS = ("id_column", *SINGLE, "drop_columns", "text_columns", "numeric_features")
 
 
 def resolve_columns(request: DataSection, columns: Sequence[str]) -> DataSection:
     """The request with each column as the table spells it: blanks or quotes around a name may differ.
 
-    A name that no column has stays, for `require_columns` to name it. An id column of "" or "none" is NO_ID.
+    A name that no column has stays, for `require_columns` to name it. An id column of "" is NO_ID, as "none" in any spelling.
 
     Raises:
         ValueError: one setting names a column twice.
@@ -39,7 +39,8 @@ def resolve_columns(request: DataSection, columns: Sequence[str]) -> DataSection
     for field in LISTS:
         if isinstance(named := getattr(request, field), tuple):
             found[field] = tuple(match_column(name, columns) for name in named)
-            _refuse_twice(field, found[field])
+            if field != "text_pair":  # which has an error of its own
+                _refuse_twice(field, found[field])
     found["kinds"] = {match_column(name, columns): kind for name, kind in request.kinds.items()}
     return request.model_copy(update=found)
 
@@ -49,7 +50,7 @@ def columns_in_use(request: DataSection) -> set[str]:
     named = {name for field in SINGLE if (name := getattr(request, field)) is not None}
     lists = (getattr(request, field) for field in LISTS)
     named |= {name for names in lists if isinstance(names, tuple) for name in names}
-    return named | ({request.id_column} if request.id_column else set())
+    return named | {name for name in (request.id_column,) if name not in (None, NO_ID) and name}
 
 
 def refuse_conflicts(request: DataSection, targets: Sequence[str]) -> None:

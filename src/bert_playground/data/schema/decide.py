@@ -91,7 +91,10 @@ def decide_if_possible(
         if named:
             raise
         id_column = request.id_column
-        id_column = infer_id_name(frame) if id_column is None else id_column or None
+        if id_column is None:
+            id_column = infer_id_name(frame)
+        elif id_column not in frame.columns:
+            id_column = None
         schema = Schema("", (), "", id_column, notes=("target: none can be inferred",))
         return schema, str(error)
 

@@ -17,7 +17,7 @@ from bert_playground.data.targets.label_lists import holds_lists, require_repeat
 from bert_playground.lookup import look_up, nearest, shorten
 from bert_playground.tasks import TASKS
 
-NO_ID = ""  # asked for: rows are named by their number
+NO_ID = "none"  # asked for, where no column is called so: rows are named by their number
 MOSTLY_OWN = 0.95  # of the rows have an id of their own; the rest may be copies
 MOSTLY_EMPTY = 0.5  # of the rows: nobody means such a column unless they say so
 TARGET_NAMES = ("target", "label", "class", "y", "outcome", "labels", "category")
@@ -68,7 +68,9 @@ def infer_roles(
         ValueError: a given column is absent, or labels are missing or unfit for the task.
     """
     given = () if target is None else split_target(target, frame.columns)
-    require_columns(frame, [*given, *([id_column] if id_column else [])], "the training table")
+    is_without = id_column == NO_ID and NO_ID not in frame.columns
+    asked = [] if id_column is None or is_without else [id_column]
+    require_columns(frame, [*given, *asked], "the training table")
     _require_several(frame)
     known = recognise(frame.columns, datasets)
     if target is None and known is not None:
@@ -91,16 +93,20 @@ def infer_roles(
         if dropped:
             statements.append(f"left out: {', '.join(dropped)} (the test table has no such column)")
     others = frame.drop(names)
-    id_column, said = _choose_id(others, id_column, known)
-    statements += said
-    index = _find_index(others, id_column, is_without=id_column == NO_ID)
+    if is_without:
+        id_column = None
+        statements.append("id: none (as given), rows are named by their number")
+    else:
+        id_column = _infer_id(others, known) if id_column is None else id_column
+        statements += [] if id_column is None else [_say_id(frame[id_column])]
+    index = _find_index(others, id_column, is_without=is_without)
     if index is not None:
         dropped = tuple(dict.fromkeys((*dropped, index)))
         statements.append(f"left out: {index!r} (it only counts the rows)")
     is_asked = known is not None and known.target == target
     return Roles(
         target,
-        id_column or None,
+        id_column,
         task,
         dropped,
         tuple(statements),
@@ -302,16 +308,6 @@ def _sort_key(label: str) -> tuple[float, str]:
         return (float(label), "")
     except ValueError:
         return (float("inf"), label)
-
-
-def _choose_id(
-    frame: pl.DataFrame, asked: str | None, known: DatasetEntry | None
-) -> tuple[str | None, list[str]]:
-    """The id column that is asked for or inferred, and what to say of it."""
-    if asked == NO_ID:
-        return NO_ID, ["id: none (as given), rows are named by their number"]
-    name = _infer_id(frame, known) if asked is None else asked
-    return name, [] if name is None else [_say_id(frame[name])]
 
 
 def _infer_id(frame: pl.DataFrame, known: DatasetEntry | None) -> str | None:

@@ -15,6 +15,7 @@ from bert_playground.data.schema.columns_asked import (
     resolve_columns,
 )
 from bert_playground.data.schema.roles import (
+    NO_ID,
     infer_id_name,
     infer_target_name,
     read_test_columns,
@@ -69,10 +70,12 @@ def read_unlabeled(
     is_absent = bool(targets) and not set(targets) & set(shared)
     kept = [n for n in (shared if others or is_absent else first.columns) if n not in targets]
     id_column = options.id_column
-    require_columns(first, [id_column] if id_column else [], "the training table")
     if id_column is None:
         id_column = infer_id_name(first.select(kept), datasets)
-    id_column = id_column or None
+    elif id_column == NO_ID and NO_ID not in first.columns:
+        id_column = None
+    else:
+        require_columns(first, [id_column], "the training table")
     tables = [first, *others]
     statements = [f"{path}: {said}" for path, (_, said) in zip(sources, read, strict=True)]
     dropped = [name for name in first.columns if name not in (*kept, *targets)]
