@@ -11,7 +11,7 @@ from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.schema.roles import read_test_columns, recognise
 from bert_playground.inference import Predictor
 from bert_playground.training import run_training
-from bert_playground.training.metrics import make_report
+from bert_playground.training.metrics import make_scorer
 
 MAX_CLASSES = 50  # more different labels are numbers, and rows are put aside as chance has it
 LOWER_IS_BETTER = ("loss", "log_loss", "rmse", "mae", "rmsle", "ece")
@@ -63,7 +63,7 @@ def judge(pipeline: TextPipeline, aside: pl.DataFrame, scores: np.ndarray) -> Sc
     known = recognise(aside.columns)
     is_known = known is not None and known.target == pipeline.target
     also = [known.metric] if is_known and known.metric else []
-    report = make_report(pipeline.task, *also, decode=pipeline.in_units)
+    report = make_scorer(pipeline.task, *also, decode=pipeline.in_units)
     return report(pipeline.encode_labels(aside), scores)
 
 

@@ -4,9 +4,10 @@
 # Sets `result` to the entry's folder, or to nothing where BERT_KERNELS_CACHE=off or no folder is known.
 function(bpk_cache_entry result isas)
   set(folder "$ENV{BERT_KERNELS_CACHE}")
-  if(NOT folder AND IS_ABSOLUTE "$ENV{XDG_CACHE_HOME}")
+  # Compared as text: "off" is false to if().
+  if(folder STREQUAL "" AND IS_ABSOLUTE "$ENV{XDG_CACHE_HOME}")
     set(folder "$ENV{XDG_CACHE_HOME}/bert-playground/kernels")
-  elseif(NOT folder AND IS_ABSOLUTE "$ENV{HOME}")
+  elseif(folder STREQUAL "" AND IS_ABSOLUTE "$ENV{HOME}")
     set(folder "$ENV{HOME}/.cache/bert-playground/kernels")
   endif()
   set(${result} "" PARENT_SCOPE)

@@ -10,6 +10,7 @@ import mlx.core as mx
 import numpy as np
 import polars as pl
 
+from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.inference import AnyPredictor, Array, Predictions, Predictor
 from bert_playground.models.ensemble import average_answers, read_manifest
@@ -63,14 +64,20 @@ class EnsemblePredictor:
         """The first member's: target, id column and labels are the same for all."""
         return self.members[0].pipeline
 
-    def score(self, rows: pl.DataFrame, *, num_variants: int = 1) -> Predictions:
+    def score(
+        self, rows: pl.DataFrame, *, num_variants: int = 1, drift: TableDrift | None = None
+    ) -> Predictions:
         """Averaged scores in table order, and labels when the table has the target column; there is no loss.
 
         Args:
             rows: the table.
             num_variants: of each row, that every member answers; see `Predictor.score`.
+            drift: counts how the table differs from what the first member was trained on.
         """
-        answers = [member.score(rows, num_variants=num_variants) for member in self.members]
+        answers = [
+            member.score(rows, num_variants=num_variants, drift=None if place else drift)
+            for place, member in enumerate(self.members)
+        ]
         return self.combine(answers)
 
     def combine(self, answers: Sequence[Predictions]) -> Predictions:
@@ -80,10 +87,12 @@ class EnsemblePredictor:
         scores = np.array(average_answers(arrays, self.weights, head_type))
         return Predictions(scores, answers[0].labels, loss=None)
 
-    def predict(self, frame: pl.DataFrame, *, num_variants: int = 1) -> Array:
+    def predict(
+        self, frame: pl.DataFrame, *, num_variants: int = 1, drift: TableDrift | None = None
+    ) -> Array:
         """What `Predictor.predict` gives, averaged."""
         unlabelled = frame.drop(self.pipeline.targets, strict=False)
-        return self.score(unlabelled, num_variants=num_variants).scores
+        return self.score(unlabelled, num_variants=num_variants, drift=drift).scores
 
     @property
     def thresholds(self) -> tuple[float, ...] | None:

@@ -13,6 +13,7 @@ import polars as pl
 
 from bert_playground import kernels
 from bert_playground.data.core.types import Loader
+from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.memory import fit_cache_limit
 from bert_playground.models.bert_with_head import BertWithHead
@@ -124,10 +125,14 @@ class AnyPredictor(Protocol):
     def thresholds(self) -> tuple[float, ...] | None:
         """Decision threshold of each label of a multilabel task; None: 0.5."""
 
-    def score(self, rows: pl.DataFrame, *, num_variants: int = 1) -> Predictions:
+    def score(
+        self, rows: pl.DataFrame, *, num_variants: int = 1, drift: TableDrift | None = None
+    ) -> Predictions:
         """Scores of a table in its order, with labels where the table has the target."""
 
-    def predict(self, frame: pl.DataFrame, *, num_variants: int = 1) -> Array:
+    def predict(
+        self, frame: pl.DataFrame, *, num_variants: int = 1, drift: TableDrift | None = None
+    ) -> Array:
         """The scores alone; the target, where a table has it, is not read."""
 
     def answers(self, scores: Array) -> pl.DataFrame:
@@ -202,13 +207,22 @@ class Predictor:
         prepack_weights(model.encoder, dtype)
         return replace(self, model=model)
 
-    def score(self, rows: pl.DataFrame | Loader, *, num_variants: int = 1) -> Predictions:
+    def score(
+        self,
+        rows: pl.DataFrame | Loader,
+        *,
+        num_variants: int = 1,
+        drift: TableDrift | None = None,
+    ) -> Predictions:
         """Scores of a table or of any loader in table order, with loss and labels where they are there.
+
+        Cells of a table that are written otherwise than in training, and have one reading, are read by it.
 
         Args:
             rows: the table, or a loader of it.
             num_variants: how many times each row of a table is answered: as it is, and written in other ways; the mean
                 of the answers has no loss. See `encode_variant`.
+            drift: counts how the table differs from training; from `pipeline.watch_drift`. None: nobody asks.
 
         Raises:
             ValueError: nothing of the rows can vary, or the loader has their tokens already.
@@ -219,6 +233,7 @@ class Predictor:
             if num_variants > 1:
                 raise ValueError("the rows of a loader are tokens already; give the table itself")
             return predict_batches(self.model, rows)
+        rows = (drift or self.pipeline.watch_drift()).read(rows)
         answers = [self._score_variant(rows, number) for number in range(num_variants)]
         if num_variants == 1:
             return answers[0]
@@ -231,11 +246,13 @@ class Predictor:
         loader = self.pipeline.make_loader(frame, batch_size=self.batch_size, variant=number)
         return predict_batches(self.model, loader)
 
-    def predict(self, frame: pl.DataFrame, *, num_variants: int = 1) -> Array:
+    def predict(
+        self, frame: pl.DataFrame, *, num_variants: int = 1, drift: TableDrift | None = None
+    ) -> Array:
         """What the head predicts, in table order: see `Predictions.scores`; numbers are standardised."""
         # Labels that a test table may carry are not looked at, so that they need not be known ones.
         unlabelled = frame.drop(self.pipeline.targets, strict=False)
-        return self.score(unlabelled, num_variants=num_variants).scores
+        return self.score(unlabelled, num_variants=num_variants, drift=drift).scores
 
     def labels(self, frame: pl.DataFrame) -> pl.Series:
         """Answers as the training table writes them: its labels, or numbers in its units.

@@ -67,7 +67,8 @@ def describe() -> str:
     """One phrase for `bert info`: which code computes the layers."""
     if is_native():
         assert _native is not None
-        advice = f"; {_native.ADVICE}" if _native.ADVICE else ""
+        advice = getattr(_native, "ADVICE", "")  # an older package has none
+        advice = f"; {advice}" if advice else ""
         return f"native CPU kernels ({_native.isa()}, {_native.num_threads()} threads{advice})"
     return "MLX on CPU, no native kernels (slow)" if mx.default_device() == mx.cpu else "MLX"
 

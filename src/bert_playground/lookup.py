@@ -22,6 +22,11 @@ def shorten(names: Iterable[str], most: int = 12) -> str:
     return ", ".join(listed[:most]) + more
 
 
+def count_of(number: int, noun: str) -> str:
+    """The number with its noun, "1 row" or "2 rows"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def look_up(table: Mapping[str, Value], name: str, kind: str) -> Value:
     """Read `table[name]`.
 

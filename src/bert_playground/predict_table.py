@@ -4,7 +4,9 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import polars as pl
+from loguru import logger
 
+from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.kaggle.submission import make_submission
 from bert_playground.data.reading.table import read_table
 from bert_playground.data.schema.sampling import read_frames
@@ -18,6 +20,8 @@ def predict_table(
     probabilities: bool = False,
     sample_columns: Collection[str] = (),
     num_variants: int = 1,
+    drift: TableDrift | None = None,
+    strict: bool = False,
 ) -> Iterator[pl.DataFrame]:
     """Answer the rows of a file, in its order.
 
@@ -28,13 +32,15 @@ def predict_table(
         sample_columns: of a sample submission. Where it has the target of a binary task, the probability of class 1 is that
             column; a standard deviation beside an answer is given only if the sample has a column for it.
         num_variants: of each row; see `Predictor.score`.
+        drift: is told how the table differs from training; from `pipeline.watch_drift`.
+        strict: whether such differences are an error, after the last row.
 
     Yields:
         The id, or the number of the row from 0 on, and the answers: the whole table, or a chunk of a large one.
 
     Raises:
         FileNotFoundError: the table is not there.
-        ValueError: it is faulty or lacks columns; or probabilities are asked of a number.
+        ValueError: it is faulty or lacks columns; or probabilities are asked of a number; or it differs, and `strict`.
     """
     pipeline = predictor.pipeline
     if probabilities and not pipeline.classes:
@@ -43,10 +49,16 @@ def predict_table(
         )
     # Windows are cut from all rows of a series.
     frames = read_frames(path) if pipeline.windows is None else iter([read_table(path)])
+    drift = drift or pipeline.watch_drift()
     first_row = 0
     for frame in frames:
         rows, ids = pipeline.prediction_rows(frame)
-        scores = predictor.predict(rows, num_variants=num_variants)
+        if ids is None and pipeline.id_column is not None and first_row == 0:
+            logger.warning(
+                f"{path} lacks the id column {pipeline.id_column!r} of the training table: its rows are named by their "
+                'number from 0, in the column "id"'
+            )
+        scores = predictor.predict(rows, num_variants=num_variants, drift=drift)
         write = _probabilities if probabilities else _answers
         yield make_submission(
             ids,
@@ -58,6 +70,7 @@ def predict_table(
             first_row=first_row,
         )
         first_row += frame.height
+    drift.conclude(str(path), strict=strict)
 
 
 def _answers(

@@ -53,6 +53,8 @@ def _load() -> tuple[ModuleType | None, str]:
         )
     if native.isa() is None:
         return None, "this CPU has no AVX2"
+    if not hasattr(native, "built"):
+        return None, f"they were built from older sources; rebuild them: {REINSTALL}"
     return native, ""
 
 

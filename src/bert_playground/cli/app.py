@@ -9,6 +9,7 @@ from .commands.core.predict import predict
 from .commands.core.pretrain import pretrain
 from .commands.core.quickstart import quickstart
 from .commands.core.train import train
+from .commands.data.compare import compare
 from .commands.data.describe import describe
 from .commands.data.folds import folds
 from .commands.data.preview import preview
@@ -45,9 +46,10 @@ for model_command in (
 app.add_typer(model_group, name="model")
 
 data_group = typer.Typer(
-    help="Describe and preview tables, and assign cross-validation folds.", no_args_is_help=True
+    help="Describe, preview and compare tables, and assign cross-validation folds.",
+    no_args_is_help=True,
 )
-for data_command in (describe, preview, folds):
+for data_command in (describe, preview, compare, folds):
     data_group.command(cls=SettingsCommand)(data_command)
 app.add_typer(data_group, name="data")
 

@@ -1,7 +1,7 @@
 """TextPipeline: fit on train, make_loader(frame), save, load."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,11 +18,14 @@ from bert_playground.data.augmentation.augmentation import (
     check_augmentation,
 )
 from bert_playground.data.augmentation.test_time import encode_variant
-from bert_playground.data.core.schema import Schema
+from bert_playground.data.drift.compare import TableDrift
+from bert_playground.data.drift.profile import ColumnProfile, fit_profiles, label_profiles
 from bert_playground.data.loaders.mlx_loader import MLXLoader
 from bert_playground.data.loaders.streaming import StreamingLoader, encode_stream
 from bert_playground.data.reading.table import as_text, require_columns
 from bert_playground.data.reading.table_stream import TableStream
+from bert_playground.data.schema import Schema
+from bert_playground.data.schema.importance import rank_columns
 from bert_playground.data.targets.fit import (
     Encoder,
     encode_targets,
@@ -55,12 +58,14 @@ class TextPipeline(RowText):
         schema: what the table is: target, task, id, and how rows are cut from a table of series.
         numbers: the columns that stand beside the text as numbers.
         augmentation: how training rows are changed in each epoch.
+        profiles: what training saw of each column that is read; empty in folders of earlier versions.
     """
 
     labels: Encoder
     schema: Schema
     numbers: tuple[NumericColumn, ...] = ()
     augmentation: Augmentation = UNCHANGED
+    profiles: tuple[ColumnProfile, ...] = ()
 
     @classmethod
     def fit(
@@ -104,12 +109,20 @@ class TextPipeline(RowText):
         text = order_columns(
             text,
             frame,
-            schema.targets,
-            labels,
+            lambda said: rank_columns(
+                said, encode_targets(labels, frame, schema.targets), labels.task
+            ),
             asked=options.column_order,
             is_settled=pretrained_dir is not None and (pretrained_dir / PIPELINE).exists(),
         )
-        numbers, said = fit_numbers(text, frame, schema, options, pretrained_dir)
+        numbers, said = fit_numbers(
+            text,
+            frame,
+            options,
+            skip=schema.left_out,
+            id_column=schema.id_column,
+            pretrained_dir=pretrained_dir,
+        )
         augmentation = augmentation or UNCHANGED
         check_augmentation(augmentation, text)
         if augmentation.is_on:
@@ -118,19 +131,38 @@ class TextPipeline(RowText):
             )
         statements = (f"labels: {labels.describe()}", *text.statements, *said)
         read = {field.name: getattr(text, field.name) for field in fields(text)}
-        return cls(
+        pipeline = cls(
             **{**read, "statements": statements},
             labels=labels,
             schema=schema,
             numbers=numbers,
             augmentation=augmentation,
         )
+        profiles = fit_profiles(frame, pipeline.columns, pipeline._all_features)
+        return replace(pipeline, profiles=profiles)
+
+    @property
+    def _all_features(self) -> tuple[Feature, ...]:
+        """Those of the text, and those that stand beside it."""
+        beside = (
+            Feature(
+                each.column,
+                each.column,
+                "date" if "%" in each.form else "number",
+                spelling=each.form,
+            )
+            for each in self.numbers
+        )
+        return (*self.features, *beside)
 
     @property
     def columns(self) -> list[str]:
         """The columns that are read, be it for the text or beside it."""
-        beside = [Feature(each.column, each.column, "number") for each in self.numbers]
-        return source_columns((*self.features, *beside), self.form)
+        return source_columns(self._all_features, self.form)
+
+    def watch_drift(self) -> TableDrift:
+        """To read a later table with: what differs from training is repaired where it has one reading, else counted."""
+        return TableDrift(self.profiles, label_profiles(self.labels, self.target))
 
     @property
     def task(self) -> str:
@@ -294,16 +326,15 @@ class TextPipeline(RowText):
     def prediction_rows(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series | None]:
         """The rows that are asked about, and what names them: of a table of series, the latest moment of each.
 
+        None instead of names: their numbers do, as there is no id column, or the table lacks it.
+
         Raises:
-            ValueError: the table lacks the id column, or those that windows are cut from.
+            ValueError: the table lacks columns that windows are cut from.
         """
         name = self.id_column
         if self.windows is not None:
             frame, name = self.windows.latest(frame), self.windows.id_column
-        if name is None:
-            return frame, None
-        require_columns(frame, [name], "the table")
-        return frame, frame[name]
+        return frame, frame[name] if name in frame.columns else None
 
     def rows_with_labels(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The rows of a table with the target that can be scored: of a table of series, every whole window.
@@ -363,6 +394,7 @@ class TextPipeline(RowText):
             "labels": self.labels.to_dict(),
             "numbers": [column.to_dict() for column in self.numbers],
             "augmentation": self.augmentation.to_dict(),
+            "profiles": [profile.to_dict() for profile in self.profiles],
         }
         return super().to_dict() | own
 
@@ -377,7 +409,7 @@ class TextPipeline(RowText):
 
 
 def _read_own(document: dict[str, Any]) -> dict[str, Any]:
-    """The fields that a RowText lacks; folders of earlier versions have no numbers and no augmentation."""
+    """The fields that a RowText lacks; folders of earlier versions have no numbers, augmentation or profiles."""
     labels = read_encoder(document["labels"])
     targets = (document["target"],) if isinstance(labels, LabelEncoder) else labels.columns
     return {
@@ -385,4 +417,5 @@ def _read_own(document: dict[str, Any]) -> dict[str, Any]:
         "schema": Schema.from_dict(document, targets, labels.task),
         "numbers": read_numbers(document.get("numbers")),
         "augmentation": Augmentation.from_dict(document.get("augmentation") or {}),
+        "profiles": tuple(map(ColumnProfile.from_dict, document.get("profiles") or ())),
     }

@@ -1,4 +1,4 @@
-"""write_tokenizer: the tokenizer of a checkpoint as transformers' AutoTokenizer reads it."""
+"""write_tokenizer: the tokenizer of a checkpoint in the files of transformers."""
 
 import json
 import shutil

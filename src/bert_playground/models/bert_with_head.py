@@ -77,14 +77,17 @@ ENCODERS: dict[str, EncoderFamily] = {
 
 
 def complete_head(
-    config: HeadConfig, family: EncoderFamily, encoder: Encoder, pooling: str | None = None
+    config: HeadConfig,
+    family: EncoderFamily,
+    usual: Mapping[str, Any],
+    pooling: str | None = None,
 ) -> HeadConfig:
     """The head config with all that it leaves open filled in.
 
     Args:
         config: what was asked.
         family: of the encoder.
-        encoder: its config says which head it usually has.
+        usual: which head the encoder usually has, from its config's `head_options`.
         pooling: what the checkpoint was trained with, when that is not the encoder's usual one.
     """
     if config.pooling is None and pooling is not None:
@@ -92,7 +95,7 @@ def complete_head(
     # A pooler was only ever trained on top of the pooling that its model class has.
     if config.transform is None and config.pooling not in (None, *family.poolings):
         config = replace(config, transform="none")
-    return config.on(encoder.config.head_options())
+    return config.on(usual)
 
 
 class BertWithHead(nn.Module):

@@ -183,6 +183,12 @@ def saved_head(pretrained: Pretrained) -> HeadConfig:
             f"{pretrained.folder} holds an encoder without a trained head; fine-tune it first: "
             f"bert train --model {pretrained.folder}"
         )
+    activation = pretrained.values.get("classifier_activation") or "gelu"
+    if pretrained.family.transform == "gelu_norm" and activation != "gelu":
+        raise ValueError(
+            f"{pretrained.folder / CONFIG} has classifier_activation {activation!r}; only 'gelu' is implemented in a "
+            f"head; train a new one: bert train --model {pretrained.folder}"
+        )
     num_labels, head_type = weight.shape[0], _head_of_transformers(pretrained, weight.shape[0])
     return HeadConfig(
         head_type=head_type,

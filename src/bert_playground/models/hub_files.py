@@ -12,6 +12,8 @@ from bert_playground.lookup import expand_pattern, name_neighbours, nearest
 from bert_playground.models.bert_with_head import ENCODERS
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+PIPELINE = "pipeline.json"  # beside the checkpoints that `bert train` and `bert pretrain` write
+ADAPTER = "adapter_config.json"  # of PEFT and of mlx-lm
 DOWNLOADED = ["*.json", "*.txt", "*.safetensors"]
 NOT_DOWNLOADED = ["onnx/*", "openvino/*"]
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")

@@ -34,9 +34,9 @@ from bert_playground.training.core import (
 )
 from bert_playground.training.core.precision import set_precision, use_gradient_checkpointing
 from bert_playground.training.core.step import is_compilation_worthwhile
-from bert_playground.training.core.trainer import Report
+from bert_playground.training.core.trainer import Scorer
 from bert_playground.training.integrations import MLflowCallback
-from bert_playground.training.metrics import choose_monitor, make_report
+from bert_playground.training.metrics import choose_monitor, make_scorer
 from bert_playground.training.recipe import Recipe, choose_recipe
 
 
@@ -82,7 +82,7 @@ def make_trainer(
             pipeline.save(folder)
 
     objective = Objective(
-        make_report(task.name, *(name.removeprefix("val_") for name in also), decode=decode),
+        make_scorer(task.name, *(name.removeprefix("val_") for name in also), decode=decode),
         monitor,
         mode,
         drawn=f"val_{task.metric}" if monitor == "val_loss" else monitor,
@@ -96,14 +96,14 @@ class Objective:
     """What a run is judged by: its metrics, and which of them chooses the best epoch.
 
     Attributes:
-        report: labels and scores to metrics by name.
+        scorer: labels and scores to metrics by name.
         monitor: decides which evaluation is the best.
         mode: "min" or "max".
         drawn: the metric beside the loss in the picture.
         title: of the picture.
     """
 
-    report: Report
+    scorer: Scorer
     monitor: str
     mode: str
     drawn: str
@@ -143,7 +143,7 @@ def build_trainer(
             monitor=objective.monitor,
             mode=objective.mode,
         ),
-        objective.report,
+        objective.scorer,
     )
     precision = set_precision(model, training.precision)
     if training.gradient_checkpointing:

@@ -14,7 +14,7 @@ from bert_playground.models.ensemble import Ensemble, Variation, vary, write_man
 from bert_playground.runs import RunDir
 from bert_playground.training.build import make_trainer
 from bert_playground.training.core import TrainState
-from bert_playground.training.evaluation.thresholds import adapt_thresholds
+from bert_playground.training.evaluation.thresholds import tune_thresholds
 from bert_playground.training.fit_data import (
     FittedData,
     check_model,
@@ -137,7 +137,7 @@ class EnsembleTrainer:
             state = trainer.train(rows, data.val)
             if data.val is not None and wants_thresholds(members[number], self.config):
                 names = label_names(members[number], data.pipeline)
-                adapt_thresholds(runs[-1], names, data.val, members[number])
+                tune_thresholds(runs[-1], names, data.val, members[number])
             return state
 
         def write_members(states: Sequence[TrainState]) -> None:

@@ -14,9 +14,10 @@ from bert_playground.ensemble_predictor import (
 )
 from bert_playground.inference import AnyPredictor, Predictions, Predictor
 from bert_playground.models.ensemble import Variation, vary, write_manifest
+from bert_playground.models.sizes import fit_to_checkpoint
 from bert_playground.runs import ENSEMBLE_NAME, RunDir
 from bert_playground.training.members import describe_variation, fit_members
-from bert_playground.training.metrics.scorer import make_report
+from bert_playground.training.metrics.scorer import make_scorer
 from bert_playground.training.run import RunResult, fit, run_in_folder
 from bert_playground.training.start import start_run, write_json, write_run_config
 
@@ -51,6 +52,7 @@ def train_ensemble(config: RunConfig, sources: Mapping[str, str] | None = None) 
         ValueError: tables or configuration do not fit, or checkpoints are turned off.
         KeyboardInterrupt: Ctrl-C; a note says which members are complete.
     """
+    config, sources = fit_to_checkpoint(config, sources or {})
     asked = config.ensemble
     if not config.checkpoint.enable_checkpointing:
         raise ValueError(
@@ -182,8 +184,8 @@ def _conclude(
 def _measure(predictor: AnyPredictor, answer: Predictions) -> dict[str, float]:
     assert answer.labels is not None  # validation rows have the target
     pipeline = predictor.pipeline
-    report = make_report(pipeline.task, decode=pipeline.in_units, thresholds=predictor.thresholds)
-    return {f"val_{name}": value for name, value in report(answer.labels, answer.scores).items()}
+    scorer = make_scorer(pipeline.task, decode=pipeline.in_units, thresholds=predictor.thresholds)
+    return {f"val_{name}": value for name, value in scorer(answer.labels, answer.scores).items()}
 
 
 def _measure_disagreement(

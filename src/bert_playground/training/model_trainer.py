@@ -15,7 +15,7 @@ from bert_playground.runs import RunDir
 from bert_playground.training.build import make_trainer
 from bert_playground.training.core import Callback, Trainer, TrainState
 from bert_playground.training.core.trainer import evaluate_model
-from bert_playground.training.evaluation.thresholds import adapt_thresholds
+from bert_playground.training.evaluation.thresholds import tune_thresholds
 from bert_playground.training.fit_data import (
     FittedData,
     fit_data,
@@ -25,7 +25,7 @@ from bert_playground.training.fit_data import (
     wants_thresholds,
 )
 from bert_playground.training.ignored_settings import RunFacts, log_ignored_settings
-from bert_playground.training.metrics import make_report
+from bert_playground.training.metrics import make_scorer
 from bert_playground.training.start import start_run, write_json, write_run_config
 from bert_playground.training.summary import summarise
 
@@ -107,7 +107,7 @@ class ModelTrainer:
         """
         if self._trainer is not None:
             return self._trainer.evaluate(self._load(data))
-        return evaluate_model(self.model, self._load(data), make_report(self.model.head.task))
+        return evaluate_model(self.model, self._load(data), make_scorer(self.model.head.task))
 
     def resume(self, folder: str | Path) -> None:
         """Let the next `train` continue from a resumable checkpoint, exactly where it was taken."""
@@ -190,7 +190,7 @@ class ModelTrainer:
             )
         if data.val is not None and wants_thresholds(self.model, config):
             names = label_names(self.model, data.pipeline)
-            summary["thresholds"] = adapt_thresholds(run, names, data.val, self.model)
+            summary["thresholds"] = tune_thresholds(run, names, data.val, self.model)
         if summary:
             write_json(run.summary, summary)
         kept = run.best if run.best.is_dir() else run.final

@@ -31,6 +31,7 @@ from bert_playground.models.sizes import (
     find_family,
     scratch_sizes,
 )
+from bert_playground.models.vocabulary import grow_vocabulary
 from bert_playground.runs import RunDir
 from bert_playground.training.build import Objective, build_trainer
 from bert_playground.training.core import Trainer
@@ -191,10 +192,12 @@ def _make_model(config: RunConfig, text: RowText) -> tuple[MaskedLM, dict[str, A
             **(sizes | dropout), vocab_size=text.vocab_size, pad_token_id=text.pad_token_id
         )
         return create_masked_lm(family.core(shape)), {name: sizes[name] for name in dropout}
-    pretrained = read_pretrained(config.model.pretrained)
+    pretrained = grow_vocabulary(
+        read_pretrained(config.model.pretrained), text.vocab_size, text.tokenizer.added_tokens
+    )
     dropout = dropout_options(pretrained.family, asked)
     model, _ = load_masked_lm(pretrained, **dropout)
-    check_fit(model.encoder, pretrained, text.vocab_size, text.max_length)
+    check_fit(model.encoder, pretrained, text.max_length)
     kept = {name: getattr(pretrained.config, name) for name in dropout}
     return model, kept | dropout_options(pretrained.family, config.model.dropout)
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -19,14 +19,16 @@ from bert_playground.logs import log_to_file
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.ensemble import Ensemble
 from bert_playground.models.factory import create_from_config
-from bert_playground.models.huggingface import fetch_folder
+from bert_playground.models.head_match import Answers
+from bert_playground.models.hub_files import CONFIG, fetch_folder, read_json
+from bert_playground.models.sizes import fit_to_checkpoint
 from bert_playground.runs import MEMBERS, RunDir
 from bert_playground.tasks import TASKS
 from bert_playground.training.build import make_trainer
 from bert_playground.training.class_weights import weights_from_labels
 from bert_playground.training.core.resume import find_resumable
 from bert_playground.training.ensemble_trainer import EnsembleTrainer
-from bert_playground.training.evaluation.thresholds import adapt_thresholds
+from bert_playground.training.evaluation.thresholds import tune_thresholds
 from bert_playground.training.fit_data import make_loaders
 from bert_playground.training.ignored_settings import RunFacts, log_ignored_settings
 from bert_playground.training.model_trainer import ModelTrainer
@@ -96,6 +98,7 @@ def run_in_folder(
         resume: as for `run_training`.
     """
     if resume is None:
+        config, sources = fit_to_checkpoint(config, sources or {})
         run, checkpoint = RunDir.create(config.training.output_dir), None
         write_run_config(run, config, sources, command)
     else:
@@ -143,6 +146,10 @@ def fit(
     for note in (*prepared.notes, *pipeline.statements):
         logger.info(note)
 
+    if config.data.val is not None:  # a table of its own may be written otherwise
+        drift = pipeline.watch_drift()
+        prepared = replace(prepared, val=drift.read(prepared.val))
+        drift.conclude(str(config.data.val))
     train_data, val_data = make_loaders(pipeline, prepared, config)
     assert train_data.labels is not None
     model = create_from_config(
@@ -156,7 +163,10 @@ def fit(
         head_options={
             **weights_from_labels(config.head, pipeline.task, pipeline.classes, train_data.labels),
             "num_numbers": len(pipeline.numbers),
+            **_read_pooling(checkpoint),
         },
+        added_tokens=pipeline.tokenizer.added_tokens,
+        answers=Answers.of(pipeline.target, pipeline.labels.to_dict()),
     )
     if config.data.sample_fraction < 1:
         train_data = train_data.sample(config.data.sample_fraction, config.training.seed)
@@ -187,7 +197,7 @@ def fit(
     is_pretrained = pretrained_dir is not None
     summary = summarise(run, trainer, pipeline, train_data, val_data, is_pretrained=is_pretrained)
     if config.head.adaptive_threshold:
-        summary["thresholds"] = adapt_thresholds(run, pipeline.classes, val_data, model)
+        summary["thresholds"] = tune_thresholds(run, pipeline.classes, val_data, model)
     if summary["hint"]:
         logger.info(summary["hint"])
     write_json(run.summary, summary)
@@ -305,6 +315,14 @@ def _fit_or_load(
         vocab_size=config.model.vocab_size,
         augmentation=Augmentation(**config.augmentation.model_dump()),
     )
+
+
+def _read_pooling(checkpoint: Path | None) -> dict[str, Any]:
+    """How the head of a run to resume pools: runs of earlier versions chose without a look at the old head."""
+    if checkpoint is None:
+        return {}
+    head = read_json(checkpoint / CONFIG).get("head") or {}
+    return {key: head[key] for key in ("pooling", "transform") if key in head}
 
 
 def _value_at(config: RunConfig, path: str) -> Any:

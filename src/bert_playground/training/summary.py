@@ -89,7 +89,7 @@ def measure_baseline(
     scores = baseline_scores(
         train_labels, len(val_labels), len(pipeline.classes) or None, task=pipeline.task
     )
-    return {f"val_{name}": value for name, value in trainer.report(val_labels, scores).items()}
+    return {f"val_{name}": value for name, value in trainer.scorer(val_labels, scores).items()}
 
 
 def count_parameters(model: nn.Module, *, trained_only: bool = False) -> int:

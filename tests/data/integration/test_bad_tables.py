@@ -19,13 +19,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bert_playground.config.schema import DataSection, RunConfig
-from bert_playground.data.describe import describe_table
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import prepare
 from bert_playground.data.reading.csv_text import name_nameless, parse_csv, sniff_delimiter
 from bert_playground.data.reading.table import read_table
 from bert_playground.data.reading.table_stream import open_stream
 from bert_playground.data.templates.templates import Template
+from tests.fitting import describe_frame
 
 FUZZ = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 CELLS = st.one_of(
@@ -52,7 +52,7 @@ def try_all(path: Path, **options: object) -> bool:
     """Read, describe and prepare a table as training would; whether all of it could be done."""
     try:
         frame = read_table(path)
-        describe_table(frame, target=options.get("target"))
+        describe_frame(frame, target=options.get("target"))
         tables = prepare(RunConfig(data=DataSection(train=path, **options)))
         pipeline = TextPipeline.fit(tables.train, tables.schema, tables.text, vocab_size=300)
         table = pipeline.tokenize(tables.val)
@@ -281,7 +281,7 @@ def test_ten_thousand_categories_are_read_in_seconds(tmp_path: Path) -> None:
     pipeline = TextPipeline.fit(tables.train, tables.schema, tables.text)
     (city,) = (feature for feature in pipeline.features if feature.column == "City")
     assert len(city.known) <= 256
-    warnings = describe_table(read_table(path), target="Survived").warnings
+    warnings = describe_frame(read_table(path), target="Survived").warnings
     assert any(
         "City has 10000 categories: rare ones are read as other" in said for said in warnings
     )
@@ -305,7 +305,7 @@ def test_a_cell_of_five_megabytes_is_cut_and_said(tmp_path: Path) -> None:
     pipeline = TextPipeline.fit(tables.train, tables.schema, tables.text)
     both = (pipeline.tokenize(rows) for rows in (tables.train, tables.val))
     assert max(int(table.lengths.max()) for table in both) <= tables.text.max_length
-    warnings = describe_table(read_table(path), target="Survived").warnings
+    warnings = describe_frame(read_table(path), target="Survived").warnings
     assert any("Note has a cell of 5000000 characters" in said for said in warnings)
 
 
@@ -355,7 +355,7 @@ def test_duplicate_columns_are_all_named(tmp_path: Path) -> None:
 
 def test_duplicate_ids_are_said(tmp_path: Path) -> None:
     rows = good_rows().with_columns(id=pl.col("id") // 2)
-    warnings = describe_table(
+    warnings = describe_frame(
         read_table(write(rows, tmp_path)), target="Survived", id_column="id"
     ).warnings
     assert "id repeats on 100 rows, though it is the id" in warnings

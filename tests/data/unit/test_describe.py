@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bert_playground.data.schema.leakage import Question, find_leakage
+from bert_playground.data.schema.leakage import ColumnProbe, find_leakage
 from bert_playground.data.targets.label_encoder import LabelEncoder
 from tests.fitting import describe_frame
 
@@ -58,13 +58,13 @@ def test_an_id_that_counts_rows_sorted_by_the_answer_is_named() -> None:
 def test_regression_and_classes_are_scored_too() -> None:
     target = SIGNAL * 3 + 1
     assert (
-        Question(target, "regression", seed=0).score(pl.Series("c", [f"{v}" for v in target]))
+        ColumnProbe(target, "regression", seed=0).score(pl.Series("c", [f"{v}" for v in target]))
         > 0.98
     )
     classes = np.digitize(SIGNAL, [-0.5, 0.5])
     words = pl.Series("c", [["a", "b", "c"][number] for number in classes])
-    assert Question(classes, "multiclass", seed=0).score(words) == 1
-    assert Question(classes, "multiclass", seed=0).score(pl.Series("c", ["same"] * ROWS)) < 0.5
+    assert ColumnProbe(classes, "multiclass", seed=0).score(words) == 1
+    assert ColumnProbe(classes, "multiclass", seed=0).score(pl.Series("c", ["same"] * ROWS)) < 0.5
 
 
 def test_facts_of_each_column() -> None:
@@ -103,8 +103,8 @@ def test_oversized_columns_are_named() -> None:
 def test_classes_too_rare_for_every_fold_are_left_out() -> None:
     words = pl.Series("c", ["a", "b"] * 20 + ["x", "y", "z"])
     classes = np.array([0, 1] * 20 + [2, 3, 4])
-    assert Question(classes, "multiclass", seed=0).score(words) == 1
-    assert Question(classes[-3:] - 2, "multiclass", seed=0).score(words[-3:]) == 0
+    assert ColumnProbe(classes, "multiclass", seed=0).score(words) == 1
+    assert ColumnProbe(classes[-3:] - 2, "multiclass", seed=0).score(words[-3:]) == 0
 
 
 def test_no_value_of_a_number_counts_as_missing_and_of_a_category_as_an_answer() -> None:

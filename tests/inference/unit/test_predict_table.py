@@ -10,6 +10,7 @@ from polars.testing import assert_frame_equal
 from bert_playground.config.schema import DataSection
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.reading import chunks, table_stream
+from bert_playground.data.schema.decide import decide
 from bert_playground.inference import Predictor
 from bert_playground.models.factory import create_model
 from bert_playground.predict_table import predict_table
@@ -27,7 +28,7 @@ COLORS = pl.DataFrame(
 def make_predictor(frame: pl.DataFrame, target: str, head: str) -> Predictor:
     """A predictor with random weights: how good its answers are is no question here."""
     section = DataSection(target=target, id_column="id" if "id" in frame.columns else None)
-    pipeline = TextPipeline.fit(frame, section, vocab_size=200)
+    pipeline = TextPipeline.fit(frame, decide(frame, section), vocab_size=200)
     mx.random.seed(0)
     model = create_model(
         "bert",

@@ -58,8 +58,9 @@ def pretend(monkeypatch: pytest.MonkeyPatch, module: Any) -> None:
         ),
         (SimpleNamespace(mlx_version="0.1.2"), "built for mlx 0.1.2, but mlx .* is installed"),
         (SimpleNamespace(mlx_version=mx.__version__, isa=lambda: None), "no AVX2"),
+        (SimpleNamespace(mlx_version=mx.__version__, isa=lambda: "avx2"), "from older sources"),
     ],
-    ids=["no compiler", "another libmlx", "another version", "old CPU"],
+    ids=["no compiler", "another libmlx", "another version", "old CPU", "old sources"],
 )
 def test_the_reason_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, module: Any, says: str

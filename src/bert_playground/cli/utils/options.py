@@ -217,6 +217,9 @@ PredictBatchSize = Annotated[
 PredictPrecisionName = Annotated[
     PredictPrecision, typer.Option("--precision", metavar="TYPE", help="f32, bf16 or int8")
 ]
+Strict = Annotated[
+    bool, _flag("--strict", help="make it an error that the table differs from that of training")
+]
 Tta = Annotated[
     int,
     typer.Option(

@@ -166,5 +166,5 @@ def _jitter(cells: pl.Series, ranked: Ranked, moves: np.ndarray) -> pl.Series:
     rank = np.clip(np.rint(middle + moves * size), 0, size - 1).astype(np.int64)
     is_same = (rank >= low[coded.indices]) & (rank < high[coded.indices])
     is_moved = ~is_same & ~np.isnan(values)[coded.indices]
-    moved: pl.Series = ranked.values[rank]
+    moved: pl.Series = ranked.cells[rank]
     return moved.zip_with(pl.Series(is_moved), cells)

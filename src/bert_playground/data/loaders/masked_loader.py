@@ -29,7 +29,7 @@ class MaskedLoader:
         has_word = has_words(loader.table, masking)
         if not has_word.all():
             raise ValueError(
-                f"{int((~has_word).sum())} of {loader.num_rows} rows have no word to mask; leave them out"
+                f"{int((~has_word).sum())} of {loader.num_rows} rows have no token to mask; leave them out"
             )
         self.loader = loader
         self.masking = masking

@@ -1,23 +1,43 @@
-"""unpack_file: a packed file to disk, piece by piece."""
+"""Decompress files (.gz, .bz2, .xz, .zst, .zip), in memory or to disk."""
 
 import bz2
 import gzip
+import io
 import lzma
-import shutil
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 import zstandard
 
 from bert_playground.lookup import shorten
 
+PIECE_BYTES = 2**20
 
-def unpack_file(path: Path, folder: Path) -> Path:
-    """Unpack .gz, .bz2, .xz, .zst or .zip into a folder, holding a small piece of it at a time.
+
+def is_compressed(path: Path) -> bool:
+    """Whether the name ends like that of a compressed file."""
+    return path.suffix.lower() in COMPRESSIONS
+
+
+def decompress(path: Path, content: bytes) -> bytes:
+    """The content of a compressed file.
+
+    Args:
+        path: its suffix tells the compression.
+        content: of the file as it is.
+
+    Raises:
+        ValueError: it is damaged, or holds several files.
+    """
+    return b"".join(_iterate_pieces(path, io.BytesIO(content)))
+
+
+def decompress_to(path: Path, folder: Path) -> Path:
+    """Decompress a file into a folder, holding a small piece of it at a time.
 
     Returns:
         The file inside; its name tells the format.
@@ -26,12 +46,14 @@ def unpack_file(path: Path, folder: Path) -> Path:
         ValueError: it is damaged, or holds several files.
     """
     target = folder / path.stem
+    with path.open("rb") as file, target.open("wb") as decompressed:
+        decompressed.writelines(_iterate_pieces(path, file))
+    return target
+
+
+def _iterate_pieces(path: Path, file: IO[bytes]) -> Iterator[bytes]:
     try:
-        with ExitStack() as stack, target.open("wb") as file:
-            if path.suffix.lower() == ".zst":
-                file.writelines(iterate_zstd(stack.enter_context(path.open("rb"))))
-            else:
-                shutil.copyfileobj(_open_packed(path, stack), file, 2**20)
+        yield from COMPRESSIONS[path.suffix.lower()](file)
     except (
         EOFError,
         OSError,
@@ -45,32 +67,34 @@ def unpack_file(path: Path, folder: Path) -> Path:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # of the disk, not of what is read
         raise ValueError(
-            f"{path} cannot be unpacked as {path.suffix.removeprefix('.')}: {error}; unpack it by hand, or fetch it again"
+            f"{path} cannot be decompressed as {path.suffix.removeprefix('.')}: {error}; decompress it by hand, or "
+            "fetch it again"
         ) from error
-    return target
 
 
-def _open_packed(path: Path, stack: ExitStack) -> IO[bytes]:
-    suffix = path.suffix.lower()
-    if suffix == ".gz":
-        return cast("IO[bytes]", stack.enter_context(gzip.open(path)))
-    if suffix == ".bz2":
-        return cast("IO[bytes]", stack.enter_context(bz2.open(path)))
-    if suffix == ".xz":
-        return cast("IO[bytes]", stack.enter_context(lzma.open(path)))
-    archive = stack.enter_context(zipfile.ZipFile(path))
-    return stack.enter_context(archive.open(find_member(archive)))
+def _read_pieces(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    return iter(partial(read, PIECE_BYTES), b"")
 
 
-def iterate_zstd(file: IO[bytes]) -> Iterator[bytes]:
-    """The content of a zstandard file, frame by frame; its own reader takes a file that was cut off for a whole one.
+def _iterate_gzip(file: IO[bytes]) -> Iterator[bytes]:
+    with gzip.GzipFile(fileobj=file) as decompressed:
+        yield from _read_pieces(decompressed.read)
 
-    Raises:
-        EOFError: it ends in the middle.
-        zstandard.ZstdError: it is damaged.
-    """
+
+def _iterate_bz2(file: IO[bytes]) -> Iterator[bytes]:
+    with bz2.open(file) as decompressed:
+        yield from _read_pieces(decompressed.read)
+
+
+def _iterate_xz(file: IO[bytes]) -> Iterator[bytes]:
+    with lzma.open(file) as decompressed:
+        yield from _read_pieces(decompressed.read)
+
+
+def _iterate_zstd(file: IO[bytes]) -> Iterator[bytes]:
+    """Frame by frame, as zstandard's own reader takes a file that was cut off for a whole one."""
     frame = None
-    while piece := file.read(2**20):
+    for piece in _read_pieces(file.read):
         while piece:
             frame = frame or zstandard.ZstdDecompressor().decompressobj()
             yield frame.decompress(piece)
@@ -80,17 +104,24 @@ def iterate_zstd(file: IO[bytes]) -> Iterator[bytes]:
         raise EOFError("the file ended before its last frame did")
 
 
-def find_member(archive: zipfile.ZipFile) -> str:
-    """The name of the one file in a zip archive.
+def _iterate_zip(file: IO[bytes]) -> Iterator[bytes]:
+    """The one file in an archive."""
+    with zipfile.ZipFile(file) as archive:
+        members = [
+            name
+            for name in archive.namelist()
+            if not name.endswith("/") and not name.startswith("__MACOSX")
+        ]
+        if len(members) != 1:
+            raise ValueError(f"it holds {len(members)} files ({shorten(members)}), expected one")
+        with archive.open(members[0]) as decompressed:
+            yield from _read_pieces(decompressed.read)
 
-    Raises:
-        ValueError: it holds several, or none.
-    """
-    members = [
-        name
-        for name in archive.namelist()
-        if not name.endswith("/") and not name.startswith("__MACOSX")
-    ]
-    if len(members) != 1:
-        raise ValueError(f"it holds {len(members)} files ({shorten(members)}), expected one")
-    return members[0]
+
+COMPRESSIONS: dict[str, Callable[[IO[bytes]], Iterator[bytes]]] = {
+    ".gz": _iterate_gzip,
+    ".bz2": _iterate_bz2,
+    ".xz": _iterate_xz,
+    ".zst": _iterate_zstd,
+    ".zip": _iterate_zip,
+}

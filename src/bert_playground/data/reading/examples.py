@@ -7,7 +7,8 @@ from typing import Any, NamedTuple, TypeGuard
 import numpy as np
 import polars as pl
 
-from bert_playground.data.reading.table import PACKINGS, PARSERS, Files, as_text, read_table
+from bert_playground.data.reading.decompress import COMPRESSIONS
+from bert_playground.data.reading.table import PARSERS, Files, as_text, read_table
 from bert_playground.lookup import shorten
 
 EXPECTED = (
@@ -16,7 +17,7 @@ EXPECTED = (
 )
 TEXT, LABEL = "text", "label"
 TOKEN_IDS = "input_ids"
-SUFFIXES = {*PARSERS, *PACKINGS, ".csv", ".tsv", ".txt"}
+SUFFIXES = {*PARSERS, *COMPRESSIONS, ".csv", ".tsv", ".txt"}
 
 
 class Examples(NamedTuple):

@@ -1,25 +1,18 @@
 """Tables of any format (CSV, TSV, Parquet, Arrow, JSON Lines; compressed; several files; frames) as text."""
 
-import bz2
 import codecs
-import gzip
 import io
 import json
-import lzma
-import re
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import polars as pl
-import zstandard
-from loguru import logger
 
 from bert_playground.data.reading.csv_text import name_nameless, parse_csv
-from bert_playground.data.reading.decompress import find_member, iterate_zstd
+from bert_playground.data.reading.decompress import decompress, is_compressed
 from bert_playground.data.reading.file_signatures import refuse_other_formats
+from bert_playground.data.reading.header import doubt_header
 from bert_playground.lookup import name_neighbours, nearest, shorten
 
 Files = str | Path | Sequence[str | Path]
@@ -31,7 +24,7 @@ def read_table(source: Files | pl.DataFrame | Any) -> pl.DataFrame:
     Args:
         source: a file, a pattern such as "data/part-*.csv", a list of files (rows below each other), or a Polars or
             pandas frame. The format follows from the name: .parquet, .arrow, .feather, .jsonl, .ndjson, .json, and
-            CSV for every other; .gz, .bz2, .xz, .zst and .zip are unpacked.
+            CSV for every other; .gz, .bz2, .xz, .zst and .zip are decompressed.
 
     Returns:
         All columns as strings. Records inside a cell become columns "a.b", lists "first|second".
@@ -76,13 +69,13 @@ def expand_paths(source: Files) -> list[Path]:
 
 def read_file(path: Path) -> pl.DataFrame:
     """Read one file; see `read_table`."""
-    name, content = _unpack(path, _read_bytes(path))
+    name, content = _decompress(path, _read_bytes(path))
     suffix = Path(name).suffix.lower()
     parse = PARSERS.get(suffix)
     if parse is None:
         refuse_other_formats(path, content)
         frame = parse_csv(path, content)
-        _doubt_header(path, frame.columns)
+        doubt_header(path, frame.columns, frame)
         return _require_rows(frame, str(path))
     try:
         frame = parse(io.BytesIO(content))
@@ -124,6 +117,17 @@ def require_columns(frame: pl.DataFrame, names: list[str], where: str) -> None:
         )
 
 
+def match_column(name: str, columns: Sequence[str]) -> str:
+    """The column that a name means: itself, else the only one that differs in surrounding blanks or quotes; else the name."""
+    if name in columns:
+        return name
+    for bare in (name.strip(), name.strip().strip("\"'`").strip()):
+        found = [column for column in columns if column.strip() == bare]
+        if bare and len(found) == 1:
+            return found[0]
+    return name.strip() or name
+
+
 def _is_frame(source: Any) -> bool:
     is_pandas = type(source).__module__.partition(".")[0] == "pandas"
     return isinstance(source, pl.DataFrame | pl.LazyFrame) or (
@@ -158,15 +162,6 @@ def _to_polars(frame: Any) -> pl.DataFrame:
         },
         strict=False,
     )
-
-
-def _doubt_header(path: Path, names: list[str]) -> None:
-    fractions = [name for name in names if re.fullmatch(r"-?[0-9]+\.[0-9]+", name)]
-    if fractions:
-        logger.warning(
-            f"{path} has numbers for column names ({shorten(fractions, 3)}): its first line is read as the header; if "
-            "that is a row, put the names of the columns above it"
-        )
 
 
 def _name_all(frame: pl.DataFrame) -> pl.DataFrame:
@@ -237,47 +232,14 @@ PARSERS: dict[str, Callable[[io.BytesIO], pl.DataFrame]] = {
 }
 
 
-def _unzip(content: bytes) -> bytes:
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return archive.read(find_member(archive))
-
-
-def _unpack_zstd(content: bytes) -> bytes:
-    return b"".join(iterate_zstd(io.BytesIO(content)))
-
-
-PACKINGS: dict[str, Callable[[bytes], bytes]] = {
-    ".gz": gzip.decompress,
-    ".bz2": bz2.decompress,
-    ".xz": lzma.decompress,
-    ".zst": _unpack_zstd,
-    ".zip": _unzip,
-}
-
-
-def _unpack(path: Path, content: bytes) -> tuple[str, bytes]:
-    """The name without the packing's suffix, and the bytes inside."""
-    suffix = path.suffix.lower()
-    if suffix not in PACKINGS:
+def _decompress(path: Path, content: bytes) -> tuple[str, bytes]:
+    """The name without the compression's suffix, and the bytes inside."""
+    if not is_compressed(path):
         return path.name, content
-    try:
-        unpacked = PACKINGS[suffix](content)
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        lzma.LZMAError,
-        zipfile.BadZipFile,
-        zlib.error,
-        zstandard.ZstdError,
-        RuntimeError,  # of a zip with a password
-    ) as error:
-        raise ValueError(
-            f"{path} cannot be unpacked as {suffix.removeprefix('.')}: {error}; unpack it by hand, or fetch it again"
-        ) from error
-    if not unpacked.strip():
+    decompressed = decompress(path, content)
+    if not decompressed.strip():
         raise ValueError(f"{path} is empty inside; expected a table with rows")
-    return path.stem, unpacked
+    return path.stem, decompressed
 
 
 def _as_text(column: pl.Series) -> pl.Series:

@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 
 from bert_playground.data.reading.chunks import ChunkReader, Span, open_chunks
-from bert_playground.data.reading.decompress import unpack_file
+from bert_playground.data.reading.decompress import decompress_to, is_compressed
 from bert_playground.data.reading.records import count_lines
-from bert_playground.data.reading.table import PACKINGS, Files, expand_paths
+from bert_playground.data.reading.table import Files, expand_paths
 from bert_playground.lookup import shorten
 
 LARGE_BYTES = 64 * 2**20
@@ -123,7 +123,7 @@ def open_stream(
     Args:
         source: a file, a pattern, or a list of files with the same columns: CSV, Parquet, Arrow or JSON Lines.
         chunk_rows: of a chunk; None: about 8 MB of text, at most 16,384 rows.
-        folder: where packed files (.gz, .zst, …) are unpacked to, for as long as the stream lives; None: the
+        folder: where compressed files (.gz, .zst, …) are decompressed to, for as long as the stream lives; None: the
             system's folder for temporary files.
 
     Raises:
@@ -137,7 +137,7 @@ def open_stream(
     first_row = 0
     paths = expand_paths(source)
     for path in paths:
-        plain, owner = _unpack_to_disk(path, folder)
+        plain, owner = _decompress_to_disk(path, folder)
         reader, spans = open_chunks(path, plain, chunk_rows, owner)
         columns = columns or reader.columns
         if set(reader.columns) != set(columns):
@@ -177,13 +177,13 @@ def _count_parquet_rows(path: Path) -> int:
         return 0
 
 
-def _unpack_to_disk(path: Path, folder: Path | None) -> tuple[Path, object]:
-    """A file that is not packed, and what must be kept so long as it is read."""
-    if path.suffix.lower() not in PACKINGS or not path.is_file():
+def _decompress_to_disk(path: Path, folder: Path | None) -> tuple[Path, object]:
+    """A file that is not compressed, and what must be kept so long as it is read."""
+    if not is_compressed(path) or not path.is_file():
         return path, None
     directory = tempfile.mkdtemp(prefix="bert-stream-", dir=folder)
     owner = _Folder(directory)
-    return unpack_file(path, Path(directory)), owner
+    return decompress_to(path, Path(directory)), owner
 
 
 class _Folder:

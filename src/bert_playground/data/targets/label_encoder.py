@@ -9,7 +9,7 @@ import polars as pl
 
 from bert_playground.data.columns.parsing import PLAIN, infer_number, read_number
 from bert_playground.data.reading.table import as_text
-from bert_playground.lookup import shorten
+from bert_playground.lookup import nearest, shorten
 from bert_playground.tasks import TASKS
 
 DTYPES = {"int": pl.Int64, "float": pl.Float64, "bool": pl.Boolean, "str": pl.String}
@@ -111,7 +111,8 @@ class LabelEncoder:
             unseen = text.filter(numbers.is_null()).unique().sort().to_list()
             raise ValueError(
                 f"target {labels.name!r} has {len(unseen)} label(s) that no training row has: {shorten(unseen)} "
-                f"(known: {shorten(map(str, self.classes))}); correct them, or train on rows that have them"
+                f"(known: {shorten(map(str, self.classes))}){nearest(unseen[0], map(str, self.classes))}; correct them, or "
+                "train on rows that have them"
             )
         return numbers.to_numpy()
 

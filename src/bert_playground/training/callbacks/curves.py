@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bert_playground.files import replaced_file
+from bert_playground.plots import AXIS, BEST, GRID, INK, QUIET, TRAIN, VALIDATION
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.state import History, TrainState
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, QUIET, TRAIN, VALIDATION, BEST = "#22303c", "#8a97a3", "#2f7ebc", "#d9622b", "#2a9d5c"
 WIDTH, HEIGHT = 5.5, 4.2  # of one panel, in inches
 
 
@@ -111,12 +111,12 @@ def _polish(axis: "Axes", state: TrainState) -> None:
     axis.set_xlabel("optimizer step", fontsize=9, color=QUIET)
     axis.locator_params(nbins=6)
     axis.set_xlim(left=0, right=max(1, state.step) * 1.02)
-    axis.grid(axis="y", color="#e6eaee", linewidth=0.8)
+    axis.grid(axis="y", color=GRID, linewidth=0.8)
     axis.set_axisbelow(True)
     axis.tick_params(colors=QUIET, labelsize=9, length=0)
     for side in ("top", "right", "left"):
         axis.spines[side].set_visible(False)
-    axis.spines["bottom"].set_color("#c9d1d8")
+    axis.spines["bottom"].set_color(AXIS)
 
 
 def _evaluations(history: History, name: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

@@ -24,7 +24,7 @@ from bert_playground.training.core.state import TrainState
 from bert_playground.training.core.step import count_rows, count_tokens, make_train_step
 from bert_playground.training.core.throughput import Throughput
 
-Report = Callable[[np.ndarray[Any, Any], np.ndarray[Any, Any]], dict[str, float]]
+Scorer = Callable[[np.ndarray[Any, Any], np.ndarray[Any, Any]], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,16 @@ class Trainer:
         optimizer: AdamW,
         schedule: Schedule,
         loop: Loop,
-        report: Report,
+        scorer: Scorer,
         callbacks: Sequence[Callback] = (),
         reduce_gradients: Callable[[Tree], Tree] = lambda sums: sums,
     ) -> None:
-        """Make a trainer; `report(labels, scores)` gives metrics by name, `reduce_gradients` is that of `make_train_step`."""
+        """Make a trainer; `scorer(labels, scores)` gives metrics by name, `reduce_gradients` is that of `make_train_step`."""
         self.model = model
         self.optimizer = optimizer
         self.schedule = schedule
         self.loop = loop
-        self.report = report
+        self.scorer = scorer
         self.callbacks = list(callbacks)
         self.state = TrainState(monitor=loop.monitor, mode=loop.mode)
         self.moments: Moments = optimizer.create_moments(model.trainable_parameters())
@@ -90,7 +90,7 @@ class Trainer:
 
     def evaluate(self, data: Loader) -> dict[str, float]:
         """The loss and the metrics of the model, as it is now, on labelled rows; dropout is off meanwhile."""
-        return evaluate_model(self.model, data, self.report)
+        return evaluate_model(self.model, data, self.scorer)
 
     def save(self, folder: Path) -> None:
         """Write what `resume` reads into an existing folder."""
@@ -203,7 +203,7 @@ class Trainer:
             getattr(callback, hook)(self.state)
 
 
-def evaluate_model(model: Model, data: Loader, report: Report) -> dict[str, float]:
+def evaluate_model(model: Model, data: Loader, scorer: Scorer) -> dict[str, float]:
     """The loss and the metrics of a model on labelled rows; dropout is off meanwhile.
 
     Raises:
@@ -214,7 +214,7 @@ def evaluate_model(model: Model, data: Loader, report: Report) -> dict[str, floa
         raise ValueError(
             "the data to evaluate on has no labels; give a table with the target column"
         )
-    return {"loss": answer.loss, **report(answer.labels, answer.scores)}
+    return {"loss": answer.loss, **scorer(answer.labels, answer.scores)}
 
 
 def _batches(data: Loader, state: TrainState) -> Generator[Batch, None, None]:

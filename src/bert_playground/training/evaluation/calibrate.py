@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from scipy.optimize import minimize_scalar
 
 from bert_playground.data.prepare import prepare_again
 from bert_playground.data.reading.table import require_columns
@@ -102,9 +103,10 @@ def _score(
 ) -> tuple[Array, Array]:
     """Labels and logits of all rows; of a large table no more than a chunk of rows is held beside them."""
     labels, logits = [], []
+    drift = predictor.pipeline.watch_drift()
     for frame in frames:
         require_columns(frame, list(predictor.pipeline.targets), source)
-        loader = predictor.pipeline.make_loader(frame, batch_size=predictor.batch_size)
+        loader = predictor.pipeline.make_loader(drift.read(frame), batch_size=predictor.batch_size)
         answer = predict_batches(predictor.model, loader, as_logits=True)
         assert answer.labels is not None
         labels.append(answer.labels)
@@ -121,10 +123,7 @@ def probabilities(logits: Array, temperature: float) -> Array:
 
 
 def fit_temperature(labels: Array, logits: Array) -> float:
-    """The temperature with the smallest log loss, between 0.01 and 100.
-
-    In b = 1 / T the loss is convex, with slope mean(E_p[z] - z_label) and curvature mean(Var_p[z]): Newton's method finds
-    the only zero of the slope, halving the bracket whenever a step would leave it.
+    """The temperature with the smallest log loss, between 0.01 and 100; the loss is convex in 1 / T.
 
     Args:
         labels: [N], class numbers.
@@ -133,27 +132,15 @@ def fit_temperature(labels: Array, logits: Array) -> float:
     table = _two_columns(logits.astype(np.float64))
     of_label = table[np.arange(len(labels)), labels.astype(np.int64)]
 
-    def slope_and_curvature(b: float) -> tuple[float, float]:
-        chances = probabilities(table, 1 / b)
-        means = (chances * table).sum(axis=1)
-        squares = (chances * np.square(table)).sum(axis=1)
-        return float((means - of_label).mean()), float((squares - np.square(means)).mean())
+    def loss(log_temperature: float) -> float:
+        inverse = np.exp(-log_temperature)
+        return float((np.logaddexp.reduce(table * inverse, axis=1) - of_label * inverse).mean())
 
-    low, high = 1 / HIGHEST, 1 / LOWEST
-    if slope_and_curvature(low)[0] >= 0:
-        return HIGHEST
-    if slope_and_curvature(high)[0] <= 0:
-        return LOWEST
-    b = 1.0
-    for _ in range(100):
-        slope, curvature = slope_and_curvature(b)
-        low, high = (low, b) if slope > 0 else (b, high)
-        step = b - slope / curvature if curvature > 0 else low
-        closer = step if low < step < high else (low + high) / 2
-        if abs(closer - b) < 1e-12 * b:
-            break
-        b = closer
-    return 1 / b
+    bounds = (np.log(LOWEST), np.log(HIGHEST))
+    inside = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x
+    # The search stays inside its bounds; where the loss is the same everywhere, HIGHEST says that nothing is known.
+    best = min((bounds[1], bounds[0], inside), key=loss)
+    return {bounds[0]: LOWEST, bounds[1]: HIGHEST}.get(best, float(np.exp(best)))
 
 
 def _judge(labels: Array, logits: Array, temperature: float) -> Quality:

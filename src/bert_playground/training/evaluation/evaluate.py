@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bert_playground.config.datasets import load_datasets
+from bert_playground.data.drift.finding import Finding
+from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.reading.table import read_table
 from bert_playground.data.schema.roles import recognise
 from bert_playground.data.schema.sampling import read_frames
 from bert_playground.inference import AnyPredictor, join_predictions
 from bert_playground.training.metrics.baseline import baseline_scores
 from bert_playground.training.metrics.multilabel import report_each
-from bert_playground.training.metrics.scorer import look_up_metric, make_report
+from bert_playground.training.metrics.scorer import look_up_metric, make_scorer
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,13 @@ class Evaluation:
         num_rows: that were scored.
         metrics: of the checkpoint, the loss first where it has one.
         constant: the same of the best constant answer to these very rows: what a model that never looks would score.
+        drift: how the rows differ from those of training.
     """
 
     num_rows: int
     metrics: dict[str, float]
     constant: dict[str, float]
+    drift: tuple[Finding, ...] = ()
 
 
 def evaluate_table(
@@ -35,6 +39,7 @@ def evaluate_table(
     *,
     also: Sequence[str] = (),
     num_variants: int = 1,
+    strict: bool = False,
 ) -> Evaluation:
     """Score a checkpoint on a table; of a known data set by its own metric too.
 
@@ -43,10 +48,12 @@ def evaluate_table(
         data: a table with the target; a large one is read chunk by chunk.
         also: names of further metrics.
         num_variants: see `Predictor.score`.
+        strict: whether it is an error that the rows differ from those of training.
 
     Raises:
         FileNotFoundError: the table is not there.
-        ValueError: it is faulty, lacks columns or has labels that training did not know; or a metric does not fit the task.
+        ValueError: it is faulty, lacks columns or has labels that training did not know; a metric does not fit the
+            task; or the rows differ, and `strict`.
     """
     pipeline = predictor.pipeline
     for name in also:  # before the work, not after it
@@ -55,27 +62,34 @@ def evaluate_table(
     frames = read_frames(data) if pipeline.windows is None else iter([read_table(data)])
     columns: list[str] = []
     answers = []
+    drift = pipeline.watch_drift()
     for frame in frames:
         columns = frame.columns
         rows = pipeline.rows_with_labels(frame)
-        answers.append(predictor.score(rows, num_variants=num_variants))
+        answers.append(predictor.score(rows, num_variants=num_variants, drift=drift))
     answer = join_predictions(answers)
+    findings = drift.conclude(str(data), strict=strict)
     labels = answer.labels
     assert labels is not None  # the target column is there
-    known = recognise(columns, load_datasets(None))
-    if known is not None and (known.target, known.task or pipeline.task) == (
-        pipeline.target,
-        pipeline.task,
-    ):
-        also = (*also, known.metric) if known.metric else also
-    report = make_report(
+    own = _own_metric(pipeline, columns)
+    also = (*also, own) if own else also
+    scorer = make_scorer(
         pipeline.task, *also, decode=pipeline.in_units, thresholds=predictor.thresholds
     )
     # Several models or variants together have no loss of their own.
     loss = {} if answer.loss is None else {"loss": answer.loss}
-    metrics = {**loss, **report(labels, answer.scores)}
+    metrics = {**loss, **scorer(labels, answer.scores)}
     if pipeline.task == "multilabel":
         metrics |= report_each(labels, answer.scores, [str(name) for name in pipeline.classes])
     num_classes = len(pipeline.classes) or None
     constant = baseline_scores(labels, len(labels), num_classes, task=pipeline.task)
-    return Evaluation(len(labels), metrics, report(labels, constant))
+    return Evaluation(len(labels), metrics, scorer(labels, constant), tuple(findings))
+
+
+def _own_metric(pipeline: TextPipeline, columns: Sequence[str]) -> str | None:
+    """The metric that a known data set is judged by; folders of earlier versions do not hold it."""
+    if pipeline.schema.metric is not None:
+        return pipeline.schema.metric
+    known = recognise([*columns], load_datasets(None))
+    asked = None if known is None else (known.target, known.task or pipeline.task)
+    return known.metric if known and asked == (pipeline.target, pipeline.task) else None

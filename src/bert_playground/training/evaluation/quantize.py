@@ -17,7 +17,7 @@ from bert_playground.models.quantization_utils import (
     quantize_model,
 )
 from bert_playground.training.evaluation.calibrate import rows_of_run
-from bert_playground.training.metrics.scorer import make_report
+from bert_playground.training.metrics.scorer import make_scorer
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,8 @@ def _measure(predictor: Predictor, frame: pl.DataFrame) -> dict[str, float]:
     answer, pipeline = predictor.score(frame), predictor.pipeline
     assert answer.labels is not None  # the target is there
     assert answer.loss is not None
-    report = make_report(pipeline.task, decode=pipeline.in_units, thresholds=predictor.thresholds)
-    return {"loss": answer.loss, **report(answer.labels, answer.scores)}
+    scorer = make_scorer(pipeline.task, decode=pipeline.in_units, thresholds=predictor.thresholds)
+    return {"loss": answer.loss, **scorer(answer.labels, answer.scores)}
 
 
 def _loss(predictor: Predictor, frame: pl.DataFrame) -> float:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bert_playground.files import replaced_file
-from bert_playground.training.callbacks.curves import BEST, INK, QUIET, TRAIN
+from bert_playground.plots import AXIS, BEST, GRID, INK, QUIET, TRAIN
 from bert_playground.training.evaluation.calibrate import Calibration, Quality
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ def _draw(axis: "Axes", quality: Quality, when: str, color: str) -> None:
     axis.set_xlabel("probability of the answer", fontsize=9, color=QUIET)
     axis.set_xlim(0, 1.02)
     axis.set_ylim(0, 1.02)
-    axis.grid(color="#e6eaee", linewidth=0.8)
+    axis.grid(color=GRID, linewidth=0.8)
     axis.set_axisbelow(True)
     axis.tick_params(colors=QUIET, labelsize=9, length=0)
     for side in ("top", "right", "left"):
         axis.spines[side].set_visible(False)
-    axis.spines["bottom"].set_color("#c9d1d8")
+    axis.spines["bottom"].set_color(AXIS)

@@ -1,4 +1,4 @@
-"""METRICS, and the report of an evaluation: a sensible set of them for each task."""
+"""METRICS; make_scorer: the metrics of an evaluation, a sensible set for each task."""
 
 from collections.abc import Callable, Sequence
 
@@ -72,7 +72,7 @@ def choose_monitor(task: str, metric: str | None, mode: str | None = None) -> tu
     return f"val_{name}", mode or ("max" if higher_is_better else "min")
 
 
-def make_report(
+def make_scorer(
     task: str,
     *also: str,
     decode: Callable[[Array], Array] | None = None,
@@ -93,7 +93,7 @@ def make_report(
     metrics = {name: look_up_metric(name, task) for name in names}
     noted: set[str] = set()
 
-    def report(labels: Array, scores: Array) -> dict[str, float]:
+    def score(labels: Array, scores: Array) -> dict[str, float]:
         values: dict[str, float] = {}
         if task == "regression" and scores.ndim == 2:
             values |= measure_coverage(labels, scores)
@@ -106,8 +106,8 @@ def make_report(
                 values[name] = metric.compute(labels, decided if metric.decides else scores)
             except ValueError as error:
                 if name not in noted:
-                    logger.info(f"{name} is left out of the report: {error}")
+                    logger.info(f"{name} is left out of the metrics: {error}")
                     noted.add(name)
         return values
 
-    return report
+    return score

@@ -134,7 +134,7 @@ def test_an_epoch_can_be_entered_in_the_middle(prefetch_size: int) -> None:
 def test_rows_without_a_word_are_refused() -> None:
     table = TokenizedTable(np.array([CLS, SEP, CLS, 9, SEP], np.int32), np.array([0, 2, 5]))
     assert has_words(table, MASKING).tolist() == [False, True]
-    with pytest.raises(ValueError, match="1 of 2 rows have no word to hide"):
+    with pytest.raises(ValueError, match="1 of 2 rows have no token to mask"):
         MaskedLoader(MLXLoader(table), MASKING)
 
 

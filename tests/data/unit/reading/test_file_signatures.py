@@ -53,12 +53,12 @@ def test_zstandard_of_several_frames_is_read_whole(read: Callable, tmp_path: Pat
         ("zst", spoilt(zstandard.ZstdCompressor(write_checksum=True).compress(CSV))),
     ],
 )
-def test_a_packed_file_that_was_cut_off_is_never_read_in_part(
+def test_a_compressed_file_that_was_cut_off_is_never_read_in_part(
     read: Callable, suffix: str, content: bytes, tmp_path: Path
 ) -> None:
     path = tmp_path / f"t.csv.{suffix}"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=f"t.csv.{suffix} cannot be unpacked as {suffix}"):
+    with pytest.raises(ValueError, match=f"t.csv.{suffix} cannot be decompressed as {suffix}"):
         read(path)
 
 
@@ -71,7 +71,7 @@ def test_a_zip_with_a_password_is_refused(tmp_path: Path) -> None:
         content[content.index(mark) + place] |= 1
     path.write_bytes(bytes(content))
     for read in READERS:
-        with pytest.raises(ValueError, match=r"cannot be unpacked as zip: .*encrypted"):
+        with pytest.raises(ValueError, match=r"cannot be decompressed as zip: .*encrypted"):
             read(path)
 
 
@@ -79,8 +79,8 @@ def test_a_zip_with_a_password_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (gzip.compress(CSV), "packed by gzip; give it the ending .gz"),
-        (zstandard.compress(CSV), "packed by zstandard"),
+        (gzip.compress(CSV), "compressed by gzip; give it the ending .gz"),
+        (zstandard.compress(CSV), "compressed by zstandard"),
         (b"PK\x03\x04" + bytes(40), "workbook of Excel"),
         (as_bytes("write_parquet"), "a Parquet file; give it the ending .parquet"),
         (as_bytes("write_ipc"), "an Arrow file"),

@@ -62,7 +62,7 @@ def test_a_zip_with_two_tables_is_refused_by_name(tmp_path):
 def test_a_damaged_packing_is_named(tmp_path, suffix):
     path = tmp_path / f"train.csv{suffix}"
     path.write_bytes(b"id,fare\n1,2\n")
-    with pytest.raises(ValueError, match=rf"cannot be unpacked as {suffix[1:]}"):
+    with pytest.raises(ValueError, match=rf"cannot be decompressed as {suffix[1:]}"):
         read_table(path)
 
 

@@ -165,7 +165,7 @@ def test_several_files_are_one_table_and_columns_may_be_in_another_order(tmp_pat
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zst", ".zip"])
-def test_packed_files_are_unpacked_to_disk_and_removed(tmp_path: Path, suffix: str) -> None:
+def test_compressed_files_are_decompressed_to_disk_and_removed(tmp_path: Path, suffix: str) -> None:
     import bz2
     import lzma
     import zipfile
@@ -173,7 +173,7 @@ def test_packed_files_are_unpacked_to_disk_and_removed(tmp_path: Path, suffix: s
     import zstandard
 
     content = mixed_frame().write_csv().encode()
-    path, folder = tmp_path / f"t.csv{suffix}", tmp_path / "unpacked"
+    path, folder = tmp_path / f"t.csv{suffix}", tmp_path / "decompressed"
     folder.mkdir()
     if suffix == ".zip":
         with zipfile.ZipFile(path, "w") as archive:
@@ -193,10 +193,10 @@ def test_packed_files_are_unpacked_to_disk_and_removed(tmp_path: Path, suffix: s
     assert not list(folder.iterdir())
 
 
-def test_a_damaged_packing_is_named(tmp_path: Path) -> None:
+def test_damaged_compression_is_named(tmp_path: Path) -> None:
     path = tmp_path / "t.csv.gz"
     path.write_bytes(gzip.compress(b"a,b\n1,2\n")[:-5])
-    with pytest.raises(ValueError, match=r"t\.csv\.gz cannot be unpacked as gz"):
+    with pytest.raises(ValueError, match=r"t\.csv\.gz cannot be decompressed as gz"):
         open_stream(path)
 
 

@@ -55,7 +55,7 @@ def test_small_tables_and_large_ones_are_written_alike(
     for few_rows, columns in ((10, small), (0, large)):
         monkeypatch.setattr(dictionary_encoding, "FEW_ROWS", few_rows)
         columns += render_cells(frame, features, TEMPLATES[name])
-    assert [len(column.cells) for column in large] == [2] * 4
+    assert [len(column.values) for column in large] == [2] * 4
     for one, other in zip(small, large, strict=True):
         assert one.rows().equals(other.rows(), check_names=True)
     assert join_cells(small).equals(join_cells(large))

@@ -32,7 +32,7 @@ from bert_playground.training.core import (
     Trainer,
     TrainState,
 )
-from bert_playground.training.metrics import make_report
+from bert_playground.training.metrics import make_scorer
 
 
 class Witness(Callback):
@@ -46,7 +46,7 @@ class Witness(Callback):
 def make_trainer(model, **loop) -> Trainer:
     schedule = Schedule(SCHEDULES["constant"], peak=1e-3)
     settings = {"epochs": 2, "monitor": "val_accuracy", "mode": "max", **loop}
-    return Trainer(model, AdamW(), schedule, Loop(**settings), make_report("binary"))
+    return Trainer(model, AdamW(), schedule, Loop(**settings), make_scorer("binary"))
 
 
 def stalled(patience: int, values: list[float]) -> TrainState:

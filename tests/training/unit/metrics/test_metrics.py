@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from bert_playground.training.metrics import METRICS, choose_monitor, look_up_metric, make_report
+from bert_playground.training.metrics import METRICS, choose_monitor, look_up_metric, make_scorer
 from bert_playground.training.metrics.baseline import baseline_scores
 from bert_playground.training.metrics.multilabel import report_each
 from bert_playground.training.metrics.scorer import TABLES
@@ -135,8 +135,8 @@ def test_probabilities_that_come_true_have_no_calibration_error() -> None:
 
 
 def test_learned_thresholds_change_decisions_and_nothing_else() -> None:
-    plain = make_report("multilabel")(SEVERAL_LABELS, SEVERAL_SCORES)
-    moved = make_report("multilabel", thresholds=(0.3, 0.5, 0.8))(SEVERAL_LABELS, SEVERAL_SCORES)
+    plain = make_scorer("multilabel")(SEVERAL_LABELS, SEVERAL_SCORES)
+    moved = make_scorer("multilabel", thresholds=(0.3, 0.5, 0.8))(SEVERAL_LABELS, SEVERAL_SCORES)
     decided = np.asarray(SEVERAL_SCORES) >= [0.3, 0.5, 0.8]
     assert moved["f1_macro"] == pytest.approx(sk.f1_score(SEVERAL_LABELS, decided, average="macro"))
     assert (moved["roc_auc"], moved["log_loss"]) == (plain["roc_auc"], plain["log_loss"])
@@ -145,7 +145,7 @@ def test_learned_thresholds_change_decisions_and_nothing_else() -> None:
 def test_an_uncertain_regression_reports_how_many_targets_its_intervals_hold() -> None:
     means, deviations = RANDOM.normal(0, 3, 20_000), RANDOM.uniform(0.5, 4, 20_000)
     labels = means + deviations * RANDOM.standard_normal(20_000)
-    report = make_report("regression", decode=_first_column)
+    report = make_scorer("regression", decode=_first_column)
     right = report(labels, np.stack([means, deviations], axis=1))
     assert right["coverage_68"] == pytest.approx(0.68, abs=0.02)
     assert right["coverage_95"] == pytest.approx(0.95, abs=0.01)
@@ -160,7 +160,7 @@ def _first_column(values: np.ndarray) -> np.ndarray:
 
 def test_a_label_that_all_rows_share_leaves_roc_auc_out() -> None:
     labels = np.array([[1, 0], [1, 1], [1, 0]])
-    values = make_report("multilabel")(labels, SEVERAL_SCORES[:3, :2])
+    values = make_scorer("multilabel")(labels, SEVERAL_SCORES[:3, :2])
     assert "roc_auc" not in values
     assert set(report_each(labels, SEVERAL_SCORES[:3, :2], ["a", "b"])) == {"roc_auc b"}
 
@@ -195,24 +195,24 @@ def test_log_loss_of_a_certain_mistake_is_finite() -> None:
 
 
 def test_a_single_class_leaves_roc_auc_out_of_the_report() -> None:
-    report = make_report("binary")(np.zeros(5, dtype=int), SCORES[:5])
+    report = make_scorer("binary")(np.zeros(5, dtype=int), SCORES[:5])
     assert "roc_auc" not in report
     assert set(report) == {"accuracy", "f1", "log_loss"}
 
 
 def test_rmsle_is_left_out_when_targets_are_negative() -> None:
-    report = make_report("regression")
+    report = make_scorer("regression")
     assert "rmsle" not in report(np.array([-1.0, 2.0]), np.array([0.0, 1.0]))
     assert "rmsle" in report(np.array([1.0, 2.0]), np.array([0.0, 1.0]))
 
 
 def test_regression_is_judged_in_the_units_of_the_target() -> None:
-    report = make_report("regression", decode=lambda values: values * 100 + 1000)
+    report = make_scorer("regression", decode=lambda values: values * 100 + 1000)
     assert report(np.array([0.0, 1.0]), np.array([0.5, 1.5]))["mae"] == pytest.approx(50)
 
 
 def test_a_metric_asked_for_is_reported_too() -> None:
-    assert "matthews" in make_report("binary", "matthews")(LABELS, SCORES)
+    assert "matthews" in make_scorer("binary", "matthews")(LABELS, SCORES)
 
 
 def test_a_mistyped_metric_is_answered_with_the_nearest() -> None:

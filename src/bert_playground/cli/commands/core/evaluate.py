@@ -26,6 +26,7 @@ def evaluate(
     more_checkpoints: options.MoreCheckpoints = None,
     metrics: Metrics = None,
     tta: options.Tta = 1,
+    strict: options.Strict = False,
     batch_size: options.PredictBatchSize = 128,
     precision: options.PredictPrecisionName = options.PredictPrecision.AUTO,
     log_level: options.LogLevel = None,
@@ -42,7 +43,7 @@ def evaluate(
         batch_size=batch_size,
         precision=precision.value,
     )
-    found = evaluate_table(predictor, data, also=metrics or (), num_variants=tta)
+    found = evaluate_table(predictor, data, also=metrics or (), num_variants=tta, strict=strict)
     pipeline = predictor.pipeline
     if json:
         print_json(
@@ -51,6 +52,7 @@ def evaluate(
                 "metrics": found.metrics,
                 "constant_answer": found.constant,
                 "checkpoint": predictor.checkpoint,
+                "drift": [finding.to_dict() for finding in found.drift],
             }
         )
         return

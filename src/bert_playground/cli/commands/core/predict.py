@@ -36,6 +36,7 @@ def predict(
     sample: Sample = None,
     proba: Proba = False,
     tta: options.Tta = 1,
+    strict: options.Strict = False,
     batch_size: options.PredictBatchSize = 128,
     precision: options.PredictPrecisionName = options.PredictPrecision.AUTO,
     log_level: options.LogLevel = None,
@@ -54,12 +55,15 @@ def predict(
         batch_size=batch_size,
         precision=precision.value,
     )
+    drift = predictor.pipeline.watch_drift()
     parts = predict_table(
         predictor,
         test,
         probabilities=proba,
         sample_columns=() if sample is None else read_table(sample).columns,
         num_variants=tta,
+        drift=drift,
+        strict=strict,
     )
     written = write_parts(output, parts, target=predictor.pipeline.target, sample=sample)
     if json:
@@ -69,6 +73,7 @@ def predict(
                 "rows": written.height,
                 "columns": written.columns,
                 "checkpoint": predictor.checkpoint,
+                "drift": [finding.to_dict() for finding in drift.findings()],
             }
         )
     else:

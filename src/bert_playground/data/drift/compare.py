@@ -1,0 +1,96 @@
+"""TableDrift: a later table beside the training table, chunk by chunk: other spellings are repaired, the rest is counted."""
+
+from collections.abc import Sequence
+
+import polars as pl
+from loguru import logger
+
+from bert_playground.data.drift.column_drift import ColumnDrift
+from bert_playground.data.drift.finding import Finding
+from bert_playground.data.drift.profile import ColumnProfile
+from bert_playground.data.reading.table import as_text
+
+SAMPLE_ROWS = 4_000  # of a frame, whose distribution is compared; other facts are of all rows
+MAX_SAMPLE_ROWS = 16_000  # of all frames together
+
+
+class TableDrift:
+    """What a later table has shown so far.
+
+    Args:
+        profiles: of the columns that are read.
+        labels: of the columns with the answers: they are respelled, and not compared.
+    """
+
+    def __init__(
+        self, profiles: Sequence[ColumnProfile], labels: Sequence[ColumnProfile] = ()
+    ) -> None:
+        """Nothing has been seen yet."""
+        self._columns = {profile.column: ColumnDrift(profile) for profile in profiles}
+        self._labels = {profile.column: ColumnDrift(profile) for profile in labels}
+        self._sample: list[pl.DataFrame] = []
+        self._step = 0  # of the rows that are kept as a sample
+
+    def read(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The rows as training would have written them; what differs is counted. Columns that are not there are left to others."""
+        both = {**self._labels, **self._columns}
+        names = [name for name in both if name in frame.columns]
+        if not names or not frame.height:
+            return frame
+        cells = as_text(frame.select(names))
+        checks = cells.select(both[name].check().alias(name) for name in names)
+        changed = []
+        for name in names:
+            new = both[name].read(cells[name], checks[name])
+            if new is not None:
+                changed.append(new)
+        frame = frame.with_columns(changed) if changed else frame
+        self._keep_some(cells.with_columns(changed).select(n for n in names if n in self._columns))
+        return frame
+
+    def _keep_some(self, cells: pl.DataFrame) -> None:
+        self._step = self._step or max(1, cells.height // SAMPLE_ROWS)
+        self._sample.append(cells.gather_every(self._step) if self._step > 1 else cells)
+        while sum(part.height for part in self._sample) > MAX_SAMPLE_ROWS:
+            self._sample = [pl.concat(self._sample).gather_every(2)]
+            self._step *= 2
+
+    def findings(self) -> list[Finding]:
+        """What differs, the most harmful first; behind them the other spellings that were repaired."""
+        sample = pl.concat(self._sample) if self._sample else pl.DataFrame()
+        found = [
+            finding
+            for name, column in self._columns.items()
+            if name in sample.columns
+            for finding in column.findings(sample[name])
+        ]
+        found.sort(key=lambda finding: (-finding.harm, finding.column))
+        repaired = [
+            column.repaired() for column in (*self._columns.values(), *self._labels.values())
+        ]
+        return found + [finding for finding in repaired if finding is not None]
+
+    def conclude(self, where: str, *, strict: bool = False) -> list[Finding]:
+        """Say what differs, and give it.
+
+        Args:
+            where: what the table is called.
+            strict: whether differences that were not repaired are an error.
+
+        Raises:
+            ValueError: there are some, and `strict`.
+        """
+        findings = self.findings()
+        faults = [finding.say() for finding in findings if not finding.is_repaired]
+        for finding in findings:
+            if finding.is_repaired:
+                logger.info(finding.say())
+            elif not strict:
+                logger.warning(finding.say())
+        if strict and faults:
+            listed = "".join(f"\n- {fault}" for fault in faults)
+            raise ValueError(
+                f"{where} differs from the training table, and --strict makes that an error:{listed}\ncorrect the table, or "
+                "train on rows like these"
+            )
+        return findings

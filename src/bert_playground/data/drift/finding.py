@@ -1,0 +1,132 @@
+"""Finding: one way in which a column of a later table differs from that of training, in a sentence; when that is worth one."""
+
+from dataclasses import asdict, dataclass
+from math import log, sqrt
+from typing import Any
+
+# How unlikely a difference must be if both tables were drawn alike, as a log: one in 1,100 for a column; for a share of
+# all rows, of however few, one in 100. Twenty columns with three checks each then rarely give a false alarm.
+SURPRISE, SURPRISE_OF_ALL = 7.0, 4.6
+# Of the rows, that must be stricken beyond what training had: fewer change no score that anyone reads. What training has
+# seen often enough to learn (missing cells) may vary more.
+LEAST, LEAST_LEARNED = 0.01, 0.05
+LEARNED = 0.01
+# Of the rows, that would have to move to make the distributions equal.
+LEAST_SHIFT = 0.1
+# Smirnov's distance is beyond this / sqrt(rows) for one pair of equal samples in a thousand.
+SMIRNOV = 1.95
+
+KINDS = {"number": "number", "date": "date", "category": "value", "list": "value"}
+WORDS = {
+    "unreadable": "are no {kind} as training writes it",
+    "unseen": "hold values that no training row has",
+    "unit": "have a unit or sign that no training row has",
+    "missing": "are missing",
+    "outside": "are beyond the {kind}s of training",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How a column differs.
+
+    Attributes:
+        column: its name.
+        what: "respelled", "unreadable", "unseen", "unit", "missing", "outside" or "shifted".
+        kind: what the column holds: "number", "date", "value", "text", or "length" of texts.
+        rows: of the later table, that are stricken; of "shifted" as many as would have to change.
+        share: the same as a share of the rows.
+        share_in_training: of the training rows.
+        example: a cell now; of "shifted" the median, or the value that has become more frequent.
+        example_in_training: a cell then; of "shifted" the median, or the value that has become less frequent.
+        read_as: what the model reads instead, where that is not the cell itself.
+    """
+
+    column: str
+    what: str
+    kind: str
+    rows: int
+    share: float
+    share_in_training: float
+    example: str | None
+    example_in_training: str
+    read_as: str | None = None
+
+    @property
+    def is_repaired(self) -> bool:
+        """Whether the model reads what is meant."""
+        return self.what == "respelled"
+
+    @property
+    def harm(self) -> float:
+        """The share of rows that it strikes beyond those of training."""
+        return self.share - self.share_in_training
+
+    def say(self) -> str:
+        """One sentence."""
+        now = "nothing" if self.example is None else _quote(self.example)
+        if self.is_repaired:
+            return f"{self.column}: {now} is read as {_quote(self.read_as or '')}, as in training ({self.rows} rows)"
+        if self.what == "shifted":
+            word = "more often" if self.kind in ("value", "text") else "in the middle"
+            return (
+                f"{self.column}: the {self.kind}s are distributed otherwise than in training: {_percent(self.share)} of "
+                f"the rows would have to change ({word} now {now}, then {_quote(self.example_in_training)})"
+            )
+        said = f"{_percent(self.share)} of the rows {WORDS[self.what].format(kind=self.kind)}"
+        said += f", {_percent(self.share_in_training)} in training"
+        then = _quote(self.example_in_training)
+        shown = (
+            f" (then such as {then})" if self.what == "missing" else f" (now {now}, then {then})"
+        )
+        ending = "" if self.read_as is None else f"; the model reads {self.read_as}"
+        return f"{self.column}: {said}{shown}{ending}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready form."""
+        return asdict(self)
+
+
+def is_surprising(hits: int, rows: int, hits_then: int, rows_then: int) -> bool:
+    """Whether a share of rows is larger than in training beyond chance and beyond what matters.
+
+    Chernoff's bound on two samples: the chance is at most exp(-m KL(share now, share then)), with 1/m = 1/rows + 1/rows_then.
+    """
+    if not hits:
+        return False
+    share, before = hits / rows, (hits_then + 1) / (rows_then + 2)
+    has_learned = hits_then / max(1, rows_then) >= LEARNED
+    if share - hits_then / max(1, rows_then) < (LEAST_LEARNED if has_learned else LEAST):
+        return False
+    if share <= before:
+        return False
+    divergence = share * log(share / before)
+    if share < 1:
+        divergence += (1 - share) * log((1 - share) / (1 - before))
+    evidence = rows * rows_then / (rows + rows_then) * divergence
+    return evidence >= (SURPRISE_OF_ALL if hits == rows else SURPRISE)
+
+
+def is_shifted(distance: float, rows: int, rows_then: int, num_values: int = 1) -> bool:
+    """Whether distributions are further apart than samples of one are, and far enough to matter.
+
+    Args:
+        distance: Kolmogorov's of numbers, or the total variation of categories.
+        rows: in the later sample.
+        rows_then: in training.
+        num_values: of a category: each adds to the total variation by chance; 1: numbers.
+    """
+    if not rows or not rows_then:
+        return False
+    spread = sqrt(1 / rows + 1 / rows_then)
+    by_chance = 0.4 * sqrt(num_values - 1) * spread + SMIRNOV * spread
+    return distance >= LEAST_SHIFT + by_chance
+
+
+def _percent(share: float) -> str:
+    text = f"{100 * share:.1f}".removesuffix(".0")
+    return f"{text} %" if share in (0, 1) or 0.001 <= share < 0.9995 else f"{100 * share:.2g} %"
+
+
+def _quote(cell: str) -> str:
+    return repr(cell if len(cell) <= 40 else f"{cell[:39]}…")
