@@ -12,6 +12,7 @@ from loguru import logger
 from bert_playground.config.load import TYPED, load_config
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.augmentation.augmentation import Augmentation
+from bert_playground.data.loaders import MLXLoader, StreamingLoader
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared, prepare
 from bert_playground.data.reading.examples import describe_type
@@ -26,6 +27,7 @@ from bert_playground.runs import MEMBERS, RunDir
 from bert_playground.tasks import TASKS
 from bert_playground.training.build import make_trainer
 from bert_playground.training.class_weights import weights_from_labels
+from bert_playground.training.core import Loop
 from bert_playground.training.core.resume import find_resumable
 from bert_playground.training.ensemble_trainer import EnsembleTrainer
 from bert_playground.training.evaluation.thresholds import tune_thresholds
@@ -181,17 +183,7 @@ def fit(
     if checkpoint is not None:
         trainer.resume(checkpoint)
         logger.info(f"resumed {checkpoint} after step {trainer.state.step}")
-    facts = RunFacts(
-        pipeline.task,
-        train_data.num_rows,
-        len(train_data),
-        trainer.loop.epochs,
-        is_compiled=trainer.loop.use_compilation,
-        max_length=pipeline.max_length,
-        is_member=run.path.parent.name == MEMBERS,
-    )
-    if not facts.is_member or run.is_first_member:
-        log_ignored_settings(config, read_sources(run), facts)
+    _name_ignored(config, run, pipeline, train_data, trainer.loop)
     state = trainer.train(train_data, val_data)
 
     is_pretrained = pretrained_dir is not None
@@ -323,6 +315,27 @@ def _read_pooling(checkpoint: Path | None) -> dict[str, Any]:
         return {}
     head = read_json(checkpoint / CONFIG).get("head") or {}
     return {key: head[key] for key in ("pooling", "transform") if key in head}
+
+
+def _name_ignored(
+    config: RunConfig,
+    run: RunDir,
+    pipeline: TextPipeline,
+    train_data: MLXLoader | StreamingLoader,
+    loop: Loop,
+) -> None:
+    """Once for all members of an ensemble, as they are asked for the same."""
+    facts = RunFacts(
+        pipeline.task,
+        train_data.num_rows,
+        len(train_data),
+        loop.epochs,
+        is_compiled=loop.use_compilation,
+        max_length=pipeline.max_length,
+        is_member=run.path.parent.name == MEMBERS,
+    )
+    if not facts.is_member or run.is_first_member:
+        log_ignored_settings(config, read_sources(run), facts)
 
 
 def _value_at(config: RunConfig, path: str) -> Any:

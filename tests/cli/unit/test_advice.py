@@ -13,7 +13,10 @@ from bert_playground.config.flags import settings
 from tests.repository.files import PACKAGE_FILES, name_of
 
 HOLE = "X"  # stands for what an f-string puts in
-COMMAND = re.compile(r"\bbert ((?:model |data )?[a-z]+)((?: (?:--[a-z-]+|[^\s`'\",;()…]+))*)")
+# "bert or modernbert" are architectures.
+COMMAND = re.compile(
+    r"\bbert (?!or\b|and\b)((?:model |data )?[a-z]+)((?: (?:--[a-z-]+|[^\s`'\",;()…]+))*)"
+)
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 SETTING = re.compile(r"(?<![\w./-])([a-z]+\.[a-z]+(?:_[a-z]+)*)(?![\w(./-])")
 # Of other programs, which messages name too.
