@@ -73,7 +73,9 @@ def _fits(cell: pl.Expr, spelling: str) -> pl.Expr:
     fits = digits.str.contains(form) & ~rest.str.contains(r"^[.,]?[0-9]")
     if spelling == SCALED:
         return fits & rest.str.strip_chars().is_in(["", *SCALES])
-    return fits & ~digits.str.contains(r"^0,[0-9]")  # no thousands stand behind a nought
+    if spelling == COMMA:
+        return fits & ~digits.str.contains(r"^0\.[0-9]{3}")  # no thousands stand behind a nought
+    return fits & ~digits.str.contains(r"^0,[0-9]")
 
 
 def _read_days(cell: pl.Expr, spelling: str) -> pl.Expr:

@@ -111,6 +111,7 @@ def _score(
         assert answer.labels is not None
         labels.append(answer.labels)
         logits.append(answer.scores.astype(np.float64))
+    drift.conclude(source)
     return np.concatenate(labels), np.concatenate(logits)
 
 

@@ -12,7 +12,10 @@ Train = Annotated[
     Path, typer.Argument(metavar="TRAIN", help="the training table", show_default=False)
 ]
 Test = Annotated[
-    Path, typer.Argument(metavar="TEST", help="the table to compare with it", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="TEST", help="the table to compare with it, such as test.csv", show_default=False
+    ),
 ]
 MOST_COLUMNS = 10
 
