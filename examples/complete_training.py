@@ -6,6 +6,7 @@ The model has the published size, so an epoch wants minutes on a laptop; BERT_TR
 import polars as pl
 from bert_playground.config.schema import DataSection
 from data.pipeline import TextPipeline
+from data.schema.decide import decide
 
 colours = ["green", "red", "yellow", "blue"] * 16
 frame = pl.DataFrame(
@@ -15,7 +16,7 @@ frame = pl.DataFrame(
         "kind": [{"green": "lime", "red": "apple"}.get(colour, "plum") for colour in colours],
     }
 )
-pipeline = TextPipeline.fit(frame, DataSection(target="kind", task="multiclass"))
+pipeline = TextPipeline.fit(frame, decide(frame, DataSection(target="kind", task="multiclass")))
 train_data = pipeline.make_loader(frame[:48], batch_size=16, shuffle=True)
 val_data = pipeline.make_loader(frame[48:])
 

@@ -13,6 +13,11 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import numpy as np
 import pytest
 from hypothesis import settings
+from loguru import logger
+
+import bert_playground.logs
+
+logger.enable(bert_playground.logs.LIBRARY)  # tests listen to what the library says
 
 ROOT = Path(__file__).parents[1]
 MOST_PROCESSES = 8

@@ -9,6 +9,7 @@ import mlx.nn as nn
 
 from bert_playground.data.templates.row_text import PIPELINE
 from bert_playground.data.tokens.tokenizer import TextTokenizer
+from bert_playground.lookup import expand_pattern
 from bert_playground.models.bert.names import Weights
 from bert_playground.models.checkpoint import saved_head
 from bert_playground.models.costs import (
@@ -92,6 +93,8 @@ def inspect_model(name_or_path: str | Path, length: int | None = None) -> Inspec
 
 def _choose_folder(name_or_path: str | Path) -> str | Path:
     path = Path(name_or_path).expanduser()
+    if not path.exists() and expand_pattern(path):
+        path = name_or_path = find_checkpoint(path)
     refuse_ensemble(path)
     # A run keeps its checkpoints one level down.
     return find_checkpoint(path) if (path / "checkpoints").is_dir() else name_or_path

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
 
+LIBRARY = "bert_playground"
+# A library is silent until it is asked: `logger.enable("bert_playground")` of loguru, or `set_up_logs`.
+logger.disable(LIBRARY)
+
 
 def set_up_logs(level: str | None = None) -> str:
     """Send log messages to stderr, so that stdout stays free for results.
@@ -34,6 +38,7 @@ def set_up_logs(level: str | None = None) -> str:
         raise ValueError(
             f"unknown log level {chosen!r}{nearest(chosen, LEVELS)} (known: {', '.join(LEVELS)})"
         )
+    logger.enable(LIBRARY)
     logger.remove()
     logger.add(
         _write_to_console, level=chosen, format=_console_format, colorize=sys.stderr.isatty()

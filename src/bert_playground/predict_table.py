@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import polars as pl
+from loguru import logger
 
 from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.kaggle.submission import make_submission
@@ -52,6 +53,11 @@ def predict_table(
     first_row = 0
     for frame in frames:
         rows, ids = pipeline.prediction_rows(frame)
+        if ids is None and pipeline.id_column is not None and first_row == 0:
+            logger.warning(
+                f"{path} lacks the id column {pipeline.id_column!r} of the training table: its rows are named by their "
+                'number from 0, in the column "id"'
+            )
         scores = predictor.predict(rows, num_variants=num_variants, drift=drift)
         write = _probabilities if probabilities else _answers
         yield make_submission(

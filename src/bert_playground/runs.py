@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from bert_playground.lookup import shorten
+from bert_playground.lookup import expand_pattern, name_neighbours, shorten
 
 WEIGHTS_NAME = "model.safetensors"
+MEMBERS = "members"  # the folder of their runs
 ENSEMBLE_NAME = "ensemble.json"  # in the folder of several checkpoints that answer together
 
 
@@ -87,8 +88,13 @@ class RunDir:
 
     def members(self) -> list["RunDir"]:
         """The runs of an ensemble's members, in the order in which they were trained."""
-        found = (self.path / "members").glob("run_*")
+        found = (self.path / MEMBERS).glob("run_*")
         return [RunDir(path) for path in sorted(found, key=lambda path: _number_parts(path.name))]
+
+    @property
+    def is_first_member(self) -> bool:
+        """Whether this is the run of the first member of an ensemble."""
+        return RunDir(self.path.parent.parent).members()[:1] == [self]
 
     def at_step(self, step: int) -> Path:
         """The resumable checkpoint taken after this optimizer step."""
@@ -114,23 +120,45 @@ def _number_parts(name: str) -> list[int]:
 def find_checkpoint(path: Path) -> Path:
     """The checkpoint folder meant by `path`: itself, or the best, the final or the newest one of a run folder.
 
+    A pattern, such as `output/run_*/checkpoints/final`, means the newest checkpoint of what fits it.
+
     Raises:
         FileNotFoundError: there is no such folder, or nothing in it can be loaded.
     """
-    if not path.exists():
-        raise FileNotFoundError(f"no checkpoint at {path}: the folder does not exist")
-    if not path.is_dir():
+    path = path.expanduser()
+    found = expand_pattern(path)
+    if not found:
+        is_pattern = any(letter in str(path) for letter in "*?[")
+        missing = "nothing fits the pattern" if is_pattern else "the folder does not exist"
+        raise FileNotFoundError(f"no checkpoint at {path}: {missing}{name_neighbours(path)}")
+    if found != [path]:
+        usable = [candidate for each in found if (candidate := _loadable(each)) is not None]
+        if usable:
+            return newest(usable)
         raise FileNotFoundError(
-            f"{path} is a file; a checkpoint is a folder that holds {WEIGHTS_NAME}"
+            f"none of {shorten(map(str, found), 4)} holds a checkpoint: expected {WEIGHTS_NAME} in it, or a run folder"
         )
-    run = RunDir(path)
-    for candidate in (path, run.best, run.final, *reversed(run.resumable())):
-        if any(candidate.glob("*.safetensors")) or (candidate / ENSEMBLE_NAME).is_file():
-            return candidate
+    if not path.is_dir():
+        hint = f"; give {path.parent}" if path.suffix == ".safetensors" else ""
+        raise FileNotFoundError(
+            f"{path} is a file; a checkpoint is a folder that holds {WEIGHTS_NAME}{hint}"
+        )
+    chosen = _loadable(path)
+    if chosen is not None:
+        return chosen
     inside = shorten(child.name for child in sorted(path.iterdir())) or "nothing"
     raise FileNotFoundError(
         f"{path} holds no checkpoint: expected {WEIGHTS_NAME} in it or a run folder with checkpoints/best, found {inside}"
     )
+
+
+def _loadable(path: Path) -> Path | None:
+    """The folder with weights that a checkpoint, a run or its folder of checkpoints means."""
+    run = RunDir(path.parent if path.name == "checkpoints" else path)
+    for candidate in (path, run.best, run.final, *reversed(run.resumable())):
+        if any(candidate.glob("*.safetensors")) or (candidate / ENSEMBLE_NAME).is_file():
+            return candidate
+    return None
 
 
 def newest(paths: Iterable[Path]) -> Path:

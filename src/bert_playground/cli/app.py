@@ -42,7 +42,7 @@ for model_command in (
     quantize,
     merge,
 ):
-    model_group.command()(model_command)
+    model_group.command(cls=SettingsCommand)(model_command)
 app.add_typer(model_group, name="model")
 
 data_group = typer.Typer(

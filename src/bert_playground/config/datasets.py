@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from bert_playground.lookup import look_up, nearest
+from bert_playground.lookup import look_up, name_neighbours, nearest
 
 from .flags import choices_of
 from .read import read_mapping
@@ -90,7 +90,9 @@ def load_datasets(path: Path | None = None) -> dict[str, DatasetEntry]:
         return DATASETS
     path = path or DEFAULT
     if not path.is_file():
-        raise FileNotFoundError(f"no registry of data sets {str(path)!r}; check data.registry")
+        raise FileNotFoundError(
+            f"no registry of data sets {str(path)!r}{name_neighbours(path)}; check data.registry"
+        )
     own = _read(path)
     return {**own, **{name: facts for name, facts in DATASETS.items() if name not in own}}
 

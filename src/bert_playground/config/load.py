@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -38,7 +38,7 @@ class Given(NamedTuple):
 
 
 def load_config(
-    source: str | Path | None = None,
+    source: str | Path | Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
     flags: Mapping[str, object] | None = None,
     assigned: Sequence[str] | None = None,
@@ -46,7 +46,7 @@ def load_config(
     """Merge every place where a setting can be given; later places win.
 
     Args:
-        source: name of a preset, or path of a YAML or JSON file.
+        source: name of a preset, path of a YAML or JSON file, or a dict with the keys of such a file.
         environment: variables such as BERT_TRAINING__EPOCHS=3; None: those of this process.
         flags: dotted path → value, only those the user gave.
         assigned: "section.key=value" of each --set; values are read as in a YAML file.
@@ -91,13 +91,16 @@ def paths() -> dict[str, object]:
 
 
 def _layers(
-    source: str | Path | None,
+    source: str | Path | Mapping[str, Any] | None,
     environment: Mapping[str, str],
     flags: Mapping[str, object] | None,
     assigned: Sequence[str] | None,
 ) -> Iterator[tuple[str, Given]]:
     """Dotted path and value of every setting that was given, the weakest place first."""
-    if source is not None:
+    if isinstance(source, Mapping):
+        for path, value in _flatten({str(key): value for key, value in source.items()}):
+            yield SPELLINGS.get(path, path), Given(value, "dict")
+    elif source is not None:
         file, label = find_source(source)
         for path, value in _flatten(read_mapping(file)):
             yield SPELLINGS.get(path, path), Given(value, label)
@@ -133,6 +136,8 @@ def _flatten(mapping: Mapping[str, object], prefix: str = "") -> Iterator[tuple[
     for key, value in mapping.items():
         path = f"{prefix}{key}"
         if isinstance(value, Mapping) and path not in paths():  # a few settings are mappings
+            if not value and path not in RunConfig.model_fields:
+                yield path, value
             yield from _flatten(value, f"{path}.")
         elif value is not None or path not in RunConfig.model_fields:  # "training:" asks nothing
             yield path, value

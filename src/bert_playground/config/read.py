@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from bert_playground.lookup import nearest
+from bert_playground.lookup import name_neighbours, nearest
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -73,7 +73,7 @@ def find_source(source: str | Path) -> tuple[Path, str]:
             f"(presets: {', '.join(known)}; or give the path of a .yaml or .json file)"
         )
     raise FileNotFoundError(
-        f"no configuration file {str(path)!r}; give an existing path or a preset ({', '.join(known)})"
+        f"no configuration file {str(path)!r}{name_neighbours(path)}; give an existing path or a preset ({', '.join(known)})"
     )
 
 

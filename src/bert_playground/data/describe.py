@@ -10,15 +10,21 @@ import polars as pl
 from bert_playground.data.columns.dictionary_encoding import join_cells
 from bert_playground.data.columns.kinds import Kind, as_kind, clean, infer_kind
 from bert_playground.data.columns.parsing import read_number
-from bert_playground.data.core.schema import Schema
+from bert_playground.data.schema import Schema
 from bert_playground.data.schema.leakage import find_leakage
 from bert_playground.data.targets.fit import Encoder, encode_targets, fit_targets
 from bert_playground.data.targets.imbalance import describe_imbalance
 from bert_playground.data.targets.windows import Windows
-from bert_playground.data.templates.features import fit_features
+from bert_playground.data.templates.features import Feature, fit_features
 from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.row_text import RowText, read_state
-from bert_playground.data.templates.templates import TEMPLATES, choose_template, render_cells
+from bert_playground.data.templates.templates import (
+    TEMPLATES,
+    Template,
+    choose_template,
+    render_cells,
+)
+from bert_playground.lookup import count_of
 
 MANY_CATEGORIES = 1000
 LONG_CELL = 10_000  # characters
@@ -71,14 +77,18 @@ def describe_table(
     options: TextOptions | None = None,
     *,
     num_examples: int = 3,
+    fault: str | None = None,
 ) -> TableFacts:
     """Look at a training table as `bert train` would.
+
+    What is wrong with a target that was inferred is a warning, and the rest is described all the same.
 
     Args:
         frame: all cells as text, from `read_table`.
         schema: what the table is, from `decide`.
         options: how its rows shall become text; None: all defaults.
         num_examples: rows to show as text.
+        fault: why the table has no target, if it has none; see `decide_if_possible`.
 
     Raises:
         ValueError: a column that was named is not there, or labels are unfit for the task.
@@ -90,9 +100,15 @@ def describe_table(
         for name in frame.columns
     }
     left_out = (*schema.dropped, *options.drop_columns)
-    features, said = fit_features(
-        frame, skip=(*schema.targets, *left_out), id_column=schema.id_column, given_kinds=given
-    )
+    faults = [] if fault is None else [fault]
+    try:
+        features, said = fit_features(
+            frame, skip=(*schema.targets, *left_out), id_column=schema.id_column, given_kinds=given
+        )
+    except ValueError as error:  # no column is left to read
+        features, said = (), ()
+        faults.append(str(error))
+    labels = _fit_inferred(frame, schema, faults)
     read = {feature.column for feature in features}
     template = TEMPLATES[choose_template("auto", features, is_pretrained=True)]
     kept = frame.drop(name for name in left_out if name not in schema.targets)
@@ -103,8 +119,8 @@ def describe_table(
             for name, kind in found.items()
         ),
         (*schema.notes, *said),
-        tuple(_warnings(kept, schema, found, _fit_labels(frame, schema))),
-        tuple(join_cells(render_cells(frame[:num_examples], features, template))),
+        (*faults, *_warnings(kept, schema, found, labels)),
+        _examples(frame[:num_examples], features, template),
     )
 
 
@@ -190,6 +206,29 @@ def _spell(value: float) -> str:
     return f"{value:.0f}" if value == round(value) and abs(value) < 1e15 else f"{value:g}"
 
 
+def _examples(
+    frame: pl.DataFrame, features: tuple[Feature, ...], template: Template
+) -> tuple[str, ...]:
+    return tuple(join_cells(render_cells(frame, features, template))) if features else ()
+
+
+def _fit_inferred(frame: pl.DataFrame, schema: Schema, faults: list[str]) -> Encoder | None:
+    """The encoder of the target; None where there is none, or one was inferred that is unfit: `faults` then says so.
+
+    Raises:
+        ValueError: a target that was given is unfit.
+    """
+    if not schema.targets:
+        return None
+    try:
+        return _fit_labels(frame, schema)
+    except ValueError as error:
+        if not schema.inferred:
+            raise
+        faults.append(f"{error}. What was inferred: {schema.inferred}")
+        return None
+
+
 def _fit_labels(frame: pl.DataFrame, schema: Schema) -> Encoder:
     """The encoder of the target; ordinal words whose order is not known count as classes without one.
 
@@ -203,21 +242,26 @@ def _fit_labels(frame: pl.DataFrame, schema: Schema) -> Encoder:
 
 
 def _warnings(
-    frame: pl.DataFrame, schema: Schema, kinds: dict[str, Kind], labels: Encoder
+    frame: pl.DataFrame, schema: Schema, kinds: dict[str, Kind], labels: Encoder | None
 ) -> list[str]:
-    found = find_leakage(frame, labels, schema.target, schema.id_column)
-    imbalance = describe_imbalance(labels, encode_targets(labels, frame, schema.targets))
-    found += [] if imbalance is None else [imbalance]
+    found = []
+    if labels is not None:
+        found = find_leakage(frame, labels, schema.target, schema.id_column)
+        imbalance = describe_imbalance(labels, encode_targets(labels, frame, schema.targets))
+        found += [] if imbalance is None else [imbalance]
     if schema.id_column is not None:
         repeated = frame.height - frame[schema.id_column].n_unique()
         if repeated:
-            found.append(f"{schema.id_column} repeats on {repeated} rows, though it is the id")
+            found.append(
+                f"{schema.id_column} repeats on {count_of(repeated, 'row')}, though it is the id"
+            )
     is_read = schema.id_column is not None and kinds[schema.id_column].name == "date"
     without_id = frame if schema.id_column is None or is_read else frame.drop(schema.id_column)
     duplicates = frame.height - without_id.n_unique()
     if duplicates:
         found.append(
-            f"{duplicates} rows repeat another row in everything but the id: a random split puts copies on both sides"
+            f"{count_of(duplicates, 'row')} {'repeats' if duplicates == 1 else 'repeat'} another row in everything but the "
+            "id: a random split puts copies on both sides"
         )
     for name, kind in kinds.items():
         if name in (*schema.targets, schema.id_column) or name not in frame.columns:

@@ -18,13 +18,14 @@ from bert_playground.data.augmentation.augmentation import (
     check_augmentation,
 )
 from bert_playground.data.augmentation.test_time import encode_variant
-from bert_playground.data.core.schema import Schema
 from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.drift.profile import ColumnProfile, fit_profiles, label_profiles
 from bert_playground.data.loaders.mlx_loader import MLXLoader
 from bert_playground.data.loaders.streaming import StreamingLoader, encode_stream
 from bert_playground.data.reading.table import as_text, require_columns
 from bert_playground.data.reading.table_stream import TableStream
+from bert_playground.data.schema import Schema
+from bert_playground.data.schema.importance import rank_columns
 from bert_playground.data.targets.fit import (
     Encoder,
     encode_targets,
@@ -108,12 +109,20 @@ class TextPipeline(RowText):
         text = order_columns(
             text,
             frame,
-            schema.targets,
-            labels,
+            lambda said: rank_columns(
+                said, encode_targets(labels, frame, schema.targets), labels.task
+            ),
             asked=options.column_order,
             is_settled=pretrained_dir is not None and (pretrained_dir / PIPELINE).exists(),
         )
-        numbers, said = fit_numbers(text, frame, schema, options, pretrained_dir)
+        numbers, said = fit_numbers(
+            text,
+            frame,
+            options,
+            skip=schema.left_out,
+            id_column=schema.id_column,
+            pretrained_dir=pretrained_dir,
+        )
         augmentation = augmentation or UNCHANGED
         check_augmentation(augmentation, text)
         if augmentation.is_on:
@@ -317,16 +326,15 @@ class TextPipeline(RowText):
     def prediction_rows(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series | None]:
         """The rows that are asked about, and what names them: of a table of series, the latest moment of each.
 
+        None instead of names: their numbers do, as there is no id column, or the table lacks it.
+
         Raises:
-            ValueError: the table lacks the id column, or those that windows are cut from.
+            ValueError: the table lacks columns that windows are cut from.
         """
         name = self.id_column
         if self.windows is not None:
             frame, name = self.windows.latest(frame), self.windows.id_column
-        if name is None:
-            return frame, None
-        require_columns(frame, [name], "the table")
-        return frame, frame[name]
+        return frame, frame[name] if name in frame.columns else None
 
     def rows_with_labels(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The rows of a table with the target that can be scored: of a table of series, every whole window.

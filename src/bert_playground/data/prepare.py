@@ -9,13 +9,15 @@ import numpy as np
 import polars as pl
 
 from bert_playground.config.schema import DataSection, RunConfig
-from bert_playground.data.core.schema import Schema
 from bert_playground.data.reading.table import read_table, require_columns
 from bert_playground.data.reading.table_stream import TableStream
-from bert_playground.data.schema.decide import decide, plan_windows
+from bert_playground.data.schema import Schema
+from bert_playground.data.schema.columns_asked import resolve_columns
+from bert_playground.data.schema.decide import decide, inference_named, plan_windows
 from bert_playground.data.schema.roles import read_test_columns
 from bert_playground.data.schema.sampling import read_some, sample_stream, wants_stream
 from bert_playground.data.splits.folds import read_folds, rows_of_fold, write_folds
+from bert_playground.data.splits.overlap import warn_of_training_rows
 from bert_playground.data.splits.strategy import (
     SplitOptions,
     make_folds,
@@ -27,6 +29,7 @@ from bert_playground.data.targets.imbalance import describe_imbalance
 from bert_playground.data.targets.windows import Windows
 from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.row_text import RowText, fit_row_text
+from bert_playground.lookup import count_of
 
 
 @dataclass(frozen=True)
@@ -77,17 +80,78 @@ def prepare(config: RunConfig) -> Prepared:
         ValueError: a table is faulty, or its labels are; see `read_table` and `infer_roles`.
     """
     request, seed = config.data, config.split_seed
-    if request.train is None:
+    path = request.train
+    if path is None:
         raise ValueError("no training table; give one with --train data/titanic/train.csv")
     held = sample_stream(request, seed) if wants_stream(request) else None
-    frame = read_table(request.train) if held is None else held.sample
-    start = f"{request.train}: {frame.height} rows, {frame.width} columns"
+    frame = read_table(path) if held is None else held.sample
+    request = resolve_columns(request, frame.columns)
+    start = f"{path}: {frame.height} rows, {frame.width} columns"
     if held is not None:
-        start = f"{request.train}: {len(held.stream.columns)} columns; {held.said}"
+        start = f"{path}: {len(held.stream.columns)} columns; {held.said}"
     windows = plan_windows(frame, request)
     if windows is not None:
         return _prepare_windows(frame, windows, request, start)
-    schema = decide(frame, request, read_test_columns(request.train, frame.columns))
+    schema = decide(frame, request, read_test_columns(path, frame.columns))
+    frame = frame.drop(schema.dropped)
+    with inference_named(schema):
+        notes = (start, *schema.notes, *_say_rare(frame, schema))
+    prepared = Prepared(
+        schema,
+        choose_text_options(request, schema.template, schema.dropped),
+        frame,
+        frame,
+        notes,
+        stream=None if held is None else held.stream,
+    )
+    if held is not None and held.val is not None:
+        return replace(prepared, val=held.val.drop(schema.dropped))
+    if request.val is not None:
+        val = read_table(request.val) if held is None else read_some(request, seed)
+        warn_of_training_rows(path, request.val, frame, val)
+        val = _with_columns_of(frame, val, schema, request)
+        note = f"validation: {count_of(val.height, 'row')} of {request.val}"
+        return replace(prepared, val=val, notes=(*prepared.notes, note))
+    with inference_named(schema):
+        return _split(prepared, request, seed)
+
+
+def _with_columns_of(
+    frame: pl.DataFrame, val: pl.DataFrame, schema: Schema, request: DataSection
+) -> pl.DataFrame:
+    """The validation rows with the columns of the training rows; what is never read may be missing there.
+
+    Raises:
+        ValueError: others are.
+    """
+    unread = {schema.id_column, *request.drop_columns, request.group_column, request.time_column}
+    lacking = [name for name in frame.columns if name not in val.columns]
+    optional = [name for name in lacking if name in unread]
+    needed = [name for name in frame.columns if name not in optional]
+    require_columns(val, needed, f"validation table {request.val}")
+    val = val.with_columns(pl.lit(None, pl.String).alias(name) for name in optional)
+    return val.select(frame.columns)
+
+
+def prepare_frames(
+    frame: pl.DataFrame, val: pl.DataFrame | None, request: DataSection, seed: int
+) -> Prepared:
+    """`prepare` for rows that a program holds.
+
+    Args:
+        frame: the training rows, all cells as text.
+        val: the validation rows; None: split off as the request says.
+        request: of the user; tables that it names are not read.
+        seed: draws the validation rows.
+
+    Raises:
+        ValueError: the rows are faulty, or their labels are; see `infer_roles`.
+    """
+    start = f"training data: {frame.height} rows, {frame.width} columns"
+    windows = plan_windows(frame, request)
+    if windows is not None:
+        return _prepare_windows(frame, windows, request, start, val)
+    schema = decide(frame, request)
     frame = frame.drop(schema.dropped)
     prepared = Prepared(
         schema,
@@ -95,16 +159,12 @@ def prepare(config: RunConfig) -> Prepared:
         frame,
         frame,
         (start, *schema.notes, *_say_rare(frame, schema)),
-        stream=None if held is None else held.stream,
     )
-    if held is not None and held.val is not None:
-        return replace(prepared, val=held.val.drop(schema.dropped))
-    if request.val is not None:
-        val = read_table(request.val) if held is None else read_some(request, seed)
-        require_columns(val, frame.columns, f"validation table {request.val}")
-        note = f"validation: {val.height} rows of {request.val}"
-        return replace(prepared, val=val.select(frame.columns), notes=(*prepared.notes, note))
-    return _split(prepared, request, seed)
+    if val is None:
+        return _split(prepared, request, seed)
+    require_columns(val, frame.columns, "the validation data")
+    note = f"validation: {val.height} rows that were given"
+    return replace(prepared, val=val.select(frame.columns), notes=(*prepared.notes, note))
 
 
 def prepare_again(values: Mapping[str, Any]) -> Prepared:
@@ -131,6 +191,7 @@ def fit_text(
         pretrained_dir: see `TextPipeline.fit`.
         test_columns: see `decide`.
     """
+    request = resolve_columns(request, frame.columns)
     windows = plan_windows(frame, request)
     if windows is not None:
         frame, test_columns = windows.label(frame).frame, None
@@ -183,9 +244,11 @@ def write_table_folds(
         raise ValueError("no table to assign to folds; give one")
     frame = read_table(request.train)
     schema = decide(frame, request, read_test_columns(request.train, frame.columns))
+    request = resolve_columns(request, frame.columns)
     frame = frame.drop(schema.dropped)
     options = choose_split_options(request)
-    folds, in_time, said = make_folds(frame, schema, options, num_folds, seed)
+    with inference_named(schema):
+        folds, in_time, said = make_folds(frame, schema, options, num_folds, seed)
     ids = None if schema.id_column is None else frame[schema.id_column]
     written = write_folds(path, folds, ids, in_time=in_time)
     return written, (*schema.notes, f"{num_folds} folds: {said}")
@@ -222,13 +285,20 @@ def _say_rare(frame: pl.DataFrame, schema: Schema) -> Sequence[str]:
 
 
 def _prepare_windows(
-    frame: pl.DataFrame, windows: Windows, request: DataSection, start: str
+    frame: pl.DataFrame,
+    windows: Windows,
+    request: DataSection,
+    start: str,
+    given: pl.DataFrame | None = None,
 ) -> Prepared:
-    if request.val is None:
+    if given is None and request.val is None:
         train, val, note = split_windows(frame, windows, request.val_fraction)
     else:
-        train, val = windows.label(frame).frame, windows.label(read_table(request.val)).frame
-        note = f"validation: {val.height} windows of {request.val}"
+        if given is None:
+            given = read_table(request.val)
+            warn_of_training_rows(request.train, request.val)  # a series may begin with known rows
+        train, val = windows.label(frame).frame, windows.label(given).frame
+        note = f"validation: {val.height} windows of {request.val or 'the rows that were given'}"
     schema = decide(train, request, windows=windows)
     notes = (start, *schema.notes, note)
     return Prepared(schema, choose_text_options(request, schema.template), train, val, notes)

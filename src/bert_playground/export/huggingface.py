@@ -104,6 +104,11 @@ def _check_encoder(model: BertWithHead) -> None:
             f"the encoder has norm_type {config.norm_type!r}, which {family_of(model).model_class} of transformers does "
             "not have: it would read the folder and answer something else. Train with norm_type 'layer' to export"
         )
+    if (written := config.to_dict()["model_type"]) != config.model_type:
+        raise ValueError(
+            f"the encoder is a {written}, which {family_of(model).model_class} would read as another one and answer "
+            "something else. Train with the published rope_theta to export"
+        )
 
 
 def fold_temperature(model: BertWithHead) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from bert_playground.export.huggingface import answer_samples, labels_of
 from bert_playground.files import replaced_directory
 from bert_playground.models.checkpoint import load_with_adapter, save_model
-from bert_playground.models.huggingface import ADAPTER
+from bert_playground.models.hub_files import ADAPTER
 from bert_playground.models.lora.folder import is_adapter_folder
 from bert_playground.runs import find_checkpoint
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import mlx.core as mx
@@ -17,6 +18,7 @@ from bert_playground.models.bert import (
     NeoBertCore,
 )
 from bert_playground.models.heads import BaseHead, HeadConfig
+from bert_playground.models.heads.base import as_array
 from bert_playground.tokens import Tokens
 
 
@@ -75,14 +77,17 @@ ENCODERS: dict[str, EncoderFamily] = {
 
 
 def complete_head(
-    config: HeadConfig, family: EncoderFamily, encoder: Encoder, pooling: str | None = None
+    config: HeadConfig,
+    family: EncoderFamily,
+    usual: Mapping[str, Any],
+    pooling: str | None = None,
 ) -> HeadConfig:
     """The head config with all that it leaves open filled in.
 
     Args:
         config: what was asked.
         family: of the encoder.
-        encoder: its config says which head it usually has.
+        usual: which head the encoder usually has, from its config's `head_options`.
         pooling: what the checkpoint was trained with, when that is not the encoder's usual one.
     """
     if config.pooling is None and pooling is not None:
@@ -90,13 +95,15 @@ def complete_head(
     # A pooler was only ever trained on top of the pooling that its model class has.
     if config.transform is None and config.pooling not in (None, *family.poolings):
         config = replace(config, transform="none")
-    return config.on(encoder.config.head_options())
+    return config.on(usual)
 
 
 class BertWithHead(nn.Module):
     """The model: what the trainer trains and the predictor asks."""
 
-    def __init__(self, encoder: Encoder, head: BaseHead) -> None:
+    def __init__(
+        self, encoder: Encoder, head: BaseHead, pretrained_dir: Path | None = None
+    ) -> None:
         super().__init__()
         if encoder.hidden_size != head.config.hidden_size:
             raise ValueError(
@@ -105,7 +112,28 @@ class BertWithHead(nn.Module):
             )
         self.encoder = encoder
         self.head = head
+        # Where the tokenizer lies that the encoder was pretrained with; None: its weights were random.
+        self.pretrained_dir = pretrained_dir
 
-    def __call__(self, tokens: Tokens) -> mx.array:
-        """The head's logits for B rows: [B], or [B, L] for L classes."""
-        return self.head(self.encoder.encode(tokens), tokens)
+    def __call__(
+        self,
+        tokens: Tokens | mx.array,
+        attention_mask: mx.array | None = None,
+        token_type_ids: mx.array | None = None,
+    ) -> mx.array:
+        """The head's logits for B rows: [B], or [B, L] for L classes.
+
+        Args:
+            tokens: of a loader's batch; or plain input_ids [B, T], with the two arrays that belong to them.
+            attention_mask: [B, T], 1 or true on real tokens; None: all are real.
+            token_type_ids: [B, T]; None: all 0. Only classic BERT looks at them.
+
+        Raises:
+            ValueError: shapes or types that do not fit, ids that are no entry of the vocabulary, or rows that are too
+                long.
+        """
+        if isinstance(tokens, Tokens):
+            return self.head(self.encoder.encode(tokens), tokens)
+        arrays = [as_array(array) for array in (tokens, attention_mask, token_type_ids)]
+        hidden = self.encoder(*arrays)
+        return self.head(hidden, arrays[1])

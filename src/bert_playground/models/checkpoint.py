@@ -27,6 +27,7 @@ from bert_playground.models.lora.loading import load_adapter as read_into
 from bert_playground.models.quantization_utils import describe_quantization, quantized_layers
 from bert_playground.models.tokenwise import require_weights
 
+TOKENIZER = "tokenizer"  # the folder of the tokenizer in a checkpoint of ours
 # The heads whose answers transformers gives too, in the words of its problem_type. Of a binary head it has two logits,
 # whose softmax is the sigmoid of our one.
 SHARED_HEADS = ("binary", "multiclass", "multilabel", "regression", "timeseries")
@@ -132,6 +133,8 @@ def load_model(directory: str | Path) -> BertWithHead:
         if not quantized_layers(model):
             model.adapter.merge()
             model.adapter = None  # and with it the weights without the adapter
+        if (Path(directory) / TOKENIZER).is_dir():
+            model.pretrained_dir = Path(directory)
         return model
     pretrained = read_pretrained(Path(directory))
     model, report = load_with_head(pretrained, saved_head(pretrained))
@@ -179,6 +182,12 @@ def saved_head(pretrained: Pretrained) -> HeadConfig:
         raise ValueError(
             f"{pretrained.folder} holds an encoder without a trained head; fine-tune it first: "
             f"bert train --model {pretrained.folder}"
+        )
+    activation = pretrained.values.get("classifier_activation") or "gelu"
+    if pretrained.family.transform == "gelu_norm" and activation != "gelu":
+        raise ValueError(
+            f"{pretrained.folder / CONFIG} has classifier_activation {activation!r}; only 'gelu' is implemented in a "
+            f"head; train a new one: bert train --model {pretrained.folder}"
         )
     num_labels, head_type = weight.shape[0], _head_of_transformers(pretrained, weight.shape[0])
     return HeadConfig(

@@ -12,11 +12,11 @@ from bert_playground.lookup import look_up, nearest
 from bert_playground.models.bert import BertConfig, Encoder, ModernBertConfig
 from bert_playground.models.bert_with_head import ENCODERS, BertWithHead
 from bert_playground.models.ensemble import Ensemble, vary
+from bert_playground.models.head_match import Answers, load_matched
 from bert_playground.models.heads import HEADS, HeadConfig
 from bert_playground.models.huggingface import (
     Pretrained,
     load_encoder,
-    load_with_head,
     read_pretrained,
     report_unused,
 )
@@ -32,6 +32,7 @@ from bert_playground.models.sizes import (
     scratch_sizes,
 )
 from bert_playground.models.tokenwise import named_parameters
+from bert_playground.models.vocabulary import grow_vocabulary
 from bert_playground.tasks import TASKS, Task, choose_task_head
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def load_from_huggingface(
     task: str,
     num_labels: int | None = ...,
     *,
+    labels: Sequence[object] | None = ...,
     head_type: str | None = ...,
     add_lora: bool = ...,
     lora_preset: str = ...,
@@ -129,6 +131,7 @@ def load_from_huggingface(
     task: str | None = None,
     num_labels: int | None = None,
     *,
+    labels: Sequence[object] | None = None,
     head_type: str | None = None,
     add_lora: bool = False,
     lora_preset: str = "balanced",
@@ -140,7 +143,9 @@ def load_from_huggingface(
         name: a Hub id or a local folder.
         task: "classification", or a name in HEADS; None: the encoder alone, which maps
             (input_ids, attention_mask, token_type_ids) to hidden states [B, T, H].
-        num_labels: how many classes; None: as many as the checkpoint's classifier has, else 2.
+        num_labels: how many classes; None: as many as there are `labels`, or as the checkpoint's classifier has, else 2.
+        labels: the names of your classes in the order of their numbers: the checkpoint's classifier is matched by them,
+            or a new one made; None: its outputs stay where they are.
         head_type: a name in HEADS; None: by task and number of labels.
         add_lora: add adapters and freeze the encoder.
         lora_preset: a name in LORA_PRESETS.
@@ -153,7 +158,8 @@ def load_from_huggingface(
     model: Encoder | BertWithHead
     pretrained = read_pretrained(name)
     if task is None:
-        asked = {"num_labels": num_labels, "head_type": head_type, **head_options}
+        asked = {"num_labels": num_labels, "labels": labels, "head_type": head_type}
+        asked |= head_options
         given = [option for option, value in asked.items() if value is not None]
         if given:
             raise ValueError(
@@ -166,11 +172,14 @@ def load_from_huggingface(
         if head_type is None and task != "classification":
             look_up({"classification": None, **HEADS}, task, "task")
             head_type = task
+        if labels is not None:
+            num_labels = _count_labels(labels, num_labels)
         if num_labels is None and head_type != "regression":
             classifier = pretrained.weights.get("classifier.weight")
             num_labels = 2 if classifier is None else max(2, classifier.shape[0])
         head = HeadConfig(**choose_head(head_type, num_labels), **head_options)
-        model, _ = load_with_head(pretrained, head)
+        answers = None if labels is None else Answers(names=tuple(map(str, labels)))
+        model = load_matched(pretrained, head, answers)
     base = base_of(str(name), pretrained) if add_lora else None
     return _with_adapters(model, create_lora_config(lora_preset) if add_lora else None, base)
 
@@ -285,6 +294,8 @@ def create_from_config(
     max_length: int | None = None,
     pretrained: Pretrained | None = None,
     head_options: Mapping[str, Any] | None = None,
+    answers: Answers | None = None,
+    added_tokens: Mapping[int, str] | None = None,
 ) -> BertWithHead:
     """Make the model that a run asks for, pretrained or from scratch, with adapters if asked.
 
@@ -297,6 +308,8 @@ def create_from_config(
         max_length: most tokens of a row; None: `data.max_length`.
         pretrained: the checkpoint, when it has been read already.
         head_options: fields of HeadConfig that the training labels decide, such as balanced class weights.
+        answers: the target and its classes, by which the head of a checkpoint is matched; None: by position.
+        added_tokens: of the tokenizer, by id: those that the encoder of a checkpoint lacks get vectors.
 
     Raises:
         ValueError: the parts do not fit together.
@@ -318,9 +331,12 @@ def create_from_config(
         model = assemble(family, shape, head)
     else:
         pretrained = pretrained or read_pretrained(config.model.pretrained)
+        pretrained = grow_vocabulary(
+            pretrained, vocab_size, added_tokens or {}, is_frozen=config.lora.enabled
+        )
         options = dropout_options(pretrained.family, config.model.dropout)
-        model, _ = load_with_head(pretrained, head, **options)
-        check_fit(model.encoder, pretrained, vocab_size, max_length)
+        model = load_matched(pretrained, head, answers, **options)
+        check_fit(model.encoder, pretrained, max_length)
         if quantized_layers(model) and not config.lora.enabled:
             logger.info("the checkpoint is quantized; its weights are trained in full")
             dequantize_model(model)
@@ -332,6 +348,14 @@ def create_from_config(
     if lora is not None and pretrained is not None:
         base = base_of(str(config.model.pretrained), pretrained)
     return _with_adapters(model, lora, base)
+
+
+def _count_labels(labels: Sequence[object], num_labels: int | None) -> int:
+    if num_labels not in (None, len(labels)):
+        raise ValueError(
+            f"num_labels is {num_labels}, but labels has {len(labels)} names; leave num_labels out"
+        )
+    return len(labels)
 
 
 def _check_labels(config: "RunConfig", num_labels: int) -> None:

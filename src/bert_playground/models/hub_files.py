@@ -8,10 +8,12 @@ from typing import Any
 
 from loguru import logger
 
-from bert_playground.lookup import nearest
+from bert_playground.lookup import expand_pattern, name_neighbours, nearest
 from bert_playground.models.bert_with_head import ENCODERS
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+PIPELINE = "pipeline.json"  # beside the checkpoints that `bert train` and `bert pretrain` write
+ADAPTER = "adapter_config.json"  # of PEFT and of mlx-lm
 DOWNLOADED = ["*.json", "*.txt", "*.safetensors"]
 NOT_DOWNLOADED = ["onnx/*", "openvino/*"]
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
@@ -27,6 +29,8 @@ def fetch_folder(name_or_path: str | Path) -> Path:
     path = Path(name_or_path).expanduser()
     if path.is_dir():
         return path
+    if found := [each for each in expand_pattern(path) if each.is_dir()]:
+        return found[-1]
     name = str(name_or_path)
     if path.is_file():
         raise FileNotFoundError(
@@ -34,7 +38,7 @@ def fetch_folder(name_or_path: str | Path) -> Path:
         )
     if not HUB_ID.fullmatch(name):
         raise FileNotFoundError(
-            f"no checkpoint folder at {name}; expected a folder with {WEIGHTS}, "
+            f"no checkpoint folder at {name}{name_neighbours(path)}; expected a folder with {WEIGHTS}, "
             "or a Hub id such as answerdotai/ModernBERT-base"
         )
     return _download(name)

@@ -9,7 +9,8 @@ import mlx.nn as nn
 from loguru import logger
 from mlx.utils import tree_unflatten
 
-from bert_playground.lookup import look_up, shorten
+from bert_playground.lookup import shorten
+from bert_playground.models.architectures import read_architecture, read_shape, refuse_adapter
 from bert_playground.models.bert import Encoder
 from bert_playground.models.bert.names import Weights, rename
 from bert_playground.models.bert_with_head import (
@@ -19,7 +20,7 @@ from bert_playground.models.bert_with_head import (
     complete_head,
 )
 from bert_playground.models.heads import BaseHead, HeadConfig, create_head
-from bert_playground.models.hub_files import CONFIG, WEIGHTS, read_json
+from bert_playground.models.hub_files import CONFIG, read_json
 from bert_playground.models.hub_files import fetch_folder as fetch_folder
 from bert_playground.models.quantization_utils import prepare_for
 from bert_playground.models.sentence_folder import SentenceFolder
@@ -33,7 +34,6 @@ from bert_playground.models.weight_files import (
     sketch_weights,
 )
 
-ADAPTER = "adapter_config.json"  # of PEFT and of mlx-lm
 ASSUMED_HEAD_SIZE = 64
 # What pretraining and other tasks leave in a checkpoint; new heads do without it.
 OTHER_HEADS = ("cls.", "pooler.", "head.", "decoder.", "classifier.", "qa_outputs.", "lm_head.")
@@ -92,17 +92,14 @@ def read_pretrained(name_or_path: str | Path, *, shapes_only: bool = False) -> P
     """
     parts = SentenceFolder.read(fetch_folder(name_or_path))
     folder = parts.encoder
-    if (folder / ADAPTER).is_file() and not (folder / WEIGHTS).is_file():
-        raise ValueError(
-            f"{folder} holds an adapter without the model that it stands on; make one model of the two first: "
-            f"bert model merge --checkpoint {folder} --output FOLDER"
-        )
+    refuse_adapter(folder)
     values = read_json(folder / CONFIG) if (folder / CONFIG).exists() else {}
+    said = read_architecture(values, folder)
     headers = read_headers(find_weight_files(folder))
     if "quantization" not in values:
         check_dtypes(headers, folder)
-    architecture = values.get("model_type") or recognise(headers, folder)
-    family = look_up(ENCODERS, architecture, "architecture")
+    architecture = said or recognise(headers, folder)
+    family = ENCODERS[architecture]
     check_prefix(headers, family, folder)
     raw = sketch_weights(headers) if shapes_only else read_weights(folder)
     bare = {
@@ -117,7 +114,7 @@ def read_pretrained(name_or_path: str | Path, *, shapes_only: bool = False) -> P
     if down is not None and "quantization" not in values:  # packed values are fewer than inputs
         # NeoBERT's config.json has this width by a rule that not all files keep to; other configs ignore the key.
         values = values | {"feed_forward_size": down.shape[1]}
-    config = family.config.from_dict(values)
+    config = read_shape(values, architecture, folder)
     _check_pad_id(values, config, folder)
     weights = family.core.sanitize(bare, config)
     return Pretrained(
@@ -254,7 +251,8 @@ def load_with_head(
         options: fields of the encoder's config that shall differ.
     """
     encoder = load_encoder(pretrained, **options)
-    head = create_head(complete_head(head_config, pretrained.family, encoder, pretrained.pooling))
+    usual = encoder.config.head_options()
+    head = create_head(complete_head(head_config, pretrained.family, usual, pretrained.pooling))
     prepare_for(head, _named_for_head(pretrained))
     head_report = load_weights(head, head_weights(head, pretrained))
     used = set(named_parameters(encoder))
@@ -266,7 +264,8 @@ def load_with_head(
     unused = [name for name in pretrained.weights if name not in used]
     report_unused(pretrained, unused)
     reshaped = _other_shapes(head, pretrained)
-    return BertWithHead(encoder, head), LoadReport(head_report.missing, unused, reshaped)
+    model = BertWithHead(encoder, head, pretrained.folder)
+    return model, LoadReport(head_report.missing, unused, reshaped)
 
 
 def _other_shapes(head: BaseHead, pretrained: Pretrained) -> tuple[str, ...]:

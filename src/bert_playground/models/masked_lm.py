@@ -287,7 +287,7 @@ def masked_lm_config(model: MaskedLM) -> dict[str, Any]:
     """The Hugging Face config.json of a model."""
     values = model.encoder.config.to_dict()
     return {
-        "architectures": [MASKED_LMS[values["model_type"]].model_class],
+        "architectures": [MASKED_LMS[model.encoder.config.model_type].model_class],
         **values,
         "tie_word_embeddings": model.head.is_tied,
     }

@@ -57,6 +57,11 @@ class SentenceFolder(NamedTuple):
         return cls(encoder, pooling, max_length, is_one)
 
 
+def find_encoder_folder(folder: Path) -> Path:
+    """Where the encoder of a folder lies: in it, or where modules.json says."""
+    return folder / _read_modules(folder).get("Transformer", "")
+
+
 def _read_modules(folder: Path) -> dict[str, str]:
     """Short class name → subfolder, from `modules.json`; {} when there is none."""
     path = folder / "modules.json"

@@ -1,11 +1,14 @@
 """assemble: an encoder and the head that suits it; the sizes and options that are usual."""
 
+from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
 from bert_playground.lookup import look_up
+from bert_playground.models.architectures import look_at_checkpoint
 from bert_playground.models.bert import Encoder, ModernBertConfig
 from bert_playground.models.bert_with_head import (
     ENCODERS,
@@ -17,12 +20,19 @@ from bert_playground.models.heads import HEADS, HeadConfig, create_head
 from bert_playground.models.huggingface import Pretrained
 
 if TYPE_CHECKING:
-    from bert_playground.config.schema import ModelSection
+    from bert_playground.config.schema import ModelSection, RunConfig
 
 SCRATCH_DROPOUT = (
     0.3  # better than 0.1 on Titanic, obesity, nlp-disaster and House Prices: docs/log.md
 )
 POSITIONS_MULTIPLE = 64
+# Settings of `model` beyond sizes → the fields of encoders' configs that they may be.
+PARTICULARS = {
+    "norm_type": ("norm_type",),
+    "activation": ("hidden_activation", "hidden_act"),
+    "local_attention": ("local_attention",),
+    "global_attn_every_n_layers": ("global_attn_every_n_layers",),
+}
 
 
 def find_family(name: str) -> EncoderFamily:
@@ -37,7 +47,8 @@ def find_family(name: str) -> EncoderFamily:
 def assemble(family: EncoderFamily, config: Any, head_config: HeadConfig) -> BertWithHead:
     """An encoder with random weights and the head that suits it."""
     encoder: Encoder = family.core(config)
-    return BertWithHead(encoder, create_head(complete_head(head_config, family, encoder)))
+    head = create_head(complete_head(head_config, family, config.head_options()))
+    return BertWithHead(encoder, head)
 
 
 def choose_head(head_type: str | None, num_labels: int | None) -> dict[str, Any]:
@@ -77,7 +88,46 @@ def scratch_sizes(
         # Padded batches are a little wider than their longest row.
         "max_position_embeddings": -(-max_length // POSITIONS_MULTIPLE) * POSITIONS_MULTIPLE,
         **dropout_options(family, dropout),
+        **_particulars(section, family),
     }
+
+
+def _particulars(section: "ModelSection", family: EncoderFamily) -> dict[str, Any]:
+    """The encoder's config fields for what is asked of it beyond sizes.
+
+    Raises:
+        ValueError: the architecture has no such options; all are listed.
+    """
+    known = {field.name for field in fields(family.config)}
+    asked, wrong = {}, []
+    for key, names in PARTICULARS.items():
+        value = getattr(section, key)
+        if value is None:
+            continue
+        name = next((name for name in names if name in known), None)
+        if name is None:
+            wrong.append(f"model.{key} = {value!r}")
+        else:
+            asked[name] = value
+    if wrong:
+        raise ValueError(
+            f"a {family.config.model_type} has no such options: {', '.join(wrong)}; leave them out, or take "
+            "model.architecture modernbert"
+        )
+    return asked
+
+
+def _refuse_particulars(section: "ModelSection", values: Mapping[str, Any], folder: Path) -> None:
+    wrong = []
+    for key, names in PARTICULARS.items():
+        asked = getattr(section, key)
+        stored = next((values[name] for name in names if values.get(name) is not None), None)
+        if asked is not None and asked != stored:
+            wrong.append(f"model.{key} is {asked!r} (the checkpoint: {stored or 'its own'})")
+    if wrong:
+        raise ValueError(
+            f"{folder} is what it was trained as, but {'; '.join(wrong)}: these are for random weights; leave them out"
+        )
 
 
 def dropout_options(family: EncoderFamily, rate: float | None) -> dict[str, Any]:
@@ -88,22 +138,57 @@ def dropout_options(family: EncoderFamily, rate: float | None) -> dict[str, Any]
     return dict.fromkeys(sorted(names - {"classifier_dropout"}), rate)
 
 
-def check_fit(encoder: Encoder, pretrained: Pretrained, vocab_size: int, max_length: int) -> None:
-    """Refuse a tokenizer with more entries, or rows with more tokens, than the encoder of a checkpoint has.
+def fit_to_checkpoint(
+    config: "RunConfig", sources: Mapping[str, str]
+) -> tuple["RunConfig", dict[str, str]]:
+    """The configuration, with what nobody asked for as the checkpoint to start from has it, and where values came from.
+
+    Only config.json is read, so that a model that cannot be trained is refused before any table is read.
+
+    Args:
+        config: what was asked for.
+        sources: for each dotted path where its value came from; {}: what was given to `config` is asked for.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint.
+        ValueError: another architecture, or rows that are asked to be longer than it can take.
+    """
+    path, changed = "data.max_length", dict(sources)
+    if config.model.pretrained is None:
+        return config, changed
+    outline = look_at_checkpoint(config.model.pretrained)
+    _refuse_particulars(config.model, outline.values, outline.folder)
+    most, length = outline.max_length, config.data.max_length
+    if most is None or length <= most:
+        return config, changed
+    given = "given" if "max_length" in config.data.model_fields_set else "default"
+    source = sources.get(path, given)
+    if source != "default" and not source.startswith("preset "):
+        raise ValueError(_say_positions(length, outline.folder, most, f" ({source})"))
+    logger.info(
+        "{} is {} instead of {} ({}): {} has no more positions",
+        *(path, most, length, source, outline.folder),
+    )
+    data = config.data.model_copy(update={"max_length": most})
+    changed |= {path: "checkpoint"} if sources else {}
+    return config.model_copy(update={"data": data}), changed
+
+
+def _say_positions(length: int, folder: Path, positions: int, source: str = "") -> str:
+    return (
+        f"data.max_length is {length}{source}, but {folder} has {positions} positions; "
+        f"use --max-length {positions} or less"
+    )
+
+
+def check_fit(encoder: Encoder, pretrained: Pretrained, max_length: int) -> None:
+    """Refuse rows with more tokens than the encoder of a checkpoint has positions.
 
     Raises:
         ValueError: says what to use instead.
     """
-    if vocab_size > encoder.config.vocab_size:
-        raise ValueError(
-            f"the tokenizer has {vocab_size} entries, the encoder of {pretrained.folder} has "
-            f"{encoder.config.vocab_size}; they do not belong together"
-        )
     if max_length > encoder.max_length:
-        raise ValueError(
-            f"data.max_length is {max_length}, but {pretrained.folder} has {encoder.max_length} positions; "
-            f"use --max-length {encoder.max_length} or less"
-        )
+        raise ValueError(_say_positions(max_length, pretrained.folder, encoder.max_length))
     if pretrained.trained_length is not None and max_length > pretrained.trained_length:
         logger.info(
             "{} was trained on texts of up to {} tokens; longer rows are new to it (data.max_length {})",

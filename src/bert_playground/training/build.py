@@ -9,7 +9,7 @@ from loguru import logger
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.templates.row_text import SCRATCH_TOKENIZER
-from bert_playground.inference import Model
+from bert_playground.inference import Model, has_adapters
 from bert_playground.lookup import look_up
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import save_model
@@ -62,8 +62,8 @@ def make_trainer(
     training = config.training
     task = TASKS[pipeline.task if pipeline is not None else model.head.task]
     recipe = choose_recipe(
-        is_pretrained=config.model.pretrained is not None,
-        has_adapters=config.lora.enabled,
+        is_pretrained=config.model.pretrained is not None or model.pretrained_dir is not None,
+        has_adapters=config.lora.enabled or has_adapters(model),
         is_classification=task.is_classification,
         num_rows=num_rows,
         batch_size=training.batch_size * training.gradient_accumulation_steps,

@@ -1,8 +1,11 @@
-"""EnsembleTrainer: the members of an ensemble, trained one after another on the same loaders."""
+"""EnsembleTrainer: the members of an ensemble, trained one after another on the same rows."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
+from loguru import logger
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.core.types import Loader
@@ -11,7 +14,17 @@ from bert_playground.models.ensemble import Ensemble, Variation, vary, write_man
 from bert_playground.runs import RunDir
 from bert_playground.training.build import make_trainer
 from bert_playground.training.core import TrainState
+from bert_playground.training.evaluation.thresholds import tune_thresholds
+from bert_playground.training.fit_data import (
+    FittedData,
+    check_model,
+    fit_data,
+    label_names,
+    wants_thresholds,
+)
+from bert_playground.training.ignored_settings import RunFacts, log_ignored_settings
 from bert_playground.training.members import fit_members
+from bert_playground.training.start import start_run, write_run_config
 
 
 class EnsembleTrainer:
@@ -20,27 +33,73 @@ class EnsembleTrainer:
     Args:
         ensemble: of models with random or pretrained weights; trained in place.
         config: as for a single model; each member counts its own seed on from `training.seed`.
-        run: the folder; it gets a run folder per member and ensemble.json.
-        num_rows: of the training data; None: as many as the loader has.
+        sources: for each dotted path of the configuration where its value came from.
+        num_rows: of the training data; None: as many as there are.
+
+    Attributes:
+        run: the folder of the last training; it gets a run folder per member and ensemble.json. None before `train`.
     """
 
     def __init__(
-        self, ensemble: Ensemble, config: RunConfig, run: RunDir, num_rows: int | None = None
+        self,
+        ensemble: Ensemble,
+        config: RunConfig,
+        sources: Mapping[str, str] | None = None,
+        num_rows: int | None = None,
     ) -> None:
         self.ensemble = ensemble
         self.config = config
-        self.run = run
+        self.sources = dict(sources or {})
         self.num_rows = num_rows
+        self.run: RunDir | None = None
 
-    def train(self, train_data: Loader, val_data: Loader | None = None) -> list[TrainState]:
-        """Train all members; with the strategy data_subsamples, each on rows of its own.
+    def train(self, train_data: Any = None, val_data: Any = None) -> list[TrainState]:
+        """Train all members on the same rows; with the strategy data_subsamples, each on rows of its own.
+
+        Args:
+            train_data: loaders or rows, as for `ModelTrainer.train`.
+            val_data: likewise.
 
         Returns:
             The state of each member at its end.
 
         Raises:
-            ValueError: data_subsamples with a loader that cannot be sampled.
+            TypeError: the data is nothing of these.
+            ValueError: data_subsamples with a loader that cannot be sampled, or rows that do not fit the models.
         """
+        data = self._fit_data(train_data, val_data)
+        run = RunDir.create(self.config.training.output_dir)
+        try:
+            write_run_config(run, self.config, self.sources)
+            for note in data.notes:
+                logger.info(note)
+            states = self._fit_members(data, run)
+            self.run = run
+            return states
+        finally:
+            if not any(member.metrics.exists() for member in run.members()):
+                run.discard_unused()
+
+    def _fit_data(self, train_data: Any, val_data: Any) -> FittedData:
+        first, *others = self.ensemble.members
+        smallest = min(self.ensemble.members, key=lambda model: model.encoder.config.vocab_size)
+        shortest = min(member.encoder.max_length for member in self.ensemble.members)
+        if len({member.pretrained_dir for member in self.ensemble.members}) > 1:
+            raise ValueError(
+                "the members come with tokenizers of their own; make an ensemble of one checkpoint, or of random weights"
+            )
+        data = fit_data(smallest, self.config, train_data, val_data, self.sources)
+        if data.pipeline is not None:
+            for member in (first, *others):
+                check_model(member, data.pipeline)
+            if data.pipeline.max_length > shortest:
+                raise ValueError(
+                    f"rows have up to {data.pipeline.max_length} tokens, but a member has {shortest} positions; ask for "
+                    f"data.max_length {shortest}"
+                )
+        return data
+
+    def _fit_members(self, data: FittedData, run: RunDir) -> list[TrainState]:
         members, strategy = self.ensemble.members, self.ensemble.strategy
         # Architectures and heads are settled already; what is left are seeds and rows.
         variations = vary(strategy or "different_seeds", len(members), "bert")
@@ -48,29 +107,58 @@ class EnsembleTrainer:
 
         def fit_member(number: int, variation: Variation) -> TrainState:
             seed = self.config.training.seed + variation.seed_offset
-            data = train_data
-            runs.append(RunDir.create(self.run.path / "members"))
+            rows = data.train
             if variation.sample_fraction is not None:
-                data = _sample(train_data, variation.sample_fraction, seed)
+                rows = _sample(rows, variation.sample_fraction, seed)
+            runs.append(RunDir.create(run.path / "members"))
+            write_run_config(runs[-1], self.config, self.sources)
+            start_run(runs[-1], self.config)
             mx.random.seed(seed)
             trainer = make_trainer(
                 members[number],
                 self.config,
-                pipeline=None,
+                pipeline=data.pipeline,
                 run=runs[-1],
-                num_rows=self.num_rows or data.num_rows,
+                num_rows=self.num_rows or rows.num_rows,
+                judged_by=data.pipeline.schema.metric if data.pipeline else None,
             )
-            return trainer.train(data, val_data)
+            if number == 0:
+                facts = RunFacts(
+                    members[number].head.task,
+                    rows.num_rows,
+                    len(rows),
+                    trainer.loop.epochs,
+                    is_compiled=trainer.loop.use_compilation,
+                    has_validation=data.val is not None,
+                    has_rows=data.pipeline is not None,
+                    is_ready_made=True,
+                )
+                log_ignored_settings(self.config, self.sources, facts)
+            state = trainer.train(rows, data.val)
+            if data.val is not None and wants_thresholds(members[number], self.config):
+                names = label_names(members[number], data.pipeline)
+                tune_thresholds(runs[-1], names, data.val, members[number])
+            return state
 
-        states = fit_members(variations, fit_member, seed=self.config.training.seed)
-        kept = [run.best if run.best.is_dir() else run.final for run in runs]
-        if all(folder.is_dir() for folder in kept):
-            write_manifest(self.run.path, kept, weights=self.ensemble.weights, strategy=strategy)
-        return states
+        def write_members(states: Sequence[TrainState]) -> None:
+            kept = [each.best if each.best.is_dir() else each.final for each in runs]
+            if all(folder.is_dir() for folder in kept):
+                weights = self.ensemble.weights if len(kept) == len(members) else None
+                write_manifest(run.path, kept, weights=weights, strategy=strategy)
+
+        return fit_members(
+            variations, fit_member, seed=self.config.training.seed, on_fitted=write_members
+        )
 
     @property
     def path(self) -> Path:
-        """The folder that `Ensemble.load` reads afterwards, unless checkpoints were turned off."""
+        """The folder that `Ensemble.load` reads afterwards, unless checkpoints were turned off.
+
+        Raises:
+            ValueError: nothing was trained yet.
+        """
+        if self.run is None:
+            raise ValueError("nothing was trained yet; call train(train_data, val_data) first")
         return self.run.path
 
 

@@ -14,10 +14,12 @@ from bert_playground.ensemble_predictor import (
 )
 from bert_playground.inference import AnyPredictor, Predictions, Predictor
 from bert_playground.models.ensemble import Variation, vary, write_manifest
+from bert_playground.models.sizes import fit_to_checkpoint
 from bert_playground.runs import ENSEMBLE_NAME, RunDir
 from bert_playground.training.members import describe_variation, fit_members
 from bert_playground.training.metrics.scorer import make_scorer
-from bert_playground.training.run import RunResult, fit, run_in_folder, start_run, write_json
+from bert_playground.training.run import RunResult, fit, run_in_folder
+from bert_playground.training.start import start_run, write_json, write_run_config
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def train_ensemble(config: RunConfig, sources: Mapping[str, str] | None = None) 
         ValueError: tables or configuration do not fit, or checkpoints are turned off.
         KeyboardInterrupt: Ctrl-C; a note says which members are complete.
     """
+    config, sources = fit_to_checkpoint(config, sources or {})
     asked = config.ensemble
     if not config.checkpoint.enable_checkpointing:
         raise ValueError(
@@ -73,9 +76,7 @@ def train_ensemble(config: RunConfig, sources: Mapping[str, str] | None = None) 
     finally:
         if not (run.path / ENSEMBLE_NAME).is_file():
             run.discard_unused()
-    write_json(
-        run.config, {"values": config.model_dump(mode="json"), "sources": dict(sources or {})}
-    )
+    write_run_config(run, config, sources)
     return _conclude(run, config, prepared, variations, results)
 
 

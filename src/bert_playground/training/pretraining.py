@@ -31,11 +31,14 @@ from bert_playground.models.sizes import (
     find_family,
     scratch_sizes,
 )
+from bert_playground.models.vocabulary import grow_vocabulary
 from bert_playground.runs import RunDir
 from bert_playground.training.build import Objective, build_trainer
 from bert_playground.training.core import Trainer
+from bert_playground.training.ignored_settings import RunFacts, log_ignored_settings
 from bert_playground.training.recipe import choose_pretraining_recipe
-from bert_playground.training.run import RunResult, run_in_folder, start_run, write_json
+from bert_playground.training.run import RunResult, run_in_folder
+from bert_playground.training.start import read_sources, start_run, write_json
 from bert_playground.training.summary import count_parameters
 
 
@@ -91,6 +94,15 @@ def _pretrain(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunRes
     if checkpoint is not None:
         trainer.resume(checkpoint)
         logger.info(f"resumed {checkpoint} after step {trainer.state.step}")
+    facts = RunFacts(
+        None,
+        train_data.num_rows,
+        len(train_data),
+        trainer.loop.epochs,
+        is_compiled=trainer.loop.use_compilation,
+        max_length=text.max_length,
+    )
+    log_ignored_settings(config, read_sources(run), facts)
     state = trainer.train(train_data, val_data)
     summary = {"train": str(config.data.train)} | _summarise(run, trainer, train_data, val_data)
     write_json(run.summary, summary)
@@ -180,10 +192,12 @@ def _make_model(config: RunConfig, text: RowText) -> tuple[MaskedLM, dict[str, A
             **(sizes | dropout), vocab_size=text.vocab_size, pad_token_id=text.pad_token_id
         )
         return create_masked_lm(family.core(shape)), {name: sizes[name] for name in dropout}
-    pretrained = read_pretrained(config.model.pretrained)
+    pretrained = grow_vocabulary(
+        read_pretrained(config.model.pretrained), text.vocab_size, text.tokenizer.added_tokens
+    )
     dropout = dropout_options(pretrained.family, asked)
     model, _ = load_masked_lm(pretrained, **dropout)
-    check_fit(model.encoder, pretrained, text.vocab_size, text.max_length)
+    check_fit(model.encoder, pretrained, text.max_length)
     kept = {name: getattr(pretrained.config, name) for name in dropout}
     return model, kept | dropout_options(pretrained.family, config.model.dropout)
 

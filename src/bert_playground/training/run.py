@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
-import mlx.core as mx
-import numpy as np
 from loguru import logger
 
 from bert_playground.config.load import TYPED, load_config
@@ -17,24 +15,29 @@ from bert_playground.data.augmentation.augmentation import Augmentation
 from bert_playground.data.loaders import MLXLoader, StreamingLoader
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared, prepare
-from bert_playground.environment import describe_environment
-from bert_playground.files import write_text
+from bert_playground.data.reading.examples import describe_type
 from bert_playground.logs import log_to_file
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.ensemble import Ensemble
 from bert_playground.models.factory import create_from_config
-from bert_playground.models.huggingface import fetch_folder
-from bert_playground.runs import RunDir
+from bert_playground.models.head_match import Answers
+from bert_playground.models.hub_files import CONFIG, fetch_folder, read_json
+from bert_playground.models.sizes import fit_to_checkpoint
+from bert_playground.runs import MEMBERS, RunDir
 from bert_playground.tasks import TASKS
-from bert_playground.tracking import require_mlflow
 from bert_playground.training.build import make_trainer
 from bert_playground.training.class_weights import weights_from_labels
-from bert_playground.training.core import Trainer
+from bert_playground.training.core import Loop
 from bert_playground.training.core.resume import find_resumable
 from bert_playground.training.ensemble_trainer import EnsembleTrainer
 from bert_playground.training.evaluation.thresholds import tune_thresholds
+from bert_playground.training.fit_data import make_loaders
+from bert_playground.training.ignored_settings import RunFacts, log_ignored_settings
+from bert_playground.training.model_trainer import ModelTrainer
+from bert_playground.training.start import read_sources, start_run, write_json, write_run_config
 from bert_playground.training.summary import summarise
 
+Configuration = RunConfig | Mapping[str, Any] | str | Path
 # What a resumed run may change without becoming another run.
 CHANGEABLE = (
     "training.epochs",
@@ -97,11 +100,9 @@ def run_in_folder(
         resume: as for `run_training`.
     """
     if resume is None:
+        config, sources = fit_to_checkpoint(config, sources or {})
         run, checkpoint = RunDir.create(config.training.output_dir), None
-        values = config.model_dump(mode="json")
-        write_json(
-            run.config, {"command": command, "values": values, "sources": dict(sources or {})}
-        )
+        write_run_config(run, config, sources, command)
     else:
         checkpoint = find_resumable(resume)
         run = RunDir.of_checkpoint(checkpoint)
@@ -151,7 +152,7 @@ def fit(
         drift = pipeline.watch_drift()
         prepared = replace(prepared, val=drift.read(prepared.val))
         drift.conclude(str(config.data.val))
-    train_data, val_data = _make_loaders(pipeline, prepared, config)
+    train_data, val_data = make_loaders(pipeline, prepared, config)
     assert train_data.labels is not None
     model = create_from_config(
         config,
@@ -164,7 +165,10 @@ def fit(
         head_options={
             **weights_from_labels(config.head, pipeline.task, pipeline.classes, train_data.labels),
             "num_numbers": len(pipeline.numbers),
+            **_read_pooling(checkpoint),
         },
+        added_tokens=pipeline.tokenizer.added_tokens,
+        answers=Answers.of(pipeline.target, pipeline.labels.to_dict()),
     )
     if config.data.sample_fraction < 1:
         train_data = train_data.sample(config.data.sample_fraction, config.training.seed)
@@ -179,12 +183,13 @@ def fit(
     if checkpoint is not None:
         trainer.resume(checkpoint)
         logger.info(f"resumed {checkpoint} after step {trainer.state.step}")
+    _name_ignored(config, run, pipeline, train_data, trainer.loop)
     state = trainer.train(train_data, val_data)
 
     is_pretrained = pretrained_dir is not None
     summary = summarise(run, trainer, pipeline, train_data, val_data, is_pretrained=is_pretrained)
     if config.head.adaptive_threshold:
-        summary["thresholds"] = tune_thresholds(run, pipeline, val_data, model.encoder.dtype)
+        summary["thresholds"] = tune_thresholds(run, pipeline.classes, val_data, model)
     if summary["hint"]:
         logger.info(summary["hint"])
     write_json(run.summary, summary)
@@ -192,49 +197,64 @@ def fit(
     return RunResult(run, state.best_metrics, best if best.is_dir() else None, summary)
 
 
-def start_run(run: RunDir, config: RunConfig) -> None:
-    """What every run does first: seeds, and the record of what it is computed with."""
-    if config.tracking.mlflow:
-        require_mlflow()
-    mx.random.seed(config.training.seed)
-    np.random.seed(config.training.seed)
-    write_json(run.environment, {"seed": config.training.seed, **describe_environment()})
+@overload
+def create_trainer(
+    model: BertWithHead, config: Configuration | None = ..., *, num_rows: int | None = ...
+) -> ModelTrainer: ...
 
 
 @overload
 def create_trainer(
-    model: BertWithHead, config: RunConfig | str | Path | None = ..., *, num_rows: int | None = ...
-) -> Trainer: ...
-
-
-@overload
-def create_trainer(
-    model: Ensemble, config: RunConfig | str | Path | None = ..., *, num_rows: int | None = ...
+    model: Ensemble, config: Configuration | None = ..., *, num_rows: int | None = ...
 ) -> EnsembleTrainer: ...
 
 
 def create_trainer(
     model: BertWithHead | Ensemble,
-    config: RunConfig | str | Path | None = None,
+    config: Configuration | None = None,
     *,
     num_rows: int | None = None,
-) -> Trainer | EnsembleTrainer:
-    """A trainer for a model and loaders of one's own: `create_trainer(model, config).train(train_data, val_data)`.
+) -> ModelTrainer | EnsembleTrainer:
+    """A trainer for a model of one's own: `create_trainer(model, config).train(train_data, val_data)`.
 
     It writes metrics, curves and checkpoints into a new run folder, as `bert train` does.
 
     Args:
         model: with its head; the members of an ensemble are trained one after another.
-        config: a RunConfig, the name of a preset, or a path; None: all defaults.
-        num_rows: of the training data, from which epochs are chosen where the configuration leaves them open.
+        config: a RunConfig, the name of a preset, a path, or a dict with the keys of a file; None: all defaults.
+        num_rows: of a loader, from which epochs are chosen where the configuration leaves them open.
+
+    Raises:
+        TypeError: model or configuration are something else.
+        ValueError: the configuration has mistakes; all of them are listed.
+        FileNotFoundError: there is no such file.
     """
-    if not isinstance(config, RunConfig):
-        config, _ = load_config(config)
-    run = RunDir.create(config.training.output_dir)
-    write_json(run.config, {"values": config.model_dump(mode="json"), "sources": {}})
+    if not isinstance(model, BertWithHead | Ensemble):
+        raise TypeError(
+            f"model is {describe_type(model)}, expected a model with its head; make one with "
+            "create_bert_with_head(model_type, head_type, num_labels), or BertWithHead(encoder, head)"
+        )
+    if not isinstance(config, RunConfig | Mapping | str | Path | None):
+        raise TypeError(
+            f"config is {describe_type(config)}, expected a RunConfig, the name of a preset, the path of a YAML or JSON "
+            'file, or a dict such as {"training": {"epochs": 3}}'
+        )
+    if isinstance(config, RunConfig):
+        sources = dict.fromkeys(given_paths(config), "given")
+    else:
+        config, sources = load_config(config)
     if isinstance(model, Ensemble):
-        return EnsembleTrainer(model, config, run, num_rows)
-    return make_trainer(model, config, pipeline=None, run=run, num_rows=num_rows or 1000)
+        return EnsembleTrainer(model, config, sources, num_rows)
+    return ModelTrainer(model, config, sources, num_rows)
+
+
+def given_paths(config: RunConfig) -> list[str]:
+    """The dotted paths that somebody has set in a configuration made in Python."""
+    return [
+        f"{section}.{name}"
+        for section in config.model_fields_set
+        for name in getattr(config, section).model_fields_set
+    ]
 
 
 def read_run_config(
@@ -289,40 +309,35 @@ def _fit_or_load(
     )
 
 
-def _make_loaders(
-    pipeline: TextPipeline, prepared: Prepared, config: RunConfig
-) -> tuple[MLXLoader | StreamingLoader, MLXLoader]:
-    data, training = config.data, config.training
-    threads: dict[str, Any] = {"prefetch_size": data.prefetch_size}
-    if data.num_workers is not None:
-        threads["num_workers"] = data.num_workers
-    cached: dict[str, Any] = {"cache_dir": data.cache_dir if data.use_pretokenized else None}
-    order: dict[str, Any] = {
-        "batch_size": training.batch_size,
-        "shuffle": True,
-        "seed": training.seed,
-    }
-    val_data = pipeline.make_loader(
-        prepared.val, batch_size=training.eval_batch_size, split="val", **threads, **cached
+def _read_pooling(checkpoint: Path | None) -> dict[str, Any]:
+    """How the head of a run to resume pools: runs of earlier versions chose without a look at the old head."""
+    if checkpoint is None:
+        return {}
+    head = read_json(checkpoint / CONFIG).get("head") or {}
+    return {key: head[key] for key in ("pooling", "transform") if key in head}
+
+
+def _name_ignored(
+    config: RunConfig,
+    run: RunDir,
+    pipeline: TextPipeline,
+    train_data: MLXLoader | StreamingLoader,
+    loop: Loop,
+) -> None:
+    """Once for all members of an ensemble, as they are asked for the same."""
+    facts = RunFacts(
+        pipeline.task,
+        train_data.num_rows,
+        len(train_data),
+        loop.epochs,
+        is_compiled=loop.use_compilation,
+        max_length=pipeline.max_length,
+        is_member=run.path.parent.name == MEMBERS,
     )
-    if prepared.stream is not None:
-        if data.use_pretokenized:
-            logger.info(
-                "data.use_pretokenized: only validation rows are cached; streamed rows are tokenised in every epoch"
-            )
-        return pipeline.make_streaming_loader(
-            prepared.stream, augmented_from=prepared.train, **order, **threads
-        ), val_data
-    return pipeline.make_loader(
-        prepared.train, split="train", augmented=True, **order, **threads, **cached
-    ), val_data
+    if not facts.is_member or run.is_first_member:
+        log_ignored_settings(config, read_sources(run), facts)
 
 
 def _value_at(config: RunConfig, path: str) -> Any:
     section, key = path.split(".")
     return getattr(getattr(config, section), key)
-
-
-def write_json(path: Path, document: dict[str, Any]) -> None:
-    """Write one of the JSON files of a run."""
-    write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")

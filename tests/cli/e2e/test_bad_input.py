@@ -140,7 +140,14 @@ def test_missing_id_column_at_predict_time(folder, checkpoint, passengers):
     (folder / "test.csv").write_text(
         (passengers / "test.csv").read_text().replace("PassengerId", "Id", 1)
     )
-    refused(invoke("predict", "--test", "test.csv", "--checkpoint", checkpoint), "PassengerId")
+    result = invoke("predict", "--test", "test.csv", "--checkpoint", checkpoint)
+    assert result.exit_code == 0
+    assert "lacks the id column 'PassengerId'" in result.stderr
+    assert (folder / "submission.csv").read_text().splitlines()[0] == "id,Survived"
+    # Where a sample says how rows are named, numbers of rows would be a wrong submission.
+    (folder / "sample.csv").write_text("PassengerId,Survived\n1,0\n2,1\n")
+    asked = ("predict", "--test", "test.csv", "--checkpoint", checkpoint, "--sample", "sample.csv")
+    refused(invoke(*asked), "PassengerId")
 
 
 def test_extra_column_and_unseen_category_at_predict_time(folder, checkpoint, passengers):

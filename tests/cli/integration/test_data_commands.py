@@ -193,3 +193,27 @@ def test_of_a_table_larger_than_memory_a_stated_part_is_looked_at(
     config.write_text("data: {streaming: false}\n")
     whole = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
     assert whole["read"] == "48 rows"
+
+
+def test_describe_describes_where_no_target_can_be_inferred(tmp_path):
+    path = tmp_path / "train.csv"
+    path.write_text("stars,comment\n" + "".join(f"{i % 5},fit; broke {i}\n" for i in range(60)))
+    result = run("data", "describe", path)
+    assert result.exit_code == 0
+    assert "target comment was inferred (the last column)" in result.stdout
+    assert "stars: 0, comment: " in result.stdout
+    assert run("data", "describe", path, "--target", "comment").exit_code == 2
+    path.write_text("a,b\n" + "1,x\n" * 40)
+    result = run("data", "describe", path)
+    assert result.exit_code == 0
+    assert "has the single class 'x'" in result.stdout
+    path.write_text("text\n" + "".join(f"some words {i}\n" for i in range(40)))
+    result = run("data", "describe", path)
+    assert result.exit_code == 0
+    assert "single column 'text'" in result.stdout
+
+
+def test_one_row_repeats(tmp_path):
+    path = tmp_path / "train.csv"
+    path.write_text("a,y\n" + "".join(f"{i * i},{i % 2}\n" for i in [*range(1, 40), 39]))
+    assert "1 row repeats another row" in run("data", "describe", path).stdout

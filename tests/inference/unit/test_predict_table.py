@@ -6,6 +6,7 @@ from pathlib import Path
 import mlx.core as mx
 import polars as pl
 import pytest
+from loguru import logger
 from polars.testing import assert_frame_equal
 
 from bert_playground.config.schema import DataSection
@@ -156,3 +157,23 @@ def test_a_number_has_no_probabilities(tmp_path: Path) -> None:
     predictor = make_predictor(COLORS, "size", "regression")
     with pytest.raises(ValueError, match="size is a number and has no probabilities"):
         predict_whole(predictor, write_test(tmp_path), probabilities=True)
+
+
+@pytest.mark.parametrize("in_chunks", [False, True])
+def test_a_table_without_the_id_is_answered_by_row_number_and_it_is_said_once(
+    in_chunks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = make_predictor(COLORS, "bought", "binary")
+    expected = predict_whole(predictor, write_test(tmp_path))
+    path = tmp_path / "nameless.csv"
+    COLORS.drop("bought", "id").write_csv(path)
+    said: list[str] = []
+    sink = logger.add(said.append, level="WARNING", format="{message}")
+    if in_chunks:
+        read_in_chunks(monkeypatch)
+    answers = predict_whole(predictor, path)
+    logger.remove(sink)
+    assert answers["id"].to_list() == list(range(40))
+    assert answers["bought"].equals(expected["bought"])
+    (warning,) = said
+    assert "lacks the id column 'id' of the training table" in warning

@@ -125,9 +125,9 @@ def test_rows_longer_than_the_texts_of_its_training_are_said(
     messages: list[str] = []
     handler = logger.add(messages.append, level="INFO", format="{message}")
     try:
-        check_fit(encoder, pretrained, encoder.config.vocab_size, 40)
+        check_fit(encoder, pretrained, 40)
         assert messages == []
-        check_fit(encoder, pretrained, encoder.config.vocab_size, 41)
+        check_fit(encoder, pretrained, 41)
     finally:
         logger.remove(handler)
     assert len(messages) == 1

@@ -221,3 +221,11 @@ def test_bf16_activations_learn_too(make_config) -> None:
     assert result.metrics["val_accuracy"] >= 0.95
     weights = mx.load(str(result.run_dir.final / "model.safetensors"))
     assert {weight.dtype for weight in weights.values()} == {mx.float32}
+
+
+def test_a_run_names_it_once_in_its_log(make_config) -> None:
+    config = make_config(**{"scheduler.warmup_steps": 500, "training.epochs": 1})
+    result = run_training(config, {"scheduler.warmup_steps": "file mine.yaml"})
+    said = (result.run_dir.train_log).read_text()
+    assert said.count("no effect: scheduler.warmup_steps = 500 (file mine.yaml)") == 1
+    assert said.count("no effect") == 1

@@ -1,8 +1,9 @@
 """Which checkpoint is meant: the given one, the newest of several, or the newest in output."""
 
 from pathlib import Path
+from shlex import quote
 
-from .console import say
+from .console import program, say
 from .options import model_flags
 
 
@@ -12,9 +13,13 @@ def choose_checkpoint(first: Path | None, more: list[Path] | None) -> Path:
     Raises:
         FileNotFoundError: a given path is no checkpoint, or there is none to find.
     """
+    from bert_playground.lookup import expand_pattern
     from bert_playground.runs import find_checkpoint, newest
 
     given = [path for path in (first, *(more or [])) if path is not None]
+    if len(given) == 1:  # a quoted pattern is what an unquoted one is
+        fitting = [each for each in expand_pattern(given[0].expanduser()) if _is_usable(each)]
+        given = fitting or given
     if len(given) == 1:
         return find_checkpoint(given[0])
     if not given:
@@ -27,6 +32,54 @@ def choose_checkpoint(first: Path | None, more: list[Path] | None) -> Path:
     chosen = newest(given)
     say(f"checkpoint: {chosen} (the newest of {len(given)})")
     return chosen
+
+
+def choose_single_checkpoint(
+    first: Path | None, more: list[Path] | None, command: str, options: str = ""
+) -> Path:
+    """As `choose_checkpoint`, for a command that works on one checkpoint.
+
+    Args:
+        first: as there.
+        more: as there.
+        command: of `bert`, for the message.
+        options: that the command cannot do without.
+
+    Raises:
+        ValueError: several that answer together; the message has the command for each of them.
+    """
+    folder = choose_checkpoint(first, more)
+    refuse_together(folder, f"{command} --checkpoint", options)
+    return folder
+
+
+def refuse_together(folder: Path, command: str, options: str = "") -> None:
+    """Refuse the folder of an ensemble, and name its checkpoints with the command to use them.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if not (folder / "ensemble.json").is_file():
+        return
+    from bert_playground.models.ensemble import read_manifest
+
+    members = read_manifest(folder).members
+    commands = [
+        f"  {program()} {command} {quote(str(each))} {options}".rstrip() for each in members
+    ]
+    raise ValueError(
+        f"{folder} is an ensemble of several checkpoints; `bert {command.split(' --')[0]}` takes one of them:\n"
+        + "\n".join(commands)
+    )
+
+
+def _is_usable(path: Path) -> bool:
+    from bert_playground.runs import find_checkpoint
+
+    try:
+        return bool(find_checkpoint(path))
+    except FileNotFoundError:
+        return False
 
 
 def _has_weights(run: Path) -> bool:

@@ -24,7 +24,7 @@ class DataSection(Section):
     )
     id_column: Annotated[
         str | None, Unset("inferred and stated"), Flag("--id-column", "COLUMN")
-    ] = Field(None, description="column that names the rows")
+    ] = Field(None, description="column that names the rows, or none")
     task: Annotated[
         TaskName | None,
         Unset("inferred and stated"),
@@ -120,6 +120,26 @@ class DataSection(Section):
     def _join_columns(cls, value: object) -> object:
         """Several columns may be a list."""
         return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+    @field_validator("target", "group_column", "time_column", "series_column")
+    @classmethod
+    def _require_name(cls, value: str | None) -> str | None:
+        """An empty name is a slip; of the id column it means that there is none."""
+        if value is not None and not value.replace(",", " ").strip():
+            raise ValueError(
+                "an empty name, expected that of a column; leave it out if it shall be inferred"
+            )
+        return value
+
+    @field_validator(
+        "drop_columns", "text_columns", "text_pair", "kinds", "class_order", "numeric_features"
+    )
+    @classmethod
+    def _require_names(cls, values: Any) -> Any:
+        """As `_require_name`, for several."""
+        if values is not None and any(not str(name).strip() for name in values):
+            raise ValueError("an empty name among them; name columns and classes, or leave it out")
+        return values
 
     @field_validator("numeric_features", mode="before")
     @classmethod

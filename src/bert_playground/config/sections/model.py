@@ -25,6 +25,20 @@ class ModelSection(Section):
     intermediate_size: Annotated[Positive | None, Unset("from hidden_size")] = Field(
         None, description="width of the feed-forward"
     )
+    norm_type: Annotated[Literal["layer", "rms"] | None, Unset("the architecture's own")] = Field(
+        None, description="norms of modernbert without a checkpoint"
+    )
+    activation: Annotated[str | None, Unset("the architecture's own")] = Field(
+        None,
+        description="of the feed-forward of bert or modernbert without a checkpoint: gelu, silu, relu, ...",
+    )
+    local_attention: Annotated[Positive | None, Unset("the architecture's own")] = Field(
+        None, description="tokens that a local layer of modernbert sees, without a checkpoint"
+    )
+    global_attn_every_n_layers: Annotated[Positive | None, Unset("the architecture's own")] = Field(
+        None,
+        description="of how many layers of modernbert one sees all tokens, without a checkpoint",
+    )
     vocab_size: Positive = Field(
         4096, description="most entries of a vocabulary trained on the table"
     )
@@ -37,6 +51,13 @@ class ModelSection(Section):
     def _drop_head(cls, value: object) -> object:
         """The project guide also says modernbert_with_head; the head is always there."""
         return value.removesuffix("_with_head") if isinstance(value, str) else value
+
+    @field_validator("activation", mode="before")
+    @classmethod
+    def _name_inner(cls, value: object) -> object:
+        """A gated feed-forward is often called by its gate's name."""
+        gated = {"geglu": "gelu", "swiglu": "silu"}
+        return gated.get(value.lower(), value) if isinstance(value, str) else value
 
 
 class HeadSection(Section):

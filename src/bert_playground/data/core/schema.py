@@ -22,6 +22,7 @@ class Schema:
         metric: that a known data set is judged by; None: that of the task.
         windows: how the rows were cut from a table of series.
         notes: what was decided, in sentences.
+        inferred: what is said of target and task where one of them was inferred, for errors that come of it.
     """
 
     target: str
@@ -34,6 +35,7 @@ class Schema:
     metric: str | None = None
     windows: Windows | None = None
     notes: tuple[str, ...] = ()
+    inferred: str = ""
 
     @property
     def left_out(self) -> tuple[str, ...]:

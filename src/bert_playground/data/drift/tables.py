@@ -11,11 +11,11 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.tree import DecisionTreeClassifier
 
 from bert_playground.data.columns.kinds import clean
-from bert_playground.data.core.schema import Schema
 from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.drift.finding import Finding
 from bert_playground.data.drift.profile import ColumnProfile, fit_profiles
 from bert_playground.data.reading.table import require_columns
+from bert_playground.data.schema import Schema
 from bert_playground.data.schema.leakage import FOLDS, MIN_ROWS
 from bert_playground.data.templates.features import fit_features
 from bert_playground.data.templates.options import TextOptions

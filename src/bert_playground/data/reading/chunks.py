@@ -10,12 +10,12 @@ from typing import NamedTuple
 import polars as pl
 
 from bert_playground.data.reading.csv_text import (
-    DELIMITERS,
     parse_csv,
     sniff_delimiter,
     tidy_rows,
 )
 from bert_playground.data.reading.file_signatures import refuse_other_formats
+from bert_playground.data.reading.header import DELIMITERS, doubt_header
 from bert_playground.data.reading.records import cut_records
 from bert_playground.data.reading.table import as_text, name_bad_line, read_file, unnest_records
 
@@ -170,6 +170,8 @@ def _open_csv(path: Path, plain: Path, chunk_rows: int | None) -> _Found:
             raise ValueError(shifted) from error
         columns = tuple(frame.columns)
         lines += content.count(b"\n")
+        if not spans:
+            doubt_header(path, columns, frame)
         if frame.height:
             is_plain = _is_read_plainly(header, content, frame)
             spans.append(Span(start, end, frame.height, is_plain))

@@ -13,7 +13,13 @@ from pathlib import Path
 import polars as pl
 from loguru import logger
 
-DELIMITERS = (",", ";", "\t", "|")
+from bert_playground.data.reading.header import (
+    DELIMITERS,
+    NAMELESS,
+    hint_at_header,
+    require_header_first,
+)
+
 _EMPTY_QUOTES = re.compile(
     rb'""(?=[,;\t|\r\n]|\Z)(?<=[,;\t|\r\n]"")'
 )  # a whole cell, or what looks like one
@@ -29,7 +35,7 @@ def parse_csv(path: Path, content: bytes) -> pl.DataFrame:
         content: of the file, decompressed.
 
     Raises:
-        ValueError: not UTF-8, NUL bytes, ragged rows or duplicate column names.
+        ValueError: not UTF-8, NUL bytes, lines above the header, ragged rows or duplicate column names.
     """
     if b"\n" not in content and b"\r" in content:
         logger.info(f"{path} ends its lines with CR alone, as old Macs did: read as line ends")
@@ -38,6 +44,7 @@ def parse_csv(path: Path, content: bytes) -> pl.DataFrame:
         content += b"\n"  # Polars overlooks an extra cell on a last line without end
     text = _decode(path, content)
     delimiter = sniff_delimiter(text)
+    require_header_first(path, text, delimiter)
     names = _check_header(path, text, delimiter)
     try:
         frame = pl.read_csv(content, separator=delimiter, infer_schema=False)
@@ -63,7 +70,7 @@ def parse_csv(path: Path, content: bytes) -> pl.DataFrame:
 
 def name_nameless(names: Sequence[str]) -> list[str]:
     """Column names, "Unnamed: 3" in place of an empty one, as pandas calls the fourth column without a name."""
-    return [name or f"Unnamed: {place}" for place, name in enumerate(names)]
+    return [name or f"{NAMELESS}{place}" for place, name in enumerate(names)]
 
 
 def tidy_rows(frame: pl.DataFrame, names: Sequence[str], content: bytes) -> pl.DataFrame:
@@ -112,6 +119,7 @@ def _check_header(path: Path, text: str, delimiter: str) -> list[str]:
     if repeated:
         raise ValueError(
             f"{path} has duplicate column names: {', '.join(map(repr, repeated))}; give each column its own name"
+            f"{hint_at_header(repeated)}"
         )
     return names
 

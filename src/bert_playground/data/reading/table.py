@@ -3,18 +3,17 @@
 import codecs
 import io
 import json
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import polars as pl
-from loguru import logger
 
 from bert_playground.data.reading.csv_text import name_nameless, parse_csv
 from bert_playground.data.reading.decompress import decompress, is_compressed
 from bert_playground.data.reading.file_signatures import refuse_other_formats
-from bert_playground.lookup import nearest, shorten
+from bert_playground.data.reading.header import doubt_header
+from bert_playground.lookup import name_neighbours, nearest, shorten
 
 Files = str | Path | Sequence[str | Path]
 
@@ -64,7 +63,7 @@ def expand_paths(source: Files) -> list[Path]:
         return [path]
     found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
     if not found:
-        raise FileNotFoundError(f"no file matches {path}; check the pattern")
+        raise FileNotFoundError(f"no file matches {path}{name_neighbours(path)}; check the pattern")
     return found
 
 
@@ -76,7 +75,7 @@ def read_file(path: Path) -> pl.DataFrame:
     if parse is None:
         refuse_other_formats(path, content)
         frame = parse_csv(path, content)
-        _doubt_header(path, frame.columns)
+        doubt_header(path, frame.columns, frame)
         return _require_rows(frame, str(path))
     try:
         frame = parse(io.BytesIO(content))
@@ -118,6 +117,17 @@ def require_columns(frame: pl.DataFrame, names: list[str], where: str) -> None:
         )
 
 
+def match_column(name: str, columns: Sequence[str]) -> str:
+    """The column that a name means: itself, else the only one that differs in surrounding blanks or quotes; else the name."""
+    if name in columns:
+        return name
+    for bare in (name.strip(), name.strip().strip("\"'`").strip()):
+        found = [column for column in columns if column.strip() == bare]
+        if bare and len(found) == 1:
+            return found[0]
+    return name.strip() or name
+
+
 def _is_frame(source: Any) -> bool:
     is_pandas = type(source).__module__.partition(".")[0] == "pandas"
     return isinstance(source, pl.DataFrame | pl.LazyFrame) or (
@@ -152,15 +162,6 @@ def _to_polars(frame: Any) -> pl.DataFrame:
         },
         strict=False,
     )
-
-
-def _doubt_header(path: Path, names: list[str]) -> None:
-    fractions = [name for name in names if re.fullmatch(r"-?[0-9]+\.[0-9]+", name)]
-    if fractions:
-        logger.warning(
-            f"{path} has numbers for column names ({shorten(fractions, 3)}): its first line is read as the header; if "
-            "that is a row, put the names of the columns above it"
-        )
 
 
 def _name_all(frame: pl.DataFrame) -> pl.DataFrame:
@@ -287,9 +288,8 @@ def _read_bytes(path: Path) -> bytes:
             [entry.name for entry in path.parent.glob("*.csv")] if path.parent.is_dir() else []
         )
         there = f" (CSV files there: {', '.join(sorted(siblings))})" if siblings else ""
-        raise FileNotFoundError(
-            f"no file {path}{nearest(path.name, siblings)}{there}; check the path"
-        )
+        hint = f"{nearest(path.name, siblings)}{there}" if siblings else name_neighbours(path)
+        raise FileNotFoundError(f"no file {path}{hint}; check the path")
     content = path.read_bytes()
     if not content.strip():
         raise ValueError(f"{path} is empty; expected a CSV with a header line and rows")

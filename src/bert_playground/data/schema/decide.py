@@ -1,6 +1,7 @@
 """decide: what a table is, from what the user asks for, what is known of it and what its cells show; once per command."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import polars as pl
 
@@ -8,8 +9,14 @@ from bert_playground.config.datasets import load_datasets
 from bert_playground.config.schema import DataSection
 from bert_playground.data.columns.timestamps import find_time_column, infer_time_form
 from bert_playground.data.core.schema import Schema
-from bert_playground.data.reading.table import require_columns
-from bert_playground.data.schema.roles import infer_roles
+from bert_playground.data.reading.table import as_text, require_columns
+from bert_playground.data.schema.columns_asked import (
+    columns_in_use,
+    refuse_conflicts,
+    resolve_columns,
+)
+from bert_playground.data.schema.roles import infer_id_name, infer_roles
+from bert_playground.data.targets.fit import split_target
 from bert_playground.data.targets.windows import Windows
 
 
@@ -22,7 +29,7 @@ def decide(
     """What a training table is: what the request gives is taken, the rest is known or inferred.
 
     Args:
-        frame: the training table, all cells as text.
+        frame: the training table.
         request: what is None there is inferred.
         test_columns: of the table to predict, where it is known: what that lacks cannot be a feature.
         windows: how `frame` was cut from a table of series; see `plan_windows`.
@@ -30,6 +37,10 @@ def decide(
     Raises:
         ValueError: columns that are named are not there, see `infer_roles`; or the registry of data sets is faulty.
     """
+    frame = as_text(frame)
+    request = resolve_columns(request, frame.columns)
+    if windows is None and request.target is not None:
+        refuse_conflicts(request, split_target(request.target, frame.columns))
     derived = request.template_options.get("derive") or ()
     named = (*request.drop_columns, *request.text_columns, *request.kinds)
     require_columns(frame, [name for name in named if name not in derived], "the training table")
@@ -40,8 +51,12 @@ def decide(
         task=request.task if windows is None else "timeseries",
         test_columns=test_columns,
         datasets=load_datasets(request.registry),
+        excluded=columns_in_use(request),
     )
+    if windows is None:
+        refuse_conflicts(request, roles.targets)  # one that is inferred by the registry
     known = roles.known
+    is_inferred = request.target is None or request.task is None
     return Schema(
         roles.target,
         roles.targets,
@@ -53,7 +68,50 @@ def decide(
         metric=known.metric if known and known.task in (None, roles.task) else None,
         windows=windows,
         notes=roles.statements if windows is None else (windows.describe(),),
+        inferred=roles.statements[0] if is_inferred and windows is None else "",
     )
+
+
+def decide_if_possible(
+    frame: pl.DataFrame, request: DataSection, test_columns: Sequence[str] | None = None
+) -> tuple[Schema, str | None]:
+    """As `decide`; a target that nobody named and that cannot be inferred is none, and comes with what is wrong.
+
+    Raises:
+        ValueError: what the request itself gives is wrong.
+    """
+    try:
+        return decide(frame, request, test_columns), None
+    except ValueError as error:
+        request = resolve_columns(request, frame.columns)
+        if request.target is not None:
+            raise
+        load_datasets(request.registry)  # raises where that is what is wrong
+        named = [name for name in columns_in_use(request) if name not in frame.columns]
+        if named:
+            raise
+        id_column = request.id_column
+        if id_column is None:
+            id_column = infer_id_name(frame)
+        elif id_column not in frame.columns:
+            id_column = None
+        schema = Schema("", (), "", id_column, notes=("target: none can be inferred",))
+        return schema, str(error)
+
+
+@contextmanager
+def inference_named(schema: Schema) -> Iterator[None]:
+    """Where target or task were inferred, errors inside the block say so: that may be their cause.
+
+    Raises:
+        ValueError: of the block.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if not schema.inferred or schema.inferred in str(error):
+            raise
+        raise ValueError(f"{error}. What was inferred: {schema.inferred}") from error
 
 
 def plan_windows(frame: pl.DataFrame, request: DataSection) -> Windows | None:
@@ -62,12 +120,14 @@ def plan_windows(frame: pl.DataFrame, request: DataSection) -> Windows | None:
     Raises:
         ValueError: no target, no time column, or settings that windows cannot follow.
     """
-    if request.horizon is None:
+    horizon = request.horizon
+    if horizon is None:
         if request.series_column is not None:
             raise ValueError(
                 "data.series_column belongs to windows; say how far to look ahead with data.horizon"
             )
         return None
+    request = resolve_columns(request, frame.columns)
     wrong = []
     if request.target is None:
         wrong.append("no target: name the column whose next values are wanted with --target")
@@ -78,16 +138,15 @@ def plan_windows(frame: pl.DataFrame, request: DataSection) -> Windows | None:
             "another split than by time: it would look ahead; leave data.split, group_column and folds out"
         )
     if wrong or request.target is None:
-        raise ValueError(
-            f"windows with a horizon of {request.horizon} do not work with {'; '.join(wrong)}"
-        )
+        raise ValueError(f"windows with a horizon of {horizon} do not work with {'; '.join(wrong)}")
     time_column = request.time_column or find_time_column(frame)
-    require_columns(frame, [time_column], "the training table")
+    require_columns(frame, [time_column, request.target], "the training table")
+    refuse_conflicts(request, (request.target,))
     return Windows(
         value=request.target,
         time_column=time_column,
         series_column=request.series_column,
         lags=request.lags,
-        horizon=request.horizon,
+        horizon=horizon,
         time_form=infer_time_form(frame[time_column]),
     )

@@ -1,4 +1,6 @@
-"""Columns that give the target away: how well each one, alone, answers held-out rows."""
+"""find_leakage: columns that give the target, or one class of it, away: how well each alone answers held-out rows."""
+
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -12,6 +14,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from bert_playground.data.columns.kinds import clean, infer_kind
 from bert_playground.data.columns.parsing import read_number
 from bert_playground.data.targets.fit import Encoder, encode_targets, split_target
+from bert_playground.data.targets.label_encoder import LabelEncoder
 from bert_playground.tasks import TASKS
 
 FOLDS = 3
@@ -19,6 +22,7 @@ MIN_ROWS = 2 * FOLDS  # of a class: each fold, and each fold within the others, 
 MAX_ROWS = 20_000  # of all targets together, but MIN_SAMPLE of each
 MIN_SAMPLE = 4_000
 MAX_TARGETS = 20
+MIN_SHARE = 0.05  # of a number that stands on many rows, to ask which rows have it
 # Each of several labels is a probe of its own; ordered classes and steps count as numbers.
 SCORED_AS = {"multilabel": "binary", "ordinal": "regression", "timeseries": "regression"}
 NAMES = {"binary": "ROC-AUC", "multiclass": "accuracy", "regression": "R2"}
@@ -34,7 +38,8 @@ def find_leakage(
     """Sentences about columns that tell the target too well, the id among them.
 
     Each column alone is fitted to the target by a small decision tree (categories by their mean target), and scored on
-    the rows of the fold it did not see. Of several targets each is looked at, at most MAX_TARGETS of them.
+    the rows of the fold it did not see. Of several targets each is looked at, at most MAX_TARGETS of them; of several
+    classes, each against the rest as well, and of numbers one that stands on many rows.
 
     Args:
         frame: the training rows, all cells as text.
@@ -59,6 +64,7 @@ def find_leakage(
     probes = {
         name: ColumnProbe(truths[:, i].astype(kind), task, seed) for i, name in enumerate(names)
     }
+    against = _find_classes(labels, truths[:, 0], frame[columns[0]], seed)
     found = []
     for column in frame.drop(columns).iter_columns():
         scores = {name: probe.score(column) for name, probe in probes.items()}
@@ -76,7 +82,52 @@ def find_leakage(
                 f"{column.name} alone answers {name} ({said}): is it known beforehand? else leave it out with "
                 "data.drop_columns"
             )
+        elif against is not None:
+            found += _say_classes(column, against, names[0])
     return found
+
+
+class ClassProbe(NamedTuple):
+    """Classes that are asked for one against the rest: all of a target, or the value that many numbers have."""
+
+    probe: "ColumnProbe"
+    names: dict[int, str]
+
+
+def _find_classes(
+    labels: Encoder, truth: np.ndarray, cells: pl.Series, seed: int
+) -> ClassProbe | None:
+    """What else is asked of columns than the target as a whole; None: nothing, as it is of two classes or of several columns."""
+    if labels.task in ("multiclass", "ordinal") and isinstance(labels, LabelEncoder):
+        probe = ColumnProbe(truth.astype(np.int64), "multiclass", seed)
+        return ClassProbe(probe, {i: str(name) for i, name in enumerate(labels.classes)})
+    if labels.task == "regression" and isinstance(labels, LabelEncoder):
+        values, counts = np.unique(truth, return_counts=True)
+        value, count = values[counts.argmax()], counts.max()
+        if MIN_SHARE <= count / len(truth) <= 1 - MIN_SHARE and count >= MIN_ROWS:
+            probe = ColumnProbe((truth == value).astype(np.int64), "binary", seed)
+            return ClassProbe(probe, {1: str(cells[int((truth == value).argmax())])})
+    return None
+
+
+def _say_classes(column: pl.Series, against: ClassProbe, target: str) -> list[str]:
+    """Which classes a column tells from all others, by its values or by having none."""
+    scores = against.probe.score_classes(column)
+    told = [
+        (against.names[label], score)
+        for label, score in scores.items()
+        if label in against.names and score >= GIVES_AWAY["binary"]
+    ]
+    if not told:
+        return []
+    by_absence = against.probe.score_absence(column)
+    is_absence = any(by_absence.get(label, 0) >= GIVES_AWAY["binary"] for label in scores)
+    how = ", by whether it is missing" if is_absence else ""
+    listed = ", ".join(f"{name} (ROC-AUC {score:.3f})" for name, score in told)
+    return [
+        f"{column.name} alone tells {target} {listed} from the rest{how}: is it known beforehand? else leave it out with "
+        "data.drop_columns"
+    ]
 
 
 class ColumnProbe:
@@ -94,6 +145,7 @@ class ColumnProbe:
         self.kept = _common_rows(truth) if self.is_classification else np.arange(len(truth))
         self.truth = truth[self.kept]
         self.constant = constant_score(self.truth, task)
+        self.classes = np.unique(self.truth) if self.is_classification else np.empty(0)
         make_folds = StratifiedKFold if self.is_classification else KFold
         self.folds = make_folds(FOLDS, shuffle=True, random_state=seed)
         self.is_usable = len(self.truth) >= MIN_ROWS and len(np.unique(self.truth)) > 1
@@ -102,38 +154,73 @@ class ColumnProbe:
 
     def score(self, column: pl.Series) -> float:
         """How well a column of R cells alone answers rows of other folds: ROC-AUC, accuracy or R2."""
-        column = column[self.kept]
-        kind, cleaned = infer_kind(column), clean(column)
-        is_constant = kind.name == "nothing" and cleaned.null_count() in (0, len(column))
-        if is_constant or not self.is_usable:
+        read = self._read(column[self.kept])
+        if read is None:
             return self.constant
-        if kind.name == "number":
-            number = read_number(pl.col(column.name), kind.spelling)
-            values = cleaned.to_frame().select(number).to_series().to_numpy()
-            values = np.clip(values, -1e30, 1e30)  # the tree computes in f32
-        else:
-            values = cleaned.fill_null("").rank("dense").to_numpy()
-        with config_context(
-            skip_parameter_validation=True
-        ):  # a third of the time on narrow columns
-            answers = self._answer(values[:, None], is_number=kind.name == "number")
+        answers = self._answer(*read)
+        if self.task == "multiclass":
+            answers = self.classes[answers.argmax(axis=1)]
         measure = {"binary": roc_auc_score, "multiclass": accuracy_score}.get(self.task, r2_score)
         return float(measure(self.truth, answers))
 
-    def _answer(self, values: np.ndarray, *, is_number: bool) -> np.ndarray:
-        """[R] answers, each by a tree that did not see its row."""
+    def score_classes(self, column: pl.Series) -> dict[int, float]:
+        """How well a column alone tells each class from the rest on rows of other folds: ROC-AUC by class."""
+        read = self._read(column[self.kept])
+        if read is None:
+            return {}
+        answers = self._answer(*read)
+        if self.task == "binary":
+            return {1: float(roc_auc_score(self.truth, answers))}
+        return {
+            int(label): float(roc_auc_score(self.truth == label, answers[:, i]))
+            for i, label in enumerate(self.classes)
+        }
+
+    def score_absence(self, column: pl.Series) -> dict[int, float]:
+        """How well having no value, or having one, tells each class from the rest: ROC-AUC by class."""
+        is_missing = clean(column[self.kept]).is_null().to_numpy()
+        if not self.is_usable or is_missing.all() or not is_missing.any():
+            return {}
+        scores = {}
+        for label in self.classes:
+            score = float(roc_auc_score(self.truth == label, is_missing))
+            scores[int(label)] = max(score, 1 - score)
+        return scores
+
+    def _read(self, column: pl.Series) -> tuple[np.ndarray, bool] | None:
+        """The cells as numbers [R, 1], and whether they are numbers or categories; None: they can tell nothing."""
+        kind, cleaned = infer_kind(column), clean(column)
+        is_constant = kind.name == "nothing" and cleaned.null_count() in (0, len(column))
+        if is_constant or not self.is_usable:
+            return None
+        if kind.name == "number":
+            number = read_number(pl.col(column.name), kind.spelling)
+            values = cleaned.to_frame().select(number).to_series().to_numpy()
+            return np.clip(values, -1e30, 1e30)[:, None], True  # the tree computes in f32
+        return cleaned.fill_null("").rank("dense").to_numpy()[:, None], False
+
+    def _answer(self, values: np.ndarray, is_number: bool) -> np.ndarray:
+        """Answers, each by a tree that did not see its row: [R], of several classes their probabilities [R, K]."""
         make_tree = DecisionTreeClassifier if self.is_classification else DecisionTreeRegressor
         leaf = max(3, len(self.truth) // 200)
-        answers = np.empty(len(self.truth), dtype=np.float64)
-        for train, held_out in self.splits:
-            model = make_tree(max_depth=8, min_samples_leaf=leaf, random_state=self.seed)
-            if not is_number:
-                model = make_pipeline(TargetEncoder(target_type=self._type(), cv=self.folds), model)
-            model.fit(values[train], self.truth[train])
-            if self.task == "binary":
-                answers[held_out] = model.predict_proba(values[held_out])[:, 1]
-            else:
-                answers[held_out] = model.predict(values[held_out])
+        is_multiclass = self.task == "multiclass"
+        shape = (len(self.truth), len(self.classes)) if is_multiclass else len(self.truth)
+        answers = np.empty(shape, dtype=np.float64)
+        with config_context(
+            skip_parameter_validation=True
+        ):  # a third of the time on narrow columns
+            for train, held_out in self.splits:
+                model = make_tree(max_depth=8, min_samples_leaf=leaf, random_state=self.seed)
+                if not is_number:
+                    model = make_pipeline(
+                        TargetEncoder(target_type=self._type(), cv=self.folds), model
+                    )
+                model.fit(values[train], self.truth[train])
+                if not self.is_classification:
+                    answers[held_out] = model.predict(values[held_out])
+                    continue
+                probabilities = model.predict_proba(values[held_out])
+                answers[held_out] = probabilities if is_multiclass else probabilities[:, 1]
         return answers
 
     def _type(self) -> str:

@@ -1,6 +1,6 @@
 """Which column is the target, which the id, and what task that is; all said in sentences."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,17 +13,22 @@ from bert_playground.data.reading.table import read_table, require_columns
 from bert_playground.data.reading.table_stream import is_large, open_stream
 from bert_playground.data.targets.fit import split_target
 from bert_playground.data.targets.label_encoder import clean_labels, label_dtype, require_labels
-from bert_playground.data.targets.multilabel import read_list
+from bert_playground.data.targets.label_lists import holds_lists, require_repeated
 from bert_playground.lookup import look_up, nearest, shorten
 from bert_playground.tasks import TASKS
 
+NO_ID = "none"  # asked for, where no column is called so: rows are named by their number
 MOSTLY_OWN = 0.95  # of the rows have an id of their own; the rest may be copies
+MOSTLY_EMPTY = 0.5  # of the rows: nobody means such a column unless they say so
 TARGET_NAMES = ("target", "label", "class", "y", "outcome", "labels", "category")
 
 
 @dataclass(frozen=True)
 class Roles:
-    """Which columns are asked for, and what was said about the choice; `target` names one, or several between commas."""
+    """Which columns are asked for, and what was said about the choice, of target and task first.
+
+    `target` names one, or several between commas.
+    """
 
     target: str
     id_column: str | None
@@ -44,24 +49,28 @@ def infer_roles(
     task: str | None = None,
     test_columns: Sequence[str] | None = None,
     datasets: Mapping[str, DatasetEntry] = DATASETS,
+    excluded: Collection[str] = (),
 ) -> Roles:
     """Decide target, id column and task of a training table; what is given is taken, the rest is inferred.
 
     Args:
         frame: the training table, all cells as text.
-        target: the column asked for, or several between commas; None: of a known data set, else what the test table lacks, else a column with a
-            telling name, else the last.
-        id_column: None: the first unique column that is called an id or counts the rows.
+        target: the column asked for, or several between commas; None: of a known data set, else what the test table
+            lacks, else a column with a telling name, else the last that is not mostly empty.
+        id_column: None: the first unique column that is called an id or counts the rows; NO_ID: there is none.
         task: None: two labels are binary, a few or strings are multiclass, everything else is regression; of several
             columns, those with two values each are multilabel, and numbers are timeseries.
         test_columns: the columns of the table to predict, where it is known: what it lacks cannot be a feature.
         datasets: those that are known by their columns.
+        excluded: columns that have another part, so that none of them is inferred to be the target.
 
     Raises:
         ValueError: a given column is absent, or labels are missing or unfit for the task.
     """
     given = () if target is None else split_target(target, frame.columns)
-    require_columns(frame, [*given, *([id_column] if id_column else [])], "the training table")
+    is_without = id_column == NO_ID and NO_ID not in frame.columns
+    asked = [] if id_column is None or is_without else [id_column]
+    require_columns(frame, [*given, *asked], "the training table")
     _require_several(frame)
     known = recognise(frame.columns, datasets)
     if target is None and known is not None:
@@ -70,30 +79,39 @@ def infer_roles(
         name for name in frame.columns if test_columns is not None and name not in test_columns
     ]
     dropped: tuple[str, ...] = ()
+    reason = "as given"
     if target is None:
-        target, reason = _infer_target(frame.columns, known, absent)
-    else:
-        reason = "as given"
+        target, reason = _infer_target(frame, known, absent, excluded)
     names = given or split_target(target, frame.columns)
+    target = names[0] if len(names) == 1 else target
     given_task = task
     task = task or (known.task if known and known.target == target else None)
-    task = _find_task(frame.select(names), task)
+    task = _find_task(frame.select(names), task, "" if given else reason)
     statements = [_say_targets(frame.select(names), task, reason, is_given=given_task is not None)]
     if set(names) <= set(absent):
         dropped = tuple(name for name in absent if name not in names)
         if dropped:
             statements.append(f"left out: {', '.join(dropped)} (the test table has no such column)")
-    if id_column is None:
-        id_column = _infer_id(frame.drop(names), known)
-    if id_column is not None:
-        statements.append(_say_id(frame[id_column]))
-    index = _find_index(frame.drop(names), id_column)
+    others = frame.drop(names)
+    if is_without:
+        id_column = None
+        statements.append("id: none (as given), rows are named by their number")
+    else:
+        id_column = _infer_id(others, known) if id_column is None else id_column
+        statements += [] if id_column is None else [_say_id(frame[id_column])]
+    index = _find_index(others, id_column, is_without=is_without)
     if index is not None:
         dropped = tuple(dict.fromkeys((*dropped, index)))
         statements.append(f"left out: {index!r} (it only counts the rows)")
     is_asked = known is not None and known.target == target
     return Roles(
-        target, id_column, task, dropped, tuple(statements), names, known if is_asked else None
+        target,
+        id_column,
+        task,
+        dropped,
+        tuple(statements),
+        names,
+        known if is_asked else None,
     )
 
 
@@ -119,14 +137,16 @@ def _require_known(known: DatasetEntry, columns: list[str]) -> None:
 
 
 def infer_target_name(
-    columns: list[str],
+    frame: pl.DataFrame,
     test_columns: list[str] | None,
     datasets: Mapping[str, DatasetEntry] = DATASETS,
+    excluded: Collection[str] = (),
 ) -> tuple[str, str]:
-    """The target as `infer_roles` finds it, and why, for tables whose labels are not looked at."""
+    """The target as `infer_roles` finds it, and why, for tables whose labels need not fit a task."""
+    columns = frame.columns
     known = recognise(columns, datasets)
     absent = [name for name in columns if test_columns is not None and name not in test_columns]
-    return _infer_target(columns, known, absent)
+    return _infer_target(frame, known, absent, excluded)
 
 
 def infer_id_name(
@@ -144,25 +164,65 @@ def recognise(
 
 
 def _infer_target(
-    columns: list[str], known: DatasetEntry | None, absent: list[str]
+    frame: pl.DataFrame,
+    known: DatasetEntry | None,
+    absent: list[str],
+    excluded: Collection[str] = (),
 ) -> tuple[str, str]:
-    if known is not None and set(split_target(known.target, columns)) <= set(columns):
+    if known is not None and set(split_target(known.target, frame.columns)) <= set(frame.columns):
         return known.target, "the columns are those of a known data set"
+    absent = [name for name in absent if name not in excluded]
     if len(absent) == 1:
         return absent[0], "the only column that the test table lacks"
-    candidates = absent or columns
+    candidates = absent or [name for name in frame.columns if name not in excluded]
+    candidates = candidates or frame.columns
     by_name = [name for name in candidates if name.lower() in TARGET_NAMES]
     if by_name:
-        return by_name[-1], "by its name"
-    return candidates[-1], "the last column" + (" that the test table lacks" if absent else "")
+        return _last_filled(frame, by_name), "by its name"
+    name = _last_filled(frame, candidates)
+    skipped = candidates[candidates.index(name) + 1 :]
+    return name, (
+        "the last column"
+        + (" that the test table lacks" if absent else "")
+        + (f", but for {shorten(map(repr, skipped))}, mostly empty" if skipped else "")
+    )
 
 
-def _find_task(labels: pl.DataFrame, task: str | None) -> str:
-    """The task that is asked for or fits the target columns, after a look whether every row has labels."""
+def _last_filled(frame: pl.DataFrame, names: list[str]) -> str:
+    """The last of the columns that is not mostly empty; where all are, the last."""
+    return next((name for name in reversed(names) if _is_filled(frame[name])), names[-1])
+
+
+def _is_filled(labels: pl.Series) -> bool:
+    """Whether most rows have a label; a list may be empty."""
+    missing = clean_labels(labels).null_count()
+    return missing <= MOSTLY_EMPTY * len(labels) or holds_lists(labels)
+
+
+def _find_task(labels: pl.DataFrame, task: str | None, reason: str = "") -> str:
+    """The task that is asked for or fits the target columns; `reason`: why these, where they were inferred.
+
+    Raises:
+        ValueError: labels are missing, or unfit for the task.
+    """
+    try:
+        return _fit_task(labels, task)
+    except ValueError as error:
+        if not reason:
+            raise
+        raise ValueError(
+            f"target {', '.join(labels.columns)} was inferred ({reason}): if it is another column, name that with --target; "
+            f"else: {error}"
+        ) from error
+
+
+def _fit_task(labels: pl.DataFrame, task: str | None) -> str:
     if task is not None:
         look_up(TASKS, task, "task")
-    elif labels.width == 1 and _holds_lists(labels.to_series()):
+    elif labels.width == 1 and holds_lists(labels.to_series()):
         task = "multilabel"
+    if task == "multilabel" and labels.width == 1:
+        require_repeated(labels.to_series())
     # A list may be empty: a row without any label.
     if labels.width > 1 or task != "multilabel":
         for column in labels.iter_columns():
@@ -184,17 +244,6 @@ def _find_task(labels: pl.DataFrame, task: str | None) -> str:
         f"several targets are labels with two values each (multilabel) or numbers (timeseries), but {', '.join(words)} "
         "hold neither; give other columns with --target"
     )
-
-
-def _holds_lists(labels: pl.Series) -> bool:
-    """Whether cells such as "red;round" and "red" are made of the same labels."""
-    cells = clean_labels(labels).drop_nulls().unique()
-    is_list = cells.str.contains(r"^\[.*\]$").all()
-    separator = next((mark for mark in ";|" if cells.str.contains(mark, literal=True).any()), None)
-    if separator is None and not is_list:
-        return False
-    items = read_list(cells, separator or ",").explode().drop_nulls()
-    return 2 <= items.n_unique() < len(items)
 
 
 def _infer_task(labels: pl.Series) -> str:
@@ -229,7 +278,7 @@ def _say_targets(labels: pl.DataFrame, task: str, reason: str, *, is_given: bool
 
 def _say_target(labels: pl.Series, task: str, reason: str, *, is_given: bool) -> str:
     text = labels.alias("label").str.strip_chars()
-    if task == "regression":
+    if not TASKS[task].is_classification:
         spelling = infer_number(text) or PLAIN
         read = text.to_frame().select(read_number(pl.col("label"), spelling)).to_series()
         numbers = read.drop_nulls().to_list()
@@ -285,9 +334,12 @@ def _counts_rows(column: pl.Series) -> bool:
     return is_own and numbers.is_sorted() and len(column) > 2
 
 
-def _find_index(frame: pl.DataFrame, id_column: str | None) -> str | None:
-    """A first column beside the id that a data frame's row numbers were written to: without a name, or "Unnamed: 0"."""
-    if id_column is None or not frame.width or frame.columns[0] == id_column:
+def _find_index(
+    frame: pl.DataFrame, id_column: str | None, *, is_without: bool = False
+) -> str | None:
+    """A first column beside the id, or in its place, that a data frame's row numbers were written to: "Unnamed: 0"."""
+    is_settled = id_column is None and not is_without
+    if is_settled or not frame.width or frame.columns[0] == id_column:
         return None
     name = frame.columns[0]
     is_nameless = name.strip() == "" or name.startswith("Unnamed: ")

@@ -9,7 +9,13 @@ import polars as pl
 from bert_playground.config.datasets import DatasetEntry, load_datasets
 from bert_playground.config.schema import DataSection
 from bert_playground.data.reading.table import require_columns
+from bert_playground.data.schema.columns_asked import (
+    columns_in_use,
+    refuse_conflicts,
+    resolve_columns,
+)
 from bert_playground.data.schema.roles import (
+    NO_ID,
     infer_id_name,
     infer_target_name,
     read_test_columns,
@@ -55,6 +61,7 @@ def read_unlabeled(
     # Alone, the table is read as `bert train` will read it: without what the test table beside it lacks.
     beside = [] if others else [read_test_columns(options.train, first.columns) or first.columns]
     known = [table.columns for table in others] + beside
+    options = resolve_columns(options, first.columns)
     shared = [name for name in first.columns if all(name in columns for columns in known)]
     datasets = load_datasets(options.registry)
     known_as = recognise(first.columns, datasets)
@@ -63,9 +70,12 @@ def read_unlabeled(
     is_absent = bool(targets) and not set(targets) & set(shared)
     kept = [n for n in (shared if others or is_absent else first.columns) if n not in targets]
     id_column = options.id_column
-    require_columns(first, [id_column] if id_column else [], "the training table")
     if id_column is None:
         id_column = infer_id_name(first.select(kept), datasets)
+    elif id_column == NO_ID and NO_ID not in first.columns:
+        id_column = None
+    else:
+        require_columns(first, [id_column], "the training table")
     tables = [first, *others]
     statements = [f"{path}: {said}" for path, (_, said) in zip(sources, read, strict=True)]
     dropped = [name for name in first.columns if name not in (*kept, *targets)]
@@ -101,9 +111,10 @@ def _find_targets(
     else:
         # Without a further table there is nothing to compare with.
         test_columns = shared if len(shared) < first.width else None
-        target, reason = infer_target_name(first.columns, test_columns, datasets)
+        target, reason = infer_target_name(first, test_columns, datasets, columns_in_use(options))
     targets = split_target(target, first.columns)
     require_columns(first, list(targets), "the training table")
+    refuse_conflicts(options, targets)
     return targets, (
         f"target: {', '.join(targets)}, not read ({reason}); override with --target, or --unlabeled if there is none"
     )

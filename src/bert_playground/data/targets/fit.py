@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bert_playground.data.reading.table import require_columns
+from bert_playground.data.reading.table import match_column, require_columns
 from bert_playground.data.targets.forecast import HorizonEncoder
 from bert_playground.data.targets.label_encoder import LabelEncoder
 from bert_playground.data.targets.multilabel import LabelListEncoder, MultilabelEncoder
@@ -22,9 +22,11 @@ FORMS: dict[str, Any] = {
 
 def split_target(target: str, columns: Sequence[str]) -> tuple[str, ...]:
     """The columns that a target names: one, or several between commas where no column has the whole name."""
-    if target in columns:
-        return (target,)
-    return tuple(name.strip() for name in target.split(",") if name.strip()) or (target,)
+    whole = match_column(target, columns)
+    if whole in columns:
+        return (whole,)
+    names = (match_column(name, columns) for name in target.split(",") if name.strip())
+    return tuple(names) or (target,)
 
 
 def fit_targets(

@@ -82,8 +82,8 @@ class LabelEncoder:
 
     @property
     def num_labels(self) -> int:
-        """Outputs of the head: 1 for binary and regression, else the number of classes."""
-        return 1 if self.task in ("binary", "regression") else len(self.classes)
+        """Outputs of the head: 1 for two classes and for numbers, else the number of classes."""
+        return 1 if self.task == "binary" else max(1, len(self.classes))
 
     def encode(self, labels: pl.Series) -> np.ndarray:
         """Labels of any table as numbers: [R], int32 class numbers or float32 standardised targets.

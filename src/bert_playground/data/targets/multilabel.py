@@ -1,7 +1,7 @@
 """MultilabelEncoder, LabelListEncoder: several labels of a row, in a column each or as a list in one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -9,9 +9,14 @@ import polars as pl
 
 from bert_playground.data.reading.table import as_text
 from bert_playground.data.targets.label_encoder import LabelEncoder
+from bert_playground.data.targets.label_lists import (
+    ListSpelling,
+    find_separator,
+    read_bare_labels,
+    read_labels,
+)
 from bert_playground.lookup import shorten
 
-SEPARATORS = (";", "|", ",", " ")
 HALF = 0.5
 
 
@@ -103,12 +108,15 @@ class LabelListEncoder:
         columns: the one column.
         classes: the labels of the training rows, sorted.
         separator: between them.
+        spelling: how most training rows write a list; None, in folders of earlier versions: labels and separators alone.
     """
 
     columns: tuple[str, ...]
     classes: tuple[str, ...]
     separator: str
     task: str = "multilabel"
+    # Members of an ensemble may have seen other spellings.
+    spelling: ListSpelling | None = field(default=None, compare=False)
 
     @classmethod
     def fit(cls, labels: pl.DataFrame) -> Self:
@@ -118,16 +126,14 @@ class LabelListEncoder:
             ValueError: fewer than two different labels.
         """
         cells = as_text(labels).to_series().fill_null("")
-        separator = next(
-            (mark for mark in SEPARATORS if cells.str.contains(mark, literal=True).any()), ";"
-        )
-        known = read_list(cells, separator).explode().drop_nulls().unique().sort().to_list()
+        separator = find_separator(cells)
+        known = read_labels(cells, separator).explode().drop_nulls().unique().sort().to_list()
         if len(known) < 2:
             raise ValueError(
                 f"target {cells.name!r} has {len(known)} different labels, expected at least two, in one column each "
                 f"(--target a,b,c) or as lists such as 'red;round'"
             )
-        return cls((cells.name,), tuple(known), separator)
+        return cls((cells.name,), tuple(known), separator, spelling=ListSpelling.fit(cells))
 
     @property
     def num_labels(self) -> int:
@@ -137,7 +143,8 @@ class LabelListEncoder:
     def encode(self, labels: pl.DataFrame) -> np.ndarray:
         """[R, L] int32; ValueError on labels that no training row has."""
         cells = as_text(labels.select(self.columns)).to_series().fill_null("")
-        lists = read_list(cells, self.separator)
+        read = read_bare_labels if self.spelling is None else read_labels
+        lists = read(cells, self.separator)
         found = set(lists.explode().drop_nulls().unique().to_list())
         if unseen := sorted(found - set(self.classes)):
             raise ValueError(
@@ -148,14 +155,10 @@ class LabelListEncoder:
         return np.stack(present, axis=1).astype(np.int32)
 
     def decode(self, scores: np.ndarray, thresholds: Sequence[float] | None = None) -> pl.DataFrame:
-        """The column of lists, from probabilities [R, L]; thresholds: [L], None: 0.5."""
-        present = decide(scores, thresholds)
-        columns = [
-            pl.Series(name, [name, None], dtype=pl.String)[1 - present[:, i].astype(np.int64)]
-            for i, name in enumerate(self.classes)
-        ]
-        joined = pl.concat_str(pl.all(), separator=self.separator, ignore_nulls=True)
-        return pl.DataFrame(columns).select(joined.alias(self.columns[0]))
+        """The column of lists as the training table writes them, from probabilities [R, L]; thresholds: [L], None: 0.5."""
+        spelling = self.spelling or ListSpelling(self.separator, self.separator)
+        cells = spelling.write(self.classes, decide(scores, thresholds))
+        return cells.alias(self.columns[0]).to_frame()
 
     def probabilities(self, scores: np.ndarray) -> pl.DataFrame:
         """One column for each label, named by it."""
@@ -172,18 +175,16 @@ class LabelListEncoder:
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> Self:
         """Read what `to_dict` gave."""
-        return cls(tuple(state["columns"]), tuple(state["classes"]), state["separator"])
+        spelling = state.get("spelling")
+        return cls(
+            tuple(state["columns"]),
+            tuple(state["classes"]),
+            state["separator"],
+            spelling=None if spelling is None else ListSpelling(**spelling),
+        )
 
 
 def decide(scores: np.ndarray, thresholds: Sequence[float] | None) -> np.ndarray:
     """Which labels are present, [R, L] of booleans: from the thresholds on, or from 0.5."""
     limits = np.asarray(HALF if thresholds is None else thresholds, dtype=np.float32)
     return np.asarray(np.asarray(scores) >= limits)
-
-
-def read_list(cells: pl.Series, separator: str) -> pl.Series:
-    """The labels in each cell, without brackets, quotes and blanks around them."""
-    bare = cells.str.replace_all(r"""[\[\]"']""", "").str.split(separator)
-    return bare.list.eval(pl.element().str.strip_chars()).list.eval(
-        pl.element().filter(pl.element() != "")
-    )

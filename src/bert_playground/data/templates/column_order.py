@@ -1,14 +1,12 @@
 """order_columns: the pieces of a row's text by importance, so that rows that are too long lose the least."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import polars as pl
 from loguru import logger
 
-from bert_playground.data.schema.importance import rank_columns
-from bert_playground.data.targets.fit import Encoder, encode_targets
 from bert_playground.data.templates.features import Feature
 from bert_playground.data.templates.row_text import RowText
 from bert_playground.data.templates.templates import derive_columns
@@ -24,8 +22,7 @@ ENDLESS = 1 << 30  # tokens, more than any row has
 def order_columns(
     text: RowText,
     frame: pl.DataFrame,
-    targets: Sequence[str],
-    labels: Encoder,
+    rank: Callable[[pl.DataFrame], list[str]],
     *,
     asked: str,
     is_settled: bool = False,
@@ -37,8 +34,7 @@ def order_columns(
     Args:
         text: fitted on the training rows.
         frame: these rows, all cells as text.
-        targets: their columns.
-        labels: fitted on them.
+        rank: from what the text says of each column to their names, the most telling first; see `rank_columns`.
         asked: "table": nothing changes; "importance"; or "auto": by importance where rows are too long even without free
             text, which stays behind all else.
         is_settled: the order is that of a checkpoint, which "auto" keeps.
@@ -63,8 +59,7 @@ def order_columns(
             f"ranking {len(features)} columns, which takes a while; data.column_order table skips it"
         )
     said = frame.select(_say(feature, str(i)) for i, feature in enumerate(features))
-    ranked = rank_columns(said, encode_targets(labels, frame, targets), labels.task)
-    features = tuple(features[int(name)] for name in ranked)
+    features = tuple(features[int(name)] for name in rank(said))
     reason = ""
     if asked == "auto":
         features = tuple(sorted(features, key=lambda feature: feature.is_text))

@@ -11,7 +11,6 @@ import polars as pl
 
 from bert_playground.data.columns.kinds import Kind, as_kind, infer_kind
 from bert_playground.data.columns.timestamps import ISO, read_times
-from bert_playground.data.core.schema import Schema
 from bert_playground.data.reading.table import require_columns
 from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.row_text import PIPELINE, RowText
@@ -154,8 +153,10 @@ Numbers = tuple[NumericColumn, ...]
 def fit_numbers(
     text: RowText,
     frame: pl.DataFrame,
-    schema: Schema,
     options: TextOptions,
+    *,
+    skip: Sequence[str],
+    id_column: str | None,
     pretrained_dir: Path | None = None,
 ) -> tuple[Numbers, tuple[str, ...]]:
     """The numeric features, and what is to be said of them.
@@ -163,8 +164,9 @@ def fit_numbers(
     Args:
         text: fitted on the training rows; columns that its template derives may stand beside it too.
         frame: these rows, all cells as text.
-        schema: says what is a target, the id, or left out.
         options: of the user.
+        skip: columns that are no feature.
+        id_column: a feature only where it is asked for.
         pretrained_dir: a checkpoint that training starts from. If it was trained with numeric features, they are
             read as it was trained to read them.
 
@@ -189,8 +191,8 @@ def fit_numbers(
         numbers = fit_numeric(
             frame,
             asked,
-            skip=(*schema.left_out, *options.drop_columns),
-            not_auto=(*options.text_columns, *([schema.id_column] if schema.id_column else [])),
+            skip=(*skip, *options.drop_columns),
+            not_auto=(*options.text_columns, *([id_column] if id_column else [])),
             given_kinds=options.kinds,
         )
     listed = shorten(column.column for column in numbers)

@@ -102,6 +102,12 @@ class TextTokenizer:
         """Rows that the embedding needs: the largest id + 1."""
         return max(self.tokenizer.get_vocab(with_added_tokens=True).values()) + 1
 
+    @property
+    def added_tokens(self) -> dict[int, str]:
+        """What was added to the vocabulary that the tokenizer was trained with, by id."""
+        added = self.tokenizer.get_added_tokens_decoder()
+        return {number: token.content for number, token in added.items()}
+
     def to_json(self) -> str:
         """The tokenizer as tokenizer.json has it."""
         return str(self.tokenizer.to_str(pretty=True))

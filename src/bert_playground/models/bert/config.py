@@ -7,6 +7,19 @@ from typing import Any, Self
 from bert_playground.lookup import look_up
 from bert_playground.models.bert.layers.feedforward import ACTIVATIONS
 
+# Keys of config.json that change what an encoder computes, with the only value that ours have.
+BIDIRECTIONAL = {
+    "is_decoder": False,
+    "is_encoder_decoder": False,
+    "add_cross_attention": False,
+    "is_causal": False,
+}
+FIXED: dict[str, Any] = {
+    **BIDIRECTIONAL,
+    "pruned_heads": {},
+    "alibi_starting_size": None,
+}
+
 
 @dataclass(frozen=True)
 class BertConfig:
@@ -41,7 +54,12 @@ class BertConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read a Hugging Face config.json; keys that say nothing about the shape are ignored."""
+        """Read a Hugging Face config.json; keys that say nothing about the shape are ignored.
+
+        Raises:
+            ValueError: impossible sizes, or a computation that is not implemented.
+        """
+        check_fixed(values, FIXED, cls.model_type)
         known = {field.name for field in fields(cls)}
         given = {key: value for key, value in values.items() if key in known}
         if given.get("pad_token_id") is None:
@@ -100,6 +118,29 @@ def check_sizes(config: Any, *, is_rotary: bool = False) -> None:
         ]
     if wrong:
         raise ValueError(f"impossible {config.model_type} config: {'; '.join(wrong)}")
+
+
+def check_fixed(values: Mapping[str, Any], fixed: Mapping[str, Any], model_type: str) -> None:
+    """Refuse a config.json that asks for another computation than the only one that is implemented.
+
+    Args:
+        values: of config.json; null says nothing.
+        fixed: key → the only value, see FIXED.
+        model_type: for the message.
+
+    Raises:
+        ValueError: all keys with another value are listed.
+    """
+    strange = [
+        f"{key} is {values[key]!r}, expected {expected!r}"
+        for key, expected in fixed.items()
+        if values.get(key) is not None and str(values[key]).lower() != str(expected).lower()
+    ]
+    if strange:
+        raise ValueError(
+            f"this {model_type} computes what is not implemented here: {'; '.join(strange)}; only the published "
+            "encoder is, and the same weights would answer otherwise"
+        )
 
 
 def check_token_ids(config: Any, names: Iterable[str]) -> None:

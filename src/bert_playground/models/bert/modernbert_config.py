@@ -5,7 +5,13 @@ from dataclasses import InitVar, asdict, dataclass, fields
 from typing import Any, Self
 
 from bert_playground.lookup import look_up
-from bert_playground.models.bert.config import check_rope, check_sizes, check_token_ids
+from bert_playground.models.bert.config import (
+    BIDIRECTIONAL,
+    check_fixed,
+    check_rope,
+    check_sizes,
+    check_token_ids,
+)
 from bert_playground.models.bert.layers.feedforward import ACTIVATIONS
 
 FULL, SLIDING = "full_attention", "sliding_attention"
@@ -32,6 +38,8 @@ class ModernBertConfig:
     """
 
     model_type = "modernbert"
+    # In the config.json of an encoder that the published code would read, and compute otherwise.
+    own_model_type = "bert_playground_modernbert"
 
     vocab_size: int = 50368
     hidden_size: int = 768
@@ -112,6 +120,7 @@ class ModernBertConfig:
         Raises:
             ValueError: impossible sizes, or rotary angles scaled in a way that is not implemented.
         """
+        check_fixed(values, BIDIRECTIONAL, cls.model_type)
         check_rope(values)
         known = {field.name for field in fields(cls)} | {"rope_theta", "alternating_attention"}
         given = {key: value for key, value in values.items() if key in known}
@@ -128,14 +137,15 @@ class ModernBertConfig:
         return cls(**given)
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as a Hugging Face config.json that transformers 4 and 5 both read."""
+        """The same as a Hugging Face config.json that transformers 4 and 5 both read, or with RMS norms both refuse."""
         values = asdict(self) | {"layer_types": list(self.layer_types or ())}
         thetas = {FULL: self.theta(None), SLIDING: self.theta(self.local_attention)}
         values["local_rope_theta"] = thetas[SLIDING]
         values["rope_parameters"] = {
             kind: {"rope_type": "default", "rope_theta": theta} for kind, theta in thetas.items()
         }
-        return {"model_type": self.model_type, **values}
+        is_published = self.norm_type == "layer"
+        return {"model_type": self.model_type if is_published else self.own_model_type, **values}
 
     def head_options(self) -> dict[str, Any]:
         """What a head on this encoder is like when nothing else is asked: HF's prediction head and classifier."""

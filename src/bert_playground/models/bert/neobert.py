@@ -16,7 +16,13 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
-from bert_playground.models.bert.config import check_rope, check_sizes, check_token_ids
+from bert_playground.models.bert.config import (
+    BIDIRECTIONAL,
+    check_fixed,
+    check_rope,
+    check_sizes,
+    check_token_ids,
+)
 from bert_playground.models.bert.encoder import Encoder
 from bert_playground.models.bert.layers.attention import SelfAttention, visible_keys
 from bert_playground.models.bert.layers.embeddings import WordEmbeddings, rotary_table
@@ -26,12 +32,13 @@ from bert_playground.models.tokenwise import Norm, uniform
 from bert_playground.tokens import Tokens
 
 # Where the published code reads another architecture, with the only value that ours has.
-FIXED = {"hidden_act": "swiglu", "rms_norm": True, "rope": True, "ngpt": False}
+FIXED = {**BIDIRECTIONAL, "hidden_act": "swiglu", "rms_norm": True, "rope": True, "ngpt": False}
 # Our name of a field, and its name in the published config.json.
 SPELLINGS = {
     "max_position_embeddings": "max_length",
     "initializer_range": "embedding_init_range",
 }
+PUBLISHED_THETA = 10_000.0
 PUBLISHER = "chandar-lab/NeoBERT--model"
 
 
@@ -46,6 +53,8 @@ class NeoBertConfig:
     """
 
     model_type = "neobert"
+    # In the config.json of an encoder that the published code would read, and compute otherwise.
+    own_model_type = "bert_playground_neobert"
 
     vocab_size: int = 30522
     hidden_size: int = 768
@@ -55,7 +64,7 @@ class NeoBertConfig:
     feed_forward_size: int | None = None
     max_position_embeddings: int = 4096
     norm_eps: float = 1e-5
-    rope_theta: float = 10_000.0
+    rope_theta: float = PUBLISHED_THETA
     dropout: float = 0.0
     classifier_dropout: float = 0.1
     initializer_range: float = 0.02
@@ -81,15 +90,7 @@ class NeoBertConfig:
             ValueError: impossible sizes, or an ablation of the paper that is not implemented.
         """
         check_rope(values)
-        strange = [
-            f"{key} is {values[key]!r}, expected {expected!r}"
-            for key, expected in FIXED.items()
-            if key in values and str(values[key]).lower() != str(expected).lower()
-        ]
-        if strange:
-            raise ValueError(
-                f"only the published NeoBERT is implemented, this is another one: {'; '.join(strange)}"
-            )
+        check_fixed(values, FIXED, cls.model_type)
         known = {field.name for field in fields(cls)}
         given = {key: value for key, value in values.items() if key in known}
         for ours, published in SPELLINGS.items():
@@ -99,7 +100,11 @@ class NeoBertConfig:
         return cls(**given if theta is None else given | {"rope_theta": theta})
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as a config.json that the publisher's code reads, fetched by transformers when it is trusted."""
+        """The same as a config.json that the publisher's code reads, fetched by transformers when it is trusted.
+
+        That code knows one theta; of another, transformers shall not read the folder.
+        """
+        is_published = self.rope_theta == PUBLISHED_THETA
         values = {SPELLINGS.get(key, key): value for key, value in asdict(self).items()}
         classes = {
             "AutoConfig": "NeoBERTConfig",
@@ -108,12 +113,16 @@ class NeoBertConfig:
             "AutoModelForSequenceClassification": "NeoBERTForSequenceClassification",
         }
         return {
-            "model_type": self.model_type,
+            "model_type": self.model_type if is_published else self.own_model_type,
             **values,
             "dim_head": self.hidden_size // self.num_attention_heads,
             "decoder_init_range": self.initializer_range,
             "hidden_act": "SwiGLU",
-            "auto_map": {auto: f"{PUBLISHER}.{name}" for auto, name in classes.items()},
+            **(
+                {"auto_map": {auto: f"{PUBLISHER}.{name}" for auto, name in classes.items()}}
+                if is_published
+                else {}
+            ),
         }
 
     def head_options(self) -> dict[str, Any]:

@@ -111,14 +111,40 @@ class BaseHead(nn.Module):
         if wrong:
             raise ValueError(f"impossible head: {'; '.join(wrong)}")
 
-    def __call__(self, hidden: mx.array, tokens: Tokens) -> mx.array:
+    def __call__(self, hidden: mx.array, tokens: Tokens | mx.array | None = None) -> mx.array:
         """Logits of each row, in f32 whatever the precision of the encoder.
 
         Args:
             hidden: [B, T, H] or [N, H], as `tokens` says.
-            tokens: the layout, and numeric features where the head was made for them.
+            tokens: the layout, and numeric features where the head was made for them; or a plain attention mask [B, T],
+                1 or true on real tokens; None: all are real.
+
+        Raises:
+            ValueError: shapes that do not fit.
         """
+        hidden, tokens = self.lay_out(hidden, tokens)
         return self.forward(self.transform(self.join(self.pool(hidden, tokens), tokens)))
+
+    def lay_out(self, hidden: Any, tokens: Any) -> tuple[mx.array, Tokens]:
+        """Tokens as they are; plain arrays as padded rows.
+
+        Raises:
+            ValueError: shapes that do not fit.
+        """
+        if isinstance(tokens, Tokens):
+            return hidden, tokens
+        hidden, mask = as_array(hidden), as_array(tokens)
+        size = self.config.hidden_size
+        if hidden.ndim != 3 or hidden.shape[-1] != size:
+            hint = "; for one row pass hidden[None]" if hidden.ndim == 2 else ""
+            raise ValueError(
+                f"hidden has shape {list(hidden.shape)}, expected [B, T, {size}], the encoder's vector of each token{hint}"
+            )
+        if mask is not None and mask.shape != hidden.shape[:2]:
+            raise ValueError(
+                f"the attention mask has shape {list(mask.shape)}, expected that of the tokens, {list(hidden.shape[:2])}"
+            )
+        return hidden, Tokens(mx.zeros(hidden.shape[:2], dtype=mx.int32), mask)
 
     def join(self, pooled: mx.array, tokens: Tokens) -> mx.array:
         """Add what the numeric features say: [B, H] to [B, H].
@@ -211,3 +237,22 @@ class BaseHead(nn.Module):
     def predict(self, logits: mx.array) -> mx.array:
         """The answer: probabilities of classes, or values."""
         raise NotImplementedError
+
+
+def as_array(value: Any) -> Any:
+    """Lists, numpy arrays and tensors as MLX arrays; an array of MLX and None as they are.
+
+    Raises:
+        TypeError: the value is no array.
+    """
+    if value is None or isinstance(value, mx.array):
+        return value
+    try:
+        values = np.asarray(value)
+        if values.dtype.kind not in "biuf":
+            raise ValueError(f"it holds {values.dtype.name}, no numbers")
+        return mx.array(values.astype(np.int32) if values.dtype == np.int64 else values)
+    except (ValueError, TypeError) as error:
+        raise TypeError(
+            f"got a {type(value).__name__}, expected Tokens or an array of equally long rows ({error})"
+        ) from error

@@ -166,19 +166,23 @@ class TimeSeriesRegressionHead(BaseHead):
             self.temporal = TemporalFeatures(self, self.output_size, hidden_size)
 
     def __call__(
-        self, hidden: mx.array, tokens: Tokens, temporal_features: mx.array | None = None
+        self,
+        hidden: mx.array,
+        tokens: Tokens | mx.array | None = None,
+        temporal_features: mx.array | None = None,
     ) -> mx.array:
         """The forecast of each row, [B, S] in f32.
 
         Args:
             hidden: [B, T, H] or [N, H], as `tokens` says.
-            tokens: the layout.
+            tokens: the layout, or a plain attention mask.
             temporal_features: [B, S, F], what is known of each step, such as its hour, where the head was made for F
                 (`num_temporal_features`).
 
         Raises:
             ValueError: features have another shape, or are given to a head that was made for none.
         """
+        hidden, tokens = self.lay_out(hidden, tokens)
         num_features = self.config.num_temporal_features
         expected = (tokens.num_rows, self.output_size, num_features) if num_features else None
         if expected != (None if temporal_features is None else temporal_features.shape):

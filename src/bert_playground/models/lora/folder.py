@@ -14,8 +14,8 @@ from bert_playground.files import save_arrays, write_text
 from bert_playground.lookup import shorten
 from bert_playground.models.bert.names import Weights
 from bert_playground.models.bert_with_head import BertWithHead
-from bert_playground.models.hub_files import WEIGHTS, fetch_folder, read_json
-from bert_playground.models.huggingface import ADAPTER, Pretrained, load_encoder
+from bert_playground.models.hub_files import ADAPTER, WEIGHTS, fetch_folder, read_json
+from bert_playground.models.huggingface import Pretrained, load_encoder
 from bert_playground.models.lora.adapter import Base, LoRAAdapter
 from bert_playground.models.lora.config import LoRAConfig
 from bert_playground.models.lora.mlx_lm import (

@@ -12,9 +12,8 @@ from bert_playground.lookup import shorten
 from bert_playground.models.bert.names import Weights
 from bert_playground.models.bert_with_head import BertWithHead, complete_head
 from bert_playground.models.heads import BaseHead, HeadConfig, create_head
-from bert_playground.models.hub_files import CONFIG, read_json
+from bert_playground.models.hub_files import ADAPTER, CONFIG, read_json
 from bert_playground.models.huggingface import (
-    ADAPTER,
     Pretrained,
     head_weights,
     load_encoder,
@@ -254,7 +253,8 @@ def _make_head(
     if not is_own and adapter.base is not None:
         bare = read_pretrained(adapter.base.name)
     pretrained = bring_head(file, bare, in_encoder)
-    head = create_head(complete_head(choose_head(pretrained), bare.family, model.encoder))
+    usual = config.head_options()
+    head = create_head(complete_head(choose_head(pretrained), bare.family, usual))
     report = load_weights(head, head_weights(head, pretrained))
     if report.missing:
         raise ValueError(f"{file.folder} lacks weights of its head: {shorten(report.missing)}")

@@ -1,4 +1,4 @@
-"""Callback: six empty hooks."""
+"""Callback: six empty hooks, and `close`."""
 
 from bert_playground.training.core.state import TrainState
 

@@ -9,6 +9,7 @@ import numpy as np
 from mlx.utils import tree_unflatten
 
 from bert_playground.files import save_arrays, write_text
+from bert_playground.lookup import expand_pattern, name_neighbours
 from bert_playground.runs import RunDir
 from bert_playground.training.core.optimizer import Moments, Tree, flatten
 from bert_playground.training.core.state import TrainState
@@ -53,27 +54,30 @@ def load_resumable(folder: Path) -> tuple[TrainState, Tree, Moments]:
     np.random.set_state(("MT19937", keys, document["numpy_random_position"], 0, 0.0))
     trees: dict[str, Any] = dict(tree_unflatten(list(arrays.items())))
     mx.eval(trees, mx.random.state)  # loading is lazy, and the file may be deleted soon
-    return (
-        TrainState.from_dict(document["state"]),
-        trees["parameters"],
-        {"m": trees["m"], "v": trees["v"]},
-    )
+    parameters = trees.pop("parameters")
+    return TrainState.from_dict(document["state"]), parameters, trees
 
 
 def find_resumable(path: Path) -> Path:
     """The checkpoint to resume from: `path` itself, or the newest `step_*` of a run folder.
 
+    A pattern, such as `output/run_*`, means the last of the runs that can be resumed.
+
     Raises:
         FileNotFoundError: there is none; says what the folder holds instead.
     """
-    if (path / STATE_NAME).is_file():
-        return path
-    run = RunDir(path)
-    complete = [folder for folder in run.resumable() if (folder / STATE_NAME).is_file()]
-    if complete:
-        return complete[-1]
-    if not path.exists():
-        raise FileNotFoundError(f"no run to resume at {path}: the folder does not exist")
+    path = path.expanduser()
+    for each in reversed(expand_pattern(path)):
+        if (each / STATE_NAME).is_file():
+            return each
+        run = RunDir(each.parent if each.name == "checkpoints" else each)
+        complete = [folder for folder in run.resumable() if (folder / STATE_NAME).is_file()]
+        if complete:
+            return complete[-1]
+    if not expand_pattern(path):
+        raise FileNotFoundError(
+            f"no run to resume at {path}: the folder does not exist{name_neighbours(path)}"
+        )
     raise FileNotFoundError(
         f"{path} has no checkpoints/step_* to resume from; a run keeps them unless checkpoint.save_best_only is on"
     )

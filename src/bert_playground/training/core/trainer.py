@@ -90,12 +90,7 @@ class Trainer:
 
     def evaluate(self, data: Loader) -> dict[str, float]:
         """The loss and the metrics of the model, as it is now, on labelled rows; dropout is off meanwhile."""
-        answer = predict_batches(self.model, data)
-        if answer.loss is None or answer.labels is None:
-            raise ValueError(
-                "the data to evaluate on has no labels; give a table with the target column"
-            )
-        return {"loss": answer.loss, **self.scorer(answer.labels, answer.scores)}
+        return evaluate_model(self.model, data, self.scorer)
 
     def save(self, folder: Path) -> None:
         """Write what `resume` reads into an existing folder."""
@@ -119,6 +114,11 @@ class Trainer:
         self._notify("on_train_end")
 
     def _plan(self, train_data: Loader) -> TrainState:
+        if not hasattr(train_data, "iterate"):
+            raise TypeError(
+                f"the training data is a {type(train_data).__name__}, expected a loader such as pipeline.make_loader "
+                "gives; create_trainer(model) takes tables too"
+            )
         if len(train_data) == 0:
             raise ValueError("there are no rows to train on")
         # A class number out of range would train on garbage without a word.
@@ -201,6 +201,20 @@ class Trainer:
     def _notify(self, hook: str) -> None:
         for callback in self.callbacks:
             getattr(callback, hook)(self.state)
+
+
+def evaluate_model(model: Model, data: Loader, scorer: Scorer) -> dict[str, float]:
+    """The loss and the metrics of a model on labelled rows; dropout is off meanwhile.
+
+    Raises:
+        ValueError: the rows have no labels.
+    """
+    answer = predict_batches(model, data)
+    if answer.loss is None or answer.labels is None:
+        raise ValueError(
+            "the data to evaluate on has no labels; give a table with the target column"
+        )
+    return {"loss": answer.loss, **scorer(answer.labels, answer.scores)}
 
 
 def _batches(data: Loader, state: TrainState) -> Generator[Batch, None, None]:

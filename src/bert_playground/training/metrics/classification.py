@@ -103,7 +103,7 @@ def log_loss(labels: Array, scores: Array) -> float:
     scores = scores.astype(np.float64)
     table = np.stack([1 - scores, scores], axis=1) if scores.ndim == 1 else scores
     right = table[np.arange(len(labels)), labels.astype(np.int64)] / table.sum(axis=1)
-    return float(-np.log(np.clip(right, 1e-15, 1.0)).mean())
+    return float(0.0 - np.log(np.clip(right, 1e-15, 1.0)).mean())  # 0, not -0, where all are right
 
 
 def _averaging(scores: Array) -> dict[str, Any]:

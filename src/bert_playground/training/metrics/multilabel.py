@@ -67,7 +67,7 @@ def log_loss(labels: Array, scores: Array) -> float:
     """The mean negative log-probability of each single label, in f64, with probabilities of 0 held at 1e-15."""
     scores = scores.astype(np.float64)
     right = np.where(labels == 1, scores, 1 - scores)
-    return float(-np.log(np.clip(right, 1e-15, 1.0)).mean())
+    return float(0.0 - np.log(np.clip(right, 1e-15, 1.0)).mean())
 
 
 def report_each(labels: Array, scores: Array, names: Sequence[str]) -> dict[str, float]:

@@ -71,3 +71,35 @@ def test_words_without_a_known_order_are_looked_through_too() -> None:
     order = ("poor", "fair", "good", "fine", "best")
     facts = describe_frame(frame, target="grade", task="ordinal", class_order=order)
     assert facts.warnings[0].startswith("level alone answers grade (R2 1.000)")
+
+
+KINDS = np.array(["neg", "neg", "neg", "neu", "pos"])[STEPS]
+
+
+@pytest.mark.parametrize(
+    ("task", "target", "told"),
+    [
+        ("multiclass", KINDS, "neg"),
+        ("ordinal", np.where(KINDS == "neg", 0, STEPS), "0"),
+        ("regression", np.where(KINDS == "neg", 0, NOISE.round(3) * 9), "0.0"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["category", "number", "text"])
+def test_a_column_that_tells_one_class_by_having_no_value_is_named(
+    task: str, target: np.ndarray, told: str, kind: str
+) -> None:
+    values = {
+        "category": GENERATOR.choice(["late", "rude"], ROWS),
+        "number": GENERATOR.normal(size=ROWS).astype(str),
+        "text": np.array([f"called on day {i}" for i in range(ROWS)]),
+    }[kind]
+    why = pl.Series(values).set(pl.Series(KINDS != "neg"), None)
+    assert leaks(table(y=target), "y", task) == []
+    (found,) = leaks(table(y=target, why=why), "y", task)
+    assert found.startswith(f"why alone tells y {told} (ROC-AUC 1.000) from the rest, by whether")
+
+
+def test_a_value_that_only_one_class_has_is_named() -> None:
+    code = np.where(KINDS == "neu", "k", GENERATOR.choice(["l", "m"], ROWS))
+    (found,) = leaks(table(y=KINDS, code=code), "y", "multiclass")
+    assert found.startswith("code alone tells y neu (ROC-AUC 1.000) from the rest: is it known")

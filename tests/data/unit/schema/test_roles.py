@@ -131,3 +131,49 @@ def test_classes_that_differ_in_capitals_alone_are_said() -> None:
 def test_a_table_of_one_column_names_the_delimiters() -> None:
     with pytest.raises(ValueError, match=r"single column .a b label.*between commas"):
         infer_roles(pl.DataFrame({"a b label": ["1 2 0", "3 4 1"]}))
+
+
+CLAUSES = [f"{('great fit', 'warm coat')[i % 2]}; seam broke {i}" for i in range(40)]
+
+
+@pytest.mark.parametrize("mark", [";", "|"])
+def test_texts_with_delimiters_are_no_lists(mark: str) -> None:
+    frame = table(age=AGE, comment=[text.replace(";", mark) for text in CLAUSES])
+    with pytest.raises(ValueError, match=r"40 different strings in 40 rows.*no class; give"):
+        infer_roles(frame)
+    with pytest.raises(ValueError, match="labels of lists stand on several rows each; give the"):
+        infer_roles(frame, target="comment", task="multilabel")
+
+
+def test_lists_of_many_labels_that_repeat_are_lists() -> None:
+    tags = [";".join(f"tag{(i * k) % 60}" for k in (1, 3, 7)) for i in range(300)]
+    assert infer_roles(table(age=AGE * 8, tags=[*tags, *tags[:20]])).task == "multilabel"
+
+
+def test_a_mostly_empty_column_is_not_inferred_to_be_the_target() -> None:
+    note = [None if i % 12 else "renovated" for i in range(40)]
+    roles = infer_roles(table(age=AGE, price=COUNT, note=note))
+    assert roles.target == "price"
+    assert "(the last column, but for 'note', mostly empty)" in roles.statements[0]
+    lists = table(age=AGE, tags=["red;round", "red", None, None, None] * 8)
+    assert infer_roles(lists).target == "tags"  # a row may have no label
+
+
+def test_an_error_about_an_inferred_target_says_so() -> None:
+    frame = table(age=AGE, grade=["a", "b", None, "b"] * 10)
+    inferred = r"target grade was inferred \(the last column\): .* --target; else: .* 10 of 40 rows"
+    with pytest.raises(ValueError, match=inferred):
+        infer_roles(frame)
+    with pytest.raises(ValueError, match=r"^target 'grade' is missing in 10 of 40"):
+        infer_roles(frame, target="grade")
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "row"])
+def test_there_may_be_no_id(name: str) -> None:
+    frame = pl.DataFrame({name: COUNT, "age": AGE, "label": LABEL})
+    roles = infer_roles(frame, id_column="none")
+    assert roles.id_column is None
+    assert roles.dropped == ((name,) if name != "row" else ())
+    assert "id: none (as given), rows are named by their number" in roles.statements
+    called = infer_roles(frame.rename({name: "none"}), id_column="none")
+    assert called.id_column == "none"

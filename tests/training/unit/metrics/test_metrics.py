@@ -244,3 +244,9 @@ def test_the_baseline_is_the_majority_and_the_mean() -> None:
     assert binary.tolist() == [0.25, 0.25]
     assert baseline_scores(np.array([0, 2, 2, 1]), 3, 3).argmax(axis=1).tolist() == [2, 2, 2]
     assert baseline_scores(np.array([1.0, 3.0]), 1, None).tolist() == [2.0]
+
+
+@pytest.mark.parametrize("scores", [np.ones(4), np.array([[0.0, 1.0]] * 4)])
+def test_a_loss_of_nothing_has_no_sign(scores: np.ndarray) -> None:
+    loss = METRICS["log_loss"].compute(np.ones(4, dtype=np.int64), scores)
+    assert (loss, str(loss)) == (0.0, "0.0")

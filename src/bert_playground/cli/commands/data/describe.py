@@ -28,7 +28,8 @@ def describe(
     """Describe how a table would be read: column types, missing values, target leakage, example texts."""
     from bert_playground.data.describe import describe_table
     from bert_playground.data.prepare import choose_text_options
-    from bert_playground.data.schema.decide import decide
+    from bert_playground.data.schema.columns_asked import resolve_columns
+    from bert_playground.data.schema.decide import decide_if_possible
     from bert_playground.data.schema.roles import read_test_columns
     from bert_playground.data.schema.sampling import READ_ALL, read_within
     from bert_playground.logs import set_up_logs
@@ -36,8 +37,9 @@ def describe(
     set_up_logs(None)
     asked = options.read_config(context)[0].data
     frame, said = read_within(table, seed=0, is_drawn=asked.streaming, hint=READ_ALL)
-    schema = decide(frame, asked, read_test_columns(table, frame.columns))
-    facts = describe_table(frame, schema, choose_text_options(asked))
+    asked = resolve_columns(asked, frame.columns)
+    schema, fault = decide_if_possible(frame, asked, read_test_columns(table, frame.columns))
+    facts = describe_table(frame, schema, choose_text_options(asked), fault=fault)
     if json:
         print_json({**asdict(facts), "read": said})
         return

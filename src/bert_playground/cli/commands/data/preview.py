@@ -40,9 +40,10 @@ def preview(
     from bert_playground.data.schema.roles import read_test_columns
     from bert_playground.data.schema.sampling import READ_ALL, read_within
     from bert_playground.logs import set_up_logs
+    from bert_playground.models.sizes import fit_to_checkpoint
 
     set_up_logs(None)
-    asked = options.read_config(context)[0]
+    asked, _ = fit_to_checkpoint(*options.read_config(context))
     reader = None if checkpoint is None else load_reader(choose_checkpoint(checkpoint, None))
     # A series is cut into rows as a whole.
     is_series = asked.data.horizon is not None if reader is None else reader[1] is not None

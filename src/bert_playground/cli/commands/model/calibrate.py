@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bert_playground.cli.utils import options
-from bert_playground.cli.utils.checkpoints import choose_checkpoint
+from bert_playground.cli.utils.checkpoints import choose_single_checkpoint
 from bert_playground.cli.utils.console import print_json, print_lines, print_table
 
 Data = Annotated[
@@ -36,7 +36,7 @@ def calibrate(
     from bert_playground.training.evaluation.reliability_plot import draw_reliability
 
     set_up_logs(log_level)
-    folder = choose_checkpoint(checkpoint, more_checkpoints)
+    folder = choose_single_checkpoint(checkpoint, more_checkpoints, "model calibrate")
     done = fit(Predictor.load(folder, batch_size=batch_size), data)
     picture = RunDir.of_checkpoint(done.checkpoint).path / "reliability.png"
     draw_reliability(done, picture)

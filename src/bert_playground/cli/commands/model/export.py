@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from bert_playground.cli.utils import options
-from bert_playground.cli.utils.checkpoints import choose_checkpoint
+from bert_playground.cli.utils.checkpoints import choose_single_checkpoint
 from bert_playground.cli.utils.console import print_json, print_lines
 
 
@@ -44,7 +44,9 @@ def export(
     from bert_playground.logs import set_up_logs
 
     set_up_logs(log_level)
-    folder = choose_checkpoint(checkpoint, more_checkpoints)
+    folder = choose_single_checkpoint(
+        checkpoint, more_checkpoints, "model export", "--output NEW_FOLDER"
+    )
     exported = export_model(folder, output, format=format, dtype=dtype.value)
     if json:
         print_json({"checkpoint": folder, "format": format, **exported._asdict()})

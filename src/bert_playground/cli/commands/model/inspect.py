@@ -1,11 +1,13 @@
 """bert model inspect: architecture, parameters, memory and FLOPs of a model."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from bert_playground.cli.utils import options
+from bert_playground.cli.utils.checkpoints import refuse_together
 from bert_playground.cli.utils.console import print_json, print_table
 
 Model = Annotated[
@@ -42,6 +44,7 @@ def inspect(
     from bert_playground.logs import set_up_logs
 
     set_up_logs(log_level)
+    refuse_together(Path(model).expanduser(), "model inspect")
     found = inspect_model(model, length)._asdict()
     if json:
         print_json(found)

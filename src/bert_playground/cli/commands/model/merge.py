@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bert_playground.cli.utils import options
-from bert_playground.cli.utils.checkpoints import choose_checkpoint
+from bert_playground.cli.utils.checkpoints import choose_single_checkpoint
 from bert_playground.cli.utils.console import print_json, print_lines, program
 
 Output = Annotated[
@@ -46,7 +46,9 @@ def merge(
     from bert_playground.logs import set_up_logs
 
     set_up_logs(log_level)
-    folder = choose_checkpoint(checkpoint, more_checkpoints)
+    folder = choose_single_checkpoint(
+        checkpoint, more_checkpoints, "model merge", "--output NEW_FOLDER"
+    )
     merged = merge_adapter(folder, output, base=base, requantize=requantize)
     if json:
         print_json({"checkpoint": folder, **merged._asdict()})

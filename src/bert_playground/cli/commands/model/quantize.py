@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bert_playground.cli.utils import options
-from bert_playground.cli.utils.checkpoints import choose_checkpoint
+from bert_playground.cli.utils.checkpoints import choose_single_checkpoint
 from bert_playground.cli.utils.console import print_json, print_lines, print_table, program
 
 if TYPE_CHECKING:
@@ -72,7 +72,9 @@ def quantize(
     from bert_playground.training.evaluation.quantize import quantize_checkpoint
 
     set_up_logs(log_level)
-    folder = choose_checkpoint(checkpoint, more_checkpoints)
+    folder = choose_single_checkpoint(
+        checkpoint, more_checkpoints, "model quantize", "--output NEW_FOLDER"
+    )
     done = quantize_checkpoint(
         Predictor.load(folder, batch_size=batch_size),
         output,

@@ -1,0 +1,45 @@
+"""start_run, write_run_config: what every run does and writes down first."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+
+from bert_playground.config.schema import RunConfig
+from bert_playground.environment import describe_environment
+from bert_playground.files import write_text
+from bert_playground.runs import RunDir
+from bert_playground.tracking import require_mlflow
+
+
+def start_run(run: RunDir, config: RunConfig) -> None:
+    """Seeds, and the record of what the run is computed with."""
+    if config.tracking.mlflow:
+        require_mlflow()
+    mx.random.seed(config.training.seed)
+    np.random.seed(config.training.seed)
+    write_json(run.environment, {"seed": config.training.seed, **describe_environment()})
+
+
+def write_run_config(
+    run: RunDir, config: RunConfig, sources: Mapping[str, str] | None, command: str | None = None
+) -> None:
+    """The resolved configuration, where each value came from, and the command of `bert` that began the run."""
+    began = {} if command is None else {"command": command}
+    values = config.model_dump(mode="json")
+    write_json(run.config, {**began, "values": values, "sources": dict(sources or {})})
+
+
+def read_sources(run: RunDir) -> dict[str, str]:
+    """Where each value of a run's configuration came from."""
+    document = json.loads(run.config.read_text(encoding="utf-8"))
+    sources: dict[str, str] = document["sources"]
+    return sources
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Write one of the JSON files of a run."""
+    write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
