@@ -178,7 +178,7 @@ def fit(
         pipeline=pipeline,
         run=run,
         num_rows=train_data.num_rows,
-        judged_by=pipeline.schema.metric,
+        judged_by=prepared.schema.metric,
     )
     if checkpoint is not None:
         trainer.resume(checkpoint)
