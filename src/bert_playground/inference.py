@@ -192,10 +192,10 @@ class Predictor:
                 f"the head in {folder} answers {model.head.task}, but its pipeline.json asks {pipeline.task}: "
                 "config.json was lost or changed; copy the folder again"
             )
-        expected, there = model.head.config.num_numbers, len(pipeline.numbers)
+        expected, there = model.num_numbers, len(pipeline.numbers)
         if expected != there:
             raise ValueError(
-                f"the head in {folder} reads {expected} numeric features, but its pipeline.json has {there}: one "
+                f"the model in {folder} reads {expected} numeric features, but its pipeline.json has {there}: one "
                 "of the files was changed; copy the folder again"
             )
         return cls(model, pipeline, folder, batch_size)

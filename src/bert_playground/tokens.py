@@ -23,6 +23,7 @@ class Tokens(NamedTuple):
         None  # [M] int32 in the flattened ids; their tokens are predicted
     )
     numbers: mx.array | None = None  # [B, F] f32 numeric features of each row, NaN where missing
+    added: mx.array | None = None  # [..., H] vectors added to the embeddings of the words
 
     @property
     def is_packed(self) -> bool:

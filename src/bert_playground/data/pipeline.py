@@ -39,9 +39,11 @@ from bert_playground.data.templates.column_order import order_columns
 from bert_playground.data.templates.features import Feature
 from bert_playground.data.templates.numeric_features import (
     NumericColumn,
+    TokenRanges,
     encode_numeric,
     fit_numbers,
     read_numbers,
+    read_token_ranges,
 )
 from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.row_text import PIPELINE, RowText, fit_row_text, read_state
@@ -56,7 +58,8 @@ class TextPipeline(RowText):
     Attributes:
         labels: raw labels ↔ numbers.
         schema: what the table is: target, task, id, and how rows are cut from a table of series.
-        numbers: the columns that stand beside the text as numbers.
+        numbers: the columns whose values are read as numbers too.
+        number_tokens: for each of them the ids of its cells, to which its values are added; (): they stand beside the text.
         augmentation: how training rows are changed in each epoch.
         profiles: what training saw of each column that is read; empty in folders of earlier versions.
     """
@@ -64,6 +67,7 @@ class TextPipeline(RowText):
     labels: Encoder
     schema: Schema
     numbers: tuple[NumericColumn, ...] = ()
+    number_tokens: TokenRanges = ()
     augmentation: Augmentation = UNCHANGED
     profiles: tuple[ColumnProfile, ...] = ()
 
@@ -115,7 +119,7 @@ class TextPipeline(RowText):
             asked=options.column_order,
             is_settled=pretrained_dir is not None and (pretrained_dir / PIPELINE).exists(),
         )
-        numbers, said = fit_numbers(
+        numbers = fit_numbers(
             text,
             frame,
             options,
@@ -123,6 +127,7 @@ class TextPipeline(RowText):
             id_column=schema.id_column,
             pretrained_dir=pretrained_dir,
         )
+        said = numbers.statements
         augmentation = augmentation or UNCHANGED
         check_augmentation(augmentation, text)
         if augmentation.is_on:
@@ -135,7 +140,8 @@ class TextPipeline(RowText):
             **{**read, "statements": statements},
             labels=labels,
             schema=schema,
-            numbers=numbers,
+            numbers=numbers.columns,
+            number_tokens=numbers.tokens,
             augmentation=augmentation,
         )
         profiles = fit_profiles(frame, pipeline.columns, pipeline._all_features)
@@ -143,7 +149,7 @@ class TextPipeline(RowText):
 
     @property
     def _all_features(self) -> tuple[Feature, ...]:
-        """Those of the text, and those that stand beside it."""
+        """Those of the text, and those that stand beside it alone."""
         beside = (
             Feature(
                 each.column,
@@ -151,7 +157,7 @@ class TextPipeline(RowText):
                 "date" if "%" in each.form else "number",
                 spelling=each.form,
             )
-            for each in self.numbers
+            for each in (() if self.number_tokens else self.numbers)
         )
         return (*self.features, *beside)
 
@@ -393,6 +399,7 @@ class TextPipeline(RowText):
             **self.schema.to_dict(),
             "labels": self.labels.to_dict(),
             "numbers": [column.to_dict() for column in self.numbers],
+            **({"number_tokens": self.number_tokens} if self.number_tokens else {}),
             "augmentation": self.augmentation.to_dict(),
             "profiles": [profile.to_dict() for profile in self.profiles],
         }
@@ -416,6 +423,7 @@ def _read_own(document: dict[str, Any]) -> dict[str, Any]:
         "labels": labels,
         "schema": Schema.from_dict(document, targets, labels.task),
         "numbers": read_numbers(document.get("numbers")),
+        "number_tokens": read_token_ranges(document.get("number_tokens")),
         "augmentation": Augmentation.from_dict(document.get("augmentation") or {}),
         "profiles": tuple(map(ColumnProfile.from_dict, document.get("profiles") or ())),
     }

@@ -115,6 +115,11 @@ class BertWithHead(nn.Module):
         # Where the tokenizer lies that the encoder was pretrained with; None: its weights were random.
         self.pretrained_dir = pretrained_dir
 
+    @property
+    def num_numbers(self) -> int:
+        """How many numbers of each row are read, be it in the tokens of their cells or beside the text."""
+        return self.encoder.num_numbers or self.head.config.num_numbers
+
     def __call__(
         self,
         tokens: Tokens | mx.array,
@@ -133,7 +138,11 @@ class BertWithHead(nn.Module):
                 long.
         """
         if isinstance(tokens, Tokens):
-            return self.head(self.encoder.encode(tokens), tokens)
+            hidden = self.encoder.encode(tokens)
+            # Numbers stand either in the tokens of their cells, or beside the pooled text.
+            return self.head(
+                hidden, tokens._replace(numbers=None) if self.encoder.num_numbers else tokens
+            )
         arrays = [as_array(array) for array in (tokens, attention_mask, token_type_ids)]
         hidden = self.encoder(*arrays)
         return self.head(hidden, arrays[1])

@@ -113,7 +113,7 @@ class Ensemble(nn.Module):
         if len(kinds) != 1:
             listed = ", ".join(f"{name} with {size} outputs" for name, size in sorted(kinds))
             raise ValueError(f"the members of an ensemble need heads alike, got {listed or 'none'}")
-        beside = sorted({member.head.config.num_numbers for member in members})
+        beside = sorted({member.num_numbers for member in members})
         if len(beside) != 1:
             raise ValueError(
                 "the members of an ensemble read the same rows, but their heads have "

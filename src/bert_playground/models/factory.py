@@ -26,6 +26,7 @@ from bert_playground.models.quantization_utils import dequantize_model, quantize
 from bert_playground.models.sizes import (
     assemble,
     check_fit,
+    check_numbers,
     choose_head,
     dropout_options,
     find_family,
@@ -295,6 +296,7 @@ def create_from_config(
     pretrained: Pretrained | None = None,
     head_options: Mapping[str, Any] | None = None,
     answers: Answers | None = None,
+    number_tokens: Sequence[tuple[int, int]] = (),
     added_tokens: Mapping[int, str] | None = None,
 ) -> BertWithHead:
     """Make the model that a run asks for, pretrained or from scratch, with adapters if asked.
@@ -309,6 +311,7 @@ def create_from_config(
         pretrained: the checkpoint, when it has been read already.
         head_options: fields of HeadConfig that the training labels decide, such as balanced class weights.
         answers: the target and its classes, by which the head of a checkpoint is matched; None: by position.
+        number_tokens: of the pipeline: the tokens of cells whose values are added to them; a checkpoint has the same.
         added_tokens: of the tokenizer, by id: those that the encoder of a checkpoint lacks get vectors.
 
     Raises:
@@ -327,7 +330,12 @@ def create_from_config(
     if config.model.pretrained is None:
         family = find_family(config.model.architecture)
         sizes = scratch_sizes(config.model, family, max_length)
-        shape = family.config(**sizes, vocab_size=vocab_size, pad_token_id=pad_token_id)
+        shape = family.config(
+            **sizes,
+            vocab_size=vocab_size,
+            pad_token_id=pad_token_id,
+            numeric_tokens=tuple(number_tokens),
+        )
         model = assemble(family, shape, head)
     else:
         pretrained = pretrained or read_pretrained(config.model.pretrained)
@@ -337,6 +345,7 @@ def create_from_config(
         options = dropout_options(pretrained.family, config.model.dropout)
         model = load_matched(pretrained, head, answers, **options)
         check_fit(model.encoder, pretrained, max_length)
+        check_numbers(model.encoder, number_tokens, pretrained.folder)
         if quantized_layers(model) and not config.lora.enabled:
             logger.info("the checkpoint is quantized; its weights are trained in full")
             dequantize_model(model)

@@ -1,6 +1,6 @@
 """assemble: an encoder and the head that suits it; the sizes and options that are usual."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -195,4 +195,18 @@ def check_fit(encoder: Encoder, pretrained: Pretrained, max_length: int) -> None
             pretrained.folder,
             pretrained.trained_length,
             max_length,
+        )
+
+
+def check_numbers(encoder: Encoder, number_tokens: Sequence[tuple[int, int]], folder: Path) -> None:
+    """Refuse an encoder that adds values to other tokens than the pipeline says.
+
+    Raises:
+        ValueError: says what to do.
+    """
+    there, asked = encoder.config.numeric_tokens, tuple(number_tokens)
+    if there != asked:
+        raise ValueError(
+            f"the encoder in {folder} adds the values of {len(there)} numbers to their tokens, the rows are read with "
+            f"{len(asked)}; leave data.numeric_features out, and the pipeline.json of the folder as it was written"
         )

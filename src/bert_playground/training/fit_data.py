@@ -121,9 +121,9 @@ def check_model(model: BertWithHead, pipeline: TextPipeline) -> None:
             f"the tokenizer {pipeline.tokenizer_name!r} has {pipeline.vocab_size} entries, but the encoder's vocab_size "
             f"is {size}; make the model with vocab_size={pipeline.vocab_size}, or load it with its own tokenizer"
         )
-    if head.config.num_numbers != len(pipeline.numbers):
+    if model.num_numbers != len(pipeline.numbers):
         wrong.append(
-            f"the head reads {head.config.num_numbers} numeric features, but data.numeric_features gives "
+            f"the model reads {model.num_numbers} numeric features, but data.numeric_features gives "
             f"{len(pipeline.numbers)}; make the model with num_numbers={len(pipeline.numbers)}"
         )
     if wrong:

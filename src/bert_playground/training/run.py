@@ -164,9 +164,10 @@ def fit(
         max_length=min(config.data.max_length, pipeline.max_length),
         head_options={
             **weights_from_labels(config.head, pipeline.task, pipeline.classes, train_data.labels),
-            "num_numbers": len(pipeline.numbers),
+            "num_numbers": 0 if pipeline.number_tokens else len(pipeline.numbers),
             **_read_pooling(checkpoint),
         },
+        number_tokens=pipeline.number_tokens,
         added_tokens=pipeline.tokenizer.added_tokens,
         answers=Answers.of(pipeline.target, pipeline.labels.to_dict()),
     )

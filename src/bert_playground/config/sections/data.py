@@ -81,9 +81,11 @@ class DataSection(Section):
         {},
         description="other values for fields of the template: numbers, missing, units, phrases, …",
     )
-    numeric_features: Literal["off", "auto"] | tuple[str, ...] = Field(
-        "off",
-        description="numbers and dates beside the text, into the head: off, auto for all, or columns",
+    numeric_features: Annotated[
+        Literal["off", "auto"] | tuple[str, ...] | None, Unset("by the template")
+    ] = Field(
+        None,
+        description="values of numbers and dates added to the tokens of their cells, or beside a text: off, auto, or columns",
     )
     column_order: Literal["auto", "table", "importance"] = Field(
         "auto",

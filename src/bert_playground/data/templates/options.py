@@ -17,7 +17,8 @@ class TextOptions:
         kinds: column → kind or date format, where inference is wrong.
         text_pair: two text columns that are read as a pair, and nothing else is; (): none.
         max_length: most tokens of a row.
-        numeric_features: "off", "auto", or the columns that enter the head as numbers too.
+        numeric_features: "off", "auto", or the columns whose values are read as numbers too; None: in the tokens of their
+            cells where each cell is one token, else none.
         column_order: "auto", "table" or "importance".
         num_workers: threads that tokenise; None: all cores.
     """
@@ -29,6 +30,6 @@ class TextOptions:
     kinds: Mapping[str, str] = field(default_factory=dict)
     text_pair: tuple[str, ...] = ()
     max_length: int = 256
-    numeric_features: str | tuple[str, ...] = "off"
+    numeric_features: str | tuple[str, ...] | None = None
     column_order: str = "auto"
     num_workers: int | None = None

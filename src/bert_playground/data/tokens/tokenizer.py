@@ -116,6 +116,10 @@ class TextTokenizer:
         """The vocabulary's entries with these ids."""
         return [str(self.tokenizer.id_to_token(int(number))) for number in ids]
 
+    def number_of(self, entries: Iterable[str]) -> list[int | None]:
+        """The ids of entries of the vocabulary; None of one that it lacks."""
+        return [self.tokenizer.token_to_id(entry) for entry in entries]
+
     def encode_texts(self, texts: Sequence[str], enough: int | None = None) -> TokenizedTable:
         """Ids of each text, without prefix and suffix.
 

@@ -1,5 +1,6 @@
 """BertConfig: the shape of a classic BERT."""
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
@@ -26,6 +27,8 @@ class BertConfig:
     """Sizes and rates under their Hugging Face names; the defaults are those of bert-base-uncased."""
 
     model_type = "bert"
+    # In the config.json of an encoder that the published code would read, and compute otherwise.
+    own_model_type = "bert_playground_bert"
 
     vocab_size: int = 30522
     hidden_size: int = 768
@@ -42,10 +45,13 @@ class BertConfig:
     pad_token_id: int = 0
     classifier_dropout: float | None = None
     position_embedding_type: str = "absolute"
+    numeric_tokens: tuple[tuple[int, int], ...] = ()
+    num_ramps: int = 32
 
     def __post_init__(self) -> None:
         check_sizes(self)
         check_token_ids(self, ("pad_token_id",))
+        check_numeric_tokens(self)
         look_up(ACTIVATIONS, self.hidden_act, "activation")
         if self.position_embedding_type != "absolute":
             raise ValueError(
@@ -68,7 +74,9 @@ class BertConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The same as a Hugging Face config.json."""
-        return {"model_type": self.model_type, **asdict(self)}
+        is_published = not self.numeric_tokens
+        values = {"model_type": self.model_type if is_published else self.own_model_type}
+        return without_numbers(values | asdict(self))
 
     def head_options(self) -> dict[str, Any]:
         """What a head on this encoder is like when nothing else is asked: HF's pooler and classifier."""
@@ -160,6 +168,38 @@ def check_token_ids(config: Any, names: Iterable[str]) -> None:
             f"impossible {config.model_type} config: {'; '.join(wrong)}, but the vocabulary has "
             f"entries 0 to {config.vocab_size - 1}"
         )
+
+
+def check_numeric_tokens(config: Any) -> None:
+    """Read the ranges of tokens whose numbers are added to them, see `NumericEmbedding`, and refuse impossible ones.
+
+    Raises:
+        ValueError: no pairs of rising ids below vocab_size that do not overlap, or no ramps.
+    """
+    try:
+        ranges = tuple((int(start), int(end)) for start, end in config.numeric_tokens or ())
+    except (TypeError, ValueError):
+        ranges = ((0, 0),)
+    ends = sorted(ranges)
+    is_rising = all(start < end for start, end in ends)
+    is_apart = all(a[1] <= b[0] for a, b in itertools.pairwise(ends))
+    if not (is_rising and is_apart and all(a >= 0 and b <= config.vocab_size for a, b in ends)):
+        raise ValueError(
+            f"impossible {config.model_type} config: numeric_tokens is {config.numeric_tokens!r}, expected pairs "
+            f"[first id, last id + 1] that do not overlap, of a vocabulary of {config.vocab_size}"
+        )
+    if not (isinstance(config.num_ramps, int) and config.num_ramps >= 1):
+        raise ValueError(
+            f"impossible {config.model_type} config: num_ramps is {config.num_ramps!r}, expected a whole number of at least 1"
+        )
+    object.__setattr__(config, "numeric_tokens", ranges)
+
+
+def without_numbers(values: dict[str, Any]) -> dict[str, Any]:
+    """The same without the fields of numbers where an encoder reads none, as published files have none."""
+    if values["numeric_tokens"]:
+        return values
+    return {key: v for key, v in values.items() if key not in ("numeric_tokens", "num_ramps")}
 
 
 def check_rope(values: Mapping[str, Any]) -> None:

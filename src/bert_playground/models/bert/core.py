@@ -89,7 +89,7 @@ class BertCore(Encoder):
         mask = None
         if not tokens.is_packed:
             mask = visible_keys(tokens.attention_mask, tokens.input_ids.shape[1])
-        hidden = self.embeddings(tokens, self.dtype)
+        hidden = self.embeddings(self.add_numbers(tokens), self.dtype)
         for layer in self.layers:
             hidden = self.run_layer(
                 layer,

@@ -6,6 +6,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from bert_playground import kernels
+from bert_playground.models.bert.layers.numeric_embedding import NumericEmbedding
 from bert_playground.models.bert.packing import known_values, pack_rows
 from bert_playground.tokens import Tokens
 
@@ -22,6 +23,10 @@ class Encoder(nn.Module):
         self.config = config
         self.dtype = mx.float32
         self.gradient_checkpointing = False
+        if config.numeric_tokens:
+            self.numbers = NumericEmbedding(
+                config.numeric_tokens, config.num_ramps, config.vocab_size, config.hidden_size
+            )
 
     @property
     def hidden_size(self) -> int:
@@ -32,6 +37,11 @@ class Encoder(nn.Module):
     def max_length(self) -> int:
         """The most tokens that a row may have."""
         return int(self.config.max_position_embeddings)
+
+    @property
+    def num_numbers(self) -> int:
+        """How many numbers of each row are added to the tokens of their cells; 0: none."""
+        return len(self.config.numeric_tokens)
 
     def encode(self, tokens: Tokens, probabilities: list[mx.array] | None = None) -> mx.array:
         """Hidden states [B, T, H] of padded tokens, [N, H] of packed ones.
@@ -84,6 +94,16 @@ class Encoder(nn.Module):
         probabilities: list[mx.array] = []
         self.encode(padded_tokens(input_ids, attention_mask, token_type_ids), probabilities)
         return probabilities
+
+    def add_numbers(self, tokens: Tokens) -> Tokens:
+        """The same tokens, with what the numbers of their rows add to their embeddings.
+
+        Raises:
+            ValueError: the batch has other numbers than the encoder was made for.
+        """
+        if not self.num_numbers:
+            return tokens
+        return tokens._replace(added=self.numbers(tokens, self.dtype))
 
     def run_layer(
         self,

@@ -133,7 +133,7 @@ class ModernBertCore(Encoder):
                 )
                 for window in masks
             }
-        update, residual = self.embeddings(tokens, self.dtype), None
+        update, residual = self.embeddings(self.add_numbers(tokens), self.dtype), None
         for layer, window in zip(self.layers, self.config.half_windows, strict=True):
             update, residual = self.run_layer(
                 layer,

@@ -8,9 +8,11 @@ from bert_playground.lookup import look_up
 from bert_playground.models.bert.config import (
     BIDIRECTIONAL,
     check_fixed,
+    check_numeric_tokens,
     check_rope,
     check_sizes,
     check_token_ids,
+    without_numbers,
 )
 from bert_playground.models.bert.layers.feedforward import ACTIVATIONS
 
@@ -66,6 +68,8 @@ class ModernBertConfig:
     classifier_pooling: str = "mean"
     classifier_dropout: float = 0.0
     classifier_bias: bool = False
+    numeric_tokens: tuple[tuple[int, int], ...] = ()
+    num_ramps: int = 32
     pad_token_id: int | None = 50283
     bos_token_id: int | None = 50281
     eos_token_id: int | None = 50282
@@ -84,6 +88,7 @@ class ModernBertConfig:
         if self.norm_type not in ("layer", "rms"):
             raise ValueError(f"norm_type is {self.norm_type!r}, expected 'layer' or 'rms'")
         self._complete_layer_types()
+        check_numeric_tokens(self)
         # A vocabulary of another size has other special tokens: the published id says nothing there.
         for name, published in PUBLISHED_TOKEN_IDS.items():
             if getattr(self, name) == published >= self.vocab_size:
@@ -144,8 +149,9 @@ class ModernBertConfig:
         values["rope_parameters"] = {
             kind: {"rope_type": "default", "rope_theta": theta} for kind, theta in thetas.items()
         }
-        is_published = self.norm_type == "layer"
-        return {"model_type": self.model_type if is_published else self.own_model_type, **values}
+        is_published = self.norm_type == "layer" and not self.numeric_tokens
+        model_type = self.model_type if is_published else self.own_model_type
+        return without_numbers({"model_type": model_type, **values})
 
     def head_options(self) -> dict[str, Any]:
         """What a head on this encoder is like when nothing else is asked: HF's prediction head and classifier."""

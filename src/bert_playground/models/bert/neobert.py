@@ -19,9 +19,11 @@ import numpy as np
 from bert_playground.models.bert.config import (
     BIDIRECTIONAL,
     check_fixed,
+    check_numeric_tokens,
     check_rope,
     check_sizes,
     check_token_ids,
+    without_numbers,
 )
 from bert_playground.models.bert.encoder import Encoder
 from bert_playground.models.bert.layers.attention import SelfAttention, visible_keys
@@ -70,10 +72,13 @@ class NeoBertConfig:
     initializer_range: float = 0.02
     classifier_init_range: float = 0.02
     pad_token_id: int | None = 0
+    numeric_tokens: tuple[tuple[int, int], ...] = ()
+    num_ramps: int = 32
 
     def __post_init__(self) -> None:
         check_sizes(self, is_rotary=True)
         check_token_ids(self, ("pad_token_id",))
+        check_numeric_tokens(self)
         size = self.feed_forward_size
         if size is None:
             size = gated_size(self.intermediate_size)
@@ -104,8 +109,9 @@ class NeoBertConfig:
 
         That code knows one theta; of another, transformers shall not read the folder.
         """
-        is_published = self.rope_theta == PUBLISHED_THETA
-        values = {SPELLINGS.get(key, key): value for key, value in asdict(self).items()}
+        is_published = self.rope_theta == PUBLISHED_THETA and not self.numeric_tokens
+        stated = without_numbers(asdict(self))
+        values = {SPELLINGS.get(key, key): value for key, value in stated.items()}
         classes = {
             "AutoConfig": "NeoBERTConfig",
             "AutoModel": "NeoBERT",
@@ -224,7 +230,7 @@ class NeoBertCore(Encoder):
         mask = None
         if not tokens.is_packed:
             mask = visible_keys(tokens.attention_mask, tokens.input_ids.shape[1])
-        update, residual = self.embeddings(tokens, self.dtype), None
+        update, residual = self.embeddings(self.add_numbers(tokens), self.dtype), None
         for layer in self.layers:
             update, residual = self.run_layer(
                 layer,

@@ -12,6 +12,12 @@ from bert_playground.models.tokenwise import Embedding, Initializer, Norm
 from bert_playground.tokens import Tokens
 
 
+def embed_words(words: Embedding, tokens: Tokens, dtype: mx.Dtype) -> mx.array:
+    """The vectors of all tokens as `dtype`, with what is added to them: [B, T, H] or [N, H]."""
+    x = words(tokens.input_ids, dtype)
+    return x if tokens.added is None else x + tokens.added
+
+
 class BertEmbeddings(nn.Module):
     """norm(word + token type + position), summed in this order, with learned positions."""
 
@@ -35,7 +41,7 @@ class BertEmbeddings(nn.Module):
 
     def __call__(self, tokens: Tokens, dtype: mx.Dtype) -> mx.array:
         """The vectors of all tokens as `dtype`, [B, T, H] or [N, H]."""
-        x = self.words(tokens.input_ids, dtype)
+        x = embed_words(self.words, tokens, dtype)
         if tokens.token_type_ids is None:
             x = x + self.token_types.weight[0].astype(dtype)
         else:
@@ -69,7 +75,7 @@ class NormedEmbeddings(nn.Module):
 
     def __call__(self, tokens: Tokens, dtype: mx.Dtype) -> mx.array:
         """The vectors of all tokens as `dtype`, [B, T, H] or [N, H]."""
-        x = self.norm(self.words(tokens.input_ids, dtype))
+        x = self.norm(embed_words(self.words, tokens, dtype))
         return kernels.dropout(x, self.dropout_rate if self.training else 0.0)
 
 
@@ -82,7 +88,7 @@ class WordEmbeddings(nn.Module):
 
     def __call__(self, tokens: Tokens, dtype: mx.Dtype) -> mx.array:
         """The vectors of all tokens as `dtype`, [B, T, H] or [N, H]."""
-        return self.words(tokens.input_ids, dtype)
+        return embed_words(self.words, tokens, dtype)
 
 
 class RotaryTable(NamedTuple):
