@@ -140,6 +140,7 @@ def build_trainer(
             max_grad_norm=training.max_grad_norm,
             logging_steps=training.logging_steps,
             use_compilation=training.use_compilation and is_compilation_worthwhile(),
+            ema_decay=training.ema_decay,
             monitor=objective.monitor,
             mode=objective.mode,
         ),

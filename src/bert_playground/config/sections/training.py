@@ -29,6 +29,10 @@ class TrainingSection(Section):
     max_grad_norm: Annotated[AboveZero | None, Unset("off")] = Field(
         1.0, description="gradients are clipped to this norm"
     )
+    ema_decay: Probability = Field(
+        0.0,
+        description="the weights that are kept are an exponential moving average of this decay; 0: off",
+    )
     gradient_checkpointing: bool = Field(
         False, description="compute activations twice to store fewer of them"
     )

@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,7 @@ from bert_playground.data.core.types import Batch, Loader
 from bert_playground.inference import Model, predict_batches
 from bert_playground.memory import fit_cache_limit
 from bert_playground.models.heads import BaseHead
+from bert_playground.training.core.averaging import average_weights
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.interrupt import INTERRUPTED, interrupt_after_step
 from bert_playground.training.core.optimizer import AdamW, Moments, Schedule, Tree
@@ -37,6 +38,9 @@ class Loop:
     max_grad_norm: float | None = 1.0
     logging_steps: int = 10
     use_compilation: bool = False
+    ema_decay: float = (
+        0.0  # of the averaged weights that are evaluated and kept; 0: the weights as they are
+    )
     monitor: str = "val_loss"  # decides which evaluation is the best
     mode: str = "min"
 
@@ -63,6 +67,7 @@ class Trainer:
         self.callbacks = list(callbacks)
         self.state = TrainState(monitor=loop.monitor, mode=loop.mode)
         self.moments: Moments = optimizer.create_moments(model.trainable_parameters())
+        self.average: Tree = {}  # of the weights so far, where they are averaged
         self._step = make_train_step(
             model,
             optimizer,
@@ -94,11 +99,13 @@ class Trainer:
 
     def save(self, folder: Path) -> None:
         """Write what `resume` reads into an existing folder."""
-        save_resumable(folder, self.state, self.model.trainable_parameters(), self.moments)
+        extra = {"average": self.average} if self.average else {}
+        save_resumable(folder, self.state, self.model.trainable_parameters(), self.moments | extra)
 
     def resume(self, folder: Path) -> None:
         """Continue from a checkpoint exactly where it was taken."""
         self.state, parameters, self.moments = load_resumable(folder)
+        self.average = self.moments.pop("average", {})
         self.state.stop_reason = ""
         self.model.update(parameters)
 
@@ -111,6 +118,8 @@ class Trainer:
             if state.stop_reason == INTERRUPTED:
                 break
             self._finish_epoch(len(train_data), val_data)
+        if self.average and state.stop_reason != INTERRUPTED:
+            self.model.update(self.average)
         self._notify("on_train_end")
 
     def _plan(self, train_data: Loader) -> TrainState:
@@ -171,7 +180,13 @@ class Trainer:
         self.model.update(result.parameters)
         self.moments = result.moments
         del moments
-        mx.eval(result, mx.random.state)
+        if self.loop.ema_decay:
+            before, self.average = self.average or result.parameters, {}
+            self.average = average_weights(
+                before, result.parameters, self.loop.ema_decay, state.step + 1
+            )
+            del before
+        mx.eval(result, self.average, mx.random.state)
         fit_cache_limit()
         loss = float(np.array(result.loss))
         state.gradient_norm = float(np.array(result.gradient_norm))
@@ -191,12 +206,26 @@ class Trainer:
             state.finish_epoch()
         if val_data is not None:
             started = time.perf_counter()
-            metrics = {f"val_{name}": value for name, value in self.evaluate(val_data).items()}
-            state.seconds += time.perf_counter() - started
-            state.record_evaluation(epoch_number, epoch_loss, metrics)
-            self._notify("on_evaluate_end")
+            with self._averaged():
+                metrics = {f"val_{name}": value for name, value in self.evaluate(val_data).items()}
+                state.seconds += time.perf_counter() - started
+                state.record_evaluation(epoch_number, epoch_loss, metrics)
+                self._notify("on_evaluate_end")
         state.finished_step = state.step
         self._notify("on_epoch_end")
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Inside the block the model has the averaged weights, where they are averaged."""
+        if not self.average:
+            yield
+            return
+        parameters = self.model.trainable_parameters()
+        self.model.update(self.average)
+        try:
+            yield
+        finally:
+            self.model.update(parameters)
 
     def _notify(self, hook: str) -> None:
         for callback in self.callbacks:
