@@ -104,6 +104,12 @@ def _check_encoder(model: BertWithHead) -> None:
             f"the encoder has norm_type {config.norm_type!r}, which {family_of(model).model_class} of transformers does "
             "not have: it would read the folder and answer something else. Train with norm_type 'layer' to export"
         )
+    if config.numeric_tokens:
+        raise ValueError(
+            f"the encoder adds the values of {len(config.numeric_tokens)} numbers to the tokens of their cells, which "
+            f"{family_of(model).model_class} of transformers does not: it would read the folder and answer something else. "
+            "Train with --set data.numeric_features=off to export"
+        )
     if (written := config.to_dict()["model_type"]) != config.model_type:
         raise ValueError(
             f"the encoder is a {written}, which {family_of(model).model_class} would read as another one and answer "
@@ -169,11 +175,11 @@ def answer_samples(model: BertWithHead) -> np.ndarray:
     ids = np.random.default_rng(0).integers(0, model.encoder.config.vocab_size, (3, max(lengths)))
     mask = np.arange(max(lengths))[None] < np.array(lengths)[:, None]
     numbers = None
-    if count := model.head.config.num_numbers:
+    if count := model.num_numbers:
         numbers = mx.array(np.random.default_rng(1).random((3, count), dtype=np.float32))
     tokens = Tokens(mx.array(ids), mx.array(mask), numbers=numbers)
     hidden = model.encoder.encode(tokens)
-    return np.array(model.head.predict(_logits(model, hidden, tokens)))
+    return np.array(model.head.predict(_logits(model, hidden, model.left_to_head(tokens))))
 
 
 def _logits(model: BertWithHead, hidden: mx.array, tokens: Tokens) -> mx.array:

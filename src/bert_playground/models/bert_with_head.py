@@ -120,6 +120,10 @@ class BertWithHead(nn.Module):
         """How many numbers of each row are read, be it in the tokens of their cells or beside the text."""
         return self.encoder.num_numbers or self.head.config.num_numbers
 
+    def left_to_head(self, tokens: Tokens) -> Tokens:
+        """What the head shall see: numbers only where they do not stand in the tokens of their cells already."""
+        return tokens._replace(numbers=None) if self.encoder.num_numbers else tokens
+
     def __call__(
         self,
         tokens: Tokens | mx.array,
@@ -138,11 +142,7 @@ class BertWithHead(nn.Module):
                 long.
         """
         if isinstance(tokens, Tokens):
-            hidden = self.encoder.encode(tokens)
-            # Numbers stand either in the tokens of their cells, or beside the pooled text.
-            return self.head(
-                hidden, tokens._replace(numbers=None) if self.encoder.num_numbers else tokens
-            )
+            return self.head(self.encoder.encode(tokens), self.left_to_head(tokens))
         arrays = [as_array(array) for array in (tokens, attention_mask, token_type_ids)]
         hidden = self.encoder(*arrays)
         return self.head(hidden, arrays[1])

@@ -278,8 +278,8 @@ def beyond_transformers(model: BertWithHead) -> list[str]:
         reasons.append(
             f"transform {head.transform!r} before the classifier (it has {family.transform!r})"
         )
-    if head.num_numbers:
-        reasons.append(f"the {head.num_numbers} numeric features")
+    if model.num_numbers:
+        reasons.append(f"the {model.num_numbers} numbers of a row")
     if head.head_type not in SHARED_HEADS:
         reasons.append(f"the answers of a head of type {head.head_type!r}")
         return reasons

@@ -89,13 +89,15 @@ def measure_costs(model: nn.Module, length: int) -> Costs:
     )
     head = full_shapes(model["head"]) if "head" in model else {}
     embeddings = _count(_under("embeddings", shapes))
+    numbers = _count(_under("numbers", shapes))
     in_layers = sum(layer.parameters for layer in layers)
     return Costs(
         length=length,
         parts={
             "embeddings": embeddings,
             "layers": in_layers,
-            "final norm": _count(shapes) - embeddings - in_layers,
+            "numbers": numbers,
+            "final norm": _count(shapes) - embeddings - numbers - in_layers,
             "head": _count(head),
         },
         layers=layers,

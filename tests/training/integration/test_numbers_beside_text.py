@@ -26,7 +26,11 @@ from bert_playground.training.ensembles import train_ensemble
 from bert_playground.training.evaluation.calibrate import calibrate
 from tests.fitting import fit_pipeline
 
-ON = {"data.numeric_features": "auto", "optimizer.learning_rate": 5e-3}
+ON = {
+    "data.template": "key_value",
+    "data.numeric_features": "auto",
+    "optimizer.learning_rate": 5e-3,
+}
 ROWS = 160
 
 
@@ -75,7 +79,7 @@ def make(make_config, plots: Path):
         ("steep,wide", {"data.task": "multilabel"}),
         ("steep", {"data.task": "ordinal"}),
         ("large", {"lora.enabled": True}),
-        ("large", {"data.text_pair": ["town", "depth"]}),
+        ("large", {"data.text_pair": ["town", "depth"], "data.template": "auto"}),
         ("price", {"data.horizon": 2, "data.time_column": "Id", "data.lags": 3}),
     ],
 )
@@ -225,7 +229,7 @@ def test_a_checkpoint_goes_on_with_its_own_numbers(make, plots: Path) -> None:
     again = run_training(make(**{"model.pretrained": str(best)}))
     assert again.best_checkpoint is not None
     assert TextPipeline.load(again.best_checkpoint).numbers == own
-    with pytest.raises(ValueError, match="was trained with width, depth, sold beside its text"):
+    with pytest.raises(ValueError, match="was trained with width, depth, sold as numbers"):
         run_training(make(**{"model.pretrained": str(best), "data.numeric_features": "depth"}))
 
 
@@ -248,7 +252,7 @@ def test_looking_into_a_checkpoint_and_exporting_it_tell_of_the_numbers(
     assert looked.head["num_numbers"] == 3
     assert looked.parameters["head"] > 16 * 3 * 17
     exported = export_model(best, tmp_path / "exported")
-    assert "does not have the 3 numeric features" in " ".join(exported.notes)
+    assert "does not have the 3 numbers of a row" in " ".join(exported.notes)
     assert exported.largest_difference == 0
     scores = [
         Predictor.load(folder, precision="f32").predict(read_table(plots))

@@ -200,6 +200,8 @@ def fit_numbers(
     asked = asked or AUTO
     frame = derive_columns(frame, text.form)
     if known is None and text.form.binned:
+        if asked != AUTO:
+            _check_names(frame, list(asked), (*skip, *options.drop_columns))
         return _fit_cells(text, frame, asked)
     if known is not None and known.columns:
         names = tuple(column.column for column in known.columns)
