@@ -81,6 +81,7 @@ class TextPipeline(RowText):
         pretrained_dir: Path | None = None,
         vocab_size: int = 4096,
         augmentation: Augmentation | None = None,
+        numbers_in_tokens: bool = True,
     ) -> Self:
         """Learn template, labels and vocabulary from the training rows; what the table is, is decided before.
 
@@ -94,6 +95,7 @@ class TextPipeline(RowText):
                 pipeline.json, rows are read as that model was trained to read them.
             vocab_size: most entries of a trained vocabulary.
             augmentation: how training rows are changed in each epoch; None: they are not.
+            numbers_in_tokens: see `fit_numbers`.
 
         Raises:
             ValueError: labels unfit for the task, no usable column, an unknown template, no tokenizer, or rows that the
@@ -126,6 +128,7 @@ class TextPipeline(RowText):
             skip=schema.left_out,
             id_column=schema.id_column,
             pretrained_dir=pretrained_dir,
+            in_tokens=numbers_in_tokens,
         )
         said = numbers.statements
         augmentation = augmentation or UNCHANGED

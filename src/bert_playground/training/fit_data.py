@@ -85,6 +85,7 @@ def fit_data(
         pretrained_dir=folder,
         vocab_size=min(config.model.vocab_size, model.encoder.config.vocab_size),
         augmentation=Augmentation(**config.augmentation.model_dump()),
+        numbers_in_tokens=model.encoder.num_numbers > 0,
     )
     check_model(model, pipeline)
     train, val = make_loaders(pipeline, prepared, asked)
@@ -121,7 +122,12 @@ def check_model(model: BertWithHead, pipeline: TextPipeline) -> None:
             f"the tokenizer {pipeline.tokenizer_name!r} has {pipeline.vocab_size} entries, but the encoder's vocab_size "
             f"is {size}; make the model with vocab_size={pipeline.vocab_size}, or load it with its own tokenizer"
         )
-    if model.num_numbers != len(pipeline.numbers):
+    if encoder.config.numeric_tokens != pipeline.number_tokens:
+        wrong.append(
+            f"the encoder adds {encoder.num_numbers} numbers to tokens, but {len(pipeline.number_tokens)} of the table "
+            "have tokens of their own; load the model with its own pipeline, or make it without numeric_tokens"
+        )
+    elif model.num_numbers != len(pipeline.numbers):
         wrong.append(
             f"the model reads {model.num_numbers} numeric features, but data.numeric_features gives "
             f"{len(pipeline.numbers)}; make the model with num_numbers={len(pipeline.numbers)}"

@@ -41,6 +41,7 @@ def make_predictor(frame: pl.DataFrame, target: str, head: str) -> Predictor:
         num_attention_heads=2,
         intermediate_size=32,
         initializer_range=0.5,
+        numeric_tokens=pipeline.number_tokens,
     ).eval()
     return Predictor(model, pipeline, Path("checkpoint"), batch_size=16)
 

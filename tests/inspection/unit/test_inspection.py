@@ -27,6 +27,7 @@ def run(passengers: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small run on the made-up table."""
     flags = {
         "data.train": passengers / "train.csv",
+        "data.numeric_features": "off",
         "training.output_dir": tmp_path_factory.mktemp("output"),
         "training.use_compilation": False,
     }

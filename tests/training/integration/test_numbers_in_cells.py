@@ -189,7 +189,7 @@ def test_a_pipeline_with_other_numbers_than_the_encoder_is_refused(
 
 
 def test_looking_into_a_checkpoint_counts_the_numbers(trained: Path) -> None:
-    assert inspect_model(trained).parameters["numbers"] == 3 * 32 * 32
+    assert inspect_model(trained).parameters["numbers"] == 3 * 32 * 16
 
 
 def test_exporting_for_transformers_is_refused_with_the_way_out(

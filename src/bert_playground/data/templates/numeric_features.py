@@ -179,6 +179,7 @@ def fit_numbers(
     skip: Sequence[str],
     id_column: str | None,
     pretrained_dir: Path | None = None,
+    in_tokens: bool = True,
 ) -> FittedNumbers:
     """The numeric features: in the tokens of their cells where each cell is one token, else beside the text.
 
@@ -190,16 +191,18 @@ def fit_numbers(
         id_column: a feature only where it is asked for.
         pretrained_dir: a checkpoint that training starts from. If it was trained with numeric features, they are
             read as it was trained to read them.
+        in_tokens: whether the model can add values to tokens; one that was made before the vocabulary cannot.
 
     Raises:
         ValueError: columns that cannot be numbers, or others than the checkpoint has.
     """
     asked, known = options.numeric_features, _read_known(pretrained_dir)
-    if asked == OFF or (asked is None and not (known.tokens if known else text.form.binned)):
+    is_cell = text.form.binned and in_tokens
+    if asked == OFF or (asked is None and not (known.tokens if known else is_cell)):
         return FittedNumbers()
     asked = asked or AUTO
     frame = derive_columns(frame, text.form)
-    if known is None and text.form.binned:
+    if known is None and is_cell:
         if asked != AUTO:
             _check_names(frame, list(asked), (*skip, *options.drop_columns))
         return _fit_cells(text, frame, asked)

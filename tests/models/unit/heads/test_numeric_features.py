@@ -148,7 +148,7 @@ def test_a_saved_model_reads_numbers_the_same(name: str, tmp_path: Path) -> None
     read = load_model(tmp_path / "model")
     assert read.head.config.num_numbers == 2
     assert np.array_equal(read(rows()), model(rows()))
-    assert "the 2 numeric features" in beyond_transformers(model)
+    assert "the 2 numbers of a row" in beyond_transformers(model)
 
 
 def test_weights_that_are_lost_are_missed(tmp_path: Path) -> None:
