@@ -36,6 +36,7 @@ from bert_playground.models.weight_files import (
 
 ASSUMED_HEAD_SIZE = 64
 # What pretraining and other tasks leave in a checkpoint; new heads do without it.
+NUMBERS = "numbers.weight"  # of a NumericEmbedding
 OTHER_HEADS = ("cls.", "pooler.", "head.", "decoder.", "classifier.", "qa_outputs.", "lm_head.")
 
 
@@ -217,6 +218,11 @@ def load_encoder(pretrained: Pretrained, **options: Any) -> Encoder:
     Raises:
         ValueError: weights are missing or have another shape than the config says.
     """
+    if NUMBERS in pretrained.weights and not pretrained.config.numeric_tokens:
+        raise ValueError(
+            f"{pretrained.folder} has {NUMBERS}, the values of numbers that are added to tokens, but its {CONFIG} does not "
+            "say to which (numeric_tokens): it was lost or changed; copy the folder again"
+        )
     encoder: Encoder = pretrained.family.core(replace(pretrained.config, **options))
     report = load_weights(encoder, pretrained.weights)
     if report.missing:

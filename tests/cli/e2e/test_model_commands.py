@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from bert_playground.cli.app import app
 
 SMALL = ["--config", "test", "--no-compile", "--precision", "f32"]
+FOR_TRANSFORMERS = ["--set", "data.numeric_features=off"]
 
 
 def invoke(*arguments: object, code: int = 0):
@@ -21,7 +22,8 @@ def invoke(*arguments: object, code: int = 0):
 def run(request, passengers, tmp_path_factory) -> Path:
     output = tmp_path_factory.mktemp("output")
     table = passengers / "train.csv"
-    invoke("train", *SMALL, "--model", request.param, "--train", table, "--output", output)
+    flags = [*SMALL, *FOR_TRANSFORMERS, "--model", request.param]
+    invoke("train", *flags, "--train", table, "--output", output)
     (found,) = output.glob("run_*")
     return found
 
@@ -54,6 +56,17 @@ def test_predict_takes_the_exported_folder(run, passengers, tmp_path):
     invoke("model", "export", "--checkpoint", run, "--output", tmp_path / "out")
     ours = predict(run, passengers, tmp_path / "a.csv")
     assert predict(tmp_path / "out", passengers, tmp_path / "b.csv") == ours
+
+
+def test_a_model_that_adds_numbers_to_tokens_is_not_read_without_them(passengers, tmp_path):
+    train = ["train", *SMALL, "--train", passengers / "train.csv", "--output", tmp_path / "o"]
+    invoke(*train)
+    (best,) = tmp_path.glob("o/run_*/checkpoints/best")
+    refused = invoke("model", "export", "--checkpoint", best, "--output", tmp_path / "x", code=2)
+    assert "--set data.numeric_features=off" in refused.stderr
+    (best / "config.json").unlink()
+    refused = invoke("predict", "--test", passengers / "test.csv", "--checkpoint", best, code=2)
+    assert "numeric_tokens): it was lost or changed" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from bert_playground.cli.app import app
 SMALL = """
 model: {hidden_size: 64, intermediate_size: 128, num_layers: 1, num_heads: 2, vocab_size: 200}
 training: {epochs: 1, max_steps: 2, batch_size: 8}
-data: {max_length: 64}
+data: {max_length: 64, numeric_features: off}
 checkpoint: {save_best_only: true}
 """
 
