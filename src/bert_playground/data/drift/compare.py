@@ -8,6 +8,7 @@ from loguru import logger
 from bert_playground.data.drift.column_drift import ColumnDrift
 from bert_playground.data.drift.finding import Finding
 from bert_playground.data.drift.profile import ColumnProfile
+from bert_playground.data.drift.quick_check import QuickCheck
 from bert_playground.data.reading.table import as_text
 
 SAMPLE_ROWS = 4_000  # of a frame, whose distribution is compared; other facts are of all rows
@@ -28,6 +29,8 @@ class TableDrift:
         """Nothing has been seen yet."""
         self._columns = {profile.column: ColumnDrift(profile) for profile in profiles}
         self._labels = {profile.column: ColumnDrift(profile) for profile in labels}
+        both = {profile.column: profile for profile in (*labels, *profiles)}
+        self._quick = QuickCheck(both.values())
         self._sample: list[pl.DataFrame] = []
         self._step = 0  # of the rows that are kept as a sample
 
@@ -38,10 +41,10 @@ class TableDrift:
         if not names or not frame.height:
             return frame
         cells = as_text(frame.select(names))
-        checks = cells.select(both[name].check().alias(name) for name in names)
+        doubtful = self._quick.find(cells)
         changed = []
         for name in names:
-            new = both[name].read(cells[name], checks[name])
+            new = both[name].read(cells[name], doubtful.get(name))
             if new is not None:
                 changed.append(new)
         frame = frame.with_columns(changed) if changed else frame

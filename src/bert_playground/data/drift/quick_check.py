@@ -1,0 +1,116 @@
+"""QuickCheck: which cells of a later table need a closer look, all columns at once."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import polars as pl
+
+from bert_playground.data.columns.parsing import PLAIN
+from bert_playground.data.drift.profile import ColumnProfile
+
+LONGEST_MISSING = 8  # bytes of a word for a missing value, with some blanks behind it
+SAMPLE_ROWS = 4096  # that tell which cells repeat; of fewer than four times as many, every cell is looked at
+MAX_DISTINCT = SAMPLE_ROWS // 4
+NUM_SLOTS = 2**16
+
+
+class QuickCheck:
+    """Passes the cells that are written as in training.
+
+    Numbers are cast. In columns that repeat themselves that costs a hash and a look-up instead, a fourth of a cast: the
+    distinct cells of a sample that passed are kept in a hash table.
+
+    Args:
+        profiles: of the columns.
+    """
+
+    def __init__(self, profiles: Iterable[ColumnProfile]) -> None:
+        """Nothing has been seen yet."""
+        self._profiles = {profile.column: profile for profile in profiles}
+        self._passed: dict[str, np.ndarray] | None = None
+
+    def find(self, cells: pl.DataFrame) -> dict[str, pl.Series]:
+        """The cells that need a closer look, by column; columns without such are left out.
+
+        Args:
+            cells: of columns that have a profile, as text.
+        """
+        if self._passed is None and cells.height >= 4 * SAMPLE_ROWS:
+            self._passed = self._learn(cells)
+        tables = {name: t for name, t in (self._passed or {}).items() if name in cells.columns}
+        others = [name for name in cells.columns if name not in tables]
+        masks = cells.select(
+            *(doubt(self._profiles[name]).alias(name) for name in others),
+            *(pl.col(name).hash() for name in tables),
+        )
+        found = {name: cells[name].filter(masks[name]) for name in others if masks[name].any()}
+        for name, table in tables.items():
+            is_new = _is_new(table, masks[name].to_numpy())
+            if not is_new.any():
+                continue
+            new = cells[name].filter(pl.Series(is_new))
+            new = new.to_frame().filter(doubt(self._profiles[name])).to_series()
+            if len(new):
+                found[name] = new
+        return found
+
+    def _learn(self, cells: pl.DataFrame) -> dict[str, np.ndarray]:
+        """A hash table for each column whose sample has few distinct cells."""
+        rows = np.linspace(0, cells.height - 1, SAMPLE_ROWS).astype(np.int64)
+        names = [name for name in cells.columns if _is_repetitive(self._profiles[name])]
+        if not names:
+            return {}
+        sample = cells.select(names)[rows]
+        known = sample.select(
+            pl.col(name).unique().filter(~doubt(self._profiles[name], pl.col(name).unique()))
+            .hash()
+            .implode()
+            for name in names
+        )  # fmt: skip
+        hashes = {name: known[name][0].to_numpy() for name in names}
+        return {name: _build_table(each) for name, each in hashes.items() if 0 < len(each) <= MAX_DISTINCT}
+
+
+def doubt(profile: ColumnProfile, cell: pl.Expr | None = None) -> pl.Expr:
+    """Whether a cell needs a closer look: quick, and true of all where there is no quick way.
+
+    Args:
+        profile: of the column.
+        cell: None: the column itself.
+    """
+    cell = pl.col(profile.column) if cell is None else cell
+    if profile.form == "number" and profile.spelling == PLAIN:
+        number = cell.cast(pl.Float64, strict=False)
+        return cell.is_not_null() & ~number.is_finite().fill_null(False)
+    if profile.form == "category" and profile.knows_values:
+        return cell.is_not_null() & ~cell.is_in(pl.lit(pl.Series(profile.values)).implode())
+    if profile.is_numeric or profile.knows_values:
+        return cell.is_not_null()
+    # No word for a missing value begins with a digit.
+    is_short = (cell.str.len_bytes() <= LONGEST_MISSING) & ~((cell >= "0") & (cell < ":"))
+    return (is_short | (cell < "!")).fill_null(False)
+
+
+def passes_as_written(profile: ColumnProfile) -> bool:
+    """Whether cells that `doubt` passes have no blanks around them and are neither missing nor strange."""
+    is_plain = profile.form == "number" and profile.spelling == PLAIN
+    return is_plain or (profile.form == "category" and profile.knows_values)
+
+
+_is_repetitive = passes_as_written
+
+
+def _build_table(hashes: np.ndarray) -> np.ndarray:
+    """[NUM_SLOTS] each hash in the slot that its lowest bits name; of several in one slot the last."""
+    table = np.zeros(NUM_SLOTS, np.uint64)
+    table[0] = 1  # an empty slot holds the hash of another one
+    table[_slots(hashes)] = hashes
+    return table
+
+
+def _is_new(table: np.ndarray, hashes: np.ndarray) -> np.ndarray:
+    return np.asarray(table.take(_slots(hashes)) != hashes)
+
+
+def _slots(hashes: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(hashes).view(np.uint16)[::4]
