@@ -10,7 +10,6 @@ from bert_playground.data.drift.repair import Respelling, respell
 from bert_playground.data.drift.shift import find_shift
 
 
-
 class ColumnDrift:
     """The counts of one column, chunk by chunk.
 
@@ -24,7 +23,7 @@ class ColumnDrift:
         self.num_rows = self.num_missing = 0
         self.strange, self.units, self.respelled = _Tally(), _Tally(), _Tally()
         self.written_as = ""  # the example of `respelled`, as training writes it
-        self._is_as_written = passes_as_written(profile)
+        self._is_clean = True  # no cell but null is missing or written otherwise
 
     def read(self, column: pl.Series, doubtful: pl.Series | None) -> pl.Series | None:
         """Count the cells of a chunk; the column written as in training, or None where nothing changes.
@@ -37,10 +36,12 @@ class ColumnDrift:
         self.num_missing += column.null_count()
         if doubtful is None:
             return None
-        self._is_as_written = False
         if not (self.profile.is_numeric or self.profile.knows_values):
-            self.num_missing += self._strip(doubtful).null_count()
+            num_missing = self._strip(doubtful).null_count()
+            self._is_clean &= num_missing == 0
+            self.num_missing += num_missing
             return None
+        self._is_clean = False
         table = self._tabulate(doubtful)
         self.num_missing += int(table.filter(pl.col("stripped").is_null())["count"].sum())
         table = table.drop_nulls("stripped")
@@ -63,6 +64,11 @@ class ColumnDrift:
         cell = pl.col(cells.name)
         is_known = ~is_missing(cell, also_none=self.profile.is_numeric)
         return cells.to_frame().select(pl.when(is_known).then(cell.str.strip_chars())).to_series()
+
+    def _strip_sample(self, cells: pl.Series) -> pl.Series:
+        if not self._is_clean:
+            return self._strip(cells)
+        return cells if passes_as_written(self.profile) else cells.str.strip_chars()
 
     def _is_known(self, cells: pl.Series) -> pl.Series:
         profile = self.profile
@@ -133,8 +139,8 @@ class ColumnDrift:
         if is_surprising(self.num_missing, rows, profile.num_missing, rows_then):
             found.append(self._of("missing", _Tally(self.num_missing), profile.num_missing, None))
         if not any(each.what in ("unreadable", "unseen") for each in found):
-            cells = sample if self._is_as_written else self._strip(sample)
-            shift = find_shift(profile, cells.drop_nulls(), rows, self.num_missing)
+            cells = self._strip_sample(sample).drop_nulls()
+            shift = find_shift(profile, cells, rows, self.num_missing)
             found += [] if shift is None else [shift]
         return found
 

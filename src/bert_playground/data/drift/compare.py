@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import polars as pl
 from loguru import logger
 
@@ -41,19 +42,21 @@ class TableDrift:
         if not names or not frame.height:
             return frame
         cells = as_text(frame.select(names))
-        doubtful = self._quick.find(cells)
+        self._step = self._step or max(1, cells.height // SAMPLE_ROWS)
+        rows = np.arange(0, cells.height, self._step)
+        sample = cells if self._step == 1 else cells[rows]
+        doubtful = self._quick.find(cells, sample)
         changed = []
         for name in names:
             new = both[name].read(cells[name], doubtful.get(name))
             if new is not None:
                 changed.append(new)
-        frame = frame.with_columns(changed) if changed else frame
-        self._keep_some(cells.with_columns(changed).select(n for n in names if n in self._columns))
-        return frame
+        sample = sample.with_columns(new.gather(rows) for new in changed)
+        self._keep(sample.select(name for name in names if name in self._columns))
+        return frame.with_columns(changed) if changed else frame
 
-    def _keep_some(self, cells: pl.DataFrame) -> None:
-        self._step = self._step or max(1, cells.height // SAMPLE_ROWS)
-        self._sample.append(cells.gather_every(self._step) if self._step > 1 else cells)
+    def _keep(self, sample: pl.DataFrame) -> None:
+        self._sample.append(sample)
         while sum(part.height for part in self._sample) > MAX_SAMPLE_ROWS:
             self._sample = [pl.concat(self._sample).gather_every(2)]
             self._step *= 2

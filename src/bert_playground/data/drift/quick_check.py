@@ -9,8 +9,8 @@ from bert_playground.data.columns.parsing import PLAIN
 from bert_playground.data.drift.profile import ColumnProfile
 
 LONGEST_MISSING = 8  # bytes of a word for a missing value, with some blanks behind it
-SAMPLE_ROWS = 4096  # that tell which cells repeat; of fewer than four times as many, every cell is looked at
-MAX_DISTINCT = SAMPLE_ROWS // 4
+MIN_ROWS = 16_384  # of fewer, every cell is looked at
+MOST_NEW = 0.25  # of the cells of one half of a sample that the other half lacks, in columns that repeat themselves
 NUM_SLOTS = 2**16
 
 
@@ -18,7 +18,7 @@ class QuickCheck:
     """Passes the cells that are written as in training.
 
     Numbers are cast. In columns that repeat themselves that costs a hash and a look-up instead, a fourth of a cast: the
-    distinct cells of a sample that passed are kept in a hash table.
+    cells of a sample that passed are kept in a hash table.
 
     Args:
         profiles: of the columns.
@@ -29,14 +29,15 @@ class QuickCheck:
         self._profiles = {profile.column: profile for profile in profiles}
         self._passed: dict[str, np.ndarray] | None = None
 
-    def find(self, cells: pl.DataFrame) -> dict[str, pl.Series]:
+    def find(self, cells: pl.DataFrame, sample: pl.DataFrame) -> dict[str, pl.Series]:
         """The cells that need a closer look, by column; columns without such are left out.
 
         Args:
             cells: of columns that have a profile, as text.
+            sample: some of the rows.
         """
-        if self._passed is None and cells.height >= 4 * SAMPLE_ROWS:
-            self._passed = self._learn(cells)
+        if self._passed is None and cells.height >= MIN_ROWS:
+            self._passed = self._learn(sample)
         tables = {name: t for name, t in (self._passed or {}).items() if name in cells.columns}
         others = [name for name in cells.columns if name not in tables]
         masks = cells.select(
@@ -54,31 +55,25 @@ class QuickCheck:
                 found[name] = new
         return found
 
-    def _learn(self, cells: pl.DataFrame) -> dict[str, np.ndarray]:
-        """A hash table for each column whose sample has few distinct cells."""
-        rows = np.linspace(0, cells.height - 1, SAMPLE_ROWS).astype(np.int64)
-        names = [name for name in cells.columns if _is_repetitive(self._profiles[name])]
-        if not names:
-            return {}
-        sample = cells.select(names)[rows]
-        known = sample.select(
-            pl.col(name).unique().filter(~doubt(self._profiles[name], pl.col(name).unique()))
-            .hash()
-            .implode()
-            for name in names
-        )  # fmt: skip
-        hashes = {name: known[name][0].to_numpy() for name in names}
-        return {name: _build_table(each) for name, each in hashes.items() if 0 < len(each) <= MAX_DISTINCT}
+    def _learn(self, sample: pl.DataFrame) -> dict[str, np.ndarray]:
+        """A hash table for each column that repeats itself."""
+        profiles = [self._profiles[name] for name in sample.columns]
+        profiles = [profile for profile in profiles if passes_as_written(profile)]
+        hashes = sample.select(pl.col(profile.column).hash() for profile in profiles)
+        masks = sample.select(doubt(profile).alias(profile.column) for profile in profiles)
+        tables = {}
+        for name in hashes.columns:
+            passed = hashes[name].to_numpy()[~masks[name].to_numpy()]
+            half = len(passed) // 2
+            new = _is_new(_build_table(passed[:half]), passed[half:])
+            if half and new.mean() <= MOST_NEW:
+                tables[name] = _build_table(passed)
+        return tables
 
 
-def doubt(profile: ColumnProfile, cell: pl.Expr | None = None) -> pl.Expr:
-    """Whether a cell needs a closer look: quick, and true of all where there is no quick way.
-
-    Args:
-        profile: of the column.
-        cell: None: the column itself.
-    """
-    cell = pl.col(profile.column) if cell is None else cell
+def doubt(profile: ColumnProfile) -> pl.Expr:
+    """Whether a cell of the column needs a closer look: quick, and true of all where there is no quick way."""
+    cell = pl.col(profile.column)
     if profile.form == "number" and profile.spelling == PLAIN:
         number = cell.cast(pl.Float64, strict=False)
         return cell.is_not_null() & ~number.is_finite().fill_null(False)
@@ -95,9 +90,6 @@ def passes_as_written(profile: ColumnProfile) -> bool:
     """Whether cells that `doubt` passes have no blanks around them and are neither missing nor strange."""
     is_plain = profile.form == "number" and profile.spelling == PLAIN
     return is_plain or (profile.form == "category" and profile.knows_values)
-
-
-_is_repetitive = passes_as_written
 
 
 def _build_table(hashes: np.ndarray) -> np.ndarray:
