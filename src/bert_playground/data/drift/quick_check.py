@@ -46,10 +46,8 @@ class QuickCheck:
         )
         found = {name: cells[name].filter(masks[name]) for name in others if masks[name].any()}
         for name, table in tables.items():
-            is_new = _is_new(table, masks[name].to_numpy())
-            if not is_new.any():
-                continue
-            new = cells[name].filter(pl.Series(is_new))
+            rows = np.flatnonzero(_is_new(table, masks[name].to_numpy()))
+            new = cells[name].gather(rows)
             new = new.to_frame().filter(doubt(self._profiles[name])).to_series()
             if len(new):
                 found[name] = new
