@@ -156,6 +156,7 @@ class ColumnDrift:
             cells.example,
             profile.example,
             read_as,
+            profile.importance,
         )
 
 

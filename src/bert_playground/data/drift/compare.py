@@ -70,7 +70,7 @@ class TableDrift:
             if name in sample.columns
             for finding in column.findings(sample[name])
         ]
-        found.sort(key=lambda finding: (-finding.harm, finding.column))
+        found.sort(key=lambda finding: ([-harm for harm in finding.harm], finding.column))
         repaired = [
             column.repaired() for column in (*self._columns.values(), *self._labels.values())
         ]

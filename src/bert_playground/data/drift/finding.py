@@ -42,6 +42,7 @@ class Finding:
         example: a cell now; of "shifted" the median, or the value that has become more frequent.
         example_in_training: a cell then; of "shifted" the median, or the value that has become less frequent.
         read_as: what the model reads instead, where that is not the cell itself.
+        importance: how much the column, alone, told of the target in training, 0 to 1; None: not measured.
     """
 
     column: str
@@ -53,6 +54,7 @@ class Finding:
     example: str | None
     example_in_training: str
     read_as: str | None = None
+    importance: float | None = None
 
     @property
     def is_repaired(self) -> bool:
@@ -60,9 +62,13 @@ class Finding:
         return self.what == "respelled"
 
     @property
-    def harm(self) -> float:
-        """The share of rows that it strikes beyond those of training."""
-        return self.share - self.share_in_training
+    def harm(self) -> tuple[float, float]:
+        """The share of rows that it strikes beyond those of training: by importance, and as it is.
+
+        A column whose importance is not known counts as one that tells all.
+        """
+        share = self.share - self.share_in_training
+        return (1.0 if self.importance is None else self.importance) * share, share
 
     def say(self) -> str:
         """One sentence."""

@@ -50,6 +50,7 @@ class ColumnProfile:
         is_complete: whether `values` are all.
         units: what stands around numbers.
         example: a cell.
+        importance: how much the column, alone, tells of the target, 0 to 1; None: not measured.
     """
 
     column: str
@@ -66,6 +67,7 @@ class ColumnProfile:
     is_complete: bool = True
     units: tuple[str, ...] = ()
     example: str = ""
+    importance: float | None = None
 
     @property
     def knows_values(self) -> bool:
