@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass
 from math import log, sqrt
 from typing import Any
 
+from bert_playground.lookup import count_of
+
 # How unlikely a difference must be if both tables were drawn alike, as a log: one in 1,100 for a column; for a share of
 # all rows, of however few, one in 55. Twenty columns with three checks each then rarely give a false alarm.
 SURPRISE, SURPRISE_OF_ALL = 7.0, 4.0
@@ -70,11 +72,15 @@ class Finding:
         share = self.share - self.share_in_training
         return (1.0 if self.importance is None else self.importance) * share, share
 
-    def say(self) -> str:
-        """One sentence."""
+    def say(self, *, is_repaired: bool = True) -> str:
+        """One sentence; `is_repaired`: other spellings are read as training's, not as they stand."""
         now = "nothing" if self.example is None else _quote(self.example)
         if self.is_repaired:
-            return f"{self.column}: {now} is read as {_quote(self.read_as or '')}, as in training ({self.rows} rows)"
+            then = _quote(self.read_as or "")
+            said = (
+                f"is read as {then}, as in training" if is_repaired else f"was {then} in training"
+            )
+            return f"{self.column}: {now} {said} ({count_of(self.rows, 'row')})"
         if self.what == "shifted":
             word = "more often" if self.kind in ("value", "text") else "in the middle"
             return (
@@ -87,7 +93,8 @@ class Finding:
         shown = (
             f" (then such as {then})" if self.what == "missing" else f" (now {now}, then {then})"
         )
-        ending = "" if self.read_as is None else f"; the model reads {self.read_as}"
+        is_read_so = self.read_as is None or not is_repaired
+        ending = "" if is_read_so else f"; the model reads {self.read_as}"
         return f"{self.column}: {said}{shown}{ending}"
 
     def to_dict(self) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def test_a_number_is_as_important_for_a_target_that_is_one():
     sizes = frame["size"].cast(pl.Float64).to_numpy()
     fitted = fit_profiles(frame, ["size", "noise"], [Feature("size", "", "number")])
     size, noise = measure_importance(fitted, frame, -3 * sizes, are_classes=False)
-    assert size.importance > 0.9 > 0.1 > noise.importance
+    assert size.importance > 0.7 > 0.1 > noise.importance
 
 
 def _later() -> pl.DataFrame:
