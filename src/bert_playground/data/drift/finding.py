@@ -20,6 +20,7 @@ LEAST_SHIFT = 0.1
 # Smirnov's distance is beyond this / sqrt(rows) for one pair of equal samples in a thousand.
 SMIRNOV = 1.95
 
+FEW_ROWS = 20  # of a table, whose shares are counts
 KINDS = {"number": "number", "date": "date", "category": "value", "list": "value"}
 WORDS = {
     "unreadable": "are no {kind} as training writes it",
@@ -27,6 +28,15 @@ WORDS = {
     "unit": "have a unit or sign that no training row has",
     "missing": "are missing",
     "outside": "are beyond the {kind}s of training",
+}
+
+
+WORDS_OF_ONE = {
+    "unreadable": "is no {kind} as training writes it",
+    "unseen": "holds a value that no training row has",
+    "unit": "has a unit or sign that no training row has",
+    "missing": "is missing",
+    "outside": "is beyond the {kind}s of training",
 }
 
 
@@ -87,7 +97,9 @@ class Finding:
                 f"{self.column}: the {self.kind}s are distributed otherwise than in training: {_percent(self.share)} of "
                 f"the rows would have to change ({word} now {now}, then {_quote(self.example_in_training)})"
             )
-        said = f"{_percent(self.share)} of the rows {WORDS[self.what].format(kind=self.kind)}"
+        who = self._who
+        words = (WORDS_OF_ONE if who.startswith("the cell") else WORDS)[self.what]
+        said = f"{who} {words.format(kind=self.kind)}"
         said += f", {_percent(self.share_in_training)} in training"
         then = _quote(self.example_in_training)
         shown = (
@@ -96,6 +108,20 @@ class Finding:
         is_read_so = self.read_as is None or not is_repaired
         ending = "" if is_read_so else f"; the model reads {self.read_as}"
         return f"{self.column}: {said}{shown}{ending}"
+
+    @property
+    def _who(self) -> str:
+        """Whom it strikes: a share of the rows, or of few rows their number."""
+        num_rows = round(self.rows / self.share) if self.share else 0
+        if not 0 < num_rows <= FEW_ROWS:
+            return f"{_percent(self.share)} of the rows"
+        if num_rows == 1:
+            return "the cell of the only row"
+        return (
+            f"the cell of 1 of {num_rows} rows"
+            if self.rows == 1
+            else f"{self.rows} of {num_rows} rows"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready form."""
