@@ -12,6 +12,7 @@ import polars as pl
 from bert_playground.data.reading.csv_text import name_nameless, parse_csv
 from bert_playground.data.reading.decompress import decompress, is_compressed
 from bert_playground.data.reading.file_signatures import refuse_other_formats
+from bert_playground.data.reading.footer import doubt_footer
 from bert_playground.data.reading.header import doubt_header
 from bert_playground.lookup import name_neighbours, nearest, shorten
 
@@ -76,6 +77,7 @@ def read_file(path: Path) -> pl.DataFrame:
         refuse_other_formats(path, content)
         frame = parse_csv(path, content)
         doubt_header(path, frame.columns, frame)
+        doubt_footer(path, frame)
         return _require_rows(frame, str(path))
     try:
         frame = parse(io.BytesIO(content))
