@@ -159,11 +159,18 @@ def _to_polars(frame: Any) -> pl.DataFrame:
     missing = frame.isna()
     return pl.DataFrame(
         {
-            str(name): frame[name].astype(object).mask(missing[name], None).tolist()
+            str(name): list(
+                map(list_items, frame[name].astype(object).mask(missing[name], None).tolist())
+            )
             for name in frame.columns
         },
         strict=False,
     )
+
+
+def list_items(value: Any) -> Any:
+    """A set as the list of its items, in order; they are words, not numbers of columns. Everything else as it is."""
+    return sorted(map(str, value)) if isinstance(value, set | frozenset) else value
 
 
 def _name_all(frame: pl.DataFrame) -> pl.DataFrame:
