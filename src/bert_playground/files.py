@@ -10,13 +10,15 @@ from pathlib import Path
 
 import mlx.core as mx
 
+OTHER_DISK = "choose another disk with --output"
+
 
 @contextmanager
 def replaced_file(target: Path) -> Iterator[Path]:
     """A temporary path that takes the place of `target` when the block ends well, and is removed when it does not."""
     temporary = _beside(target)
     try:
-        with _disk_errors_named(target):
+        with disk_errors_named(target):
             yield temporary
             temporary.replace(target)
     finally:
@@ -31,7 +33,7 @@ def replaced_directory(target: Path) -> Iterator[Path]:
     """
     temporary, older = _beside(target), _beside(target, "replaced")
     try:
-        with _disk_errors_named(target):
+        with disk_errors_named(target):
             temporary.mkdir(parents=True)
             yield temporary
             if target.exists():
@@ -94,7 +96,8 @@ def _beside(target: Path, suffix: str = "partial") -> Path:
 
 
 @contextmanager
-def _disk_errors_named(target: Path) -> Iterator[None]:
+def disk_errors_named(target: Path, remedy: str = OTHER_DISK) -> Iterator[None]:
+    """Let the error of a full disk inside the block name the path; `remedy`: what else to do than to free some space."""
     try:
         yield
     except OSError as error:
@@ -102,7 +105,7 @@ def _disk_errors_named(target: Path) -> Iterator[None]:
             raise
         raise OSError(
             errno.ENOSPC,
-            "the disk is full; nothing was half-written. Free some space, or choose another disk with --output",
+            f"the disk is full; nothing was half-written. Free some space, or {remedy}",
             str(target),
         ) from error
 

@@ -166,7 +166,11 @@ class Predictor:
         """
         folder = find_checkpoint(checkpoint)
         if (folder / ENSEMBLE_NAME).is_file():
-            raise ValueError(f"{folder} is an ensemble of several checkpoints; use load_predictor")
+            raise ValueError(
+                f"{folder} is an ensemble of several checkpoints; use load_predictor, whose answers are theirs together:\n"
+                "  from bert_playground.ensemble_predictor import load_predictor\n"
+                f"  predictor = load_predictor(Path({str(folder)!r}))"
+            )
         if not (folder / "pipeline.json").is_file():
             raise FileNotFoundError(
                 f"{folder} holds a model but no pipeline.json, which says how a row becomes text; "

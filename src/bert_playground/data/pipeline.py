@@ -19,6 +19,7 @@ from bert_playground.data.augmentation.augmentation import (
 )
 from bert_playground.data.augmentation.test_time import encode_variant
 from bert_playground.data.drift.compare import TableDrift
+from bert_playground.data.drift.importance import measure_importance
 from bert_playground.data.drift.profile import ColumnProfile, fit_profiles, label_profiles
 from bert_playground.data.loaders.mlx_loader import MLXLoader
 from bert_playground.data.loaders.streaming import StreamingLoader, encode_stream
@@ -49,6 +50,7 @@ from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.row_text import PIPELINE, RowText, fit_row_text, read_state
 from bert_playground.data.templates.templates import derive_columns, source_columns
 from bert_playground.data.tokens.token_table import TokenizedTable
+from bert_playground.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,12 @@ class TextPipeline(RowText):
             number_tokens=numbers.tokens,
             augmentation=augmentation,
         )
-        profiles = fit_profiles(frame, pipeline.columns, pipeline._all_features)
+        profiles = measure_importance(
+            fit_profiles(frame, pipeline.columns, pipeline._all_features),
+            frame,
+            encode_targets(labels, frame, schema.targets),
+            are_classes=TASKS[labels.task].is_classification,
+        )
         return replace(pipeline, profiles=profiles)
 
     @property

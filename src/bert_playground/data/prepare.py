@@ -86,7 +86,7 @@ def prepare(config: RunConfig) -> Prepared:
     held = sample_stream(request, seed) if wants_stream(request) else None
     frame = read_table(path) if held is None else held.sample
     request = resolve_columns(request, frame.columns)
-    start = f"{path}: {frame.height} rows, {frame.width} columns"
+    start = f"{path}: {_size_of(frame)}"
     if held is not None:
         start = f"{path}: {len(held.stream.columns)} columns; {held.said}"
     windows = plan_windows(frame, request)
@@ -114,6 +114,10 @@ def prepare(config: RunConfig) -> Prepared:
         return replace(prepared, val=val, notes=(*prepared.notes, note))
     with inference_named(schema):
         return _split(prepared, request, seed)
+
+
+def _size_of(frame: pl.DataFrame) -> str:
+    return f"{count_of(frame.height, 'row')}, {count_of(frame.width, 'column')}"
 
 
 def _with_columns_of(
@@ -147,7 +151,7 @@ def prepare_frames(
     Raises:
         ValueError: the rows are faulty, or their labels are; see `infer_roles`.
     """
-    start = f"training data: {frame.height} rows, {frame.width} columns"
+    start = f"training data: {_size_of(frame)}"
     windows = plan_windows(frame, request)
     if windows is not None:
         return _prepare_windows(frame, windows, request, start, val)
@@ -163,7 +167,7 @@ def prepare_frames(
     if val is None:
         return _split(prepared, request, seed)
     require_columns(val, frame.columns, "the validation data")
-    note = f"validation: {val.height} rows that were given"
+    note = f"validation: {count_of(val.height, 'row')} that were given"
     return replace(prepared, val=val.select(frame.columns), notes=(*prepared.notes, note))
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from shlex import quote
 from typing import NamedTuple
 
 import numpy as np
@@ -9,9 +10,10 @@ import numpy as np
 from bert_playground.export.huggingface import answer_samples, labels_of
 from bert_playground.files import replaced_directory
 from bert_playground.models.checkpoint import load_with_adapter, save_model
+from bert_playground.models.ensemble import read_manifest
 from bert_playground.models.hub_files import ADAPTER
 from bert_playground.models.lora.folder import is_adapter_folder
-from bert_playground.runs import find_checkpoint
+from bert_playground.runs import ENSEMBLE_NAME, find_checkpoint
 
 # What a model needs to make text of a row, and no more: a merged model cannot be resumed.
 KEPT = ("pipeline.json", "tokenizer")
@@ -36,6 +38,22 @@ class Merged(NamedTuple):
     largest_difference: float
 
 
+def refuse_whole_ensemble(folder: Path) -> None:
+    """Refuse an ensemble whose members hold no adapters.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if not (folder / ENSEMBLE_NAME).is_file():
+        return
+    members = read_manifest(folder).members
+    if not any(is_adapter_folder(find_checkpoint(member)) for member in members):
+        raise ValueError(
+            f"{folder} is an ensemble of {len(members)} checkpoints without adapters: the weights of each are whole, and "
+            f"there is nothing to merge; use it as it is: bert predict --test test.csv --checkpoint {quote(str(folder))}"
+        )
+
+
 def merge_adapter(
     checkpoint: Path, output: Path, *, base: str | None = None, requantize: bool = False
 ) -> Merged:
@@ -49,9 +67,10 @@ def merge_adapter(
 
     Raises:
         FileNotFoundError: no checkpoint there, or its base is not.
-        ValueError: no adapter, another base, or a folder with something in it.
+        ValueError: no adapter, an ensemble, another base, or a folder with something in it.
     """
     folder = find_checkpoint(checkpoint)
+    refuse_whole_ensemble(folder)
     if not is_adapter_folder(folder):
         raise ValueError(
             f"{folder} holds no adapter (no {ADAPTER}): its weights are whole already, use it as it is"

@@ -23,6 +23,7 @@ from bert_playground.training.fit_data import (
     wants_thresholds,
 )
 from bert_playground.training.ignored_settings import RunFacts, log_ignored_settings
+from bert_playground.training.match_classes import match_classes
 from bert_playground.training.members import fit_members
 from bert_playground.training.start import start_run, write_run_config
 
@@ -92,6 +93,7 @@ class EnsembleTrainer:
         if data.pipeline is not None:
             for member in (first, *others):
                 check_model(member, data.pipeline)
+                match_classes(member, data.pipeline)
             if data.pipeline.max_length > shortest:
                 raise ValueError(
                     f"rows have up to {data.pipeline.max_length} tokens, but a member has {shortest} positions; ask for "

@@ -9,6 +9,7 @@ from loguru import logger
 from bert_playground.config.schema import DataSection, RunConfig
 from bert_playground.data.augmentation.augmentation import Augmentation
 from bert_playground.data.core.types import Loader
+from bert_playground.data.drift.checkpoint_drift import warn_of_checkpoint_drift
 from bert_playground.data.loaders import MLXLoader, StreamingLoader
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared, prepare, prepare_frames
@@ -17,6 +18,7 @@ from bert_playground.lookup import shorten
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.huggingface import fetch_folder
 from bert_playground.tasks import TASKS
+from bert_playground.training.match_classes import match_classes
 
 PAD_MULTIPLE = 8  # padded rows are so much wider at most than the longest one, less one
 
@@ -88,6 +90,9 @@ def fit_data(
         numbers_in_tokens=model.encoder.num_numbers > 0,
     )
     check_model(model, pipeline)
+    match_classes(model, pipeline)
+    if model.pretrained_dir is not None:
+        warn_of_checkpoint_drift(model.pretrained_dir, prepared.train)
     train, val = make_loaders(pipeline, prepared, asked)
     if config.data.sample_fraction < 1:
         train = train.sample(config.data.sample_fraction, config.training.seed)

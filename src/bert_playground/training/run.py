@@ -12,6 +12,7 @@ from loguru import logger
 from bert_playground.config.load import TYPED, load_config
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.augmentation.augmentation import Augmentation
+from bert_playground.data.drift.checkpoint_drift import warn_of_checkpoint_drift
 from bert_playground.data.loaders import MLXLoader, StreamingLoader
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared, prepare
@@ -148,6 +149,8 @@ def fit(
     for note in (*prepared.notes, *pipeline.statements):
         logger.info(note)
 
+    if checkpoint is None and pretrained_dir is not None and _speaks(run):
+        warn_of_checkpoint_drift(pretrained_dir, prepared.train)
     if config.data.val is not None:  # a table of its own may be written otherwise
         drift = pipeline.watch_drift()
         prepared = replace(prepared, val=drift.read(prepared.val))
@@ -318,6 +321,11 @@ def _read_pooling(checkpoint: Path | None) -> dict[str, Any]:
     return {key: head[key] for key in ("pooling", "transform") if key in head}
 
 
+def _speaks(run: RunDir) -> bool:
+    """Whether a run says what all members of an ensemble have in common: once, by the first."""
+    return run.path.parent.name != MEMBERS or run.is_first_member
+
+
 def _name_ignored(
     config: RunConfig,
     run: RunDir,
@@ -335,7 +343,7 @@ def _name_ignored(
         max_length=pipeline.max_length,
         is_member=run.path.parent.name == MEMBERS,
     )
-    if not facts.is_member or run.is_first_member:
+    if _speaks(run):
         log_ignored_settings(config, read_sources(run), facts)
 
 

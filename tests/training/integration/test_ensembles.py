@@ -5,16 +5,20 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
+from bert_playground.cli.app import app
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.prepare import prepare
 from bert_playground.data.reading.table import read_table
 from bert_playground.ensemble_predictor import EnsemblePredictor, load_predictor
+from bert_playground.export.merged import merge_adapter
 from bert_playground.inference import Predictor
 from bert_playground.models.ensemble import Ensemble
 from bert_playground.models.tokenwise import named_parameters
@@ -178,6 +182,29 @@ def test_members_of_other_tables_are_refused(train_once, tmp_path: Path) -> None
         load_predictor(folder)
     with pytest.raises(ValueError, match="several checkpoints; use load_predictor"):
         Predictor.load(folder)
+
+
+def test_the_message_for_an_ensemble_is_a_call_that_works(
+    train_once, fruit: Path, tmp_path: Path
+) -> None:
+    folder = train_once(train=train_ensemble, **TWO_SEEDS).run_dir.path
+    with pytest.raises(ValueError, match="use load_predictor") as caught:
+        Predictor.load(folder)
+    names: dict[str, Any] = {"Path": Path}
+    for line in str(caught.value).splitlines()[1:]:
+        exec(line.strip(), names)
+    assert len(names["predictor"].predict(read_table(fruit))) == 120
+
+
+def test_an_ensemble_without_adapters_is_not_merged(train_once, tmp_path: Path) -> None:
+    folder = train_once(train=train_ensemble, **TWO_SEEDS).run_dir.path
+    said = r"is an ensemble of 2 checkpoints without adapters: .*bert predict --test test.csv --ch"
+    with pytest.raises(ValueError, match=said):
+        merge_adapter(folder, tmp_path / "merged")
+    command = ["model", "merge", "--checkpoint", str(folder), "--output", str(tmp_path / "merged")]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 2
+    assert "there is nothing to merge; use it as it is" in " ".join(done.output.split())
 
 
 @pytest.mark.parametrize("strategy", [None, "data_subsamples"])

@@ -16,7 +16,12 @@ from bert_playground.data.reading.table import read_table
 from bert_playground.ensemble_predictor import load_predictor
 from bert_playground.inference import Predictor
 from bert_playground.models.checkpoint import load_model
-from bert_playground.models.factory import create_ensemble, create_model
+from bert_playground.models.ensemble import Ensemble
+from bert_playground.models.factory import (
+    create_ensemble,
+    create_model,
+    load_from_huggingface,
+)
 from bert_playground.training import create_trainer
 from bert_playground.training.model_trainer import ModelTrainer
 
@@ -108,6 +113,53 @@ def test_a_checkpoint_goes_on_with_its_own_tokenizer(config) -> None:
     again.train(FRAME)
     assert again.pipeline.tokenizer.to_json() == trainer.pipeline.tokenizer.to_json()
     assert again.state.metrics["val_accuracy"] == trainer.state.best_metrics["val_accuracy"]
+
+
+@pytest.mark.parametrize("num_members", [1, 2])
+def test_a_checkpoints_classifier_is_matched_by_the_names_of_classes(num_members, config) -> None:
+    trainer = create_trainer(create_model("bert", num_labels=2, **SIZES), config)
+    trainer.train(FRAME)
+    folder = trainer.path / "checkpoints/best"
+    still = config | {"optimizer": {"learning_rate": 1e-9}}
+
+    def go_on(labels: list[str]) -> float:
+        members = [load_model(folder) for _ in range(num_members)]
+        again = create_trainer(members[0] if num_members == 1 else Ensemble(members), still)
+        state = again.train((TEXTS, labels))
+        states = state if isinstance(state, list) else [state]
+        return min(each.best_metrics["val_accuracy"] for each in states)
+
+    # Capitals come first, so that the classes change places.
+    assert go_on([label.replace("yes", "YES") for label in IS_RED]) > 0.9
+    with pytest.raises(
+        ValueError, match=r"answers no, yes, but 'label' has bad, good; make the"
+    ) as e:
+        go_on(["good" if label == "yes" else "bad" for label in IS_RED])
+    call = str(e.value).split("make the model with ")[1].split(", which")[0]
+    fresh = eval(call, {"load_from_huggingface": load_from_huggingface})
+    renamed = ["good" if label == "yes" else "bad" for label in IS_RED]
+    assert create_trainer(fresh, still).train((TEXTS, renamed)).epoch == 6
+
+
+def test_a_checkpoint_says_where_its_table_was_written_otherwise(config) -> None:
+    from loguru import logger
+
+    frame = pl.DataFrame({"member": ["True", "False"] * 60, "text": TEXTS, "is_red": IS_RED})
+    trainer = create_trainer(create_model("bert", num_labels=2, **SIZES), config)
+    trainer.train(frame)
+    lines: list[str] = []
+    logger.enable("bert_playground")
+    sink = logger.add(
+        lambda message: lines.append(str(message)), level="WARNING", format="{message}"
+    )
+    for member in (["True", "False"] * 60, ["1", "0"] * 60):
+        again = create_trainer(load_model(trainer.path / "checkpoints/best"), config)
+        again.train(frame.with_columns(member=pl.Series(member)), frame[:20])
+    logger.remove(sink)
+    logger.disable("bert_playground")
+    (said,) = [line for line in lines if "differs from that of" in line]
+    assert "- member: '0' was 'False' in training" in said
+    assert "nothing is repaired" in said
 
 
 def test_rows_are_no_longer_and_no_wider_than_the_model(config) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from loguru import logger
 
 from bert_playground.data.reading.table import read_table
 from bert_playground.inference import Predictor
@@ -96,3 +97,19 @@ def test_int8_products_of_quantized_weights_are_refused(checkpoint: Path, tmp_pa
     quantize_checkpoint(Predictor.load(checkpoint), tmp_path / "small")
     with pytest.raises(ValueError, match=r"quantized already; leave out int8|native CPU kernels"):
         Predictor.load(tmp_path / "small", precision="int8")
+
+
+def test_rows_that_are_written_otherwise_are_reported(
+    checkpoint: Path, fruit: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "shouted.csv"
+    table.write_text(fruit.read_text().replace("red", "mauve").replace("north", "NORTH"))
+    lines: list[str] = []
+    sink = logger.add(lambda message: lines.append(str(message)), format="{message}")
+    done = quantize_checkpoint(Predictor.load(checkpoint), tmp_path / "small", data=table)
+    logger.remove(sink)
+    found = [(finding.column, finding.what) for finding in done.drift]
+    assert found == [("colour", "unseen"), ("shop", "respelled")]
+    assert sum(line.startswith(("colour: ", "shop: ")) for line in lines) == 2
+    same = quantize_checkpoint(Predictor.load(checkpoint), tmp_path / "same", data=fruit)
+    assert same.drift == ()

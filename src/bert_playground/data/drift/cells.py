@@ -1,5 +1,7 @@
 """read_strictly: cells as numbers, null unless they are written just as a column's numbers or dates are."""
 
+from math import isnan
+
 import numpy as np
 import polars as pl
 
@@ -39,11 +41,12 @@ def read_strictly(cells: pl.Series, form: str, spelling: str) -> pl.Series:
         form: "number" or "date".
         spelling: see parsing.py; of dates "" is ISO.
     """
+    if form == "number" and spelling == PLAIN:
+        numbers = cells.cast(pl.Float64, strict=False)
+        return numbers.fill_nan(None) if isnan(numbers.sum() or 0.0) else numbers
     cell = pl.col("cell")
     if form == "date":
         read = _read_days(cell, spelling)
-    elif spelling == PLAIN:
-        read = read_number(cell, PLAIN)
     else:
         read = pl.when(_fits(cell, spelling)).then(read_number(cell, spelling))
     return cells.alias("cell").to_frame().select(read.cast(pl.Float64)).to_series()

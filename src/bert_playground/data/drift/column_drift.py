@@ -2,16 +2,12 @@
 
 import polars as pl
 
-from bert_playground.data.columns.kinds import clean
-from bert_playground.data.columns.parsing import PLAIN
 from bert_playground.data.drift.cells import extract_rest, is_missing, read_strictly
 from bert_playground.data.drift.finding import KINDS, MISSED_ROWS, Finding, is_surprising
 from bert_playground.data.drift.profile import ColumnProfile
+from bert_playground.data.drift.quick_check import passes_as_written
 from bert_playground.data.drift.repair import Respelling, respell
 from bert_playground.data.drift.shift import find_shift
-
-LONGEST_MISSING = 8  # bytes of a word for a missing value, with some blanks around it
-RESPELLED = ("number", "date", "category", "list")
 
 
 class ColumnDrift:
@@ -27,29 +23,29 @@ class ColumnDrift:
         self.num_rows = self.num_missing = 0
         self.strange, self.units, self.respelled = _Tally(), _Tally(), _Tally()
         self.written_as = ""  # the example of `respelled`, as training writes it
+        self._is_clean = True  # no cell but null is missing or written otherwise
 
-    def check(self) -> pl.Expr:
-        """Whether a cell needs a closer look: quick, and true of all where there is no quick way."""
-        profile, cell = self.profile, pl.col(self.profile.column)
-        if profile.form == "number" and profile.spelling == PLAIN:
-            number = cell.cast(pl.Float64, strict=False)
-            return cell.is_not_null() & ~number.is_finite().fill_null(False)
-        if profile.form == "category" and profile.knows_values:
-            return cell.is_not_null() & ~cell.is_in(pl.lit(pl.Series(profile.values)).implode())
-        if profile.form in RESPELLED:
-            return cell.is_not_null()
-        return (cell.str.len_bytes() <= LONGEST_MISSING).fill_null(False)
+    def read(self, column: pl.Series, doubtful: pl.Series | None) -> pl.Series | None:
+        """Count the cells of a chunk; the column written as in training, or None where nothing changes.
 
-    def read(self, column: pl.Series, is_doubtful: pl.Series) -> pl.Series | None:
-        """Count the cells of a chunk; the column written as in training, or None where nothing changes."""
+        Args:
+            column: its cells.
+            doubtful: those that need a closer look, see `QuickCheck`; None: none does.
+        """
         self.num_rows += len(column)
         self.num_missing += column.null_count()
-        if not is_doubtful.any():
+        if doubtful is None:
             return None
-        table = self._tabulate(column.filter(is_doubtful))
+        if not (self.profile.is_numeric or self.profile.knows_values):
+            num_missing = self._strip(doubtful).null_count()
+            self._is_clean &= num_missing == 0
+            self.num_missing += num_missing
+            return None
+        self._is_clean = False
+        table = self._tabulate(doubtful)
         self.num_missing += int(table.filter(pl.col("stripped").is_null())["count"].sum())
         table = table.drop_nulls("stripped")
-        if not table.height or self.profile.form not in RESPELLED:
+        if not table.height:
             return None
         is_known = self._is_known(table["stripped"])
         if not is_known.all():
@@ -62,21 +58,22 @@ class ColumnDrift:
     def _tabulate(self, cells: pl.Series) -> pl.DataFrame:
         """The distinct cells, how many there are, and the same without blanks around them, null where they are missing."""
         raw = cells.alias("cell").value_counts()
-        return raw.with_columns(stripped=self._strip(raw["cell"]))
+        return raw.with_columns(self._strip(raw["cell"]).alias("stripped"))
 
     def _strip(self, cells: pl.Series) -> pl.Series:
-        stripped = clean(cells).alias("cell")
-        if not self.profile.is_numeric:
-            return stripped
-        none = is_missing(pl.col("cell"), also_none=True)
-        return stripped.to_frame().select(pl.when(~none).then(pl.col("cell"))).to_series()
+        cell = pl.col(cells.name)
+        is_known = ~is_missing(cell, also_none=self.profile.is_numeric)
+        return cells.to_frame().select(pl.when(is_known).then(cell.str.strip_chars())).to_series()
+
+    def _strip_sample(self, cells: pl.Series) -> pl.Series:
+        if not self._is_clean:
+            return self._strip(cells)
+        return cells if passes_as_written(self.profile) else cells.str.strip_chars()
 
     def _is_known(self, cells: pl.Series) -> pl.Series:
         profile = self.profile
         if profile.is_numeric:
             return read_strictly(cells, profile.form, profile.spelling).is_not_null()
-        if not profile.knows_values:
-            return pl.repeat(True, len(cells), eager=True)
         named = profile.name_values(cells)
         known = pl.Series(profile.values, dtype=pl.String).implode()
         if profile.form == "category":
@@ -142,7 +139,8 @@ class ColumnDrift:
         if is_surprising(self.num_missing, rows, profile.num_missing, rows_then):
             found.append(self._of("missing", _Tally(self.num_missing), profile.num_missing, None))
         if not any(each.what in ("unreadable", "unseen") for each in found):
-            shift = find_shift(profile, self._strip(sample).drop_nulls(), rows, self.num_missing)
+            cells = self._strip_sample(sample).drop_nulls()
+            shift = find_shift(profile, cells, rows, self.num_missing)
             found += [] if shift is None else [shift]
         return found
 
@@ -158,6 +156,7 @@ class ColumnDrift:
             cells.example,
             profile.example,
             read_as,
+            profile.importance,
         )
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import polars as pl
 from loguru import logger
 
 from bert_playground.data.drift.column_drift import ColumnDrift
 from bert_playground.data.drift.finding import Finding
 from bert_playground.data.drift.profile import ColumnProfile
+from bert_playground.data.drift.quick_check import QuickCheck
 from bert_playground.data.reading.table import as_text
 
 SAMPLE_ROWS = 4_000  # of a frame, whose distribution is compared; other facts are of all rows
@@ -28,6 +30,8 @@ class TableDrift:
         """Nothing has been seen yet."""
         self._columns = {profile.column: ColumnDrift(profile) for profile in profiles}
         self._labels = {profile.column: ColumnDrift(profile) for profile in labels}
+        both = {profile.column: profile for profile in (*labels, *profiles)}
+        self._quick = QuickCheck(both.values())
         self._sample: list[pl.DataFrame] = []
         self._step = 0  # of the rows that are kept as a sample
 
@@ -38,19 +42,21 @@ class TableDrift:
         if not names or not frame.height:
             return frame
         cells = as_text(frame.select(names))
-        checks = cells.select(both[name].check().alias(name) for name in names)
+        self._step = self._step or max(1, cells.height // SAMPLE_ROWS)
+        rows = np.arange(0, cells.height, self._step)
+        sample = cells if self._step == 1 else cells[rows]
+        doubtful = self._quick.find(cells, sample)
         changed = []
         for name in names:
-            new = both[name].read(cells[name], checks[name])
+            new = both[name].read(cells[name], doubtful.get(name))
             if new is not None:
                 changed.append(new)
-        frame = frame.with_columns(changed) if changed else frame
-        self._keep_some(cells.with_columns(changed).select(n for n in names if n in self._columns))
-        return frame
+        sample = sample.with_columns(new.gather(rows) for new in changed)
+        self._keep(sample.select(name for name in names if name in self._columns))
+        return frame.with_columns(changed) if changed else frame
 
-    def _keep_some(self, cells: pl.DataFrame) -> None:
-        self._step = self._step or max(1, cells.height // SAMPLE_ROWS)
-        self._sample.append(cells.gather_every(self._step) if self._step > 1 else cells)
+    def _keep(self, sample: pl.DataFrame) -> None:
+        self._sample.append(sample)
         while sum(part.height for part in self._sample) > MAX_SAMPLE_ROWS:
             self._sample = [pl.concat(self._sample).gather_every(2)]
             self._step *= 2
@@ -64,7 +70,7 @@ class TableDrift:
             if name in sample.columns
             for finding in column.findings(sample[name])
         ]
-        found.sort(key=lambda finding: (-finding.harm, finding.column))
+        found.sort(key=lambda finding: ([-harm for harm in finding.harm], finding.column))
         repaired = [
             column.repaired() for column in (*self._columns.values(), *self._labels.values())
         ]

@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass
 from math import log, sqrt
 from typing import Any
 
+from bert_playground.lookup import count_of
+
 # How unlikely a difference must be if both tables were drawn alike, as a log: one in 1,100 for a column; for a share of
 # all rows, of however few, one in 55. Twenty columns with three checks each then rarely give a false alarm.
 SURPRISE, SURPRISE_OF_ALL = 7.0, 4.0
@@ -18,6 +20,7 @@ LEAST_SHIFT = 0.1
 # Smirnov's distance is beyond this / sqrt(rows) for one pair of equal samples in a thousand.
 SMIRNOV = 1.95
 
+FEW_ROWS = 20  # of a table, whose shares are counts
 KINDS = {"number": "number", "date": "date", "category": "value", "list": "value"}
 WORDS = {
     "unreadable": "are no {kind} as training writes it",
@@ -25,6 +28,15 @@ WORDS = {
     "unit": "have a unit or sign that no training row has",
     "missing": "are missing",
     "outside": "are beyond the {kind}s of training",
+}
+
+
+WORDS_OF_ONE = {
+    "unreadable": "is no {kind} as training writes it",
+    "unseen": "holds a value that no training row has",
+    "unit": "has a unit or sign that no training row has",
+    "missing": "is missing",
+    "outside": "is beyond the {kind}s of training",
 }
 
 
@@ -42,6 +54,7 @@ class Finding:
         example: a cell now; of "shifted" the median, or the value that has become more frequent.
         example_in_training: a cell then; of "shifted" the median, or the value that has become less frequent.
         read_as: what the model reads instead, where that is not the cell itself.
+        importance: how much the column, alone, told of the target in training, 0 to 1; None: not measured.
     """
 
     column: str
@@ -53,6 +66,7 @@ class Finding:
     example: str | None
     example_in_training: str
     read_as: str | None = None
+    importance: float | None = None
 
     @property
     def is_repaired(self) -> bool:
@@ -60,29 +74,54 @@ class Finding:
         return self.what == "respelled"
 
     @property
-    def harm(self) -> float:
-        """The share of rows that it strikes beyond those of training."""
-        return self.share - self.share_in_training
+    def harm(self) -> tuple[float, float]:
+        """The share of rows that it strikes beyond those of training: by importance, and as it is.
 
-    def say(self) -> str:
-        """One sentence."""
+        A column whose importance is not known counts as one that tells all.
+        """
+        share = self.share - self.share_in_training
+        return (1.0 if self.importance is None else self.importance) * share, share
+
+    def say(self, *, is_repaired: bool = True) -> str:
+        """One sentence; `is_repaired`: other spellings are read as training's, not as they stand."""
         now = "nothing" if self.example is None else _quote(self.example)
         if self.is_repaired:
-            return f"{self.column}: {now} is read as {_quote(self.read_as or '')}, as in training ({self.rows} rows)"
+            then = _quote(self.read_as or "")
+            said = (
+                f"is read as {then}, as in training" if is_repaired else f"was {then} in training"
+            )
+            return f"{self.column}: {now} {said} ({count_of(self.rows, 'row')})"
         if self.what == "shifted":
             word = "more often" if self.kind in ("value", "text") else "in the middle"
             return (
                 f"{self.column}: the {self.kind}s are distributed otherwise than in training: {_percent(self.share)} of "
                 f"the rows would have to change ({word} now {now}, then {_quote(self.example_in_training)})"
             )
-        said = f"{_percent(self.share)} of the rows {WORDS[self.what].format(kind=self.kind)}"
+        who = self._who
+        words = (WORDS_OF_ONE if who.startswith("the cell") else WORDS)[self.what]
+        said = f"{who} {words.format(kind=self.kind)}"
         said += f", {_percent(self.share_in_training)} in training"
         then = _quote(self.example_in_training)
         shown = (
             f" (then such as {then})" if self.what == "missing" else f" (now {now}, then {then})"
         )
-        ending = "" if self.read_as is None else f"; the model reads {self.read_as}"
+        is_read_so = self.read_as is None or not is_repaired
+        ending = "" if is_read_so else f"; the model reads {self.read_as}"
         return f"{self.column}: {said}{shown}{ending}"
+
+    @property
+    def _who(self) -> str:
+        """Whom it strikes: a share of the rows, or of few rows their number."""
+        num_rows = round(self.rows / self.share) if self.share else 0
+        if not 0 < num_rows <= FEW_ROWS:
+            return f"{_percent(self.share)} of the rows"
+        if num_rows == 1:
+            return "the cell of the only row"
+        return (
+            f"the cell of 1 of {num_rows} rows"
+            if self.rows == 1
+            else f"{self.rows} of {num_rows} rows"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready form."""

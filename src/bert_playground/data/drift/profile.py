@@ -50,6 +50,7 @@ class ColumnProfile:
         is_complete: whether `values` are all.
         units: what stands around numbers.
         example: a cell.
+        importance: how much the column, alone, tells of the target, 0 to 1; None: not measured.
     """
 
     column: str
@@ -66,6 +67,7 @@ class ColumnProfile:
     is_complete: bool = True
     units: tuple[str, ...] = ()
     example: str = ""
+    importance: float | None = None
 
     @property
     def knows_values(self) -> bool:
@@ -91,8 +93,12 @@ class ColumnProfile:
             lowered = pl.col("v").str.to_lowercase()
             value = pl.when(lowered.is_in(NONE)).then(pl.lit("none")).otherwise(pl.col("v"))
             return cells.to_frame("v").select(value).to_series()
-        reading = Feature(cells.name, "", self.form, known=self.values)
-        return cells.to_frame().select(reading.cell(numbers="bins")).to_series()
+        # Not by `cell`, which would clean once more, nor with `known`, by which words are extracted three times.
+        word = Feature(cells.name, "", self.form).say(pl.col(cells.name), numbers="bins")
+        words = cells.to_frame().select(word).to_series()
+        if not self.values:
+            return words
+        return words.zip_with(words.is_in([*self.values, "missing"]), pl.Series(["other"]))
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready form that `from_dict` reads."""

@@ -46,6 +46,7 @@ def find_shift(
         0.0,
         example,
         example_then,
+        importance=profile.importance,
     )
 
 

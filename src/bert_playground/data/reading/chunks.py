@@ -15,6 +15,7 @@ from bert_playground.data.reading.csv_text import (
     tidy_rows,
 )
 from bert_playground.data.reading.file_signatures import refuse_other_formats
+from bert_playground.data.reading.footer import doubt_footer
 from bert_playground.data.reading.header import DELIMITERS, doubt_header
 from bert_playground.data.reading.records import cut_records
 from bert_playground.data.reading.table import as_text, name_bad_line, read_file, unnest_records
@@ -160,6 +161,7 @@ def _open_csv(path: Path, plain: Path, chunk_rows: int | None) -> _Found:
         chunk_rows = _choose_rows(plain, begin, delimiter)
     spans: list[Span] = []
     columns: tuple[str, ...] = ()
+    last: list[pl.DataFrame] = []
     lines = header_lines = header.count(b"\n")
     for start, end in cut_records(plain, begin, chunk_rows, delimiters=delimiter):
         content = _read_bytes(plain, start, end)
@@ -175,6 +177,10 @@ def _open_csv(path: Path, plain: Path, chunk_rows: int | None) -> _Found:
         if frame.height:
             is_plain = _is_read_plainly(header, content, frame)
             spans.append(Span(start, end, frame.height, is_plain))
+            last = [*last[-1:], frame]
+    if last:
+        rows = pl.concat(last)
+        doubt_footer(path, rows, sum(span.num_rows for span in spans) - rows.height)
     return _Found(columns, spans, header)
 
 

@@ -13,8 +13,10 @@ from typing import IO
 
 import zstandard
 
+from bert_playground.files import disk_errors_named
 from bert_playground.lookup import shorten
 
+OTHER_TEMPORARY = "name a folder on another disk for temporary files in the variable TMPDIR"
 PIECE_BYTES = 2**20
 
 
@@ -44,10 +46,19 @@ def decompress_to(path: Path, folder: Path) -> Path:
 
     Raises:
         ValueError: it is damaged, or holds several files.
+        OSError: the disk is full; nothing is left behind.
     """
     target = folder / path.stem
-    with path.open("rb") as file, target.open("wb") as decompressed:
-        decompressed.writelines(_iterate_pieces(path, file))
+    try:
+        with (
+            disk_errors_named(target, OTHER_TEMPORARY),
+            path.open("rb") as file,
+            target.open("wb") as decompressed,
+        ):
+            decompressed.writelines(_iterate_pieces(path, file))
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
     return target
 
 

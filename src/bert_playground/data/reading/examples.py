@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from bert_playground.data.reading.decompress import COMPRESSIONS
-from bert_playground.data.reading.table import PARSERS, Files, as_text, read_table
+from bert_playground.data.reading.table import PARSERS, Files, as_text, list_items, read_table
 from bert_playground.lookup import shorten
 
 EXPECTED = (
@@ -227,7 +227,8 @@ def _to_list(column: Any) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers of numpy, MLX, torch and pandas as those of Python; not-a-number as missing."""
+    """Numbers of numpy, MLX, torch and pandas as those of Python; not-a-number as missing; sets as lists."""
+    value = list_items(value)
     if isinstance(value, str | bool | int | list | tuple | Mapping) or value is None:
         return value
     if hasattr(value, "tolist"):

@@ -5,7 +5,7 @@ import io
 import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from pathlib import Path
 from statistics import quantiles
@@ -19,6 +19,7 @@ DELIMITERS = (",", ";", "\t", "|")
 NAMELESS = "Unnamed: "
 SAMPLE_RECORDS, SAMPLE_ROWS = 60, 500
 SAMPLE_LETTERS = 100_000
+MIN_LETTERS = 3  # in a row, from A on: by chance a record hardly ever has them
 MIN_VALUES = 5  # of a column, to tell what it holds
 LONG_NAME = 60  # letters
 MOST = 0.95
@@ -86,13 +87,8 @@ def doubt_header(path: Path, names: Sequence[str], frame: pl.DataFrame) -> None:
     _refuse_repeated(path, names, frame)
     sample = frame[:SAMPLE_ROWS]
     columns = [column.drop_nulls().to_list() for column in sample.iter_columns()]
-    readings = [_read_name(name, column) for name, column in zip(names, columns, strict=True)]
+    readings, letters = _read_names(names, columns)
     named = [name for name in names if not _is_nameless(name)]
-    if _doubt_numbers(names):
-        readings = [
-            Reading.UNCLEAR if _is_number(name) else reading
-            for name, reading in zip(names, readings, strict=True)
-        ]
     counts = Counter(readings)
     values, texts = counts[Reading.VALUE], counts[Reading.TEXT]
     shown = shorten([repr(name[:LONG_NAME]) for name in named], 5)
@@ -104,9 +100,10 @@ def doubt_header(path: Path, names: Sequence[str], frame: pl.DataFrame) -> None:
         raise ValueError(
             f"{path} seems to have no header: its first line ({shown}) reads like the rows below it, as "
             f"{shorten([repr(name[:LONG_NAME]) for name in examples], 3)} would be a cell of its own column; {remedy}, such as "
-            f"{','.join(f'column{i + 1}' for i in range(min(len(names), 4)))}{',…' if len(names) > 4 else ''}"
+            f"{_join(f'column{i + 1}' for i in range(len(names)))}; if it is the header, write names there that are no "
+            f"cells of their columns, such as {_join(f'{name}_' for name in names)}"
         )
-    if is_row:
+    if is_row or letters:
         logger.warning(
             f"{path} has names of columns that read like cells ({shown}): its first line is read as the header; {remedy}"
         )
@@ -123,6 +120,26 @@ def doubt_header(path: Path, names: Sequence[str], frame: pl.DataFrame) -> None:
             "another line is, remove those above it"
         )
     _doubt_first_row(path, sample, columns)
+
+
+def _read_names(
+    names: Sequence[str], columns: Sequence[Sequence[str]]
+) -> tuple[list[Reading], list[str]]:
+    """How each name reads, and which letters of those that count columns would be cells."""
+    readings = [_read_name(name, column) for name, column in zip(names, columns, strict=True)]
+    counting = _count_letters(names)
+    letters = [
+        n for n, r in zip(names, readings, strict=True) if r is Reading.VALUE and n in counting
+    ]
+    has_numbers = _doubt_numbers(names)
+    unclear = {name for name in names if name in letters or (has_numbers and _is_number(name))}
+    pairs = zip(names, readings, strict=True)
+    return [Reading.UNCLEAR if name in unclear else reading for name, reading in pairs], letters
+
+
+def _join(names: Iterable[str]) -> str:
+    first = [*itertools.islice(names, 5)]
+    return ",".join(first[:4]) + (",…" if len(first) > 4 else "")
 
 
 def hint_at_header(names: Sequence[str]) -> str:
@@ -143,7 +160,7 @@ def _refuse_repeated(path: Path, names: Sequence[str], frame: pl.DataFrame) -> N
     last = len(names) - 1
     again = ((frame[:, 0] == names[0]) & (frame[:, last] == names[last])).fill_null(False)
     rows = [row for row in again.arg_true().to_list() if list(frame.row(row)) == list(names)]
-    if rows:
+    if rows and not _are_values(names, frame.filter(~pl.int_range(pl.len()).is_in(rows))):
         where = (
             f"row {rows[0] + 1}"
             if len(rows) == 1
@@ -153,6 +170,11 @@ def _refuse_repeated(path: Path, names: Sequence[str], frame: pl.DataFrame) -> N
             f"{path} repeats its header in {where}, counted from 1 below the first; several files seem to stand one below "
             "the other: remove it there, or give the files as a list or a pattern"
         )
+
+
+def _are_values(names: Sequence[str], others: pl.DataFrame) -> bool:
+    """Whether other rows than those with all the names have them in their columns too: then such a row is nothing special."""
+    return all(bool((others[name] == name).any()) for name in names)
 
 
 def _doubt_first_row(path: Path, sample: pl.DataFrame, columns: list[list[str]]) -> None:
@@ -293,6 +315,17 @@ def _doubt_numbers(names: Sequence[str]) -> bool:
     is_counting = steps == {1} and (counts[0] in (0, 1) or len(counts) > 2)
     are_years = len(counts) > 1 and all(1900 <= count <= 2100 for count in counts)
     return is_counting or are_years or (len(steps) == 1 and len(counts) > 3)
+
+
+def _count_letters(names: Sequence[str]) -> set[str]:
+    """Names that count columns by letters, such as A, B, C, as those of quizzes and spreadsheets do."""
+    run = sorted({name for name in names if re.fullmatch("[A-Za-z]", name)}, key=names.index)
+    is_counting = len(run) >= MIN_LETTERS and run[0] in "Aa"
+    return (
+        set(run)
+        if is_counting and all(ord(b) - ord(a) == 1 for a, b in itertools.pairwise(run))
+        else set()
+    )
 
 
 def _is_nameless(name: str) -> bool:

@@ -12,6 +12,7 @@ import polars as pl
 from bert_playground.data.reading.csv_text import name_nameless, parse_csv
 from bert_playground.data.reading.decompress import decompress, is_compressed
 from bert_playground.data.reading.file_signatures import refuse_other_formats
+from bert_playground.data.reading.footer import doubt_footer
 from bert_playground.data.reading.header import doubt_header
 from bert_playground.lookup import name_neighbours, nearest, shorten
 
@@ -76,6 +77,7 @@ def read_file(path: Path) -> pl.DataFrame:
         refuse_other_formats(path, content)
         frame = parse_csv(path, content)
         doubt_header(path, frame.columns, frame)
+        doubt_footer(path, frame)
         return _require_rows(frame, str(path))
     try:
         frame = parse(io.BytesIO(content))
@@ -157,11 +159,18 @@ def _to_polars(frame: Any) -> pl.DataFrame:
     missing = frame.isna()
     return pl.DataFrame(
         {
-            str(name): frame[name].astype(object).mask(missing[name], None).tolist()
+            str(name): list(
+                map(list_items, frame[name].astype(object).mask(missing[name], None).tolist())
+            )
             for name in frame.columns
         },
         strict=False,
     )
+
+
+def list_items(value: Any) -> Any:
+    """A set as the list of its items, in order; they are words, not numbers of columns. Everything else as it is."""
+    return sorted(map(str, value)) if isinstance(value, set | frozenset) else value
 
 
 def _name_all(frame: pl.DataFrame) -> pl.DataFrame:

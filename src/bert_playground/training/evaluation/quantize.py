@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
+from bert_playground.data.drift.finding import Finding
 from bert_playground.data.reading.table import require_columns
 from bert_playground.data.schema.sampling import read_within
 from bert_playground.files import replaced_directory
@@ -46,6 +47,7 @@ class Quantized:
         before: the checkpoint that was read.
         after: the new one.
         choices: the bits of each layer, where they were chosen by measuring.
+        drift: how rows that were given differ from those of training.
     """
 
     folder: Path
@@ -54,6 +56,7 @@ class Quantized:
     before: Weight
     after: Weight
     choices: tuple[LayerChoice, ...]
+    drift: tuple[Finding, ...] = ()
 
 
 def quantize_checkpoint(
@@ -87,7 +90,7 @@ def quantize_checkpoint(
     if output.exists():
         raise FileExistsError(f"{output} exists already; choose a new folder with --output")
     predictor = predictor.with_weights()
-    frame, source = _find_rows(predictor, data, is_needed=mean_bits is not None)
+    frame, source, drift = _find_rows(predictor, data, is_needed=mean_bits is not None)
     model = predictor.model
     adapter = getattr(model, "adapter", None)
     if adapter is not None:
@@ -115,22 +118,24 @@ def quantize_checkpoint(
         predictor.pipeline.save(temporary)
     rows = 0 if frame is None else frame.height
     after = _weigh(predictor, output, frame)
-    return Quantized(output, source, rows, before, after, tuple(choices))
+    return Quantized(output, source, rows, before, after, tuple(choices), drift)
 
 
 def _find_rows(
     predictor: Predictor, data: Path | None, *, is_needed: bool
-) -> tuple[pl.DataFrame | None, str]:
+) -> tuple[pl.DataFrame | None, str, tuple[Finding, ...]]:
     if data is not None:
         frame, said = read_within(data, seed=0)
         require_columns(frame, list(predictor.pipeline.targets), str(data))
-        return frame, f"{data}: {said}"
+        drift = predictor.pipeline.watch_drift()
+        frame = drift.read(frame)
+        return frame, f"{data}: {said}", tuple(drift.conclude(str(data)))
     try:
-        return rows_of_run(predictor.checkpoint)
+        return *rows_of_run(predictor.checkpoint), ()
     except (ValueError, OSError) as error:
         if is_needed:
             raise
-        return None, f"not measured: {error}"
+        return None, f"not measured: {error}", ()
 
 
 def _weigh(predictor: Predictor, folder: Path, frame: pl.DataFrame | None) -> Weight:

@@ -7,7 +7,7 @@ from loguru import logger
 
 from bert_playground.config.schema import DataSection
 from bert_playground.data.drift.compare import TableDrift
-from bert_playground.data.drift.finding import is_surprising
+from bert_playground.data.drift.finding import Finding, is_surprising
 from bert_playground.data.drift.profile import ColumnProfile, fit_profiles
 from bert_playground.data.drift.tables import compare_tables
 from bert_playground.data.schema.decide import decide
@@ -179,3 +179,17 @@ def test_a_forest_tells_tables_apart_by_the_column_that_differs() -> None:
     assert other.columns[0][0] == "price"
     few = compare_tables(train, draw(3, 7), schema, TextOptions())
     assert few.roc_auc is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "num_rows", "said"),
+    [
+        (1, 1, "the cell of the only row is no number as training writes it, 0 % in training"),
+        (1, 3, "the cell of 1 of 3 rows is no number as training writes it, 0 % in training"),
+        (2, 3, "2 of 3 rows are no number as training writes it, 0 % in training"),
+        (50, 200, "25 % of the rows are no number as training writes it, 0 % in training"),
+    ],
+)
+def test_of_few_rows_their_number_is_said(rows, num_rows, said):
+    finding = Finding("price", "unreadable", "number", rows, rows / num_rows, 0.0, "dear", "12.5")
+    assert finding.say() == f"price: {said} (now 'dear', then '12.5')"

@@ -84,6 +84,27 @@ def test_a_matrix_of_labels_is_a_column_for_each_and_lists_are_lists() -> None:
     assert column.frame["label"].to_list() == ["1", "0", "1"]
 
 
+@pytest.mark.parametrize("kind", [list, tuple, set, frozenset])
+@pytest.mark.parametrize("form", ["pair", "pairs", "records", "columns", "pandas"])
+def test_lists_of_labels_may_be_tuples_and_sets(kind: type, form: str) -> None:
+    labels = [kind(("red", "tall")), kind(("red",)), kind(())]
+    rows = list(zip(TEXTS, labels, strict=True))
+    source = {
+        "pair": (TEXTS, labels),
+        "pairs": rows,
+        "records": [{"text": text, "label": each} for text, each in rows],
+        "columns": {"text": TEXTS, "label": labels},
+        "pandas": pd.DataFrame({"text": TEXTS, "label": labels}),
+    }[form]
+    assert read_examples(source).frame["label"].to_list() == ["red|tall", "red", ""]
+
+
+def test_sets_of_numbers_are_no_matrix() -> None:
+    read = read_examples((TEXTS, [{1, 2}, {2, 3}, {1, 3}]))
+    assert read.target == "label"
+    assert read.frame["label"].to_list() == ["1|2", "2|3", "1|3"]
+
+
 class Batches:
     """As a DataLoader: iterated, not numbered."""
 

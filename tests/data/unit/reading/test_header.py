@@ -1,5 +1,6 @@
 """Lines of a CSV that are no records: a title above the header, a missing header, one that is there twice."""
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -136,3 +137,39 @@ def test_cells_that_repeat_in_a_first_row_lead_to_the_header(tmp_path: Path) -> 
         ValueError, match=r"duplicate column names: '0'.*if the first line is a row"
     ):
         read_table(write(tmp_path, "0,0,x", *(f"{i},{i},y" for i in range(9))))
+
+
+def quiz(names: str, seed: int = 0) -> list[str]:
+    """Answers of 60 people to the questions, a letter each."""
+    drawn = random.Random(seed)
+    width = names.count(",") + 1
+    return [names, *(",".join(drawn.choices("ABC", k=width)) for _ in range(60))]
+
+
+@BOTH
+@pytest.mark.parametrize("names", ["A,B,C", "A,B,C,D", "a,b,c,d,e"])
+def test_letters_that_count_columns_are_a_header(
+    read: Callable, names: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path, *(line.lower() if names[0] == "a" else line for line in quiz(names)))
+    assert "its first line is read as the header" in warnings_of(read, path)
+    assert read_table(path).columns == names.split(",")
+
+
+@BOTH
+@pytest.mark.parametrize("names", ["C,A,B", "A,C,C,B", "B,C"])
+def test_other_letters_are_refused_and_both_ways_out_work(
+    read: Callable, names: str, tmp_path: Path
+) -> None:
+    names = ",".join(dict.fromkeys(names.split(",")))
+    header, *rows = quiz(names)
+    path = write(tmp_path, header, *rows)
+    with pytest.raises(ValueError, match="seems to have no header") as caught:
+        read(path)
+    said = str(caught.value)
+    above = said.split("put the names of the columns above it, such as ")[1].split(";")[0]
+    instead = said.split("no cells of their columns, such as ")[1]
+    for lines, num_rows in (([above, header, *rows], 61), ([instead, *rows], 60)):
+        path = write(tmp_path, *lines)
+        assert warnings_of(read, path) == ""
+        assert read_table(path).shape == (num_rows, names.count(",") + 1)

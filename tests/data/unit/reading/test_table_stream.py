@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bert_playground.data.reading import records, table_stream
+from bert_playground.data.reading.decompress import decompress_to
 from bert_playground.data.reading.records import count_lines, cut_records
 from bert_playground.data.reading.table import read_table
 from bert_playground.data.reading.table_stream import TableStream, is_large, open_stream
@@ -331,3 +332,16 @@ def test_large_is_a_matter_of_bytes_and_rows(
     monkeypatch.setattr(table_stream, "LARGE_ROWS", 10**9)
     monkeypatch.setattr(table_stream, "LARGE_BYTES", paths[0].stat().st_size)
     assert is_large(paths[0])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is full")
+def test_a_full_disk_is_named_when_a_table_is_decompressed(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 1000))
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    (folder / "t.csv").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"disk is full.*TMPDIR") as caught:
+        decompress_to(path, folder)
+    assert caught.value.filename == str(folder / "t.csv")
+    assert not list(folder.iterdir())

@@ -35,6 +35,7 @@ def evaluate(
     """Evaluate a checkpoint on a labelled table, with the constant baseline."""
     from bert_playground.ensemble_predictor import load_predictor
     from bert_playground.logs import set_up_logs
+    from bert_playground.lookup import count_of
     from bert_playground.training.evaluation.evaluate import evaluate_table
 
     set_up_logs(log_level)
@@ -57,7 +58,7 @@ def evaluate(
         )
         return
     print_table(
-        f"{pipeline.target} ({pipeline.task}) in {data}: {found.num_rows} rows, by {predictor.checkpoint}",
+        f"{pipeline.target} ({pipeline.task}) in {data}: {count_of(found.num_rows, 'row')}, by {predictor.checkpoint}",
         ("metric", "this model", "best constant answer"),
         [(name, value, found.constant.get(name)) for name, value in found.metrics.items()],
     )

@@ -47,6 +47,7 @@ def predict(
     from bert_playground.data.reading.table import read_table
     from bert_playground.ensemble_predictor import load_predictor
     from bert_playground.logs import set_up_logs
+    from bert_playground.lookup import count_of
     from bert_playground.predict_table import predict_table
 
     set_up_logs(log_level)
@@ -79,7 +80,7 @@ def predict(
     else:
         print_lines(
             [
-                f"{written.height} answers by {predictor.checkpoint}",
+                f"{count_of(written.height, 'answer')} by {predictor.checkpoint}",
                 *_summary(written),
                 f"written to {output}",
             ]
@@ -88,15 +89,19 @@ def predict(
 
 def _summary(written: "DataFrame") -> list[str]:
     """What the answers are like, one line per answer column."""
+    from bert_playground.lookup import count_of
+
     lines = []
     for column in written.iter_columns():
         if column.name == written.columns[0]:
             continue
         counts = column.alias("answer").value_counts(sort=True)  # a column may be called count
-        if column.dtype.is_float() or counts.height > 20:
+        if written.height == 1:
+            lines.append(f"  {column.name}: {spell(column[0])} in the only row")
+        elif column.dtype.is_float() or counts.height > 20:
             least, middle, most = map(spell, (column.min(), column.median(), column.max()))
             lines.append(f"  {column.name}: from {least} to {most}, median {middle}")
         else:
-            shares = ", ".join(f"{row[0]} in {row[1]} rows" for row in counts.rows())
+            shares = ", ".join(f"{row[0]} in {count_of(row[1], 'row')}" for row in counts.rows())
             lines.append(f"  {column.name}: {shares}")
     return lines

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bert_playground.cli.utils import options
-from bert_playground.cli.utils.checkpoints import choose_single_checkpoint
+from bert_playground.cli.utils.checkpoints import choose_checkpoint, refuse_together
 from bert_playground.cli.utils.console import print_json, print_lines, program
 
 Output = Annotated[
@@ -42,13 +42,13 @@ def merge(
     json: options.Json = False,
 ) -> None:
     """Merge a LoRA adapter into its base model, as a checkpoint that needs no base."""
-    from bert_playground.export.merged import merge_adapter
+    from bert_playground.export.merged import merge_adapter, refuse_whole_ensemble
     from bert_playground.logs import set_up_logs
 
     set_up_logs(log_level)
-    folder = choose_single_checkpoint(
-        checkpoint, more_checkpoints, "model merge", "--output NEW_FOLDER"
-    )
+    folder = choose_checkpoint(checkpoint, more_checkpoints)
+    refuse_whole_ensemble(folder)
+    refuse_together(folder, "model merge --checkpoint", "--output NEW_FOLDER")
     merged = merge_adapter(folder, output, base=base, requantize=requantize)
     if json:
         print_json({"checkpoint": folder, **merged._asdict()})

@@ -94,6 +94,7 @@ def quantize(
                 "before": vars(done.before),
                 "after": vars(done.after),
                 "layers": [vars(choice) for choice in done.choices],
+                "drift": [finding.to_dict() for finding in done.drift],
             }
         )
         return

@@ -1,0 +1,34 @@
+"""warn_of_checkpoint_drift: how a table to train on differs from the one that the checkpoint was trained on."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+from loguru import logger
+
+from bert_playground.data.drift.compare import TableDrift
+from bert_playground.data.drift.profile import ColumnProfile
+from bert_playground.data.templates.row_text import PIPELINE
+
+PROFILES = "profiles"
+
+
+def warn_of_checkpoint_drift(folder: Path, frame: pl.DataFrame) -> None:
+    """Say in one warning what differs; the rows stay as they are, and the model learns them so.
+
+    Args:
+        folder: of the checkpoint; one without profiles, such as that of a Hugging Face model, is not compared.
+        frame: the training rows.
+    """
+    path = folder / PIPELINE
+    state = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    profiles = [ColumnProfile.from_dict(each) for each in state.get(PROFILES) or ()]
+    drift = TableDrift(profiles)
+    drift.read(frame)
+    findings = drift.findings()
+    if findings:
+        listed = "".join(f"\n- {finding.say(is_repaired=False)}" for finding in findings)
+        logger.warning(
+            f"the training table differs from that of {folder} (below: now, and then in training).{listed}\nnothing is "
+            "repaired: the model learns these rows as they are written; write them as that table did to keep what it knows"
+        )
