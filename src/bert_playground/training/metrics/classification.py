@@ -3,8 +3,8 @@
 from typing import Any
 
 import numpy as np
-from sklearn import metrics as sk
 
+from bert_playground.training.metrics import scikit_metrics as sk
 from bert_playground.training.metrics.metric import Array, Metric
 
 BOTH = ("binary", "multiclass")
