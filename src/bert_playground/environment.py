@@ -4,8 +4,11 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import mlx.core as mx
@@ -33,11 +36,12 @@ def describe_environment() -> dict[str, Any]:
         "cpu_cores": os.cpu_count(),
         "git_commit": git_commit(),
         "command": sys.argv,
-        "versions": package_versions(),
+        "versions": dict(package_versions()),
     }
 
 
-def package_versions() -> dict[str, str | None]:
+@cache
+def package_versions() -> Mapping[str, str | None]:
     """Version of each package that shapes the numbers; None: not installed."""
     found: dict[str, str | None] = {}
     for name in PACKAGES:
@@ -45,11 +49,12 @@ def package_versions() -> dict[str, str | None]:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = None
-    return found
+    return MappingProxyType(found)
 
 
+@cache
 def git_commit() -> str | None:
-    """The commit of the checkout that this code runs from, "+changes" when files differ; None outside a checkout."""
+    """The commit of the checkout that this code runs from, "+changes" when files differed when first asked; None outside a checkout."""
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*"],

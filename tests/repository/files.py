@@ -1,7 +1,9 @@
 """Where the repository is, its Python files, and the names in them."""
 
+import ast
 import re
 import tokenize
+from functools import cache
 from pathlib import Path
 from token import NAME, STRING
 
@@ -22,6 +24,13 @@ def name_of(file: Path) -> str:
     return str(file.relative_to(ROOT))
 
 
+@cache
+def parse(file: Path) -> ast.Module:
+    """The syntax tree of a file, which many tests look at and none changes."""
+    return ast.parse(file.read_text())
+
+
+@cache
 def names_in(file: Path) -> set[str]:
     """Every name in the code of a file and in its one-line strings; not in comments and docstrings."""
     with file.open("rb") as source:

@@ -5,7 +5,7 @@ import re
 import runpy
 from pathlib import Path
 
-from .files import PACKAGE_FILES, PYTHON_FILES, ROOT, name_of, names_in
+from .files import PACKAGE_FILES, PYTHON_FILES, ROOT, name_of, names_in, parse
 
 tree = runpy.run_path(str(ROOT / "scripts/tree.py"))
 # Words of a first line that are meant as names in the code: snake_case, but no file name, and CamelCase.
@@ -14,7 +14,7 @@ NAMES = re.compile(r"\b[a-z0-9]+(?:_[a-z0-9]+)+\b(?!\.)|\b(?:[A-Z][a-z]+){2,}\b"
 
 def first_line(file: Path) -> str:
     """Of the docstring; empty without one."""
-    return (ast.get_docstring(ast.parse(file.read_text())) or "").partition("\n")[0]
+    return (ast.get_docstring(parse(file)) or "").partition("\n")[0]
 
 
 def test_the_map_is_the_package():

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 from statistics import median
 
-from .files import PACKAGE_FILES, PYTHON_FILES, name_of
+from .files import PACKAGE_FILES, PYTHON_FILES, name_of, parse
 
 MOST_LINES_OF_A_FILE = 400
 MOST_LINES_OF_A_CLASS_FILE = 500
@@ -14,7 +14,7 @@ MEDIAN_LINES_OF_THE_PACKAGE = 220
 
 def is_one_class(file: Path) -> bool:
     """Whether a file is one class: it has no second one at its top level, and no function but private ones."""
-    body = ast.parse(file.read_text()).body
+    body = parse(file).body
     classes = [node for node in body if isinstance(node, ast.ClassDef)]
     functions = [node.name for node in body if isinstance(node, ast.FunctionDef)]
     return len(classes) == 1 and all(name.startswith("_") for name in functions)
@@ -47,7 +47,7 @@ def test_functions_are_short():
     functions = [
         (f"{name_of(file)}:{node.lineno} {node.name}", count_lines(node))
         for file in PYTHON_FILES
-        for node in ast.walk(ast.parse(file.read_text()))
+        for node in ast.walk(parse(file))
         if isinstance(node, ast.FunctionDef)
     ]
     assert [item for item in functions if item[1] > MOST_LINES_OF_A_FUNCTION] == []

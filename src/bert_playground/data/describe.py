@@ -11,7 +11,6 @@ from bert_playground.data.columns.dictionary_encoding import join_cells
 from bert_playground.data.columns.kinds import Kind, as_kind, clean, infer_kind
 from bert_playground.data.columns.parsing import read_number
 from bert_playground.data.schema import Schema
-from bert_playground.data.schema.leakage import find_leakage
 from bert_playground.data.targets.fit import Encoder, encode_targets, fit_targets
 from bert_playground.data.targets.imbalance import describe_imbalance
 from bert_playground.data.targets.windows import Windows
@@ -246,6 +245,8 @@ def _warnings(
 ) -> list[str]:
     found = []
     if labels is not None:
+        from bert_playground.data.schema.leakage import find_leakage  # needs scikit-learn: seconds
+
         found = find_leakage(frame, labels, schema.target, schema.id_column)
         imbalance = describe_imbalance(labels, encode_targets(labels, frame, schema.targets))
         found += [] if imbalance is None else [imbalance]

@@ -82,8 +82,9 @@ class Kind:
 
 def clean(column: pl.Series) -> pl.Series:
     """The column without surrounding blanks, and null where the cell is missing."""
-    stripped = column.str.strip_chars()
-    return stripped.set(stripped.str.to_lowercase().is_in(MISSING).fill_null(False), None)
+    cell = pl.col("cell").str.strip_chars()
+    kept = pl.when(cell.str.to_lowercase().is_in(MISSING)).then(None).otherwise(cell)
+    return column.to_frame("cell").select(cell=kept).to_series().alias(column.name)
 
 
 def infer_kind(column: pl.Series) -> Kind:

@@ -127,7 +127,11 @@ def infer_date(values: pl.Series) -> str | None:
     if not len(values) or not values[:100].str.contains(r"[0-9].*[0-9]").all():
         return None
     frame = values.to_frame("date")
-    for pattern in DATE_FORMATS:
+    reads = [read_date(pl.col("date"), pattern).is_not_null() for pattern in DATE_FORMATS]
+    reads_first = frame[:1].select(pl.concat_list(reads)).item()
+    for pattern, is_possible in zip(DATE_FORMATS, reads_first, strict=True):
+        if not is_possible:  # the first value, for most
+            continue
         years = frame.select(read_date(pl.col("date"), pattern).dt.year()).to_series()
         if not years.has_nulls() and not (years < 1000).any():
             return pattern

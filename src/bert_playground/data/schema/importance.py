@@ -3,7 +3,6 @@
 import numpy as np
 import polars as pl
 
-from bert_playground.data.schema.leakage import SCORED_AS, ColumnProbe
 from bert_playground.tasks import TASKS
 
 SAMPLE_ROWS = 5_000
@@ -22,6 +21,9 @@ def rank_columns(frame: pl.DataFrame, labels: np.ndarray, task: str, seed: int =
         task: a name in TASKS.
         seed: which rows are drawn of a large table, and the folds; see `ColumnProbe`.
     """
+    # Imported here because it needs scikit-learn, which takes seconds that predicting does not have.
+    from bert_playground.data.schema.leakage import SCORED_AS, ColumnProbe
+
     if frame.height > SAMPLE_ROWS:
         rows = np.sort(np.random.default_rng(seed).permutation(frame.height)[:SAMPLE_ROWS])
         frame, labels = frame[rows], labels[rows]

@@ -230,9 +230,11 @@ def label_dtype(text: pl.Series) -> str:
 
 def clean_labels(labels: pl.Series) -> pl.Series:
     """Labels as text without surrounding blanks, null where the cell is missing."""
-    text = as_text(labels.to_frame()).to_series().str.strip_chars()
-    missing = text.str.to_lowercase().is_in(["", "?", "nan", "na", "n/a", "#n/a", "null"])
-    return text.set(missing.fill_null(False), None)
+    label = pl.col("label").str.strip_chars()
+    missing = label.str.to_lowercase().is_in(["", "?", "nan", "na", "n/a", "#n/a", "null"])
+    kept = pl.when(missing).then(None).otherwise(label)
+    text = as_text(labels.to_frame()).to_series()
+    return text.to_frame("label").select(label=kept).to_series().alias(text.name)
 
 
 def _typed(text: pl.Series, dtype: str) -> pl.Series:

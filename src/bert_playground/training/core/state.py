@@ -1,6 +1,6 @@
 """TrainState, History: facts about the run so far."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from loguru import logger
@@ -122,8 +122,8 @@ class TrainState:
         return new > best if self.mode == "max" else new < best
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
+        """Plain values for JSON; they are the state's own, not copies."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainState":

@@ -3,8 +3,8 @@
 from typing import Any
 
 import numpy as np
-from sklearn import metrics as sk
 
+from bert_playground.training.metrics import scikit_metrics as sk
 from bert_playground.training.metrics.metric import Array, Metric
 
 BOTH = ("binary", "multiclass")
@@ -94,8 +94,7 @@ def kappa_of(labels: Array, chosen: Array, num_classes: int) -> float:
     """
     if len(np.union1d(labels, chosen)) < 2:
         raise ValueError("all rows have one class")
-    numbers = np.arange(num_classes)
-    return float(sk.cohen_kappa_score(labels, chosen, labels=numbers, weights="quadratic"))
+    return sk.quadratic_kappa(labels, chosen, num_classes)
 
 
 def log_loss(labels: Array, scores: Array) -> float:

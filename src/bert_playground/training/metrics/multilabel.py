@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn import metrics as sk
 
+from bert_playground.training.metrics import scikit_metrics as sk
 from bert_playground.training.metrics.metric import Array, Metric
 
 TASKS = ("multilabel",)

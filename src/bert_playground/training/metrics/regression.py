@@ -1,8 +1,8 @@
 """Regression metrics by name, in the units of the target: rmse, mae, r2, rmsle; coverage of intervals."""
 
 import numpy as np
-from sklearn import metrics as sk
 
+from bert_playground.training.metrics import scikit_metrics as sk
 from bert_playground.training.metrics.metric import Array, Metric
 
 # Of |z| for a standard normal z: so far reach the intervals that hold 68 and 95 %.

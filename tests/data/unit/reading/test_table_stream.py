@@ -74,8 +74,8 @@ def test_any_csv_in_any_pieces(
     end: str,
 ) -> None:
     path = tmp_path / "any.csv"
-    frame = pl.DataFrame(rows, schema={"a": pl.String, "b": pl.String}, orient="row")
-    frame = pl.concat([frame, pl.DataFrame({"a": ["x"], "b": ["y"]})])
+    names = {"first": pl.String, "second": pl.String}  # no cell is one: that would be a row
+    frame = pl.DataFrame([*rows, ("x", "y")], schema=names, orient="row")
     path.write_bytes(frame.write_csv(line_terminator=end).encode())
     monkeypatch.setattr(records, "BLOCK_BYTES", block)
     table = open_stream(path, chunk_rows=chunk_rows)

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bert_playground.data.schema import importance
+from bert_playground.data.schema import importance, leakage
 from bert_playground.data.schema.importance import rank_columns
 
 
@@ -52,12 +52,12 @@ def test_of_a_large_table_a_sample_decides(monkeypatch: pytest.MonkeyPatch) -> N
     frame, truth = make_table()
     seen: list[int] = []
 
-    class Spy(importance.ColumnProbe):
+    class Spy(leakage.ColumnProbe):
         def score(self, column: pl.Series) -> float:
             seen.append(len(column))
             return 0.0
 
-    monkeypatch.setattr(importance, "ColumnProbe", Spy)
+    monkeypatch.setattr(leakage, "ColumnProbe", Spy)
     frame = frame.select("faint", "clear")
     assert rank_columns(frame, truth, "multiclass") == ["faint", "clear"]
     assert seen == [60, 60]

@@ -2,12 +2,14 @@
 
 import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
 from loguru import logger
 from rich.console import Console
 
+from bert_playground.plots import choose_ticks
 from bert_playground.runs import RunDir
 from bert_playground.training.callbacks import (
     Checkpointing,
@@ -226,6 +228,33 @@ def test_curves_are_drawn_of_any_history(tmp_path: Path, metric: str) -> None:
             )
     draw_curves(state, tmp_path / "curves.png", metric, "a title")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("loss", [0.0, 3e-7, 0.25, 1e12, float("nan")])
+def test_curves_of_one_step_are_drawn_without_matplotlib(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: float
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # its import would take half a second
+    state = TrainState(monitor="val_accuracy")
+    state.count_step(loss=loss, rows=4, tokens=40)
+    state.record_step()
+    state.record_evaluation(1, loss, {"val_loss": loss, "val_accuracy": 1.0})
+    draw_curves(state, tmp_path / "curves.png", "val_accuracy", "a title")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [
+        (0.61, 0.74, ["0.62", "0.64", "0.66", "0.68", "0.70", "0.72", "0.74"]),
+        (0, 187, ["0", "50", "100", "150"]),
+        (-0.05, 0.05, ["-0.04", "-0.02", "0.00", "0.02", "0.04"]),
+        (1.5e9, 1.53e9, ["1.5e+09", "1.505e+09", "1.51e+09", "1.515e+09"]),
+        (2e-6, 4.1e-6, ["2e-06", "2.5e-06", "3e-06", "3.5e-06", "4e-06"]),
+    ],
+)
+def test_ticks_are_round_numbers_that_differ(low: float, high: float, labels: list[str]) -> None:
+    assert [label for _, label in choose_ticks(low, high)][: len(labels)] == labels
 
 
 def test_no_picture_is_drawn_of_nothing(tmp_path: Path) -> None:
