@@ -73,7 +73,7 @@ class RunDir:
 
     @property
     def checkpoints(self) -> Path:
-        """The folder that holds `best`, `final` and `step_*`."""
+        """The folder that holds `refit`, `best`, `final` and `step_*`."""
         return self.path / "checkpoints"
 
     @property
@@ -85,6 +85,16 @@ class RunDir:
     def final(self) -> Path:
         """The model after the last step."""
         return self.checkpoints / "final"
+
+    @property
+    def refit(self) -> Path:
+        """The model that was trained on training and validation rows together, for the epochs that validation chose."""
+        return self.checkpoints / "refit"
+
+    @property
+    def kept(self) -> Path | None:
+        """The model that answers for the run: refit, else the best one, else the last one; None: none was kept."""
+        return next((each for each in (self.refit, self.best, self.final) if each.is_dir()), None)
 
     def members(self) -> list["RunDir"]:
         """The runs of an ensemble's members, in the order in which they were trained."""
@@ -118,7 +128,7 @@ def _number_parts(name: str) -> list[int]:
 
 
 def find_checkpoint(path: Path) -> Path:
-    """The checkpoint folder meant by `path`: itself, or the best, the final or the newest one of a run folder.
+    """The checkpoint folder meant by `path`: itself, or the refit, the best, the final or the newest one of a run folder.
 
     A pattern, such as `output/run_*/checkpoints/final`, means the newest checkpoint of what fits it.
 
@@ -155,7 +165,7 @@ def find_checkpoint(path: Path) -> Path:
 def _loadable(path: Path) -> Path | None:
     """The folder with weights that a checkpoint, a run or its folder of checkpoints means."""
     run = RunDir(path.parent if path.name == "checkpoints" else path)
-    for candidate in (path, run.best, run.final, *reversed(run.resumable())):
+    for candidate in (path, run.refit, run.best, run.final, *reversed(run.resumable())):
         if any(candidate.glob("*.safetensors")) or (candidate / ENSEMBLE_NAME).is_file():
             return candidate
     return None

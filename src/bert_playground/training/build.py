@@ -1,18 +1,25 @@
-"""make_trainer: model, optimizer, schedule and callbacks put together as the configuration says."""
+"""fit_pipeline, create_task_model, make_trainer: what the configuration says, put together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from loguru import logger
 
 from bert_playground.config.schema import RunConfig
+from bert_playground.data.augmentation.augmentation import Augmentation
 from bert_playground.data.pipeline import TextPipeline
+from bert_playground.data.prepare import Prepared
 from bert_playground.data.templates.row_text import SCRATCH_TOKENIZER
 from bert_playground.inference import Model, has_adapters
 from bert_playground.lookup import look_up
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import save_model
+from bert_playground.models.factory import create_from_config
+from bert_playground.models.head_match import Answers
+from bert_playground.models.hub_files import fetch_folder
 from bert_playground.runs import RunDir
 from bert_playground.tasks import TASKS
 from bert_playground.training.callbacks import (
@@ -23,6 +30,7 @@ from bert_playground.training.callbacks import (
     MetricsLog,
     create_progress,
 )
+from bert_playground.training.class_weights import weights_from_labels
 from bert_playground.training.core import (
     OPTIMIZERS,
     SCHEDULES,
@@ -38,6 +46,52 @@ from bert_playground.training.core.trainer import Scorer
 from bert_playground.training.integrations import MLflowCallback
 from bert_playground.training.metrics import choose_monitor, make_scorer
 from bert_playground.training.recipe import Recipe, choose_recipe
+
+
+def fit_pipeline(prepared: Prepared, config: RunConfig) -> TextPipeline:
+    """How the rows of prepared tables become tokens, learned from the training rows; see `TextPipeline.fit`."""
+    name = config.model.pretrained
+    return TextPipeline.fit(
+        prepared.train,
+        prepared.schema,
+        prepared.text,
+        pretrained_dir=fetch_folder(name) if name else None,
+        vocab_size=config.model.vocab_size,
+        augmentation=Augmentation(**config.augmentation.model_dump()),
+    )
+
+
+def create_task_model(
+    config: RunConfig,
+    pipeline: TextPipeline,
+    labels: np.ndarray,
+    head_options: Mapping[str, Any] | None = None,
+) -> BertWithHead:
+    """The model that a run asks for, for the rows and the question of a pipeline.
+
+    Args:
+        config: what was asked for.
+        pipeline: fitted.
+        labels: of the training rows, which balanced class weights are made from.
+        head_options: fields of HeadConfig that are settled already.
+    """
+    return create_from_config(
+        config,
+        TASKS[pipeline.task],
+        num_labels=max(pipeline.num_labels, len(pipeline.classes)),
+        vocab_size=pipeline.vocab_size,
+        pad_token_id=pipeline.pad_token_id,
+        # Rows are at most as long as they were when the checkpoint was pretrained on this text.
+        max_length=min(config.data.max_length, pipeline.max_length),
+        head_options={
+            **weights_from_labels(config.head, pipeline.task, pipeline.classes, labels),
+            "num_numbers": 0 if pipeline.number_tokens else len(pipeline.numbers),
+            **(head_options or {}),
+        },
+        number_tokens=pipeline.number_tokens,
+        added_tokens=pipeline.tokenizer.added_tokens,
+        answers=Answers.of(pipeline.target, pipeline.labels.to_dict()),
+    )
 
 
 def make_trainer(

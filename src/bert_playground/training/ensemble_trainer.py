@@ -143,8 +143,8 @@ class EnsembleTrainer:
             return state
 
         def write_members(states: Sequence[TrainState]) -> None:
-            kept = [each.best if each.best.is_dir() else each.final for each in runs]
-            if all(folder.is_dir() for folder in kept):
+            kept = [folder for each in runs if (folder := each.kept) is not None]
+            if len(kept) == len(runs):
                 weights = self.ensemble.weights if len(kept) == len(members) else None
                 write_manifest(run.path, kept, weights=weights, strategy=strategy)
 

@@ -229,6 +229,13 @@ def _of_training(config: RunConfig, facts: RunFacts) -> Reasons:
         yield "training.metric", "there are no validation rows to measure it on"
 
 
+def _of_refit(config: RunConfig, facts: RunFacts) -> Reasons:
+    if facts.task is None:
+        yield "training.refit", "it is for bert train"
+    elif facts.is_ready_made:
+        yield "training.refit", "the model was made before, and a new one would be trained"
+
+
 def _of_schedule(config: RunConfig, facts: RunFacts) -> Reasons:
     steps = min(facts.steps(config), config.training.max_steps or facts.steps(config))
     warmup = config.scheduler.warmup_steps
@@ -280,6 +287,7 @@ RULES = (
     _of_split,
     _of_rows,
     _of_training,
+    _of_refit,
     _of_schedule,
     _of_checkpoints,
     _of_tracking,

@@ -193,9 +193,8 @@ class ModelTrainer:
             summary["thresholds"] = tune_thresholds(run, names, data.val, self.model)
         if summary:
             write_json(run.summary, summary)
-        kept = run.best if run.best.is_dir() else run.final
-        if kept.is_dir():
-            logger.info(f"checkpoint: {kept}")
+        if run.kept is not None:
+            logger.info(f"checkpoint: {run.kept}")
 
     def _load(self, data: Any) -> Loader:
         if is_loader(data):

@@ -106,8 +106,7 @@ def _pretrain(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunRes
     state = trainer.train(train_data, val_data)
     summary = {"train": str(config.data.train)} | _summarise(run, trainer, train_data, val_data)
     write_json(run.summary, summary)
-    best = run.best if run.best.is_dir() else run.final
-    return RunResult(run, state.best_metrics, best if best.is_dir() else None, summary)
+    return RunResult(run, state.best_metrics, run.kept, summary)
 
 
 def _check(config: RunConfig) -> None:

@@ -11,7 +11,6 @@ from loguru import logger
 
 from bert_playground.config.load import TYPED, load_config
 from bert_playground.config.schema import RunConfig
-from bert_playground.data.augmentation.augmentation import Augmentation
 from bert_playground.data.drift.checkpoint_drift import warn_of_checkpoint_drift
 from bert_playground.data.loaders import MLXLoader, StreamingLoader
 from bert_playground.data.pipeline import TextPipeline
@@ -20,14 +19,10 @@ from bert_playground.data.reading.examples import describe_type
 from bert_playground.logs import log_to_file
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.ensemble import Ensemble
-from bert_playground.models.factory import create_from_config
-from bert_playground.models.head_match import Answers
 from bert_playground.models.hub_files import CONFIG, fetch_folder, read_json
 from bert_playground.models.sizes import fit_to_checkpoint
 from bert_playground.runs import MEMBERS, RunDir
-from bert_playground.tasks import TASKS
-from bert_playground.training.build import make_trainer
-from bert_playground.training.class_weights import weights_from_labels
+from bert_playground.training.build import create_task_model, fit_pipeline, make_trainer
 from bert_playground.training.core import Loop
 from bert_playground.training.core.resume import find_resumable
 from bert_playground.training.ensemble_trainer import EnsembleTrainer
@@ -35,6 +30,7 @@ from bert_playground.training.evaluation.thresholds import tune_thresholds
 from bert_playground.training.fit_data import make_loaders
 from bert_playground.training.ignored_settings import RunFacts, log_ignored_settings
 from bert_playground.training.model_trainer import ModelTrainer
+from bert_playground.training.refit import refit
 from bert_playground.training.start import read_sources, start_run, write_json, write_run_config
 from bert_playground.training.summary import summarise
 
@@ -145,7 +141,7 @@ def fit(
         checkpoint: to go on from, exactly where it stopped; None: from the beginning.
     """
     pretrained_dir = fetch_folder(config.model.pretrained) if config.model.pretrained else None
-    pipeline = _fit_or_load(prepared, config, pretrained_dir, checkpoint)
+    pipeline = TextPipeline.load(checkpoint) if checkpoint else fit_pipeline(prepared, config)
     for note in (*prepared.notes, *pipeline.statements):
         logger.info(note)
 
@@ -157,23 +153,7 @@ def fit(
         drift.conclude(str(config.data.val))
     train_data, val_data = make_loaders(pipeline, prepared, config)
     assert train_data.labels is not None
-    model = create_from_config(
-        config,
-        TASKS[pipeline.task],
-        num_labels=max(pipeline.num_labels, len(pipeline.classes)),
-        vocab_size=pipeline.vocab_size,
-        pad_token_id=pipeline.pad_token_id,
-        # Rows are at most as long as they were when the checkpoint was pretrained on this text.
-        max_length=min(config.data.max_length, pipeline.max_length),
-        head_options={
-            **weights_from_labels(config.head, pipeline.task, pipeline.classes, train_data.labels),
-            "num_numbers": 0 if pipeline.number_tokens else len(pipeline.numbers),
-            **_read_pooling(checkpoint),
-        },
-        number_tokens=pipeline.number_tokens,
-        added_tokens=pipeline.tokenizer.added_tokens,
-        answers=Answers.of(pipeline.target, pipeline.labels.to_dict()),
-    )
+    model = create_task_model(config, pipeline, train_data.labels, _read_pooling(checkpoint))
     if config.data.sample_fraction < 1:
         train_data = train_data.sample(config.data.sample_fraction, config.training.seed)
     trainer = make_trainer(
@@ -196,9 +176,11 @@ def fit(
         summary["thresholds"] = tune_thresholds(run, pipeline.classes, val_data, model)
     if summary["hint"]:
         logger.info(summary["hint"])
+    if config.training.refit:
+        refit(prepared, config, run, state)
+        summary["files"]["refit"] = str(run.refit)
     write_json(run.summary, summary)
-    best = run.best if run.best.is_dir() else run.final
-    return RunResult(run, state.best_metrics, best if best.is_dir() else None, summary)
+    return RunResult(run, state.best_metrics, run.kept, summary)
 
 
 @overload
@@ -296,21 +278,6 @@ def read_run_config(
             update={section: getattr(stored, section).model_copy(update={key: value})}
         )
     return stored
-
-
-def _fit_or_load(
-    prepared: Prepared, config: RunConfig, pretrained_dir: Path | None, checkpoint: Path | None
-) -> TextPipeline:
-    if checkpoint is not None:
-        return TextPipeline.load(checkpoint)
-    return TextPipeline.fit(
-        prepared.train,
-        prepared.schema,
-        prepared.text,
-        pretrained_dir=pretrained_dir,
-        vocab_size=config.model.vocab_size,
-        augmentation=Augmentation(**config.augmentation.model_dump()),
-    )
 
 
 def _read_pooling(checkpoint: Path | None) -> dict[str, Any]:

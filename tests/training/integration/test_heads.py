@@ -87,10 +87,14 @@ def test_label_columns_are_learnt_and_answered_in_their_words(configure, garden:
 
 def test_label_lists_learn_thresholds_that_are_stored_and_used(configure, garden: Path) -> None:
     settings = {"data.task": "multilabel", "head.adaptive_threshold": True}
-    result = run_training(configure("tags", **settings, **{"head.pos_weight": "balanced"}))
+    more = {"head.pos_weight": "balanced", "training.refit": True}
+    result = run_training(configure("tags", **settings, **more))
     told = result.summary["thresholds"]
     assert set(told["thresholds"]) == {"big", "red"}
     assert told["f1_macro"] >= told["f1_macro_at_half"]
+    run = result.run_dir
+    best, again = (Predictor.load(folder).model.head.config for folder in (run.best, run.refit))
+    assert best.thresholds == again.thresholds  # no row is left to tune others on
     for folder in (result.run_dir.best, result.run_dir.final):
         predictor = Predictor.load(folder)
         assert len(predictor.model.head.config.thresholds) == 2

@@ -68,7 +68,7 @@ def print_pretraining_report(summary: Mapping[str, Any]) -> None:
     )
     print_lines([f"* decided the best epoch, {summary['best_epoch']}", _work(summary)])
     print_lines([*_files(files), "", "next:"])
-    checkpoint = files.get("best") or files.get("final")
+    checkpoint = files.get("refit") or files.get("best") or files.get("final")
     if checkpoint is None:
         print_lines(next_commands(files, ""))
     else:
@@ -77,7 +77,7 @@ def print_pretraining_report(summary: Mapping[str, Any]) -> None:
 
 def next_commands(files: Mapping[str, str], test_path: str) -> list[str]:
     """The commands that follow a training run."""
-    checkpoint = files.get("best") or files.get("final")
+    checkpoint = files.get("refit") or files.get("best") or files.get("final")
     if checkpoint is None:
         return [
             f"  {program()} train …   # no checkpoint was kept: leave checkpoint.enable_checkpointing on"

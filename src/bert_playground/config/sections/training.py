@@ -29,6 +29,13 @@ class TrainingSection(Section):
     max_grad_norm: Annotated[AboveZero | None, Unset("off")] = Field(
         1.0, description="gradients are clipped to this norm"
     )
+    refit: Annotated[
+        bool,
+        Flag("--refit", help="train once more on all rows, for the epochs that validation chose"),
+    ] = Field(
+        False,
+        description="train once more on training and validation rows, for the epochs that were best",
+    )
     ema_decay: Probability = Field(
         0.0,
         description="the weights that are kept are an exponential moving average of this decay; 0: off",

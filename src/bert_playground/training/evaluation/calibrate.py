@@ -168,5 +168,10 @@ def rows_of_run(checkpoint: Path) -> tuple[pl.DataFrame, str]:
         )
     if record.setting("data.train") is None:
         raise ValueError(f"{record.run.path} was trained from no table; give --data FILE.csv")
+    if checkpoint.resolve() == record.run.refit.resolve():
+        raise ValueError(
+            f"{checkpoint} was trained on the validation rows of its run too, so they say nothing of it; give rows that it "
+            f"was not trained on with --data FILE.csv, or take {record.run.best}"
+        )
     rows = prepare_again(record.settings.values).val
     return rows, f"the validation rows of {record.run.path}, which also chose its best epoch"

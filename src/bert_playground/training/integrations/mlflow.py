@@ -47,10 +47,8 @@ class MLflowCallback(Callback):
 
     def on_train_end(self, state: TrainState) -> None:
         """Log the best checkpoint and the picture, and end the tracked run."""
-        for folder in (self.run.best, self.run.final):
-            if folder.is_dir():
-                self.tracked.log_folder(folder, "checkpoint")
-                break
+        if self.run.kept is not None:
+            self.tracked.log_folder(self.run.kept, "checkpoint")
         if self.run.curves.is_file():
             self.tracked.log_file(self.run.curves)
         self.tracked.finish("KILLED" if state.stop_reason == INTERRUPTED else "FINISHED")
