@@ -19,6 +19,7 @@ from bert_playground.data.prepare import Prepared, prepare
 from bert_playground.data.reading.examples import describe_type
 from bert_playground.logs import log_to_file
 from bert_playground.models.bert_with_head import BertWithHead
+from bert_playground.models.checkpoint import beyond_transformers
 from bert_playground.models.ensemble import Ensemble
 from bert_playground.models.factory import create_from_config
 from bert_playground.models.head_match import Answers
@@ -173,6 +174,11 @@ def fit(
         added_tokens=pipeline.tokenizer.added_tokens,
         answers=Answers.of(pipeline.target, pipeline.labels.to_dict()),
     )
+    if _speaks(run) and (reasons := beyond_transformers(model)):
+        logger.info(
+            f"transformers will read the encoder of these checkpoints alone, as its classifier lacks {'; '.join(reasons)}: "
+            "let `bert predict`, or Predictor, answer from them"
+        )
     if config.data.sample_fraction < 1:
         train_data = train_data.sample(config.data.sample_fraction, config.training.seed)
     trainer = make_trainer(
