@@ -18,6 +18,7 @@ from bert_playground.data.prepare import Prepared, prepare
 from bert_playground.data.reading.examples import describe_type
 from bert_playground.logs import log_to_file
 from bert_playground.models.bert_with_head import BertWithHead
+from bert_playground.models.checkpoint import beyond_transformers
 from bert_playground.models.ensemble import Ensemble
 from bert_playground.models.hub_files import CONFIG, fetch_folder, read_json
 from bert_playground.models.sizes import fit_to_checkpoint
@@ -154,6 +155,12 @@ def fit(
     train_data, val_data = make_loaders(pipeline, prepared, config)
     assert train_data.labels is not None
     model = create_task_model(config, pipeline, train_data.labels, _read_pooling(checkpoint))
+    is_published = not pipeline.number_tokens  # else transformers refuses the folder by itself
+    if is_published and _speaks(run) and (reasons := beyond_transformers(model)):
+        logger.info(
+            f"transformers will read the encoder of these checkpoints alone, as its classifier lacks {'; '.join(reasons)}: "
+            "let `bert predict`, or Predictor, answer from them"
+        )
     if config.data.sample_fraction < 1:
         train_data = train_data.sample(config.data.sample_fraction, config.training.seed)
     trainer = make_trainer(

@@ -3,9 +3,11 @@
 Needs an interpreter with torch and transformers, named in BERT_ORACLE: BERT_ORACLE=... pytest -m oracle
 """
 
+import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -111,3 +113,85 @@ def test_transformers_gives_the_same_numbers(
         "timeseries": lambda: theirs,
     }[head]()
     assert np.allclose(scores, expected, atol=1e-5)
+
+
+TRY = """
+import json, sys
+import transformers
+from safetensors.torch import load_file
+transformers.logging.set_verbosity_error()
+folder, found = sys.argv[1], {}
+for name in ("AutoConfig", "AutoModel", "AutoModelForSequenceClassification"):
+    options = {} if name == "AutoConfig" else {"output_loading_info": True}
+    try:
+        read = getattr(transformers, name).from_pretrained(folder, **options)
+        found[name] = {} if name == "AutoConfig" else {key: sorted(map(str, read[1][key])) for key in read[1]}
+    except Exception as error:
+        found[name] = str(error)
+print(json.dumps(found))
+"""
+
+
+def ask_transformers(folder: Path, encoder: str, **options: Any) -> dict[str, Any]:
+    """For each class of transformers its loading report, or the error that it ended with."""
+    oracle = os.environ.get("BERT_ORACLE")
+    if not oracle:
+        pytest.skip("name an interpreter with torch and transformers in BERT_ORACLE")
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes |= {"vocab_size": 50, "intermediate_size": 40, "max_position_embeddings": 32}
+    save_model(create_model(encoder, "multiclass", 3, **sizes, **options), folder)
+    done = subprocess.run(
+        [oracle, "-c", TRY, str(folder)], check=True, capture_output=True, text=True, input="n\n"
+    )
+    # What it asks about code of others stands before it.
+    found: dict[str, Any] = json.loads(done.stdout[done.stdout.index('{"AutoConfig') :])
+    return found
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(
+    ("encoder", "options"),
+    [
+        ("modernbert", {"norm_type": "rms"}),
+        ("modernbert", {"norm_type": "rms", "num_numbers": 3}),
+        ("neobert", {"rope_theta": 5e4}),
+        ("bert", {"numeric_tokens": [(5, 9)]}),
+        ("modernbert", {"numeric_tokens": [(5, 9)]}),
+        ("neobert", {"numeric_tokens": [(5, 9)]}),
+    ],
+)
+def test_transformers_refuses_what_no_published_config_expresses(
+    encoder: str, options: dict[str, Any], tmp_path: Path
+) -> None:
+    found = ask_transformers(tmp_path / "model", encoder, **options)
+    for error in found.values():
+        assert f"has model type `bert_playground_{encoder}` but Transformers does not" in error
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("encoder", ["bert", "modernbert"])
+@pytest.mark.parametrize(
+    ("options", "report", "names"),
+    [
+        ({"num_numbers": 3}, "unexpected_keys", "numbers.first.weight"),
+        ({"pooling": "max"}, "missing_keys", "dense.weight"),
+    ],
+)
+def test_transformers_reports_a_head_that_it_lacks(
+    encoder: str, options: dict[str, Any], report: str, names: str, tmp_path: Path
+) -> None:
+    found = ask_transformers(tmp_path / "model", encoder, **options)
+    assert any(key.endswith(names) for key in found["AutoModelForSequenceClassification"][report])
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert config["architectures"] == [
+        {"bert": "BertModel", "modernbert": "ModernBertModel"}[encoder]
+    ]
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("options", [{}, {"num_numbers": 3}])
+def test_transformers_reads_neobert_only_with_its_publishers_code(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    for error in ask_transformers(tmp_path / "model", "neobert", **options).values():
+        assert "trust_remote_code=True" in error
