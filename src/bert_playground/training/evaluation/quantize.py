@@ -122,9 +122,9 @@ def _find_rows(
     predictor: Predictor, data: Path | None, *, is_needed: bool
 ) -> tuple[pl.DataFrame | None, str]:
     if data is not None:
-        frame, said = read_within(data, seed=0)
+        frame, message = read_within(data, seed=0)
         require_columns(frame, list(predictor.pipeline.targets), str(data))
-        return frame, f"{data}: {said}"
+        return frame, f"{data}: {message}"
     try:
         return rows_of_run(predictor.checkpoint)
     except (ValueError, OSError) as error:
