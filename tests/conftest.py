@@ -64,7 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_pictures() -> Iterator[Callable[..., None]]:
-    """A run writes the beginning of a PNG instead of its curves, which take longer than a tiny training."""
+    """A run writes the beginning of a PNG instead of its curves, which take half as long as a tiny training."""
     from bert_playground.training.callbacks import curves
 
     original = curves.draw_curves

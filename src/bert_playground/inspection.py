@@ -174,13 +174,13 @@ def _describe_compute(costs: Costs) -> dict[str, Any]:
 def _describe_head(model: nn.Module, pretrained: Pretrained, left_over: Weights) -> dict[str, Any]:
     """The head that the checkpoint has, or what else lies beside its encoder."""
     others = sorted({name.split(".")[0] for name in left_over})
-    said: dict[str, Any] = {"weights_without_use": ", ".join(others) or None}
+    facts: dict[str, Any] = {"weights_without_use": ", ".join(others) or None}
     if "head" not in model:
         is_masked = any(name.startswith(PRETRAINING) for name in left_over)
-        said["type"] = "none (masked-language-model weights lie there)" if is_masked else "none"
+        facts["type"] = "none (masked-language-model weights lie there)" if is_masked else "none"
         if pretrained.pooling:
-            said["pooling"] = pretrained.pooling
-        return said
+            facts["pooling"] = pretrained.pooling
+        return facts
     head = model["head"]
     names = pretrained.values.get("id2label") or {}
     labels = [str(names[key]) for key in sorted(names, key=int)]
@@ -195,7 +195,7 @@ def _describe_head(model: nn.Module, pretrained: Pretrained, left_over: Weights)
         "outputs": head.output_size,
         "labels": labels,
         **options,
-        **said,
+        **facts,
     }
 
 

@@ -46,13 +46,13 @@ class Setting(NamedTuple):
     def help(self) -> str:
         """One line: what it is, the names it can take, and the default where it is not off."""
         flag, default = self.flag, self.field.default
-        said = (flag and flag.help) or self.field.description or ""
+        text = (flag and flag.help) or self.field.description or ""
         if choices := [name for name in choices_of(self.field.annotation) if isinstance(name, str)]:
-            said += f": {', '.join(choices)}"
+            text += f": {', '.join(choices)}"
         has_no_default = isinstance(default, bool) or default == () or (flag and flag.turns_on)
-        if has_no_default or "default" in said:
-            return said
-        return f"{said} (default{f': {self.unset}' if default is None else f' {default}'})"
+        if has_no_default or "default" in text:
+            return text
+        return f"{text} (default{f': {self.unset}' if default is None else f' {default}'})"
 
 
 @cache

@@ -101,11 +101,11 @@ def describe_table(
     left_out = (*schema.dropped, *options.drop_columns)
     faults = [] if fault is None else [fault]
     try:
-        features, said = fit_features(
+        features, statements = fit_features(
             frame, skip=(*schema.targets, *left_out), id_column=schema.id_column, given_kinds=given
         )
     except ValueError as error:  # no column is left to read
-        features, said = (), ()
+        features, statements = (), ()
         faults.append(str(error))
     labels = _fit_inferred(frame, schema, faults)
     read = {feature.column for feature in features}
@@ -117,7 +117,7 @@ def describe_table(
             _describe_column(frame[name], kind, _role(name, schema, read))
             for name, kind in found.items()
         ),
-        (*schema.notes, *said),
+        (*schema.notes, *statements),
         (*faults, *_warnings(kept, schema, found, labels)),
         _examples(frame[:num_examples], features, template),
     )

@@ -88,14 +88,14 @@ def prepare(config: RunConfig) -> Prepared:
     request = resolve_columns(request, frame.columns)
     start = f"{path}: {_size_of(frame)}"
     if held is not None:
-        start = f"{path}: {len(held.stream.columns)} columns; {held.said}"
+        start = f"{path}: {len(held.stream.columns)} columns; {held.message}"
     windows = plan_windows(frame, request)
     if windows is not None:
         return _prepare_windows(frame, windows, request, start)
     schema = decide(frame, request, read_test_columns(path, frame.columns))
     frame = frame.drop(schema.dropped)
     with inference_named(schema):
-        notes = (start, *schema.notes, *_say_rare(frame, schema))
+        notes = (start, *schema.notes, *_describe_rare(frame, schema))
     prepared = Prepared(
         schema,
         choose_text_options(request, schema.template, schema.dropped),
@@ -162,7 +162,7 @@ def prepare_frames(
         choose_text_options(request, schema.template, schema.dropped),
         frame,
         frame,
-        (start, *schema.notes, *_say_rare(frame, schema)),
+        (start, *schema.notes, *_describe_rare(frame, schema)),
     )
     if val is None:
         return _split(prepared, request, seed)
@@ -252,10 +252,10 @@ def write_table_folds(
     frame = frame.drop(schema.dropped)
     options = choose_split_options(request)
     with inference_named(schema):
-        folds, in_time, said = make_folds(frame, schema, options, num_folds, seed)
+        folds, in_time, message = make_folds(frame, schema, options, num_folds, seed)
     ids = None if schema.id_column is None else frame[schema.id_column]
     written = write_folds(path, folds, ids, in_time=in_time)
-    return written, (*schema.notes, f"{num_folds} folds: {said}")
+    return written, (*schema.notes, f"{num_folds} folds: {message}")
 
 
 def _split(prepared: Prepared, request: DataSection, seed: int) -> Prepared:
@@ -282,10 +282,10 @@ def _rows_of_fold(table: pl.DataFrame, path: Path, fold: int) -> tuple[np.ndarra
     return train, val, note
 
 
-def _say_rare(frame: pl.DataFrame, schema: Schema) -> Sequence[str]:
+def _describe_rare(frame: pl.DataFrame, schema: Schema) -> Sequence[str]:
     encoder = fit_targets(frame, schema.target, schema.task, schema.class_order)
-    said = describe_imbalance(encoder, encode_targets(encoder, frame, schema.targets))
-    return () if said is None else (said,)
+    message = describe_imbalance(encoder, encode_targets(encoder, frame, schema.targets))
+    return () if message is None else (message,)
 
 
 def _prepare_windows(

@@ -58,18 +58,18 @@ def ignored_settings(config: RunConfig, sources: Mapping[str, str], facts: RunFa
         sources: for each dotted path where its value came from; those left at their default are not named.
         facts: of the run.
     """
-    said: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     given = [path for path in settings() if sources.get(path, "default") not in NOT_GIVEN]
     for rule in RULES:
         for patterns, reason in rule(config, facts):
             for pattern in patterns.split():
                 for path in given:
                     if fnmatch(path, pattern):
-                        said.setdefault(path, reason)
+                        reasons.setdefault(path, reason)
     return [
-        f"no effect: {path} = {_value_at(config, path)} ({sources[path]}); {said[path]}"
+        f"no effect: {path} = {_value_at(config, path)} ({sources[path]}); {reasons[path]}"
         for path in given
-        if path in said
+        if path in reasons
     ]
 
 

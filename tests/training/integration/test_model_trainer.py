@@ -239,15 +239,26 @@ def test_rows_and_a_loader_do_not_mix(make_model, make_loader) -> None:
         trainer.train(FRAME, make_loader())
 
 
-def test_the_library_is_silent_until_it_is_asked() -> None:
+@pytest.fixture(scope="module")
+def fresh() -> subprocess.CompletedProcess[str]:
+    """A process that imports training, logs, and prints which heavy packages that took."""
     code = (
+        "import sys\n"
         "from bert_playground.models.factory import create_model\n"
         "from bert_playground.training import create_trainer\n"
         "from loguru import logger\n"
         "exec('logger.info(1)', {'logger': logger, '__name__': 'bert_playground.training.run'})\n"
         "logger.enable('bert_playground')\n"
         "exec('logger.info(2)', {'logger': logger, '__name__': 'bert_playground.training.run'})\n"
+        "print({'sklearn', 'scipy', 'matplotlib', 'pandas'} & set(sys.modules))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.endswith("- 2\n")
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+
+def test_the_library_is_silent_until_it_is_asked(fresh) -> None:
+    assert fresh.stderr.count("\n") == 1
+    assert fresh.stderr.endswith("- 2\n")
+
+
+def test_importing_training_takes_no_scikit_learn_and_no_matplotlib(fresh) -> None:
+    assert fresh.stdout == "set()\n"

@@ -70,20 +70,20 @@ def find_leakage(
         scores = {name: probe.score(column) for name, probe in probes.items()}
         name = max(scores, key=lambda each: scores[each] - probes[each].constant)
         score, blind = scores[name], probes[name].constant
-        said = f"{NAMES[task]} {score:.3f}"
+        measured = f"{NAMES[task]} {score:.3f}"
         if column.name == id_column:
             if score >= blind + ID_SURPLUS:
                 found.append(
-                    f"{column.name} tells something of {name} ({said}), though it is no feature: rows are numbered in an "
+                    f"{column.name} tells something of {name} ({measured}), though it is no feature: rows are numbered in an "
                     "order that knows it, so keep it out of the text; random validation rows may flatter every model"
                 )
         elif score >= GIVES_AWAY[task] > blind:
             found.append(
-                f"{column.name} alone answers {name} ({said}): is it known beforehand? else leave it out with "
+                f"{column.name} alone answers {name} ({measured}): is it known beforehand? else leave it out with "
                 "data.drop_columns"
             )
         elif against is not None:
-            found += _say_classes(column, against, names[0])
+            found += _describe_classes(column, against, names[0])
     return found
 
 
@@ -110,7 +110,7 @@ def _find_classes(
     return None
 
 
-def _say_classes(column: pl.Series, against: ClassProbe, target: str) -> list[str]:
+def _describe_classes(column: pl.Series, against: ClassProbe, target: str) -> list[str]:
     """Which classes a column tells from all others, by its values or by having none."""
     scores = against.probe.score_classes(column)
     told = [

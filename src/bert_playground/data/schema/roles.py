@@ -87,7 +87,9 @@ def infer_roles(
     given_task = task
     task = task or (known.task if known and known.target == target else None)
     task = _find_task(frame.select(names), task, "" if given else reason)
-    statements = [_say_targets(frame.select(names), task, reason, is_given=given_task is not None)]
+    statements = [
+        _describe_targets(frame.select(names), task, reason, is_given=given_task is not None)
+    ]
     if set(names) <= set(absent):
         dropped = tuple(name for name in absent if name not in names)
         if dropped:
@@ -98,7 +100,7 @@ def infer_roles(
         statements.append("id: none (as given), rows are named by their number")
     else:
         id_column = _infer_id(others, known) if id_column is None else id_column
-        statements += [] if id_column is None else [_say_id(frame[id_column])]
+        statements += [] if id_column is None else [_describe_id(frame[id_column])]
     index = _find_index(others, id_column, is_without=is_without)
     if index is not None:
         dropped = tuple(dict.fromkeys((*dropped, index)))
@@ -264,9 +266,9 @@ def _infer_task(labels: pl.Series) -> str:
     return "multiclass" if whole and distinct <= min(20, len(text) / 5) else "regression"
 
 
-def _say_targets(labels: pl.DataFrame, task: str, reason: str, *, is_given: bool) -> str:
+def _describe_targets(labels: pl.DataFrame, task: str, reason: str, *, is_given: bool) -> str:
     if labels.width == 1 and not TASKS[task].has_many_targets:
-        return _say_target(labels.to_series(), task, reason, is_given=is_given)
+        return _describe_target(labels.to_series(), task, reason, is_given=is_given)
     override = "--target" if is_given else "--target or --task"
     named = (
         f"target: {labels.columns[0]}"
@@ -276,7 +278,7 @@ def _say_targets(labels: pl.DataFrame, task: str, reason: str, *, is_given: bool
     return f"{named}, {task} ({reason}); override with {override}"
 
 
-def _say_target(labels: pl.Series, task: str, reason: str, *, is_given: bool) -> str:
+def _describe_target(labels: pl.Series, task: str, reason: str, *, is_given: bool) -> str:
     text = labels.alias("label").str.strip_chars()
     if not TASKS[task].is_classification:
         spelling = infer_number(text) or PLAIN
@@ -291,12 +293,12 @@ def _say_target(labels: pl.Series, task: str, reason: str, *, is_given: bool) ->
             detail = f"{share:.0%} {'positive' if positive == '1' else positive}".replace("%", " %")
         else:
             detail = f"{shares.height} classes, most often {shares['label'][0]}"
-    detail += _say_alike(text) if task in ("binary", "multiclass") else ""
+    detail += _describe_alike(text) if task in ("binary", "multiclass") else ""
     override = "--target" if is_given else "--target or --task"
     return f"target: {labels.name}, {task}, {detail} ({reason}); override with {override}"
 
 
-def _say_alike(labels: pl.Series) -> str:
+def _describe_alike(labels: pl.Series) -> str:
     """What to say of classes that differ in capitals alone."""
     names = labels.unique().sort()
     alike = names.filter(names.str.to_lowercase().is_duplicated())
@@ -346,10 +348,10 @@ def _find_index(
     return name if is_nameless and _counts_rows(frame[name]) else None
 
 
-def _say_id(column: pl.Series) -> str:
-    said = f"id: {column.name or repr(column.name)}, not a feature; override with --id-column"
+def _describe_id(column: pl.Series) -> str:
+    message = f"id: {column.name or repr(column.name)}, not a feature; override with --id-column"
     repeated = len(column) - column.n_unique()
-    return said + (f" (it repeats on {repeated} of {len(column)} rows)" if repeated else "")
+    return message + (f" (it repeats on {repeated} of {len(column)} rows)" if repeated else "")
 
 
 def _is_one_word(column: pl.Series) -> bool:

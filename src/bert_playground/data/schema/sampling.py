@@ -27,7 +27,7 @@ class StreamSample(NamedTuple):
     sample: pl.DataFrame  # of the training rows
     val: pl.DataFrame | None  # None: a table of its own
     stream: TableStream  # all training rows
-    said: str
+    message: str
 
 
 def wants_stream(options: DataSection) -> bool:
@@ -89,15 +89,17 @@ def sample_stream(options: DataSection, seed: int) -> StreamSample:
                 f"{stream.name} has {num_rows} rows, so few for its labels that none are left to validate on; give a "
                 "table with --val"
             )
-    said = (
+    message = (
         f"streamed: {num_rows} rows in {len(stream.chunks)} chunks; columns, template and vocabulary are fitted on "
         f"{sample.height} of them, drawn from all over the table (seed {seed}); data.streaming turns it on or off"
     )
     if options.val is not None:
-        return StreamSample(sample, None, stream, said)
-    said += f"; validation: {len(val_rows)} other rows, drawn likewise; or give a table with --val"
+        return StreamSample(sample, None, stream, message)
+    message += (
+        f"; validation: {len(val_rows)} other rows, drawn likewise; or give a table with --val"
+    )
     val = stream.take(val_rows)
-    return StreamSample(sample, val, stream.select(np.setdiff1d(stream.rows, val_rows)), said)
+    return StreamSample(sample, val, stream.select(np.setdiff1d(stream.rows, val_rows)), message)
 
 
 def _find_unseen(stream: TableStream, sample: pl.DataFrame, options: DataSection) -> np.ndarray:
@@ -163,8 +165,8 @@ def read_within(
     if count == stream.num_rows:
         return stream.take(stream.rows), f"{count} rows"
     drawn = np.random.default_rng(seed).permutation(stream.num_rows)[:count]
-    said = f"{count} of {stream.num_rows} rows, drawn from all over the table (seed {seed}), as it is large{hint}"
-    return stream.take(np.sort(drawn)), said
+    message = f"{count} of {stream.num_rows} rows, drawn from all over the table (seed {seed}), as it is large{hint}"
+    return stream.take(np.sort(drawn)), message
 
 
 def read_frames(source: Files) -> Iterator[pl.DataFrame]:

@@ -65,7 +65,7 @@ def read_unlabeled(
     shared = [name for name in first.columns if all(name in columns for columns in known)]
     datasets = load_datasets(options.registry)
     known_as = recognise(first.columns, datasets)
-    targets, said = _find_targets(first, shared, options, datasets, has_target=has_target)
+    targets, message = _find_targets(first, shared, options, datasets, has_target=has_target)
     _require_same_columns(first, dict(zip(more, others, strict=True)), targets)
     is_absent = bool(targets) and not set(targets) & set(shared)
     kept = [n for n in (shared if others or is_absent else first.columns) if n not in targets]
@@ -77,7 +77,7 @@ def read_unlabeled(
     else:
         require_columns(first, [id_column], "the training table")
     tables = [first, *others]
-    statements = [f"{path}: {said}" for path, (_, said) in zip(sources, read, strict=True)]
+    statements = [f"{path}: {message}" for path, (_, message) in zip(sources, read, strict=True)]
     dropped = [name for name in first.columns if name not in (*kept, *targets)]
     if dropped:
         statements.append(f"left out: {', '.join(dropped)} (the test table has no such column)")
@@ -88,7 +88,7 @@ def read_unlabeled(
     template = options.template
     if known_as is not None and is_asked and template == "auto":
         template = known_as.template
-    notes = (*statements[: len(tables)], said, *statements[len(tables) :])
+    notes = (*statements[: len(tables)], message, *statements[len(tables) :])
     return Unlabeled(frame, targets, id_column, template, notes)
 
 

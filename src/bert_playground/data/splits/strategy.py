@@ -48,7 +48,7 @@ class Plan(NamedTuple):
     strata: np.ndarray  # [R]
     groups: np.ndarray | None  # [R], or None: each row stands alone
     timestamps: np.ndarray | None  # [R]
-    said: str  # how, or the time column
+    description: str  # how, or the time column
 
 
 def split_table(
@@ -72,12 +72,12 @@ def split_table(
             train,
             val,
             (
-                f"validation: {len(val)} of {frame.height} rows, the latest by {plan.said}; or give a table with --val"
+                f"validation: {len(val)} of {frame.height} rows, the latest by {plan.description}; or give a table with --val"
             ),
         )
     train, val = split_rows(plan.strata, plan.groups, options.val_fraction, seed)
-    said = f"validation: {len(val)} of {frame.height} rows, {plan.said} (seed {seed}); or give a table with --val"
-    return train, val, said
+    message = f"validation: {len(val)} of {frame.height} rows, {plan.description} (seed {seed}); or give a table with --val"
+    return train, val, message
 
 
 def make_folds(
@@ -97,10 +97,10 @@ def make_folds(
     """
     plan = plan_split(frame, schema, options)
     if plan.timestamps is not None:
-        said = f"one after the other by {plan.said}, each for models of earlier rows"
-        return draw_time_folds(plan.timestamps, num_folds), True, said
+        message = f"one after the other by {plan.description}, each for models of earlier rows"
+        return draw_time_folds(plan.timestamps, num_folds), True, message
     folds = draw_folds(plan.strata, plan.groups, num_folds, seed)
-    return folds, False, f"{plan.said} (seed {seed})"
+    return folds, False, f"{plan.description} (seed {seed})"
 
 
 def plan_split(frame: pl.DataFrame, schema: Schema, options: SplitOptions) -> Plan:
@@ -163,8 +163,8 @@ def _find_groups(
     """[R] the named groups, or those that the table shows, and how to say it."""
     if options.group_column is not None:
         require_columns(frame, [options.group_column], "the training table")
-        said = f", rows that share {options.group_column} on one side"
-        return number_groups(frame[options.group_column]), said
+        message = f", rows that share {options.group_column} on one side"
+        return number_groups(frame[options.group_column]), message
     left_out = {*schema.targets, schema.id_column, *options.drop_columns}
     skip = [name for name in frame.columns if name in left_out]
     found = find_groups(frame.drop(skip))
@@ -195,8 +195,8 @@ def split_windows(
             f"every training window of {windows.horizon} steps reaches into the validation rows; ask for a shorter "
             "data.horizon, another data.val_fraction, or give a table with --val"
         )
-    said = (
+    message = (
         f"validation: {len(val)} windows, the latest by {windows.time_column}; {int(is_early.sum())} end before, "
         f"{int((~is_early).sum())} reach into them and are left out"
     )
-    return table.frame[train[is_early]], table.frame[val], said
+    return table.frame[train[is_early]], table.frame[val], message

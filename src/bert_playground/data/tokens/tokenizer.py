@@ -287,7 +287,7 @@ class TextTokenizer:
         """Cut the rows and put prefix and suffix around them; `lengths` are those of each row's pieces, by name."""
         room = self._find_room(max_length)
         if (rows.lengths > room).any() and makes_remarks():
-            logger.info(_say_cut(rows.lengths, max_length, room, lengths))
+            logger.info(_describe_cut(rows.lengths, max_length, room, lengths))
         kept = np.minimum(rows.lengths, room)
         body = cut_rows(rows, kept)
         return join_segments(
@@ -318,20 +318,20 @@ def makes_remarks() -> bool:
     return not _is_quiet.get()
 
 
-def _say_cut(
+def _describe_cut(
     totals: np.ndarray, max_length: int, room: int, lengths: Mapping[str, np.ndarray]
 ) -> str:
     """How many rows are cut, and what they lose: the last pieces go first."""
-    said, end = [], np.zeros_like(totals)
+    cuts, end = [], np.zeros_like(totals)
     for name, length in lengths.items():
         start, end = end, end + length
         cut, gone = (
             int(((start < room) & (end > room)).sum()),
             int(((start >= room) & (length > 0)).sum()),
         )
-        said += [f"{name} cut on {cut}"] if cut else []
-        said += [f"{name} dropped on {gone}"] if gone else []
-    lost = f": {shorten(said, 6)}" if said else ""
+        cuts += [f"{name} cut on {cut}"] if cut else []
+        cuts += [f"{name} dropped on {gone}"] if gone else []
+    lost = f": {shorten(cuts, 6)}" if cuts else ""
     return (
         f"{int((totals > room).sum())} of {len(totals)} rows are longer than {max_length} tokens{lost}; raise "
         "data.max_length to keep more"

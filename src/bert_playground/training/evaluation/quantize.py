@@ -125,11 +125,11 @@ def _find_rows(
     predictor: Predictor, data: Path | None, *, is_needed: bool
 ) -> tuple[pl.DataFrame | None, str, tuple[Finding, ...]]:
     if data is not None:
-        frame, said = read_within(data, seed=0)
+        frame, message = read_within(data, seed=0)
         require_columns(frame, list(predictor.pipeline.targets), str(data))
         drift = predictor.pipeline.watch_drift()
         frame = drift.read(frame)
-        return frame, f"{data}: {said}", tuple(drift.conclude(str(data)))
+        return frame, f"{data}: {message}", tuple(drift.conclude(str(data)))
     try:
         return *rows_of_run(predictor.checkpoint), ()
     except (ValueError, OSError) as error:

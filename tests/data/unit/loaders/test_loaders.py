@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,13 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_streaming(path: Path, chunk_rows: int = 7, **options: Any) -> StreamingLoader:
-    return StreamingLoader(open_stream(path, chunk_rows=chunk_rows), encode, **options)
+    return StreamingLoader(open_once(path, chunk_rows), encode, **options)
+
+
+@cache
+def open_once(path: Path, chunk_rows: int) -> TableStream:
+    """A stream is never changed, so that all loaders share it."""
+    return open_stream(path, chunk_rows=chunk_rows)
 
 
 Make = Callable[..., Loader]

@@ -1,12 +1,16 @@
 """Metrics that are written out have the bits of scikit-learn's, and none of them imports it."""
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from bert_playground.training.metrics import make_scorer
 from bert_playground.training.metrics import scikit_metrics as ours
+from bert_playground.training.metrics.scorer import REPORTED
 
 SEEDS = st.integers(0, 2**32 - 1)
 SIZES = st.integers(1, 700)
@@ -86,6 +90,21 @@ def test_no_rows_are_refused() -> None:
     for compute in (ours.accuracy_score, ours.f1_score, ours.mean_squared_error):
         with pytest.raises(ValueError, match="no rows"):
             compute(np.array([]), np.array([]))
+
+
+@pytest.mark.parametrize("task", REPORTED)
+def test_what_every_evaluation_reports_needs_no_scikit_learn(
+    task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)  # its import fails
+    random = np.random.default_rng(0)
+    labels, scores = {
+        "binary": (np.arange(20) % 2, random.random(20)),
+        "multilabel": (random.integers(0, 2, (20, 3)), random.random((20, 3))),
+        "multiclass": (np.arange(20) % 3, random.dirichlet(np.ones(3), 20)),
+        "ordinal": (np.arange(20) % 3, random.dirichlet(np.ones(3), 20)),
+    }.get(task, (random.random(20), random.random(20)))
+    assert set(make_scorer(task)(labels, scores)) == set(REPORTED[task])
 
 
 def test_the_others_are_those_of_scikit_learn() -> None:

@@ -36,12 +36,12 @@ def describe(
 
     set_up_logs(None)
     asked = options.read_config(context)[0].data
-    frame, said = read_within(table, seed=0, is_drawn=asked.streaming, hint=READ_ALL)
+    frame, message = read_within(table, seed=0, is_drawn=asked.streaming, hint=READ_ALL)
     asked = resolve_columns(asked, frame.columns)
     schema, fault = decide_if_possible(frame, asked, read_test_columns(table, frame.columns))
     facts = describe_table(frame, schema, choose_text_options(asked), fault=fault)
     if json:
-        print_json({**asdict(facts), "read": said})
+        print_json({**asdict(facts), "read": message})
         return
     print_table(
         f"{table}: {facts.num_rows} rows, {len(facts.columns)} columns",
@@ -58,7 +58,7 @@ def describe(
             for fact in facts.columns
         ],
     )
-    drawn = [f"looked at: {said}"] if said.endswith(READ_ALL) else []
+    drawn = [f"looked at: {message}"] if message.endswith(READ_ALL) else []
     print_lines(["", *drawn, *facts.statements])
     if facts.warnings:
         print_lines(["", "Look at:", *(f"- {warning}" for warning in facts.warnings)])

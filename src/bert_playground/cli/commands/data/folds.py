@@ -32,7 +32,7 @@ def folds(
     set_up_logs(None)
     asked = options.read_config(context)[0].data
     section = asked.model_copy(update={"train": table, "folds": None})
-    written, said = write_table_folds(section, folds, seed, output)
+    written, statements = write_table_folds(section, folds, seed, output)
     numbers = written[:, 1]
     counts = np.bincount(numbers.drop_nulls().to_numpy(), minlength=folds).tolist()
     if json:
@@ -43,14 +43,14 @@ def folds(
                 "columns": written.columns,
                 "rows_of_fold": counts,
                 "always_trained_on": numbers.null_count(),
-                "statements": list(said),
+                "statements": list(statements),
             }
         )
         return
     always = f", {numbers.null_count()} in every training part" if numbers.null_count() else ""
     print_lines(
         [
-            *said,
+            *statements,
             f"rows of each fold: {', '.join(map(str, counts))}{always}",
             f"written to {output}; train on it with data.folds: {output} and data.fold: 0 in a config file",
         ]

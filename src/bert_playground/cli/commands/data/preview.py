@@ -48,7 +48,7 @@ def preview(
     # A series is cut into rows as a whole.
     is_series = asked.data.horizon is not None if reader is None else reader[1] is not None
     is_drawn = False if is_series else asked.data.streaming
-    frame, said = read_within(table, seed=0, is_drawn=is_drawn, hint=READ_ALL)
+    frame, message = read_within(table, seed=0, is_drawn=is_drawn, hint=READ_ALL)
     if reader is not None:
         text, windows = reader
         frame = frame if windows is None else windows.label(frame).frame
@@ -61,7 +61,7 @@ def preview(
         )
     shown = preview_table(text, frame, rows)
     if json:
-        print_json({**shown, "read": said})
+        print_json({**shown, "read": message})
         return
     print_table(
         f"{table}, template {text.template!r}",
@@ -72,5 +72,5 @@ def preview(
         ],
     )
     print_table("tokens of all rows", ("what", "tokens"), shown["token_counts"].items())
-    drawn = [f"looked at: {said}"] if said.endswith(READ_ALL) else []
+    drawn = [f"looked at: {message}"] if message.endswith(READ_ALL) else []
     print_lines([*drawn, *text.statements])

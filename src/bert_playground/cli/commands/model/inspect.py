@@ -77,8 +77,8 @@ def _spell_large(key: str, value: int) -> str:
 
 def _spell(value: Any) -> object:
     if isinstance(value, dict):
-        said = {key: one for key, one in value.items() if one not in (None, [], {})}
-        return ", ".join(f"{key} {_spell(one)}" for key, one in said.items())
+        given = {key: one for key, one in value.items() if one not in (None, [], {})}
+        return ", ".join(f"{key} {_spell(one)}" for key, one in given.items())
     if isinstance(value, list | tuple):
         return ", ".join(str(one) for one in value)
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else value
