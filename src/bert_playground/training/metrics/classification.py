@@ -94,7 +94,8 @@ def kappa_of(labels: Array, chosen: Array, num_classes: int) -> float:
     """
     if len(np.union1d(labels, chosen)) < 2:
         raise ValueError("all rows have one class")
-    return sk.quadratic_kappa(labels, chosen, num_classes)
+    numbers = np.arange(num_classes)
+    return float(sk.cohen_kappa_score(labels, chosen, labels=numbers, weights="quadratic"))
 
 
 def log_loss(labels: Array, scores: Array) -> float:
