@@ -36,6 +36,7 @@ from bert_playground.data.targets.forecast import HorizonEncoder
 from bert_playground.data.targets.label_encoder import LabelEncoder
 from bert_playground.data.targets.windows import Windows
 from bert_playground.data.templates.column_order import order_columns
+from bert_playground.data.templates.derive import derive_columns, source_columns
 from bert_playground.data.templates.features import Feature
 from bert_playground.data.templates.numeric_features import (
     NumericColumn,
@@ -45,7 +46,6 @@ from bert_playground.data.templates.numeric_features import (
 )
 from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.row_text import PIPELINE, RowText, fit_row_text, read_state
-from bert_playground.data.templates.templates import derive_columns, source_columns
 from bert_playground.data.tokens.token_table import TokenizedTable
 
 
@@ -158,7 +158,7 @@ class TextPipeline(RowText):
     @property
     def columns(self) -> list[str]:
         """The columns that are read, be it for the text or beside it."""
-        return source_columns(self._all_features, self.form)
+        return source_columns(self._all_features, self.form, self.derived)
 
     def watch_drift(self) -> TableDrift:
         """To read a later table with: what differs from training is repaired where it has one reading, else counted."""
@@ -226,7 +226,7 @@ class TextPipeline(RowText):
         if not self.numbers:
             return None
         require_columns(frame, self.columns, "the table")
-        frame = derive_columns(as_text(frame.select(self.columns)), self.form)
+        frame = derive_columns(as_text(frame.select(self.columns)), self.form, self.derived)
         return encode_numeric(self.numbers, frame)
 
     def tokenize_variant(self, frame: pl.DataFrame, number: int) -> TokenizedTable:

@@ -221,6 +221,7 @@ def choose_text_options(
     return replace(
         options,
         template=template or request.template,
+        derive=request.derive if isinstance(request.derive, str) else "off",
         drop_columns=tuple(name for name in request.drop_columns if name not in dropped),
     )
 

@@ -12,9 +12,9 @@ import polars as pl
 from bert_playground.data.columns.kinds import Kind, as_kind, infer_kind
 from bert_playground.data.columns.timestamps import ISO, read_times
 from bert_playground.data.reading.table import require_columns
+from bert_playground.data.templates.derive import derive_columns
 from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.row_text import PIPELINE, RowText
-from bert_playground.data.templates.templates import derive_columns
 from bert_playground.lookup import shorten
 
 OFF, AUTO = "off", "auto"
@@ -176,7 +176,7 @@ def fit_numbers(
     asked = options.numeric_features
     if asked == OFF:
         return (), ()
-    frame = derive_columns(frame, text.form)
+    frame = derive_columns(frame, text.form, text.derived)
     numbers = _known_numbers(pretrained_dir)
     if numbers:
         names = tuple(column.column for column in numbers)

@@ -18,6 +18,7 @@ class TextOptions:
         text_pair: two text columns that are read as a pair, and nothing else is; (): none.
         max_length: most tokens of a row.
         numeric_features: "off", "auto", or the columns that enter the head as numbers too.
+        derive: "auto": parts of codes, and what else the cells of a row tell together; or "off".
         column_order: "auto", "table" or "importance".
         num_workers: threads that tokenise; None: all cores.
     """
@@ -30,5 +31,6 @@ class TextOptions:
     text_pair: tuple[str, ...] = ()
     max_length: int = 256
     numeric_features: str | tuple[str, ...] = "off"
+    derive: str = "auto"
     column_order: str = "auto"
     num_workers: int | None = None

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,20 @@ import numpy as np
 import polars as pl
 from loguru import logger
 
+from bert_playground.data.columns.derived_columns import DerivedColumn, read_derived
 from bert_playground.data.columns.dictionary_encoding import DictionaryColumn, join_cells
 from bert_playground.data.reading.table import as_text, require_columns
-from bert_playground.data.templates.features import Feature, fit_features
+from bert_playground.data.templates.derive import derive_columns, keep_derived, source_columns
+from bert_playground.data.templates.features import Feature
+from bert_playground.data.templates.fit_columns import fit_columns
 from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.templates import (
     TEMPLATES,
     Template,
     choose_template,
-    derive_columns,
-    keep_derived,
     known_cells,
     render_cells,
     render_places,
-    source_columns,
 )
 from bert_playground.data.templates.text_pair import PAIR, encode_pair, pair_features
 from bert_playground.data.templates.wordings import reword
@@ -51,6 +51,7 @@ class RowText:
         max_length: most tokens of a row.
         tokenizer_name: "scratch" or the name of the checkpoint; part of cache file names.
         statements: what was decided, in sentences.
+        derived: columns that are computed of a row's other cells before it is read; none in folders of earlier versions.
     """
 
     features: tuple[Feature, ...]
@@ -60,6 +61,7 @@ class RowText:
     max_length: int
     tokenizer_name: str
     statements: tuple[str, ...]
+    derived: tuple[DerivedColumn, ...] = field(default=(), kw_only=True)
 
     @property
     def vocab_size(self) -> int:
@@ -74,7 +76,7 @@ class RowText:
     @property
     def columns(self) -> list[str]:
         """The columns that are read."""
-        return source_columns(self.features, self.form)
+        return source_columns(self.features, self.form, self.derived)
 
     def cells(
         self, frame: pl.DataFrame, places: np.ndarray | None = None
@@ -92,7 +94,7 @@ class RowText:
         extra = [name for name in frame.columns if name not in self.columns]
         if extra and makes_remarks():
             logger.debug(f"columns not read: {', '.join(extra)}")
-        frame = derive_columns(as_text(frame.select(self.columns)), self.form)
+        frame = derive_columns(as_text(frame.select(self.columns)), self.form, self.derived)
         if places is not None:
             return render_places(frame, self.features, self.form, places)
         return render_cells(frame, self.features, self.form)
@@ -144,6 +146,7 @@ class RowText:
             "tokenizer_name": self.tokenizer_name,
             "features": [feature.to_dict() for feature in self.features],
             "statements": self.statements,
+            "derived": [column.to_dict() for column in self.derived],
         }
 
     def save(self, folder: Path) -> None:
@@ -187,6 +190,7 @@ def read_state(
             "features": tuple(Feature.from_dict(feature) for feature in state["features"]),
             "tokenizer": TextTokenizer.load(_tokenizer_folder(folder)),
             "statements": tuple(state["statements"]),
+            "derived": read_derived(state.get("derived")),
             # Folders of before templates could be changed have the name alone.
             "form": Template(**state["form"]) if "form" in state else TEMPLATES[state["template"]],
             **{name: state[name] for name in ("template", "max_length", "tokenizer_name")},
@@ -251,21 +255,23 @@ def fit_row_text(
         name for key in ("phrases", "units") for name in options.template_options.get(key, ())
     ]
     require_columns(frame, [*dict.fromkeys(written)], "data.template_options: the training table")
-    features, said = fit_features(
+    frame, features, learned, said = fit_columns(
         frame,
-        skip=(*skip, *options.drop_columns),
-        text_columns=[name for name in options.text_columns if name not in options.drop_columns],
+        options,
+        skip=skip,
         id_column=id_column,
-        given_kinds={k: v for k, v in options.kinds.items() if k not in options.drop_columns},
+        is_pretrained=pretrained_dir is not None,
     )
     template = choose_template(options.template, features, is_pretrained=pretrained_dir is not None)
     form = TEMPLATES[template].changed(options.template_options)
-    form = keep_derived(form, features, skip)
+    form = keep_derived(form, features, skip, learned)
     forms = (form, *(reword(form, name) for name in wordings))
     tokenizer = _make_tokenizer(frame, features, forms, pretrained_dir, vocab_size)
     name = SCRATCH_TOKENIZER if pretrained_dir is None else pretrained_dir.name
     fitted = _state_fit(template, form, tokenizer, pretrained_dir)
-    return RowText(features, template, form, tokenizer, options.max_length, name, (*said, *fitted))
+    said = (*said, *fitted)
+    length = options.max_length
+    return RowText(features, template, form, tokenizer, length, name, said, derived=learned)
 
 
 def _fit_pair(
