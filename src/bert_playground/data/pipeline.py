@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,6 +26,7 @@ from bert_playground.data.loaders.streaming import StreamingLoader, encode_strea
 from bert_playground.data.reading.table import as_text, require_columns
 from bert_playground.data.reading.table_stream import TableStream
 from bert_playground.data.schema import Schema
+from bert_playground.data.schema.derived_gain import find_gains
 from bert_playground.data.schema.importance import rank_columns
 from bert_playground.data.targets.fit import (
     Encoder,
@@ -96,6 +98,8 @@ class TextPipeline(RowText):
                 checkpoint cannot read, or that cannot be changed so.
         """
         frame, options = as_text(frame), options or TextOptions()
+        labels = fit_targets(frame, schema.target, schema.task, schema.class_order)
+        truth = encode_targets(labels, frame, schema.targets)
         text = fit_row_text(
             frame,
             options,
@@ -104,14 +108,13 @@ class TextPipeline(RowText):
             pretrained_dir=pretrained_dir,
             vocab_size=vocab_size,
             wordings=augmentation.templates if augmentation else (),
+            choose=partial(find_gains, labels=truth, task=labels.task),
         )
-        labels = fit_targets(frame, schema.target, schema.task, schema.class_order)
+        derived, text = text.derived, text.of_training_rows
         text = order_columns(
             text,
             frame,
-            lambda said: rank_columns(
-                said, encode_targets(labels, frame, schema.targets), labels.task
-            ),
+            lambda said: rank_columns(said, truth, labels.task),
             asked=options.column_order,
             is_settled=pretrained_dir is not None and (pretrained_dir / PIPELINE).exists(),
         )
@@ -132,7 +135,7 @@ class TextPipeline(RowText):
         statements = (f"labels: {labels.describe()}", *text.statements, *said)
         read = {field.name: getattr(text, field.name) for field in fields(text)}
         pipeline = cls(
-            **{**read, "statements": statements},
+            **{**read, "statements": statements, "derived": derived},
             labels=labels,
             schema=schema,
             numbers=numbers,

@@ -1,7 +1,7 @@
 """DerivedColumn, add_derived: columns that are computed of a row's other cells: parts of codes, sizes of groups, sums."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from typing import Any, Self
 
@@ -64,6 +64,13 @@ class DerivedColumn:
 def read_derived(state: Sequence[Mapping[str, Any]] | None) -> tuple[DerivedColumn, ...]:
     """What pipeline.json holds of them; None: it was written before there were any."""
     return tuple(map(DerivedColumn.from_dict, state or ()))
+
+
+def of_training_rows(derived: Sequence[DerivedColumn]) -> tuple[DerivedColumn, ...]:
+    """The same columns for the rows that they were fitted on, which are among those that they count."""
+    return tuple(
+        replace(each, num_own=1) if each.kind == "group size" else each for each in derived
+    )
 
 
 def add_derived(frame: pl.DataFrame, derived: Sequence[DerivedColumn]) -> pl.DataFrame:

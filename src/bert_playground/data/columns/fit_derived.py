@@ -8,6 +8,7 @@ import polars as pl
 from bert_playground.data.columns.code_parts import describe_parts, fit_code_parts
 from bert_playground.data.columns.derived_columns import DerivedColumn
 from bert_playground.data.columns.kinds import Kind, clean
+from bert_playground.lookup import shorten
 
 MAX_DERIVED = 40  # columns of a table
 WORDED = 0.2  # of the cells have words beside their parts: these are read too
@@ -60,6 +61,19 @@ def fit_parts(
         quiet += [part.name for part in parts[is_replaced:]]
         said.append(describe_parts(parts, name, _choose_example(frame[name], parts)))
     return Derivation(tuple(columns), tuple(replaced), tuple(quiet), tuple(said))
+
+
+def describe_kept(column: DerivedColumn) -> str:
+    """One line about a column that a test supported."""
+    if column.kind == "group size":
+        (source,) = column.sources
+        keys = f"{len(column.keys)} groups of training rows"
+        return f"{column.name}: rows that share {_name_key(column)} of {source}, itself included ({keys}; a new one has size 1)"
+    return f"{column.name}: the {column.kind} of {shorten(column.sources)}"
+
+
+def _name_key(column: DerivedColumn) -> str:
+    return "the value" if not column.patterns else "that part"
 
 
 def _with_own_name(column: DerivedColumn, taken: list[str]) -> DerivedColumn:

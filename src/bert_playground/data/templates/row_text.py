@@ -5,18 +5,22 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
 from loguru import logger
 
-from bert_playground.data.columns.derived_columns import DerivedColumn, read_derived
+from bert_playground.data.columns.derived_columns import (
+    DerivedColumn,
+    of_training_rows,
+    read_derived,
+)
 from bert_playground.data.columns.dictionary_encoding import DictionaryColumn, join_cells
 from bert_playground.data.reading.table import as_text, require_columns
 from bert_playground.data.templates.derive import derive_columns, keep_derived, source_columns
 from bert_playground.data.templates.features import Feature
-from bert_playground.data.templates.fit_columns import fit_columns
+from bert_playground.data.templates.fit_columns import Choose, fit_columns
 from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.templates import (
     TEMPLATES,
@@ -77,6 +81,11 @@ class RowText:
     def columns(self) -> list[str]:
         """The columns that are read."""
         return source_columns(self.features, self.form, self.derived)
+
+    @property
+    def of_training_rows(self) -> Self:
+        """To read the rows that it was fitted on: of a group's training rows each of them is one."""
+        return replace(self, derived=of_training_rows(self.derived))
 
     def cells(
         self, frame: pl.DataFrame, places: np.ndarray | None = None
@@ -222,6 +231,7 @@ def fit_row_text(
     pretrained_dir: Path | None = None,
     vocab_size: int = 4096,
     wordings: Sequence[str] = (),
+    choose: Choose | None = None,
 ) -> RowText:
     """Learn columns, template and vocabulary from rows, or take them from a checkpoint that was trained on such rows.
 
@@ -234,6 +244,7 @@ def fit_row_text(
             pipeline.json, rows are read as that model was trained to read them.
         vocab_size: most entries of a trained vocabulary.
         wordings: names in TEMPLATES that rows may be written in too: a trained vocabulary has their words.
+        choose: which of the columns that rules propose are worth it; see `fit_columns`.
 
     Raises:
         ValueError: no usable column, an unknown template, no tokenizer, or rows that the checkpoint cannot read.
@@ -261,6 +272,7 @@ def fit_row_text(
         skip=skip,
         id_column=id_column,
         is_pretrained=pretrained_dir is not None,
+        choose=choose,
     )
     template = choose_template(options.template, features, is_pretrained=pretrained_dir is not None)
     form = TEMPLATES[template].changed(options.template_options)
