@@ -7,6 +7,7 @@ from itertools import combinations
 import numpy as np
 import polars as pl
 
+from bert_playground.data.columns.code_parts import fit_code_parts
 from bert_playground.data.columns.derived_columns import DerivedColumn
 from bert_playground.data.columns.kinds import Kind, clean
 from bert_playground.data.columns.parsing import CLOCK, read_number
@@ -45,6 +46,8 @@ def propose_columns(
         id_column: no feature, but parts of it may be those of a group, as in "0013_01".
     """
     found = list(_find_groups(frame, kinds, id_column))
+    if id_column in frame.columns and id_column not in kinds:
+        found += _find_id_parts(frame[id_column])
     found += _find_days(kinds)
     found += _find_numbers(frame, kinds)
     names = {name.lower() for name in frame.columns}
@@ -82,11 +85,37 @@ def _find_groups(
                 )
 
 
+def reaches(column: DerivedColumn, rows: pl.DataFrame) -> bool:
+    """Whether other rows are as often in groups of training rows as these are with each other, or half as often.
+
+    Args:
+        column: any; one that is no size of groups reaches everywhere.
+        rows: of another table.
+    """
+    if column.kind != "group size":
+        return True
+    if column.sources[0] not in rows.columns:
+        return False
+    sizes = rows.select(column.cell().cast(pl.Int64)).to_series()
+    counts = np.array(column.counts)
+    among_themselves = counts[counts > 1].sum() / counts.sum()
+    among_others = float((sizes > 1).sum()) / max(1, len(sizes))
+    return among_others >= float(among_themselves) / 2
+
+
 def _are_groups(counts: pl.Series, num_rows: int) -> bool:
     if not FEW_VALUES < len(counts) <= MAX_KEYS:
         return False
     shared = int(counts.filter(counts > 1).sum())
     return shared >= SHARED * num_rows and counts.sum() <= SMALL * len(counts)
+
+
+def _find_id_parts(column: pl.Series) -> list[DerivedColumn]:
+    """Parts of an id that few values are, such as the number of a person within the group; never what orders the rows."""
+    kind = Kind("code", len(column), column.n_unique())
+    parts = fit_code_parts(column, kind)
+    cells = column.to_frame().select(part.cell() for part in parts)
+    return [part for part in parts if 1 < cells[part.name].n_unique() <= FEW_VALUES]
 
 
 def _find_days(kinds: Mapping[str, Kind]) -> list[DerivedColumn]:

@@ -69,6 +69,8 @@ def describe_kept(column: DerivedColumn) -> str:
         (source,) = column.sources
         keys = f"{len(column.keys)} groups of training rows"
         return f"{column.name}: rows that share {_name_key(column)} of {source}, itself included ({keys}; a new one has size 1)"
+    if column.kind == "part":
+        return f"{column.name}: a part of the id, which repeats"
     return f"{column.name}: the {column.kind} of {shorten(column.sources)}"
 
 

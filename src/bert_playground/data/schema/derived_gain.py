@@ -102,7 +102,9 @@ def _choose(
     while open_ and len(kept) < MAX_KEPT:
         told = {i: _explain(rest, proposed[:, i], splits, unseen[i]) for i in open_}
         scores = {i: _score(rest, each[0]) for i, each in told.items()}
-        harmless = [i for i in open_ if unseen[i] is None or _score_whole(rest, told[i][1]) >= -NO_HARM]
+        harmless = [
+            i for i in open_ if unseen[i] is None or _score_whole(rest, told[i][1]) >= -NO_HARM
+        ]
         best = max(harmless, key=lambda i: scores[i], default=None)
         if best is None or scores[best] < least:
             break

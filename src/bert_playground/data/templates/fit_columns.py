@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from bert_playground.data.columns.combinations import propose_columns
+from bert_playground.data.columns.combinations import propose_columns, reaches
 from bert_playground.data.columns.derived_columns import (
     DerivedColumn,
     add_derived,
@@ -94,7 +94,9 @@ def fit_columns(
     found = kinds | {column.name: infer_kind(frame[column.name]) for column in derivation.columns}
     kept: tuple[DerivedColumn, ...] = ()
     if choose is not None:
-        kept = _find_supported(frame, found, derivation.columns, id_column, choose)
+        kept = _find_supported(
+            frame, found, derivation.columns, id_column, choose, options.test_rows
+        )
         frame = add_derived(frame, of_training_rows(kept))
     kinds = {
         name: _keep_words(frame[name], kind)
@@ -119,6 +121,7 @@ def _find_supported(
     parts: Sequence[DerivedColumn],
     id_column: str | None,
     choose: Choose,
+    test_rows: pl.DataFrame | None,
 ) -> tuple[DerivedColumn, ...]:
     """The columns that the target speaks for.
 
@@ -128,15 +131,20 @@ def _find_supported(
         parts: of codes, of which no further column is made.
         id_column: may hold groups.
         choose: see `fit_columns`.
+        test_rows: groups that do not reach into the table to predict have no size there; None: a size must do no harm
+            where no group is known.
     """
     own = {name: kind for name, kind in kinds.items() if name not in {part.name for part in parts}}
     proposed = propose_columns(frame, own, id_column)
+    if test_rows is not None:
+        proposed = tuple(each for each in proposed if reaches(each, test_rows))
     if not proposed:
         return ()
     base = [(name, kind) for name, kind in kinds.items() if kind.name in SCORED]
     cells = frame.select(each.cell() for each in of_training_rows(proposed))
     numbers = cells.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
-    unseen = [1.0 if each.kind == "group size" else None for each in proposed]
+    is_known = test_rows is not None
+    unseen = [None if is_known or each.kind != "group size" else 1.0 for each in proposed]
     known = [_as_numbers(frame[name], kind) for name, kind in base]
     is_category = np.array([kind.name not in ("number", "date") for _, kind in base])
     places = choose(np.stack(known, axis=1), is_category, numbers, unseen) if known else []

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import polars as pl
+
 
 @dataclass(frozen=True)
 class TextOptions:
@@ -21,6 +23,7 @@ class TextOptions:
         derive: "auto": parts of codes, and what else the cells of a row tell together; or "off".
         column_order: "auto", "table" or "importance".
         num_workers: threads that tokenise; None: all cores.
+        test_rows: of the table to predict, where it is known: whether groups of training rows reach into it.
     """
 
     template: str = "auto"
@@ -34,3 +37,4 @@ class TextOptions:
     derive: str = "auto"
     column_order: str = "auto"
     num_workers: int | None = None
+    test_rows: pl.DataFrame | None = field(default=None, compare=False, repr=False)
