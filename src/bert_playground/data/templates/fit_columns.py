@@ -170,7 +170,7 @@ def _derive(frame: pl.DataFrame, kinds: Mapping[str, Kind], is_pretrained: bool)
 
 def _keep_words(column: pl.Series, kind: Kind) -> Kind:
     """Strings that are nearly unique are read word by word where they have several; what repeats is a category."""
-    if kind.name != "words":
+    if kind.name not in ("words", "code"):
         return kind
     values = clean(column).drop_nulls()
     if values.str.count_matches(r"\S+").sum() >= SEVERAL_WORDS * len(values):
