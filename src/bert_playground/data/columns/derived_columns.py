@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import polars as pl
 
+from bert_playground.data.columns.dictionary_encoding import DictionaryColumn
 from bert_playground.data.columns.kinds import MISSING
 from bert_playground.data.columns.parsing import read_date, read_number
 
@@ -81,6 +82,32 @@ def add_derived(frame: pl.DataFrame, derived: Sequence[DerivedColumn]) -> pl.Dat
         derived: computed of the table's own columns, none of another.
     """
     return frame.with_columns(map(_expression, derived)) if derived else frame
+
+
+def derive_cells(
+    columns: Mapping[str, DictionaryColumn], derived: Sequence[DerivedColumn]
+) -> dict[str, DictionaryColumn]:
+    """The derived columns of one source each, computed of its distinct cells alone.
+
+    Args:
+        columns: with their sources, by name.
+        derived: of one source each.
+    """
+    by_source: dict[str, list[DerivedColumn]] = {}
+    for each in derived:
+        by_source.setdefault(each.sources[0], []).append(each)
+    if len({id(columns[name].indices) for name in by_source}) == 1:  # a small table: all at once
+        frame = pl.DataFrame([columns[name].values for name in by_source])
+        found = frame.select(map(_expression, derived))
+        return {
+            each.name: DictionaryColumn(found[each.name], columns[each.sources[0]].indices)
+            for each in derived
+        }
+    return {
+        cells.name: DictionaryColumn(cells, columns[name].indices)
+        for name, own in by_source.items()
+        for cells in columns[name].values.to_frame().select(map(_expression, own)).iter_columns()
+    }
 
 
 def source_text(name: str) -> pl.Expr:

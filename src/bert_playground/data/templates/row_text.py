@@ -103,10 +103,10 @@ class RowText:
         extra = [name for name in frame.columns if name not in self.columns]
         if extra and makes_remarks():
             logger.debug(f"columns not read: {', '.join(extra)}")
-        frame = derive_columns(as_text(frame.select(self.columns)), self.form, self.derived)
+        frame = derive_columns(as_text(frame.select(self.columns)), self.form)
         if places is not None:
-            return render_places(frame, self.features, self.form, places)
-        return render_cells(frame, self.features, self.form)
+            return render_places(frame, self.features, self.form, places, self.derived)
+        return render_cells(frame, self.features, self.form, self.derived)
 
     def text(self, frame: pl.DataFrame) -> pl.Series:
         """What the model reads of each row."""

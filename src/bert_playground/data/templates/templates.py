@@ -9,6 +9,11 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
+from bert_playground.data.columns.derived_columns import (
+    DerivedColumn,
+    add_derived,
+    derive_cells,
+)
 from bert_playground.data.columns.dictionary_encoding import (
     DictionaryColumn,
     choose_cells,
@@ -186,36 +191,45 @@ def _find_fault(name: str, value: object) -> str | None:
 
 
 def render_cells(
-    frame: pl.DataFrame, features: Sequence[Feature], template: Template
+    frame: pl.DataFrame,
+    features: Sequence[Feature],
+    template: Template,
+    derived: Sequence[DerivedColumn] = (),
 ) -> list[DictionaryColumn]:
     """The pieces of each row's text, one column per feature; joined without anything between they are the text.
 
     Every piece but the first starts with a blank, where each tokenizer family starts a new word.
 
     Args:
-        frame: with the columns of the features, all cells as text.
+        frame: with the columns of the features, or the sources of those that are derived, all cells as text.
         features: in the order of the text.
         template: how a cell is written.
+        derived: columns that are still to be computed.
     """
     if template.jinja:
-        return [render_jinja(frame, features, template.jinja)]
+        return [render_jinja(add_derived(frame, derived), features, template.jinja)]
     steps = _write_steps(tuple(features), template)
-    return _name(_map_features(frame, features, steps), features)
+    return _name(_map_features(frame, features, steps, derived), features)
 
 
 def render_places(
-    frame: pl.DataFrame, features: Sequence[Feature], template: Template, places: np.ndarray
+    frame: pl.DataFrame,
+    features: Sequence[Feature],
+    template: Template,
+    places: np.ndarray,
+    derived: Sequence[DerivedColumn] = (),
 ) -> list[DictionaryColumn]:
     """The pieces of each row's text as in `render_cells`, each written as its place in its row wants.
 
     Args:
-        frame: with the columns of the features, all cells as text.
+        frame: see `render_cells`.
         features: two or more.
         template: how a cell is written; no Jinja template, which makes one piece.
         places: [features, R] where each piece stands in its row, from 0 on.
+        derived: see `render_cells`.
     """
     ends = ((True, False), (False, False), (False, True))  # the first piece, one between, the last
-    values = _map_features(frame, features, _write_steps(tuple(features), template)[:2])
+    values = _map_features(frame, features, _write_steps(tuple(features), template)[:2], derived)
     forms = [
         _render_piece(feature, template, str(i), is_first=is_first, is_last=is_last)
         for i, feature in enumerate(features)
@@ -271,11 +285,19 @@ def _write_steps(
 
 
 def _map_features(
-    frame: pl.DataFrame, features: Sequence[Feature], steps: Sequence[Sequence[pl.Expr]]
+    frame: pl.DataFrame,
+    features: Sequence[Feature],
+    steps: Sequence[Sequence[pl.Expr]],
+    derived: Sequence[DerivedColumn],
 ) -> list[DictionaryColumn]:
     """What the steps make of each feature's column; see `_write_steps`."""
-    names = list(dict.fromkeys(feature.column for feature in features))
+    frame = add_derived(frame, [each for each in derived if len(each.sources) > 1])
+    of_one = [each for each in derived if len(each.sources) == 1]
+    sources = {each.name: each.sources[0] for each in of_one}
+    names = list(dict.fromkeys(sources.get(each.column, each.column) for each in features))
     columns = dict(zip(names, dictionary_encode_all([frame[name] for name in names]), strict=True))
+    read = {feature.column for feature in features}
+    columns |= derive_cells(columns, [each for each in of_one if each.name in read])
     return map_cells([columns[feature.column] for feature in features], *steps)
 
 
