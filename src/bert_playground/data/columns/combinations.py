@@ -178,14 +178,15 @@ def _words(name: str) -> list[str]:
 
 def _find_families(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """Columns that share a word, such as a unit: "1stFlrSF" and "2ndFlrSF"."""
-    by_word: dict[str, list[str]] = {}
-    for name in names:
-        for word in dict.fromkeys(_words(name)):
-            if len(word) > 1 and not word.isdigit():
-                by_word.setdefault(word, []).append(name)
-    for family in by_word.values():
-        if 2 <= len(family) <= MAX_TERMS:
-            yield tuple(family)
+    words = {name: [word for word in _words(name) if not word.isdigit()] for name in names}
+    # A unit stands last; what is shared elsewhere says less.
+    for chosen in (slice(-1, None), slice(None, -1)):
+        by_word: dict[str, list[str]] = {}
+        for name in names:
+            for word in dict.fromkeys(words[name][chosen]):
+                if len(word) > 1:
+                    by_word.setdefault(word, []).append(name)
+        yield from (tuple(each) for each in by_word.values() if 2 <= len(each) <= MAX_TERMS)
 
 
 def _find_twins(names: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -272,7 +272,7 @@ def fit_row_text(
         skip=skip,
         id_column=id_column,
         is_pretrained=pretrained_dir is not None,
-        choose=choose,
+        choose=choose if pretrained_dir is None else None,
     )
     template = choose_template(options.template, features, is_pretrained=pretrained_dir is not None)
     form = TEMPLATES[template].changed(options.template_options)
@@ -334,7 +334,11 @@ def _reuse(
             f"the model in {folder} was trained on text of template {stored.template!r}, but {options.template!r} was "
             "asked for; leave --template out"
         )
-    features = tuple(f for f in stored.features if f.column not in options.drop_columns)
+    sources = {column.name: column.sources for column in stored.derived}
+    dropped = {*options.drop_columns}
+    features = tuple(
+        f for f in stored.features if not dropped & {f.column, *sources.get(f.column, ())}
+    )
     words = [f.column for f in features if f.form == "text"]
     wrong = [name for name in options.text_columns if name not in words]
     if wrong or not features:
