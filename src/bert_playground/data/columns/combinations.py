@@ -15,6 +15,7 @@ from bert_playground.data.columns.parsing import CLOCK, read_number
 MAX_PROPOSED = 32
 MAX_PAIRS = 6  # of years, and of dates
 MAX_TERMS = 8
+NUM_LARGEST = 3
 MAX_KEYS = 20_000  # that are stored with the model
 FEW_VALUES = 20  # categories of so few are no groups
 SHARED = 0.1  # of the rows are in a group with others
@@ -141,7 +142,8 @@ def _find_numbers(frame: pl.DataFrame, kinds: Mapping[str, Kind]) -> list[Derive
         pair = (newer, older) if numbers[newer].mean() >= numbers[older].mean() else (older, newer)
         found["difference", pair] = None
     amounts = [name for name in numbers if name not in years]
-    for terms in (*_find_families(amounts), *_find_similar(amounts, numbers)):
+    families = (terms for each in _find_families(amounts) for terms in _cut(each, numbers))
+    for terms in (*families, *_find_similar(amounts, numbers)):
         found["sum", terms] = None
         if len(terms) == 2:
             found["difference", terms] = None
@@ -186,7 +188,16 @@ def _find_families(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
             for word in dict.fromkeys(words[name][chosen]):
                 if len(word) > 1:
                     by_word.setdefault(word, []).append(name)
-        yield from (tuple(each) for each in by_word.values() if 2 <= len(each) <= MAX_TERMS)
+        yield from (tuple(each) for each in by_word.values() if len(each) > 1)
+
+
+def _cut(family: tuple[str, ...], numbers: Mapping[str, np.ndarray]) -> Iterator[tuple[str, ...]]:
+    """The largest of many, which are the least likely to be parts of each other; and all, if they are not too many."""
+    largest = sorted(family, key=lambda name: -float(np.quantile(numbers[name], 0.9)))
+    if len(family) > NUM_LARGEST:
+        yield tuple(name for name in family if name in largest[:NUM_LARGEST])
+    if len(family) <= MAX_TERMS:
+        yield family
 
 
 def _find_twins(names: Sequence[str]) -> Iterator[tuple[str, str]]:
