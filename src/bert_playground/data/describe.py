@@ -14,7 +14,9 @@ from bert_playground.data.schema import Schema
 from bert_playground.data.targets.fit import Encoder, encode_targets, fit_targets
 from bert_playground.data.targets.imbalance import describe_imbalance
 from bert_playground.data.targets.windows import Windows
-from bert_playground.data.templates.features import Feature, fit_features
+from bert_playground.data.templates.derive import source_columns
+from bert_playground.data.templates.features import Feature
+from bert_playground.data.templates.fit_columns import fit_columns
 from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.row_text import RowText, read_state
 from bert_playground.data.templates.templates import (
@@ -101,14 +103,22 @@ def describe_table(
     left_out = (*schema.dropped, *options.drop_columns)
     faults = [] if fault is None else [fault]
     try:
-        features, statements = fit_features(
-            frame, skip=(*schema.targets, *left_out), id_column=schema.id_column, given_kinds=given
+        fitted = fit_columns(
+            frame,
+            options,
+            skip=(*schema.targets, *schema.dropped),
+            id_column=schema.id_column,
         )
+        features, statements, example = (
+            fitted.features,
+            fitted.statements,
+            fitted.frame[:num_examples],
+        )
+        read = set(source_columns(features, Template(), fitted.derived))
     except ValueError as error:  # no column is left to read
-        features, statements = (), ()
+        features, statements, example, read = (), (), frame[:0], set()
         faults.append(str(error))
     labels = _fit_inferred(frame, schema, faults)
-    read = {feature.column for feature in features}
     template = TEMPLATES[choose_template("auto", features, is_pretrained=True)]
     kept = frame.drop(name for name in left_out if name not in schema.targets)
     return TableFacts(
@@ -119,7 +129,7 @@ def describe_table(
         ),
         (*schema.notes, *statements),
         (*faults, *_warnings(kept, schema, found, labels)),
-        _examples(frame[:num_examples], features, template),
+        _examples(example, features, template),
     )
 
 

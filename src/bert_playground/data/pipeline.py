@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,6 +27,7 @@ from bert_playground.data.loaders.streaming import StreamingLoader, encode_strea
 from bert_playground.data.reading.table import as_text, require_columns
 from bert_playground.data.reading.table_stream import TableStream
 from bert_playground.data.schema import Schema
+from bert_playground.data.schema.derived_gain import find_gains
 from bert_playground.data.schema.importance import rank_columns
 from bert_playground.data.targets.fit import (
     Encoder,
@@ -37,6 +39,7 @@ from bert_playground.data.targets.forecast import HorizonEncoder
 from bert_playground.data.targets.label_encoder import LabelEncoder
 from bert_playground.data.targets.windows import Windows
 from bert_playground.data.templates.column_order import order_columns
+from bert_playground.data.templates.derive import derive_columns, source_columns
 from bert_playground.data.templates.features import Feature
 from bert_playground.data.templates.numeric_features import (
     NumericColumn,
@@ -48,7 +51,6 @@ from bert_playground.data.templates.numeric_features import (
 )
 from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.row_text import PIPELINE, RowText, fit_row_text, read_state
-from bert_playground.data.templates.templates import derive_columns, source_columns
 from bert_playground.data.tokens.token_table import TokenizedTable
 from bert_playground.tasks import TASKS
 
@@ -104,6 +106,8 @@ class TextPipeline(RowText):
                 checkpoint cannot read, or that cannot be changed so.
         """
         frame, options = as_text(frame), options or TextOptions()
+        labels = fit_targets(frame, schema.target, schema.task, schema.class_order)
+        truth = encode_targets(labels, frame, schema.targets)
         text = fit_row_text(
             frame,
             options,
@@ -112,14 +116,13 @@ class TextPipeline(RowText):
             pretrained_dir=pretrained_dir,
             vocab_size=vocab_size,
             wordings=augmentation.templates if augmentation else (),
+            choose=partial(find_gains, labels=truth, task=labels.task),
         )
-        labels = fit_targets(frame, schema.target, schema.task, schema.class_order)
+        derived, text = text.derived, text.of_training_rows
         text = order_columns(
             text,
             frame,
-            lambda said: rank_columns(
-                said, encode_targets(labels, frame, schema.targets), labels.task
-            ),
+            lambda said: rank_columns(said, truth, labels.task),
             asked=options.column_order,
             is_settled=pretrained_dir is not None and (pretrained_dir / PIPELINE).exists(),
         )
@@ -142,7 +145,7 @@ class TextPipeline(RowText):
         statements = (f"labels: {labels.describe()}", *text.statements, *said)
         read = {field.name: getattr(text, field.name) for field in fields(text)}
         pipeline = cls(
-            **{**read, "statements": statements},
+            **{**read, "statements": statements, "derived": derived},
             labels=labels,
             schema=schema,
             numbers=numbers.columns,
@@ -174,7 +177,7 @@ class TextPipeline(RowText):
     @property
     def columns(self) -> list[str]:
         """The columns that are read, be it for the text or beside it."""
-        return source_columns(self._all_features, self.form)
+        return source_columns(self._all_features, self.form, self.derived)
 
     def watch_drift(self) -> TableDrift:
         """To read a later table with: what differs from training is repaired where it has one reading, else counted."""
@@ -242,7 +245,7 @@ class TextPipeline(RowText):
         if not self.numbers:
             return None
         require_columns(frame, self.columns, "the table")
-        frame = derive_columns(as_text(frame.select(self.columns)), self.form)
+        frame = derive_columns(as_text(frame.select(self.columns)), self.form, self.derived)
         return encode_numeric(self.numbers, frame)
 
     def tokenize_variant(self, frame: pl.DataFrame, number: int) -> TokenizedTable:

@@ -14,7 +14,7 @@ from bert_playground.data.reading.table_stream import TableStream
 from bert_playground.data.schema import Schema
 from bert_playground.data.schema.columns_asked import resolve_columns
 from bert_playground.data.schema.decide import decide, inference_named, plan_windows
-from bert_playground.data.schema.roles import read_test_columns
+from bert_playground.data.schema.roles import read_test_columns, read_test_table
 from bert_playground.data.schema.sampling import read_some, sample_stream, wants_stream
 from bert_playground.data.splits.folds import read_folds, rows_of_fold, write_folds
 from bert_playground.data.splits.overlap import warn_of_training_rows
@@ -92,13 +92,18 @@ def prepare(config: RunConfig) -> Prepared:
     windows = plan_windows(frame, request)
     if windows is not None:
         return _prepare_windows(frame, windows, request, start)
-    schema = decide(frame, request, read_test_columns(path, frame.columns))
+    test_rows = read_test_table(path, frame.columns)
+    test_columns = (
+        read_test_columns(path, frame.columns) if test_rows is None else test_rows.columns
+    )
+    schema = decide(frame, request, test_columns)
     frame = frame.drop(schema.dropped)
     with inference_named(schema):
         notes = (start, *schema.notes, *_describe_rare(frame, schema))
+    options = choose_text_options(request, schema.template, schema.dropped)
     prepared = Prepared(
         schema,
-        choose_text_options(request, schema.template, schema.dropped),
+        replace(options, test_rows=test_rows),
         frame,
         frame,
         notes,
@@ -220,11 +225,12 @@ def choose_text_options(
         template: that was decided; None: the one that is asked for.
         dropped: columns that are left out already, and need not be there to be dropped.
     """
-    names = [field.name for field in fields(TextOptions)]
+    names = [field.name for field in fields(TextOptions) if hasattr(request, field.name)]
     options = TextOptions(**{name: getattr(request, name) for name in names})
     return replace(
         options,
         template=template or request.template,
+        derive=request.derive if isinstance(request.derive, str) else "off",
         drop_columns=tuple(name for name in request.drop_columns if name not in dropped),
     )
 

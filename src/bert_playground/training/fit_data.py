@@ -170,15 +170,16 @@ def make_loaders(
     val_data = pipeline.make_loader(
         prepared.val, batch_size=training.eval_batch_size, split="val", **threads, **cached
     )
+    seen = pipeline.of_training_rows
     if prepared.stream is not None:
         if data.use_pretokenized:
             logger.info(
                 "data.use_pretokenized: only validation rows are cached; streamed rows are tokenised in every epoch"
             )
-        return pipeline.make_streaming_loader(
+        return seen.make_streaming_loader(
             prepared.stream, augmented_from=prepared.train, **order, **threads
         ), val_data
-    return pipeline.make_loader(
+    return seen.make_loader(
         prepared.train, split="train", augmented=True, **order, **threads, **cached
     ), val_data
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from .base import Flag, NotNegative, Positive, Section, Unset
 
@@ -81,6 +81,10 @@ class DataSection(Section):
         {},
         description="other values for fields of the template: numbers, missing, units, phrases, …",
     )
+    derive: Literal["auto", "off"] | dict[str, str] = Field(
+        "auto",
+        description="new columns: auto for parts of codes, sizes of groups, sums; off; or name → SQL, these alone",
+    )
     numeric_features: Annotated[
         Literal["off", "auto"] | tuple[str, ...] | None, Unset("by the template")
     ] = Field(
@@ -116,6 +120,25 @@ class DataSection(Section):
     streaming: Annotated[bool | None, Unset("from 64 MB or 500,000 rows on")] = Field(
         None, description="read the training table in chunks, not whole"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_derived(cls, values: Any) -> Any:
+        """Columns that are named with their SQL are derivations of the template."""
+        derived = values.get("derive") if isinstance(values, dict) else None
+        if not isinstance(derived, dict):
+            return values
+        options = values.get("template_options") or {}
+        if not isinstance(options, dict) or not isinstance(options.get("derive", {}), dict):
+            return values  # refused by the field's own type
+        merged = {**options, "derive": {**options.get("derive", {}), **derived}}
+        return {**values, "template_options": merged}
+
+    @field_validator("derive", mode="before")
+    @classmethod
+    def _read_switch(cls, value: object) -> object:
+        """YAML reads off as false."""
+        return ("auto" if value else "off") if isinstance(value, bool) else value
 
     @field_validator("target", mode="before")
     @classmethod

@@ -1,6 +1,7 @@
 """What the values of a column are: a number, category, ordinal, date, list, text or other kind."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -146,6 +147,46 @@ def as_kind(column: pl.Series, given: str) -> Kind:
             f"column {column.name!r} is to be a number, but holds {shorten(values[:3])}"
         )
     return kind
+
+
+def infer_kinds(
+    frame: pl.DataFrame,
+    *,
+    skip: Sequence[str] = (),
+    text_columns: Sequence[str] = (),
+    id_column: str | None = None,
+    given_kinds: Mapping[str, str] | None = None,
+) -> dict[str, Kind]:
+    """The kinds of the columns that are features.
+
+    Args:
+        frame: the training rows, all cells as text.
+        skip: columns that are no features: the target and what the user drops.
+        text_columns: kept word by word, whatever their values look like.
+        id_column: no feature either, unless it is a date.
+        given_kinds: names in KINDS for columns whose kind is not to be inferred.
+
+    Raises:
+        ValueError: a kind is given of a column that is no feature.
+    """
+    told = sorted({*(given_kinds or {}), *text_columns} & {*skip})
+    if told:
+        raise ValueError(
+            f"data.kinds and data.text_columns name {shorten(told)}, which must not be read: the target, or a column that "
+            "is left out; name other columns"
+        )
+    kinds = {name: infer_kind(frame[name]) for name in frame.columns if name not in skip}
+    if id_column in kinds and kinds[id_column].name != "date":
+        del kinds[id_column]
+    given = {**(given_kinds or {}), **dict.fromkeys(text_columns, "text")}
+    for name in given:
+        kinds[name] = as_kind(frame[name], given[name])
+    if all(kind.is_identifying or kind.name == "nothing" for kind in kinds.values()):
+        kinds = {
+            name: replace(kind, name="text", spelling="", odd=()) if kind.is_identifying else kind
+            for name, kind in kinds.items()
+        }
+    return kinds
 
 
 def _reads_some(values: pl.Series, pattern: str) -> bool:

@@ -360,12 +360,30 @@ def _is_one_word(column: pl.Series) -> bool:
 
 def read_test_columns(train_path: Path, columns: list[str]) -> list[str] | None:
     """The columns of a test.csv beside train.csv, if it is one of the same table."""
-    path = train_path.with_name(train_path.name.replace("train", "test"))
-    if path == train_path or not path.exists():
+    path = _find_test_table(train_path)
+    if path is not None and is_large(path):
+        return _if_same(list(open_stream(path).columns), columns)
+    found = read_test_table(train_path, columns)
+    return None if found is None else found.columns
+
+
+def read_test_table(train_path: Path, columns: list[str]) -> pl.DataFrame | None:
+    """The rows of a test.csv beside train.csv, if it is one of the same table, and none that is streamed."""
+    path = _find_test_table(train_path)
+    if path is None or is_large(path):
         return None
     try:
-        found = list(open_stream(path).columns) if is_large(path) else read_table(path).columns
+        found = read_table(path)
     except ValueError as error:
         logger.debug(f"{path} is not looked at: {error}")
         return None
+    return None if _if_same(found.columns, columns) is None else found
+
+
+def _find_test_table(train_path: Path) -> Path | None:
+    path = train_path.with_name(train_path.name.replace("train", "test"))
+    return path if path != train_path and path.exists() else None
+
+
+def _if_same(found: list[str], columns: list[str]) -> list[str] | None:
     return found if len(set(found) & set(columns)) >= len(columns) / 2 else None

@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 from loguru import logger
 
+from bert_playground.data.templates.derive import derive_columns
 from bert_playground.data.templates.features import Feature
 from bert_playground.data.templates.row_text import RowText
-from bert_playground.data.templates.templates import derive_columns
 from bert_playground.data.tokens.tokenizer import without_remarks
 from bert_playground.lookup import shorten
 
@@ -53,7 +53,7 @@ def order_columns(
     share = _share_too_long(text, frame) if asked == "auto" else 0.0
     if asked == "auto" and share < NOTICEABLE:
         return text
-    frame, features = derive_columns(frame, text.form), text.features
+    frame, features = derive_columns(frame, text.form, text.derived), text.features
     if len(features) > MANY:
         logger.info(
             f"ranking {len(features)} columns, which takes a while; data.column_order table skips it"

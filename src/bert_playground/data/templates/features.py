@@ -1,7 +1,7 @@
 """Features: what of each column reaches the text, fitted on training rows and said in sentences."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
@@ -14,8 +14,7 @@ from bert_playground.data.columns.kinds import (
     NAME_PATTERN,
     NONE,
     Kind,
-    as_kind,
-    infer_kind,
+    infer_kinds,
 )
 from bert_playground.data.columns.parsing import read_date, read_hour, read_items, read_number
 from bert_playground.lookup import shorten
@@ -55,6 +54,7 @@ class Feature:
         edges: between the bins of a number, ascending, one fewer than `known`.
         part: of a date.
         spelling: of numbers, dates and lists; see parsing.py.
+        says_missing: whether a cell without a value says so; of the parts of one column the first does.
     """
 
     column: str
@@ -64,6 +64,7 @@ class Feature:
     edges: tuple[float, ...] = ()
     part: str = ""
     spelling: str = ""
+    says_missing: bool = True
 
     @property
     def is_text(self) -> bool:
@@ -195,21 +196,14 @@ FORM_OF_KIND = {"name": "title", "code": "prefix", "ordinal": "category", "boole
 
 
 def fit_features(
-    frame: pl.DataFrame,
-    *,
-    skip: Sequence[str] = (),
-    text_columns: Sequence[str] = (),
-    id_column: str | None = None,
-    given_kinds: Mapping[str, str] | None = None,
+    frame: pl.DataFrame, kinds: Mapping[str, Kind] | None = None, **asked: Any
 ) -> tuple[tuple[Feature, ...], tuple[str, ...]]:
     """Decide what of each column is kept.
 
     Args:
         frame: the training rows, all cells as text.
-        skip: columns that are no features: the target and what the user drops.
-        text_columns: kept word by word, whatever their values look like.
-        id_column: no feature either, unless it is a date.
-        given_kinds: names in KINDS for columns whose kind is not to be inferred.
+        kinds: of the columns that are features; None: inferred.
+        asked: see `infer_kinds`.
 
     Returns:
         The features, long texts last so that truncation meets them first, and the sentences that state the choice.
@@ -217,30 +211,13 @@ def fit_features(
     Raises:
         ValueError: no column is left.
     """
-    told = sorted({*(given_kinds or {}), *text_columns} & {*skip})
-    if told:
-        raise ValueError(
-            f"data.kinds and data.text_columns name {shorten(told)}, which must not be read: the target, or a column that "
-            "is left out; name other columns"
-        )
-    names = [name for name in frame.columns if name not in skip]
-    kinds = {name: infer_kind(frame[name]) for name in names}
-    if id_column in kinds and kinds[id_column].name != "date":
-        del kinds[id_column]
-    given = {**(given_kinds or {}), **dict.fromkeys(text_columns, "text")}
-    for name in given:
-        kinds[name] = as_kind(frame[name], given[name])
-    if all(kind.is_identifying or kind.name == "nothing" for kind in kinds.values()):
-        kinds = {
-            name: Kind("text", kind.num_values, kind.num_distinct) if kind.is_identifying else kind
-            for name, kind in kinds.items()
-        }
+    kinds = infer_kinds(frame, **asked) if kinds is None else kinds
     features: list[Feature] = []
     for name, kind in kinds.items():
         features.extend(_fit_column(frame, name, kind))
     if not features:
-        reason = f"{shorten(names)} are empty, constant or identify rows, of which there are {frame.height}"
-        reason = reason if names else "there is none beside the target and what is dropped"
+        reason = f"{shorten(kinds)} are empty, constant or identify rows, of which there are {frame.height}"
+        reason = reason if kinds else "there is none beside the target and what is dropped"
         raise ValueError(
             f"no column is left to learn from: {reason}; check --target and --id-column, or keep one with data.text_columns"
         )
@@ -340,7 +317,7 @@ def _with_own_labels(features: list[Feature]) -> list[Feature]:
     ]
 
 
-def _state(kinds: dict[str, Kind], features: list[Feature]) -> list[str]:
+def _state(kinds: Mapping[str, Kind], features: list[Feature]) -> list[str]:
     by_column = {feature.column: feature for feature in features}
     statements = []
     for form, title in (

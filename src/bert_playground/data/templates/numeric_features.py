@@ -12,10 +12,10 @@ import polars as pl
 from bert_playground.data.columns.kinds import Kind, as_kind, infer_kind
 from bert_playground.data.columns.timestamps import ISO, read_times
 from bert_playground.data.reading.table import require_columns
+from bert_playground.data.templates.derive import derive_columns
 from bert_playground.data.templates.features import Feature
 from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.row_text import PIPELINE, RowText
-from bert_playground.data.templates.templates import derive_columns
 from bert_playground.lookup import shorten
 
 OFF, AUTO = "off", "auto"
@@ -201,7 +201,7 @@ def fit_numbers(
     if asked == OFF or (asked is None and not (known.tokens if known else is_cell)):
         return FittedNumbers()
     asked = asked or AUTO
-    frame = derive_columns(frame, text.form)
+    frame = derive_columns(frame, text.form, text.derived)
     if known is None and is_cell:
         if asked != AUTO:
             _check_names(frame, list(asked), (*skip, *options.drop_columns))

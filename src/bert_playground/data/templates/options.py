@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import polars as pl
+
 
 @dataclass(frozen=True)
 class TextOptions:
@@ -19,8 +21,10 @@ class TextOptions:
         max_length: most tokens of a row.
         numeric_features: "off", "auto", or the columns whose values are read as numbers too; None: in the tokens of their
             cells where each cell is one token, else none.
+        derive: "auto": parts of codes, and what else the cells of a row tell together; or "off".
         column_order: "auto", "table" or "importance".
         num_workers: threads that tokenise; None: all cores.
+        test_rows: of the table to predict, where it is known: whether groups of training rows reach into it.
     """
 
     template: str = "auto"
@@ -31,5 +35,7 @@ class TextOptions:
     text_pair: tuple[str, ...] = ()
     max_length: int = 256
     numeric_features: str | tuple[str, ...] | None = None
+    derive: str = "auto"
     column_order: str = "auto"
     num_workers: int | None = None
+    test_rows: pl.DataFrame | None = field(default=None, compare=False, repr=False)

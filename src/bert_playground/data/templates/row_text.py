@@ -3,28 +3,32 @@
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
 from loguru import logger
 
+from bert_playground.data.columns.derived_columns import (
+    DerivedColumn,
+    of_training_rows,
+    read_derived,
+)
 from bert_playground.data.columns.dictionary_encoding import DictionaryColumn, join_cells
 from bert_playground.data.reading.table import as_text, require_columns
-from bert_playground.data.templates.features import Feature, fit_features
+from bert_playground.data.templates.derive import derive_columns, keep_derived, source_columns
+from bert_playground.data.templates.features import Feature
+from bert_playground.data.templates.fit_columns import Choose, fit_columns
 from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.templates import (
     TEMPLATES,
     Template,
     choose_template,
-    derive_columns,
-    keep_derived,
     known_cells,
     render_cells,
     render_places,
-    source_columns,
 )
 from bert_playground.data.templates.text_pair import PAIR, encode_pair, pair_features
 from bert_playground.data.templates.wordings import reword
@@ -51,6 +55,7 @@ class RowText:
         max_length: most tokens of a row.
         tokenizer_name: "scratch" or the name of the checkpoint; part of cache file names.
         statements: what was decided, in sentences.
+        derived: columns that are computed of a row's other cells before it is read; none in folders of earlier versions.
     """
 
     features: tuple[Feature, ...]
@@ -60,6 +65,7 @@ class RowText:
     max_length: int
     tokenizer_name: str
     statements: tuple[str, ...]
+    derived: tuple[DerivedColumn, ...] = field(default=(), kw_only=True)
 
     @property
     def vocab_size(self) -> int:
@@ -74,7 +80,12 @@ class RowText:
     @property
     def columns(self) -> list[str]:
         """The columns that are read."""
-        return source_columns(self.features, self.form)
+        return source_columns(self.features, self.form, self.derived)
+
+    @property
+    def of_training_rows(self) -> Self:
+        """To read the rows that it was fitted on: of a group's training rows each of them is one."""
+        return replace(self, derived=of_training_rows(self.derived))
 
     def cells(
         self, frame: pl.DataFrame, places: np.ndarray | None = None
@@ -94,8 +105,8 @@ class RowText:
             logger.debug(f"columns not read: {', '.join(extra)}")
         frame = derive_columns(as_text(frame.select(self.columns)), self.form)
         if places is not None:
-            return render_places(frame, self.features, self.form, places)
-        return render_cells(frame, self.features, self.form)
+            return render_places(frame, self.features, self.form, places, self.derived)
+        return render_cells(frame, self.features, self.form, self.derived)
 
     def text(self, frame: pl.DataFrame) -> pl.Series:
         """What the model reads of each row."""
@@ -144,6 +155,7 @@ class RowText:
             "tokenizer_name": self.tokenizer_name,
             "features": [feature.to_dict() for feature in self.features],
             "statements": self.statements,
+            "derived": [column.to_dict() for column in self.derived],
         }
 
     def save(self, folder: Path) -> None:
@@ -187,6 +199,7 @@ def read_state(
             "features": tuple(Feature.from_dict(feature) for feature in state["features"]),
             "tokenizer": TextTokenizer.load(_tokenizer_folder(folder)),
             "statements": tuple(state["statements"]),
+            "derived": read_derived(state.get("derived")),
             # Folders of before templates could be changed have the name alone.
             "form": Template(**state["form"]) if "form" in state else TEMPLATES[state["template"]],
             **{name: state[name] for name in ("template", "max_length", "tokenizer_name")},
@@ -218,6 +231,7 @@ def fit_row_text(
     pretrained_dir: Path | None = None,
     vocab_size: int = 4096,
     wordings: Sequence[str] = (),
+    choose: Choose | None = None,
 ) -> RowText:
     """Learn columns, template and vocabulary from rows, or take them from a checkpoint that was trained on such rows.
 
@@ -230,6 +244,7 @@ def fit_row_text(
             pipeline.json, rows are read as that model was trained to read them.
         vocab_size: most entries of a trained vocabulary.
         wordings: names in TEMPLATES that rows may be written in too: a trained vocabulary has their words.
+        choose: which of the columns that rules propose are worth it; see `fit_columns`.
 
     Raises:
         ValueError: no usable column, an unknown template, no tokenizer, or rows that the checkpoint cannot read.
@@ -251,21 +266,24 @@ def fit_row_text(
         name for key in ("phrases", "units") for name in options.template_options.get(key, ())
     ]
     require_columns(frame, [*dict.fromkeys(written)], "data.template_options: the training table")
-    features, said = fit_features(
+    frame, features, learned, said = fit_columns(
         frame,
-        skip=(*skip, *options.drop_columns),
-        text_columns=[name for name in options.text_columns if name not in options.drop_columns],
+        options,
+        skip=skip,
         id_column=id_column,
-        given_kinds={k: v for k, v in options.kinds.items() if k not in options.drop_columns},
+        is_pretrained=pretrained_dir is not None,
+        choose=choose if pretrained_dir is None else None,
     )
     template = choose_template(options.template, features, is_pretrained=pretrained_dir is not None)
     form = TEMPLATES[template].changed(options.template_options)
-    form = keep_derived(form, features, skip)
+    form = keep_derived(form, features, skip, learned)
     forms = (form, *(reword(form, name) for name in wordings))
     tokenizer = _make_tokenizer(frame, features, forms, pretrained_dir, vocab_size)
     name = SCRATCH_TOKENIZER if pretrained_dir is None else pretrained_dir.name
     fitted = _state_fit(template, form, tokenizer, pretrained_dir)
-    return RowText(features, template, form, tokenizer, options.max_length, name, (*said, *fitted))
+    said = (*said, *fitted)
+    length = options.max_length
+    return RowText(features, template, form, tokenizer, length, name, said, derived=learned)
 
 
 def _fit_pair(
@@ -316,7 +334,11 @@ def _reuse(
             f"the model in {folder} was trained on text of template {stored.template!r}, but {options.template!r} was "
             "asked for; leave --template out"
         )
-    features = tuple(f for f in stored.features if f.column not in options.drop_columns)
+    sources = {column.name: column.sources for column in stored.derived}
+    dropped = {*options.drop_columns}
+    features = tuple(
+        f for f in stored.features if not dropped & {f.column, *sources.get(f.column, ())}
+    )
     words = [f.column for f in features if f.form == "text"]
     wrong = [name for name in options.text_columns if name not in words]
     if wrong or not features:

@@ -9,13 +9,17 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
+from bert_playground.data.columns.derived_columns import (
+    DerivedColumn,
+    add_derived,
+    derive_cells,
+)
 from bert_playground.data.columns.dictionary_encoding import (
     DictionaryColumn,
     choose_cells,
     dictionary_encode_all,
     map_cells,
 )
-from bert_playground.data.reading.table import as_text
 from bert_playground.data.templates.features import NUMBERS, Feature
 from bert_playground.data.templates.jinja import check_jinja, render_jinja
 from bert_playground.lookup import look_up, nearest
@@ -172,69 +176,6 @@ def choose_template(name: str, features: Sequence[Feature], *, is_pretrained: bo
     return "key_value" if is_pretrained else "cells"
 
 
-def derive_columns(frame: pl.DataFrame, template: Template) -> pl.DataFrame:
-    """Add the columns that the template derives, as text.
-
-    Raises:
-        ValueError: an expression is no SQL, or names columns that the table lacks.
-    """
-    for name, sql in template.derive.items():
-        try:
-            frame = frame.with_columns(pl.sql_expr(sql).alias(name))
-        except pl.exceptions.PolarsError as error:
-            first_line = str(error).splitlines()[0]
-            raise ValueError(
-                f"column {name!r} cannot be derived by {sql!r}: {first_line}"
-            ) from error
-    return as_text(frame) if template.derive else frame
-
-
-def source_columns(features: Sequence[Feature], template: Template) -> list[str]:
-    """The columns of the table that features and derived columns are made of, in the order of their first use."""
-    names: dict[str, None] = {}
-    for feature in features:
-        names |= dict.fromkeys(_trace(feature.column, template))
-    return [name for name in names if name not in template.derive or _reads_itself(name, template)]
-
-
-def keep_derived(
-    template: Template, features: Sequence[Feature], untold: Sequence[str]
-) -> Template:
-    """The same template with those derivations alone that features need.
-
-    Args:
-        template: of the text.
-        features: fitted.
-        untold: columns that must not enter the text, such as the target.
-
-    Raises:
-        ValueError: a feature is derived from one of these.
-    """
-    needed = [name for feature in features for name in _trace(feature.column, template)]
-    if told := sorted({*needed} & {*untold}):
-        raise ValueError(
-            f"data.template_options derives columns from {', '.join(told)}, which must not be read: the target, or a "
-            "column that is left out; derive from other columns"
-        )
-    kept = {name: sql for name, sql in template.derive.items() if name in needed}
-    return replace(template, derive=kept)
-
-
-def _trace(column: str, template: Template) -> list[str]:
-    """A column, and all that it is derived from."""
-    if column not in template.derive:
-        return [column]
-    roots = pl.sql_expr(template.derive[column]).meta.root_names()
-    found = [column]
-    for root in roots:
-        found += [root] if root == column else _trace(root, template)
-    return found
-
-
-def _reads_itself(column: str, template: Template) -> bool:
-    return column in pl.sql_expr(template.derive[column]).meta.root_names()
-
-
 def _find_fault(name: str, value: object) -> str | None:
     """What is wrong with the type of a template option."""
     default = getattr(Template(), name)
@@ -250,36 +191,45 @@ def _find_fault(name: str, value: object) -> str | None:
 
 
 def render_cells(
-    frame: pl.DataFrame, features: Sequence[Feature], template: Template
+    frame: pl.DataFrame,
+    features: Sequence[Feature],
+    template: Template,
+    derived: Sequence[DerivedColumn] = (),
 ) -> list[DictionaryColumn]:
     """The pieces of each row's text, one column per feature; joined without anything between they are the text.
 
     Every piece but the first starts with a blank, where each tokenizer family starts a new word.
 
     Args:
-        frame: with the columns of the features, all cells as text.
+        frame: with the columns of the features, or the sources of those that are derived, all cells as text.
         features: in the order of the text.
         template: how a cell is written.
+        derived: columns that are still to be computed.
     """
     if template.jinja:
-        return [render_jinja(frame, features, template.jinja)]
+        return [render_jinja(add_derived(frame, derived), features, template.jinja)]
     steps = _write_steps(tuple(features), template)
-    return _name(_map_features(frame, features, steps), features)
+    return _name(_map_features(frame, features, steps, derived), features)
 
 
 def render_places(
-    frame: pl.DataFrame, features: Sequence[Feature], template: Template, places: np.ndarray
+    frame: pl.DataFrame,
+    features: Sequence[Feature],
+    template: Template,
+    places: np.ndarray,
+    derived: Sequence[DerivedColumn] = (),
 ) -> list[DictionaryColumn]:
     """The pieces of each row's text as in `render_cells`, each written as its place in its row wants.
 
     Args:
-        frame: with the columns of the features, all cells as text.
+        frame: see `render_cells`.
         features: two or more.
         template: how a cell is written; no Jinja template, which makes one piece.
         places: [features, R] where each piece stands in its row, from 0 on.
+        derived: see `render_cells`.
     """
     ends = ((True, False), (False, False), (False, True))  # the first piece, one between, the last
-    values = _map_features(frame, features, _write_steps(tuple(features), template)[:2])
+    values = _map_features(frame, features, _write_steps(tuple(features), template)[:2], derived)
     forms = [
         _render_piece(feature, template, str(i), is_first=is_first, is_last=is_last)
         for i, feature in enumerate(features)
@@ -302,7 +252,8 @@ def known_cells(features: Sequence[Feature], template: Template) -> list[str]:
     cells: list[str] = []
     for feature in features:
         if not feature.is_text:
-            values = [*feature.known, *(v for v in ("missing", "other") if v not in feature.known)]
+            rest = ("missing", "other") if feature.says_missing else ("other",)
+            values = [*feature.known, *(value for value in rest if value not in feature.known)]
             cells.extend(f"[{feature.label}={value}]" for value in values)
     return cells
 
@@ -334,11 +285,19 @@ def _write_steps(
 
 
 def _map_features(
-    frame: pl.DataFrame, features: Sequence[Feature], steps: Sequence[Sequence[pl.Expr]]
+    frame: pl.DataFrame,
+    features: Sequence[Feature],
+    steps: Sequence[Sequence[pl.Expr]],
+    derived: Sequence[DerivedColumn],
 ) -> list[DictionaryColumn]:
     """What the steps make of each feature's column; see `_write_steps`."""
-    names = list(dict.fromkeys(feature.column for feature in features))
+    frame = add_derived(frame, [each for each in derived if len(each.sources) > 1])
+    of_one = [each for each in derived if len(each.sources) == 1]
+    sources = {each.name: each.sources[0] for each in of_one}
+    names = list(dict.fromkeys(sources.get(each.column, each.column) for each in features))
     columns = dict(zip(names, dictionary_encode_all([frame[name] for name in names]), strict=True))
+    read = {feature.column for feature in features}
+    columns |= derive_cells(columns, [each for each in of_one if each.name in read])
     return map_cells([columns[feature.column] for feature in features], *steps)
 
 
@@ -359,7 +318,7 @@ def _render_piece(
     before = opening if is_first else template.between
     after = template.closing if is_last else template.joint
     piece = _render_cell(feature, template, pl.col(value), before, after)
-    if template.missing == "skipped":
+    if template.missing == "skipped" or not feature.says_missing:
         bare = pl.lit((opening if is_first else "") + closing)
         piece = pl.when(pl.col(value) == "missing").then(bare).otherwise(piece)
     return piece.alias(value)

@@ -5,15 +5,14 @@ import pytest
 
 from bert_playground.data.columns import dictionary_encoding
 from bert_playground.data.columns.dictionary_encoding import join_cells
+from bert_playground.data.templates.derive import derive_columns, source_columns
 from bert_playground.data.templates.features import Feature
 from bert_playground.data.templates.templates import (
     TEMPLATES,
     Template,
     choose_template,
-    derive_columns,
     known_cells,
     render_cells,
-    source_columns,
 )
 
 FRAME = pl.DataFrame(
