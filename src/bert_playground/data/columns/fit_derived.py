@@ -96,7 +96,7 @@ def repeated_share(column: pl.Series) -> float:
 
 def _has_words(column: pl.Series) -> bool:
     """Whether cells hold words beside their parts, such as titles with a year."""
-    is_worded = clean(column).drop_nulls().str.contains(r"\p{L}{3,}\s+\p{L}{3,}")
+    is_worded = clean(column).drop_nulls().str.contains(r"\p{L}{3,}\W*\s\W*\p{L}{3,}")
     return is_worded.sum() >= WORDED * len(is_worded)
 
 
