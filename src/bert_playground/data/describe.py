@@ -11,6 +11,7 @@ from bert_playground.data.columns.dictionary_encoding import join_cells
 from bert_playground.data.columns.kinds import Kind, as_kind, clean, infer_kind
 from bert_playground.data.columns.parsing import read_number
 from bert_playground.data.schema import Schema
+from bert_playground.data.schema.derived_gain import judge_by_target
 from bert_playground.data.targets.fit import Encoder, encode_targets, fit_targets
 from bert_playground.data.targets.imbalance import describe_imbalance
 from bert_playground.data.targets.windows import Windows
@@ -108,6 +109,7 @@ def describe_table(
             options,
             skip=(*schema.targets, *schema.dropped),
             id_column=schema.id_column,
+            choose=judge_by_target(frame, schema),
         )
         features, statements, example = (
             fitted.features,

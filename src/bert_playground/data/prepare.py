@@ -14,6 +14,7 @@ from bert_playground.data.reading.table_stream import TableStream
 from bert_playground.data.schema import Schema
 from bert_playground.data.schema.columns_asked import resolve_columns
 from bert_playground.data.schema.decide import decide, inference_named, plan_windows
+from bert_playground.data.schema.derived_gain import judge_by_target
 from bert_playground.data.schema.roles import read_test_columns, read_test_table
 from bert_playground.data.schema.sampling import read_some, sample_stream, wants_stream
 from bert_playground.data.splits.folds import read_folds, rows_of_fold, write_folds
@@ -191,6 +192,7 @@ def fit_text(
     *,
     pretrained_dir: Path | None = None,
     test_columns: Sequence[str] | None = None,
+    test_rows: pl.DataFrame | None = None,
 ) -> tuple[RowText, pl.DataFrame]:
     """How training would read the rows of a table, and these rows: those of a series are windows.
 
@@ -199,6 +201,7 @@ def fit_text(
         request: of the user.
         pretrained_dir: see `TextPipeline.fit`.
         test_columns: see `decide`.
+        test_rows: see `TextOptions`.
     """
     request = resolve_columns(request, frame.columns)
     windows = plan_windows(frame, request)
@@ -207,10 +210,11 @@ def fit_text(
     schema = decide(frame, request, test_columns, windows)
     text = fit_row_text(
         frame,
-        choose_text_options(request, schema.template),
+        replace(choose_text_options(request, schema.template), test_rows=test_rows),
         skip=schema.left_out,
         id_column=schema.id_column,
         pretrained_dir=pretrained_dir,
+        choose=judge_by_target(frame, schema),
     )
     return text, frame
 

@@ -201,7 +201,8 @@ def test_describe_describes_where_no_target_can_be_inferred(tmp_path):
     result = run("data", "describe", path)
     assert result.exit_code == 0
     assert "target comment was inferred (the last column)" in result.stdout
-    assert "stars: 0, comment: " in result.stdout
+    assert "stars: 0, " in result.stdout
+    assert ", comment: fit; broke 0" in result.stdout
     assert run("data", "describe", path, "--target", "comment").exit_code == 2
     path.write_text("a,b\n" + "1,x\n" * 40)
     result = run("data", "describe", path)

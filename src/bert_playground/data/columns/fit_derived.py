@@ -11,6 +11,8 @@ from bert_playground.data.columns.kinds import Kind, clean
 from bert_playground.lookup import shorten
 
 MAX_DERIVED = 40  # columns of a table
+MIN_ROWS = 3  # that share a value, for it to repeat
+REPEATED = 0.5  # of the rows share their value with two others: such columns are categories too
 WORDED = 0.2  # of the cells have words beside their parts: these are read too
 
 
@@ -54,7 +56,8 @@ def fit_parts(
             continue
         parts = tuple(_with_own_name(part, frame.columns) for part in parts)
         columns += parts
-        is_replaced = kind.is_identifying and not _has_words(frame[name])
+        is_whole = _has_words(frame[name]) or repeated_share(frame[name]) >= REPEATED
+        is_replaced = kind.is_identifying and not is_whole
         if is_replaced:
             replaced.append(name)
         # What stands in its place says that it is missing, or the column itself does.
@@ -85,9 +88,15 @@ def _with_own_name(column: DerivedColumn, taken: list[str]) -> DerivedColumn:
     return replace(column, name=name)
 
 
+def repeated_share(column: pl.Series) -> float:
+    """Of the rows with a value, those that share it with two others."""
+    counts = clean(column).drop_nulls().value_counts(name="rows")["rows"]
+    return float(counts.filter(counts >= MIN_ROWS).sum()) / max(1, float(counts.sum()))
+
+
 def _has_words(column: pl.Series) -> bool:
     """Whether cells hold words beside their parts, such as titles with a year."""
-    is_worded = clean(column).drop_nulls().str.contains(r"\p{L}{3,}\s+\p{L}{3,}")
+    is_worded = clean(column).drop_nulls().str.contains(r"\p{L}{3,}\W*\s\W*\p{L}{3,}")
     return is_worded.sum() >= WORDED * len(is_worded)
 
 

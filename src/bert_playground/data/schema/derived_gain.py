@@ -1,14 +1,19 @@
 """find_gains: which of the columns that were proposed tell of the target what all others together do not."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from statistics import NormalDist
 
 import numpy as np
+import polars as pl
 from scipy.stats import rankdata
 from sklearn import config_context
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.model_selection import KFold
 from sklearn.tree import DecisionTreeRegressor
+
+from bert_playground.data.core.schema import Schema
+from bert_playground.data.targets.fit import encode_targets, fit_targets
 
 FOLDS = 3
 MIN_ROWS = 100  # of fewer nothing can be said
@@ -16,11 +21,25 @@ MAX_ROWS = 5_000
 MAX_TARGETS = 4
 MAX_CLASSES = 20
 MAX_KEPT = 6
-NUM_TREES, NUM_LEAVES = 80, 15  # of all classes together
+NUM_TREES, NUM_LEAVES = 80, 15  # of all classes or targets together
 MAX_ROUNDS = 30
 LEARNING_RATE = 0.2  # what so few trees leave unexplained is not what base columns tell
 CHANCE = 0.05  # that a useless column is kept, all proposed ones together
 NO_HARM = 1.0  # standard errors
+
+
+def judge_by_target(
+    frame: pl.DataFrame, schema: Schema
+) -> Callable[[np.ndarray, np.ndarray, np.ndarray, Sequence[float | None]], list[int]] | None:
+    """`find_gains` for the target of a table; None where it has none, or one that is unfit."""
+    if not schema.targets:
+        return None
+    try:
+        encoder = fit_targets(frame, schema.target, schema.task, schema.class_order)
+        labels = encode_targets(encoder, frame, schema.targets)
+    except ValueError:
+        return None
+    return partial(find_gains, labels=labels, task=encoder.task)
 
 
 def find_gains(
@@ -71,9 +90,11 @@ def _find_rest(
 ) -> np.ndarray:
     """[R, K] what boosted trees of other folds leave unexplained of each class or number."""
     is_classes = task == "binary" or (task == "multiclass" and labels.max() < MAX_CLASSES)
-    num_trees = len(np.unique(labels)) if is_classes and task == "multiclass" else 1
+    num_models = min(MAX_TARGETS, labels[0].size)
+    if is_classes and task == "multiclass":
+        num_models = len(np.unique(labels))
     options = {
-        "max_iter": min(MAX_ROUNDS, NUM_TREES // num_trees),
+        "max_iter": min(MAX_ROUNDS, NUM_TREES // num_models),
         "max_leaf_nodes": NUM_LEAVES,
         "learning_rate": LEARNING_RATE,
         "categorical_features": is_category,

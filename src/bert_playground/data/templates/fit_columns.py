@@ -15,9 +15,11 @@ from bert_playground.data.columns.derived_columns import (
 )
 from bert_playground.data.columns.fit_derived import (
     NOTHING,
+    REPEATED,
     Derivation,
     describe_kept,
     fit_parts,
+    repeated_share,
 )
 from bert_playground.data.columns.kinds import Kind, clean, infer_kind, infer_kinds
 from bert_playground.data.columns.timestamps import ISO, read_times
@@ -25,8 +27,6 @@ from bert_playground.data.templates.features import Feature, fit_features
 from bert_playground.data.templates.options import TextOptions
 
 SEVERAL_WORDS = 1.5  # of a cell, on average: such columns are read word by word
-REPEATED = 0.2  # of the rows share their value with two others: such columns are categories
-MIN_ROWS = 3
 MANY_COLUMNS = 200  # so many are not looked at
 SCORED = ("number", "date", "category", "ordinal", "boolean")
 MAX_SCORED = 60  # values of a category that are told apart where columns are tested
@@ -173,8 +173,8 @@ def _keep_words(column: pl.Series, kind: Kind) -> Kind:
     if kind.name not in ("words", "code"):
         return kind
     values = clean(column).drop_nulls()
-    if values.str.count_matches(r"\S+").sum() >= SEVERAL_WORDS * len(values):
-        return replace(kind, name="text")
-    counts = values.value_counts(name="rows")["rows"]
-    repeated = int(counts.filter(counts >= MIN_ROWS).sum())
-    return replace(kind, name="category") if repeated >= REPEATED * len(values) else kind
+    has_words = values.str.count_matches(r"\S+").sum() >= SEVERAL_WORDS * len(values)
+    repeats = repeated_share(values) >= REPEATED
+    if kind.name == "code":
+        return replace(kind, name="category" if repeats else "text" if has_words else "code")
+    return replace(kind, name="text" if has_words else "category" if repeats else "words")

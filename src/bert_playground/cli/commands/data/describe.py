@@ -1,6 +1,6 @@
 """bert data describe: inferred roles and column types of a table, missing values, target leakage."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +30,7 @@ def describe(
     from bert_playground.data.prepare import choose_text_options
     from bert_playground.data.schema.columns_asked import resolve_columns
     from bert_playground.data.schema.decide import decide_if_possible
-    from bert_playground.data.schema.roles import read_test_columns
+    from bert_playground.data.schema.roles import read_test_columns, read_test_table
     from bert_playground.data.schema.sampling import READ_ALL, read_within
     from bert_playground.logs import set_up_logs
 
@@ -39,7 +39,8 @@ def describe(
     frame, message = read_within(table, seed=0, is_drawn=asked.streaming, hint=READ_ALL)
     asked = resolve_columns(asked, frame.columns)
     schema, fault = decide_if_possible(frame, asked, read_test_columns(table, frame.columns))
-    facts = describe_table(frame, schema, choose_text_options(asked), fault=fault)
+    text = replace(choose_text_options(asked), test_rows=read_test_table(table, frame.columns))
+    facts = describe_table(frame, schema, text, fault=fault)
     if json:
         print_json({**asdict(facts), "read": message})
         return

@@ -37,7 +37,7 @@ def preview(
     """Show rows as text with their token counts, by a checkpoint or as training would read them."""
     from bert_playground.data.describe import load_reader, preview_table
     from bert_playground.data.prepare import fit_text
-    from bert_playground.data.schema.roles import read_test_columns
+    from bert_playground.data.schema.roles import read_test_columns, read_test_table
     from bert_playground.data.schema.sampling import READ_ALL, read_within
     from bert_playground.logs import set_up_logs
     from bert_playground.models.sizes import fit_to_checkpoint
@@ -53,12 +53,14 @@ def preview(
         text, windows = reader
         frame = frame if windows is None else windows.label(frame).frame
     else:
-        text, frame = fit_text(
+        fitted, frame = fit_text(
             frame,
             asked.data,
             pretrained_dir=pretrained_folder(asked.model.pretrained),
             test_columns=read_test_columns(table, frame.columns),
+            test_rows=read_test_table(table, frame.columns),
         )
+        text = fitted.of_training_rows
     shown = preview_table(text, frame, rows)
     if json:
         print_json({**shown, "read": message})
