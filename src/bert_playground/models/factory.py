@@ -297,6 +297,7 @@ def create_from_config(
     head_options: Mapping[str, Any] | None = None,
     answers: Answers | None = None,
     number_tokens: Sequence[tuple[int, int]] = (),
+    num_rows: int | None = None,
     added_tokens: Mapping[int, str] | None = None,
 ) -> BertWithHead:
     """Make the model that a run asks for, pretrained or from scratch, with adapters if asked.
@@ -312,6 +313,7 @@ def create_from_config(
         head_options: fields of HeadConfig that the training labels decide, such as balanced class weights.
         answers: the target and its classes, by which the head of a checkpoint is matched; None: by position.
         number_tokens: of the pipeline: the tokens of cells whose values are added to them; a checkpoint has the same.
+        num_rows: to learn from; random weights are of a size that suits them.
         added_tokens: of the tokenizer, by id: those that the encoder of a checkpoint lacks get vectors.
 
     Raises:
@@ -329,7 +331,7 @@ def create_from_config(
     )
     if config.model.pretrained is None:
         family = find_family(config.model.architecture)
-        sizes = scratch_sizes(config.model, family, max_length)
+        sizes = scratch_sizes(config.model, family, max_length, num_rows)
         shape = family.config(
             **sizes,
             vocab_size=vocab_size,

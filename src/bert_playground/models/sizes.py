@@ -26,6 +26,9 @@ SCRATCH_DROPOUT = (
     0.3  # better than 0.1 on Titanic, obesity, nlp-disaster and House Prices: docs/log.md
 )
 POSITIONS_MULTIPLE = 64
+# Up to so many rows → width and layers from random weights: a wider one is no better there, and slower (docs/log.md).
+SCRATCH_SIZES = ((50_000, 64, 2), (200_000, 128, 3))
+LARGEST_SIZE = (256, 4)
 # Settings of `model` beyond sizes → the fields of encoders' configs that they may be.
 PARTICULARS = {
     "norm_type": ("norm_type",),
@@ -73,16 +76,24 @@ def choose_head(head_type: str | None, num_labels: int | None) -> dict[str, Any]
 
 
 def scratch_sizes(
-    section: "ModelSection", family: EncoderFamily, max_length: int
+    section: "ModelSection", family: EncoderFamily, max_length: int, num_rows: int | None = None
 ) -> dict[str, Any]:
-    """The encoder's config fields that a model section without checkpoint means."""
+    """The encoder's config fields that a model section without checkpoint means.
+
+    Args:
+        section: what was asked for.
+        family: the architecture.
+        max_length: most tokens of a row.
+        num_rows: to learn from, by which sizes are chosen that the section leaves open; None: many.
+    """
     is_gated = family.config is ModernBertConfig
+    hidden_size, num_layers = choose_size(section, num_rows)
     # As wide as in the published models: 4 times the hidden size, 1.5 times where it is gated.
-    usual = section.hidden_size * 3 // 2 if is_gated else section.hidden_size * 4
+    usual = hidden_size * 3 // 2 if is_gated else hidden_size * 4
     dropout = SCRATCH_DROPOUT if section.dropout is None else section.dropout
     return {
-        "hidden_size": section.hidden_size,
-        "num_hidden_layers": section.num_layers,
+        "hidden_size": hidden_size,
+        "num_hidden_layers": num_layers,
         "num_attention_heads": section.num_heads,
         "intermediate_size": section.intermediate_size or usual,
         # Padded batches are a little wider than their longest row.
@@ -90,6 +101,15 @@ def scratch_sizes(
         **dropout_options(family, dropout),
         **_particulars(section, family),
     }
+
+
+def choose_size(section: "ModelSection", num_rows: int | None) -> tuple[int, int]:
+    """Width and layers of an encoder from random weights: as asked for, else by the rows that there are to learn from."""
+    width, layers = next(
+        (size for most, *size in SCRATCH_SIZES if num_rows is not None and num_rows <= most),
+        LARGEST_SIZE,
+    )
+    return section.hidden_size or width, section.num_layers or layers
 
 
 def _particulars(section: "ModelSection", family: EncoderFamily) -> dict[str, Any]:

@@ -45,7 +45,7 @@ from bert_playground.training.core.step import is_compilation_worthwhile
 from bert_playground.training.core.trainer import Scorer
 from bert_playground.training.integrations import MLflowCallback
 from bert_playground.training.metrics import choose_monitor, make_scorer
-from bert_playground.training.recipe import Recipe, choose_recipe
+from bert_playground.training.recipe import Recipe, choose_former_recipe, choose_recipe
 
 
 def fit_pipeline(prepared: Prepared, config: RunConfig) -> TextPipeline:
@@ -89,6 +89,7 @@ def create_task_model(
             **(head_options or {}),
         },
         number_tokens=pipeline.number_tokens,
+        num_rows=len(labels),
         added_tokens=pipeline.tokenizer.added_tokens,
         answers=Answers.of(pipeline.target, pipeline.labels.to_dict()),
     )
@@ -102,6 +103,7 @@ def make_trainer(
     run: RunDir,
     num_rows: int,
     judged_by: str | None = None,
+    is_former: bool = False,
 ) -> Trainer:
     """Put model, optimizer, schedule and callbacks together as the configuration says.
 
@@ -112,15 +114,18 @@ def make_trainer(
         run: where everything is written.
         num_rows: of the training data.
         judged_by: the metric of a known data set, which is reported too.
+        is_former: the run began before weights were averaged, and goes on by the recipe of that time.
     """
     training = config.training
     task = TASKS[pipeline.task if pipeline is not None else model.head.task]
-    recipe = choose_recipe(
+    choose = choose_former_recipe if is_former else choose_recipe
+    recipe = choose(
         is_pretrained=config.model.pretrained is not None or model.pretrained_dir is not None,
         has_adapters=config.lora.enabled or has_adapters(model),
         is_classification=task.is_classification,
         num_rows=num_rows,
         batch_size=training.batch_size * training.gradient_accumulation_steps,
+        hidden_size=model.encoder.hidden_size,
         has_own_vocabulary=pipeline is not None and pipeline.tokenizer_name == SCRATCH_TOKENIZER,
     )
     metric = config.checkpoint.best_model_metric or training.metric
@@ -194,7 +199,7 @@ def build_trainer(
             max_grad_norm=training.max_grad_norm,
             logging_steps=training.logging_steps,
             use_compilation=training.use_compilation and is_compilation_worthwhile(),
-            ema_decay=training.ema_decay,
+            ema_decay=recipe.ema_decay if training.ema_decay is None else training.ema_decay,
             monitor=objective.monitor,
             mode=objective.mode,
         ),

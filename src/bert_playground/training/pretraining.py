@@ -75,7 +75,7 @@ def _pretrain(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunRes
     for statement in (*rows.notes, *text.statements):
         logger.info(statement)
     train_data, val_data = _make_loaders(text, rows, config)
-    model, task_options = _make_model(config, text)
+    model, task_options = _make_model(config, text, train_data.num_rows)
 
     def save(folder: Path) -> None:
         save_masked_lm(model, folder, **task_options)
@@ -180,12 +180,12 @@ def _make_loaders(
     )
 
 
-def _make_model(config: RunConfig, text: RowText) -> tuple[MaskedLM, dict[str, Any]]:
+def _make_model(config: RunConfig, text: RowText, num_rows: int) -> tuple[MaskedLM, dict[str, Any]]:
     """The model, and the fields of its config that a reader who fine-tunes it shall find instead."""
     asked = config.pretraining.dropout
     if config.model.pretrained is None:
         family = find_family(config.model.architecture)
-        sizes = scratch_sizes(config.model, family, config.data.max_length)
+        sizes = scratch_sizes(config.model, family, config.data.max_length, num_rows)
         dropout = dropout_options(family, asked)
         shape = family.config(
             **(sizes | dropout), vocab_size=text.vocab_size, pad_token_id=text.pad_token_id

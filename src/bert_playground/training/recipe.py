@@ -1,7 +1,9 @@
-"""Recipe: learning rate, epochs and patience where the user leaves them open."""
+"""Recipe: learning rate, epochs, patience and averaging of weights where the user leaves them open."""
 
 import math
 from dataclasses import dataclass
+
+EMA_DECAY = 0.99  # remembers about the last hundred steps
 
 
 @dataclass(frozen=True)
@@ -11,6 +13,7 @@ class Recipe:
     learning_rate: float
     epochs: int
     patience: int
+    ema_decay: float = 0.0
 
 
 def choose_recipe(
@@ -20,12 +23,14 @@ def choose_recipe(
     is_classification: bool,
     num_rows: int,
     batch_size: int,
+    hidden_size: int = 256,
     has_own_vocabulary: bool = False,
 ) -> Recipe:
-    """What worked: 8 epochs on Titanic, where 20 overfit, and 20 on House Prices, where 8 were too few.
+    """What worked, over several tables and seeds.
 
-    Random weights want a high rate and many passes, a checkpoint a low rate and few, adapters a high rate again because
-    their product starts at zero. Small tables need more passes: epochs are chosen for a number of steps.
+    Random weights want a high rate, the higher the narrower the encoder, many passes, and their moving average; a
+    checkpoint wants a low rate and few passes, adapters a high rate again because their product starts at zero. Small
+    tables need more passes: epochs are chosen for a number of steps.
 
     Args:
         is_pretrained: whether the encoder starts from a checkpoint.
@@ -33,6 +38,7 @@ def choose_recipe(
         is_classification: classification overfits in fewer epochs than regression.
         num_rows: of the training split.
         batch_size: rows per optimizer step, accumulation included.
+        hidden_size: of the encoder.
         has_own_vocabulary: whether the checkpoint's vocabulary was trained on such tables, as `bert pretrain` does: a small
             encoder, for which the rate of a large one is far too low.
     """
@@ -43,9 +49,36 @@ def choose_recipe(
         )
     if is_pretrained and not has_own_vocabulary:
         return Recipe(learning_rate=5e-5, epochs=_between(500 / steps_per_epoch, 3, 6), patience=3)
-    most = 8 if is_classification else 20
-    rate = 2e-4 if is_pretrained else 5e-4
-    return Recipe(learning_rate=rate, epochs=_between(2000 / steps_per_epoch, 3, most), patience=4)
+    most = 16 if is_classification else 20
+    rate = 5e-4 * math.sqrt(256 / hidden_size) * (0.4 if is_pretrained else 1.0)
+    epochs = _between(6000 / steps_per_epoch, 4, most)
+    return Recipe(learning_rate=rate, epochs=epochs, patience=4, ema_decay=EMA_DECAY)
+
+
+def choose_former_recipe(
+    *,
+    is_pretrained: bool,
+    has_adapters: bool,
+    is_classification: bool,
+    num_rows: int,
+    batch_size: int,
+    hidden_size: int = 256,
+    has_own_vocabulary: bool = False,
+) -> Recipe:
+    """The recipe before weights were averaged, by which runs of that time are resumed; see `choose_recipe`."""
+    recipe = choose_recipe(
+        is_pretrained=is_pretrained,
+        has_adapters=has_adapters,
+        is_classification=is_classification,
+        num_rows=num_rows,
+        batch_size=batch_size,
+        has_own_vocabulary=has_own_vocabulary,
+    )
+    if has_adapters or (is_pretrained and not has_own_vocabulary):
+        return recipe
+    steps_per_epoch = math.ceil(num_rows / batch_size)
+    epochs = _between(2000 / steps_per_epoch, 3, 8 if is_classification else 20)
+    return Recipe(2e-4 if is_pretrained else 5e-4, epochs, patience=4)
 
 
 def choose_pretraining_recipe(*, is_pretrained: bool, num_rows: int, batch_size: int) -> Recipe:

@@ -32,7 +32,13 @@ from bert_playground.training.fit_data import make_loaders
 from bert_playground.training.ignored_settings import RunFacts, log_ignored_settings
 from bert_playground.training.model_trainer import ModelTrainer
 from bert_playground.training.refit import refit
-from bert_playground.training.start import read_sources, start_run, write_json, write_run_config
+from bert_playground.training.start import (
+    is_former_run,
+    read_sources,
+    start_run,
+    write_json,
+    write_run_config,
+)
 from bert_playground.training.summary import summarise
 
 Configuration = RunConfig | Mapping[str, Any] | str | Path
@@ -170,6 +176,7 @@ def fit(
         run=run,
         num_rows=train_data.num_rows,
         judged_by=prepared.schema.metric,
+        is_former=checkpoint is not None and is_former_run(run),
     )
     if checkpoint is not None:
         trainer.resume(checkpoint)

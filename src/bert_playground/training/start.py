@@ -1,4 +1,4 @@
-"""start_run, write_run_config: what every run does and writes down first."""
+"""start_run, write_run_config, is_former_run: what every run does and writes down first."""
 
 import json
 from collections.abc import Mapping
@@ -38,6 +38,12 @@ def read_sources(run: RunDir) -> dict[str, str]:
     document = json.loads(run.config.read_text(encoding="utf-8"))
     sources: dict[str, str] = document["sources"]
     return sources
+
+
+def is_former_run(run: RunDir) -> bool:
+    """Whether a run began before weights were averaged: its configuration does not speak of it."""
+    document = json.loads(run.config.read_text(encoding="utf-8"))
+    return "ema_decay" not in document["values"]["training"]
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:

@@ -1,13 +1,16 @@
 """The recipe: more passes over small tables, lower rates for checkpoints."""
 
+import pytest
+
 from bert_playground.training.recipe import (
     Recipe,
+    choose_former_recipe,
     choose_pretraining_recipe,
     choose_recipe,
 )
 
 
-def recipe(num_rows: int, **changes: bool) -> Recipe:
+def recipe(num_rows: int, **changes: int) -> Recipe:
     kind = {"is_pretrained": False, "has_adapters": False, "is_classification": True, **changes}
     return choose_recipe(**kind, num_rows=num_rows, batch_size=32)
 
@@ -46,3 +49,19 @@ def test_pretraining_goes_over_small_tables_more_often_and_never_stops_early() -
     assert choose(1000).epochs > choose(50_000).epochs >= 1
     assert choose(1000).patience == 0
     assert choose(1000, is_pretrained=True).learning_rate < choose(1000).learning_rate
+
+
+def test_narrow_encoders_from_random_weights_get_a_higher_rate_and_averaged_weights() -> None:
+    assert recipe(700, hidden_size=64).learning_rate == 2 * recipe(700).learning_rate
+    assert recipe(700).ema_decay > 0
+    assert recipe(700, is_pretrained=True).ema_decay == 0
+    assert recipe(700, has_adapters=True).ema_decay == 0
+
+
+@pytest.mark.parametrize("num_rows", [700, 20_000])
+def test_former_runs_go_on_by_the_recipe_of_their_time(num_rows: int) -> None:
+    kind = {"has_adapters": False, "num_rows": num_rows, "batch_size": 32}
+    scratch = choose_former_recipe(is_pretrained=False, is_classification=True, **kind)
+    assert scratch == Recipe(5e-4, {700: 8, 20_000: 3}[num_rows], 4, 0.0)
+    checkpoint = {"is_pretrained": True, "is_classification": True, **kind}
+    assert choose_former_recipe(**checkpoint) == choose_recipe(**checkpoint)

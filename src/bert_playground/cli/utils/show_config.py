@@ -35,6 +35,7 @@ def print_config(
 
 def list_recipe(config: "RunConfig", *, is_pretraining: bool) -> dict[str, str]:
     """What the recipe will choose for the settings it decides: a value, or the values that it chooses among."""
+    from bert_playground.models.sizes import choose_size
     from bert_playground.training.recipe import choose_pretraining_recipe, choose_recipe
 
     training, is_pretrained = config.training, config.model.pretrained is not None
@@ -50,6 +51,7 @@ def list_recipe(config: "RunConfig", *, is_pretraining: bool) -> dict[str, str]:
             is_classification=is_classification,
             num_rows=num_rows,
             batch_size=batch_size,
+            hidden_size=choose_size(config.model, num_rows)[0],
             has_own_vocabulary=has_own_vocabulary,
         )
         for num_rows, is_classification, has_own_vocabulary in product(
@@ -59,9 +61,11 @@ def list_recipe(config: "RunConfig", *, is_pretraining: bool) -> dict[str, str]:
     rates = sorted({recipe.learning_rate for recipe in recipes})
     patience = sorted({recipe.patience for recipe in recipes})
     epochs = sorted({recipe.epochs for recipe in recipes})
+    decays = sorted({recipe.ema_decay for recipe in recipes})
     return {
         "optimizer.learning_rate": f"by recipe: {' or '.join(f'{rate:g}' for rate in rates)}",
         "training.early_stopping_patience": f"by recipe: {' or '.join(map(str, patience))}",
+        "training.ema_decay": f"by recipe: {' or '.join(f'{decay:g}' for decay in decays)}",
         "training.epochs": f"by recipe: {epochs[0]} to {epochs[-1]}, by the number of rows",
     }
 

@@ -19,8 +19,12 @@ class ModelSection(Section):
         description=f"checkpoint folder or Hub id; or from random weights {', '.join(ARCHITECTURES)} (default {DEFAULT})",
     )
     architecture: Architecture = Field(DEFAULT, description="used without a checkpoint")
-    hidden_size: Positive = Field(256, description="width without a checkpoint")
-    num_layers: Positive = Field(4, description="layers without a checkpoint")
+    hidden_size: Annotated[Positive | None, Unset("by the number of rows")] = Field(
+        None, description="width without a checkpoint"
+    )
+    num_layers: Annotated[Positive | None, Unset("by the number of rows")] = Field(
+        None, description="layers without a checkpoint"
+    )
     num_heads: Positive = Field(4, description="attention heads of a layer without a checkpoint")
     intermediate_size: Annotated[Positive | None, Unset("from hidden_size")] = Field(
         None, description="width of the feed-forward"

@@ -36,8 +36,8 @@ class TrainingSection(Section):
         False,
         description="train once more on training and validation rows, for the epochs that were best",
     )
-    ema_decay: Probability = Field(
-        0.0,
+    ema_decay: Annotated[Probability | None, Unset("by recipe")] = Field(
+        None,
         description="the weights that are kept are an exponential moving average of this decay; 0: off",
     )
     gradient_checkpointing: bool = Field(
