@@ -120,10 +120,7 @@ def find_estimators(seed: int) -> dict[str, Callable[[bool, Array], Any]]:
 
         def tuned(is_classification: bool, is_category: Array) -> Any:
             kind = lightgbm.LGBMClassifier if is_classification else lightgbm.LGBMRegressor
-            columns = np.flatnonzero(is_category).tolist()
-            return kind(
-                **TUNED, categorical_feature=columns, random_state=seed, verbose=-1, n_jobs=2
-            )
+            return kind(**TUNED, random_state=seed, verbose=-1, n_jobs=2)
 
         found[LIGHTGBM] = tuned
     return found
