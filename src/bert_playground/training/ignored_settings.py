@@ -31,6 +31,7 @@ class RunFacts:
         has_rows: whether a pipeline reads the rows; they may come as loaders.
         is_ready_made: whether the model was made before the run.
         is_member: whether the run is one of an ensemble.
+        has_number_tokens: whether values of numbers are added to the tokens of their cells.
     """
 
     task: str | None
@@ -43,6 +44,7 @@ class RunFacts:
     has_rows: bool = True
     is_ready_made: bool = False
     is_member: bool = False
+    has_number_tokens: bool = False
 
     def steps(self, config: RunConfig) -> int:
         """Optimizer steps of all epochs."""
@@ -180,7 +182,10 @@ def _of_rows(config: RunConfig, facts: RunFacts) -> Reasons:
         return
     if facts.task is None:
         yield "data.sample_fraction data.class_order data.task", "pretraining reads all rows"
-        yield "data.horizon data.lags data.numeric_features", "pretraining reads rows as text"
+        yield "data.horizon data.lags", "pretraining reads rows as text"
+        if data.numeric_features not in (None, "off") and not facts.has_number_tokens:
+            reason = "pretraining reads numbers in the tokens of their cells alone, which these rows have none of"
+            yield "data.numeric_features", reason
     if data.horizon is None:
         yield "data.lags", "data.horizon is not given, so the table is not cut into windows"
     if not data.use_pretokenized:

@@ -14,9 +14,10 @@ from bert_playground.data.loaders.masked_loader import MaskedLoader
 from bert_playground.data.loaders.mlx_loader import MLXLoader
 from bert_playground.data.prepare import choose_text_options
 from bert_playground.data.schema.unlabeled import Unlabeled, read_unlabeled
+from bert_playground.data.templates.fit_numbers import fit_numbers
 from bert_playground.data.templates.row_text import RowText, fit_row_text, load_row_text
 from bert_playground.data.tokens.masking import Masking, has_words
-from bert_playground.data.tokens.token_table import TokenizedTable, gather_rows
+from bert_playground.data.tokens.token_table import TokenizedTable, take_rows
 from bert_playground.memory import peak_memory_bytes
 from bert_playground.models.huggingface import fetch_folder, read_pretrained
 from bert_playground.models.masked_lm import (
@@ -27,6 +28,7 @@ from bert_playground.models.masked_lm import (
 )
 from bert_playground.models.sizes import (
     check_fit,
+    check_numbers,
     dropout_options,
     find_family,
     scratch_sizes,
@@ -101,6 +103,7 @@ def _pretrain(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunRes
         trainer.loop.epochs,
         is_compiled=trainer.loop.use_compilation,
         max_length=text.max_length,
+        has_number_tokens=bool(text.number_tokens),
     )
     log_ignored_settings(config, read_sources(run), facts)
     state = trainer.train(train_data, val_data)
@@ -126,14 +129,12 @@ def _check(config: RunConfig) -> None:
 def _fit_or_load(rows: Unlabeled, config: RunConfig, checkpoint: Path | None) -> RowText:
     if checkpoint is not None:
         return load_row_text(checkpoint)
-    return fit_row_text(
-        rows.frame,
-        choose_text_options(config.data, rows.template),
-        skip=rows.targets,
-        id_column=rows.id_column,
-        pretrained_dir=fetch_folder(config.model.pretrained) if config.model.pretrained else None,
-        vocab_size=config.model.vocab_size,
-    )
+    options = choose_text_options(config.data, rows.template)
+    name = config.model.pretrained
+    known: dict[str, Any] = {"skip": rows.targets, "id_column": rows.id_column}
+    known |= {"pretrained_dir": fetch_folder(name) if name else None}
+    text = fit_row_text(rows.frame, options, vocab_size=config.model.vocab_size, **known)
+    return fit_numbers(text, rows.frame, options, beside=False, **known)
 
 
 def _make_loaders(
@@ -149,6 +150,7 @@ def _make_loaders(
     )
     cache_dir = data.cache_dir if data.use_pretokenized else None
     table = text.encode(rows.frame, cache_dir=cache_dir, split="pretrain")
+    table = table._replace(numbers=text.encode_numbers(rows.frame))
     numbers = np.flatnonzero(has_words(table, masking))
     if len(numbers) < 2:
         raise ValueError(
@@ -164,7 +166,7 @@ def _make_loaders(
 
     def load(chosen: np.ndarray, batch_size: int, *, shuffle: bool) -> MaskedLoader:
         loader = MLXLoader(
-            gather_rows(table, np.sort(chosen)),
+            take_rows(table, np.sort(chosen)),
             batch_size=batch_size,
             shuffle=shuffle,
             seed=training.seed,
@@ -172,7 +174,8 @@ def _make_loaders(
             pad_token_id=text.pad_token_id,
             prefetch_size=data.prefetch_size,
         )
-        return MaskedLoader(loader, masking, training.seed + int(not shuffle))
+        seed = training.seed + int(not shuffle)
+        return MaskedLoader(loader, masking, seed, text.number_tokens)
 
     return (
         load(order[num_val:], training.batch_size, shuffle=True),
@@ -188,7 +191,10 @@ def _make_model(config: RunConfig, text: RowText) -> tuple[MaskedLM, dict[str, A
         sizes = scratch_sizes(config.model, family, config.data.max_length)
         dropout = dropout_options(family, asked)
         shape = family.config(
-            **(sizes | dropout), vocab_size=text.vocab_size, pad_token_id=text.pad_token_id
+            **(sizes | dropout),
+            vocab_size=text.vocab_size,
+            pad_token_id=text.pad_token_id,
+            numeric_tokens=text.number_tokens,
         )
         return create_masked_lm(family.core(shape)), {name: sizes[name] for name in dropout}
     pretrained = grow_vocabulary(
@@ -197,6 +203,7 @@ def _make_model(config: RunConfig, text: RowText) -> tuple[MaskedLM, dict[str, A
     dropout = dropout_options(pretrained.family, asked)
     model, _ = load_masked_lm(pretrained, **dropout)
     check_fit(model.encoder, pretrained, text.max_length)
+    check_numbers(model.encoder, text.number_tokens, pretrained.folder)
     kept = {name: getattr(pretrained.config, name) for name in dropout}
     return model, kept | dropout_options(pretrained.family, config.model.dropout)
 
