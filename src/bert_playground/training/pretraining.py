@@ -39,7 +39,7 @@ from bert_playground.training.build import Objective, build_trainer
 from bert_playground.training.core import Trainer
 from bert_playground.training.ignored_settings import RunFacts, log_ignored_settings
 from bert_playground.training.recipe import choose_pretraining_recipe
-from bert_playground.training.run import RunResult, run_in_folder
+from bert_playground.training.run_folder import RunResult, run_in_folder
 from bert_playground.training.start import read_sources, start_run, write_json
 from bert_playground.training.summary import count_parameters
 
@@ -76,7 +76,29 @@ def _pretrain(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunRes
     text = _fit_or_load(rows, config, checkpoint)
     for statement in (*rows.notes, *text.statements):
         logger.info(statement)
-    train_data, val_data = _make_loaders(text, rows, config)
+    cache_dir = config.data.cache_dir if config.data.use_pretokenized else None
+    table = text.encode(rows.frame, cache_dir=cache_dir, split="pretrain")
+    table = table._replace(numbers=text.encode_numbers(rows.frame))
+    return pretrain_encoder(text, table, config, run, checkpoint)
+
+
+def pretrain_encoder(
+    text: RowText,
+    table: TokenizedTable,
+    config: RunConfig,
+    run: RunDir,
+    checkpoint: Path | None = None,
+) -> RunResult:
+    """Pretrain on rows that are tokenised already, and write the run folder.
+
+    Args:
+        text: how rows become tokens; saved with every checkpoint.
+        table: the rows.
+        config: what was asked for.
+        run: the folder; `start_run` has been there.
+        checkpoint: to go on from, exactly where it stopped; None: from the beginning.
+    """
+    train_data, val_data = _make_loaders(text, table, config)
     model, task_options = _make_model(config, text)
 
     def save(folder: Path) -> None:
@@ -138,7 +160,7 @@ def _fit_or_load(rows: Unlabeled, config: RunConfig, checkpoint: Path | None) ->
 
 
 def _make_loaders(
-    text: RowText, rows: Unlabeled, config: RunConfig
+    text: RowText, table: TokenizedTable, config: RunConfig
 ) -> tuple[MaskedLoader, MaskedLoader]:
     """Training and held-out rows; chance decides which is which, and labels play no part in it."""
     asked, data, training = config.pretraining, config.data, config.training
@@ -148,9 +170,6 @@ def _make_loaders(
         random_token_probability=asked.random_share,
         unchanged_probability=asked.keep_share,
     )
-    cache_dir = data.cache_dir if data.use_pretokenized else None
-    table = text.encode(rows.frame, cache_dir=cache_dir, split="pretrain")
-    table = table._replace(numbers=text.encode_numbers(rows.frame))
     numbers = np.flatnonzero(has_words(table, masking))
     if len(numbers) < 2:
         raise ValueError(

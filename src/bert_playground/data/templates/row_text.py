@@ -334,6 +334,8 @@ def _fit_pair(
         )
     tokenizer = make_tokenizer(frame, features, (PAIR,), pretrained_dir, vocab_size)
     name = SCRATCH_TOKENIZER if pretrained_dir is None else pretrained_dir.name
+    if pretrained_dir is not None and (pretrained_dir / PIPELINE).exists():
+        name = load_row_text(pretrained_dir).tokenizer_name
     first, second = options.text_pair
     rest = [column for column in frame.columns if column not in (first, second, *skip)]
     said = [f"text: the pair {first} [SEP] {second}, as data.text_pair asks"]
