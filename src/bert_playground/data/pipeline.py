@@ -95,12 +95,12 @@ class TextPipeline(RowText):
         frame, options = as_text(frame), options or TextOptions()
         labels = fit_targets(frame, schema.target, schema.task, schema.class_order)
         truth = encode_targets(labels, frame, schema.targets)
+        known: dict[str, Any] = {"skip": schema.left_out, "id_column": schema.id_column}
+        known |= {"pretrained_dir": pretrained_dir}
         text = fit_row_text(
             frame,
             options,
-            skip=schema.left_out,
-            id_column=schema.id_column,
-            pretrained_dir=pretrained_dir,
+            **known,
             vocab_size=vocab_size,
             wordings=augmentation.templates if augmentation else (),
             choose=partial(find_gains, labels=truth, task=labels.task),
@@ -113,15 +113,7 @@ class TextPipeline(RowText):
             asked=options.column_order,
             is_settled=pretrained_dir is not None and (pretrained_dir / PIPELINE).exists(),
         )
-        text = fit_numbers(
-            text,
-            frame,
-            options,
-            skip=schema.left_out,
-            id_column=schema.id_column,
-            pretrained_dir=pretrained_dir,
-            in_tokens=numbers_in_tokens,
-        )
+        text = fit_numbers(text, frame, options, **known, in_tokens=numbers_in_tokens)
         augmentation = augmentation or UNCHANGED
         check_augmentation(augmentation, text)
         statements = (f"labels: {labels.describe()}", *text.statements)

@@ -348,8 +348,7 @@ def _reuse(
     folder: Path, frame: pl.DataFrame, options: TextOptions, skip: Sequence[str]
 ) -> RowText | None:
     """How the model in `folder` reads rows, or None where it reads plain text and this is another table."""
-    # Which numbers are read is decided by `fit_numbers`.
-    stored = replace(load_row_text(folder), numbers=(), number_tokens=())
+    stored = replace(load_row_text(folder), numbers=(), number_tokens=())  # `fit_numbers` decides
     told = sorted(set(stored.columns) & set(skip))
     if told:
         raise ValueError(
