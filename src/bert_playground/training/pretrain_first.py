@@ -20,7 +20,6 @@ from bert_playground.training.build import fit_pipeline
 from bert_playground.training.pretraining import pretrain_encoder
 from bert_playground.training.start import start_run, write_run_config
 
-
 MOST_LABELED = 2000
 LEAST_RATIO = 4
 
