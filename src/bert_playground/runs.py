@@ -92,6 +92,11 @@ class RunDir:
         return self.checkpoints / "refit"
 
     @property
+    def pretrained(self) -> "RunDir":
+        """The run of masked language modelling before this one, where `model.pretrain` asked for it."""
+        return RunDir(self.path / "pretrained")
+
+    @property
     def kept(self) -> Path | None:
         """The model that answers for the run: refit, else the best one, else the last one; None: none was kept."""
         return next((each for each in (self.refit, self.best, self.final) if each.is_dir()), None)
@@ -112,7 +117,8 @@ class RunDir:
 
     def discard_unused(self) -> None:
         """Remove the folder of a run that ended before its first report: bad input leaves nothing behind."""
-        if not self.metrics.exists() and not self.checkpoints.exists():
+        kept = (self.metrics, self.checkpoints, self.pretrained.checkpoints)
+        if not any(path.exists() for path in kept):
             shutil.rmtree(self.path)
             with suppress(OSError):  # other runs lie beside it
                 self.path.parent.rmdir()

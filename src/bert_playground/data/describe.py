@@ -140,11 +140,11 @@ def preview_table(text: RowText, frame: pl.DataFrame, num_rows: int) -> dict[str
     first = frame[:num_rows]
     table = text.encode(frame)
     lengths = table.lengths
-    shown = zip(_show_rows(text, first), table.rows(), strict=False)
+    shown = zip(_show_rows(text, first), table.rows(), _show_values(text, first), strict=False)
     return {
         "rows": [
-            {"text": words, "tokens": len(ids), "pieces": text.tokenizer.spell(ids)}
-            for words, ids in shown
+            {"text": words, "tokens": len(ids), "pieces": text.tokenizer.spell(ids), **values}
+            for words, ids, values in shown
         ],
         "token_counts": {
             "rows": len(lengths),
@@ -179,6 +179,18 @@ def _show_rows(text: RowText, frame: pl.DataFrame) -> list[str]:
         [cell.rows().str.strip_chars().alias(str(i)) for i, cell in enumerate(cells)]
     )
     return pieces.select(pl.concat_str(pl.all(), separator=" [SEP] ")).to_series().to_list()
+
+
+def _show_values(text: RowText, frame: pl.DataFrame) -> list[dict[str, dict[str, float | None]]]:
+    """The values of each row that are read as numbers too, by column; {} where no column is read so."""
+    values = text.encode_numbers(frame)
+    if values is None:
+        return [{} for _ in range(frame.height)]
+    names = [number.column for number in text.numbers]
+    rows = [
+        [None if np.isnan(value) else round(value, 4) for value in row] for row in values.tolist()
+    ]
+    return [{"values": dict(zip(names, row, strict=True))} for row in rows]
 
 
 def _role(name: str, schema: Schema, read: set[str]) -> str:

@@ -39,16 +39,7 @@ from bert_playground.data.targets.forecast import HorizonEncoder
 from bert_playground.data.targets.label_encoder import LabelEncoder
 from bert_playground.data.targets.windows import Windows
 from bert_playground.data.templates.column_order import order_columns
-from bert_playground.data.templates.derive import derive_columns, source_columns
-from bert_playground.data.templates.features import Feature
-from bert_playground.data.templates.numeric_features import (
-    NumericColumn,
-    TokenRanges,
-    encode_numeric,
-    fit_numbers,
-    read_numbers,
-    read_token_ranges,
-)
+from bert_playground.data.templates.fit_numbers import fit_numbers
 from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.row_text import PIPELINE, RowText, fit_row_text, read_state
 from bert_playground.data.tokens.token_table import TokenizedTable
@@ -62,16 +53,12 @@ class TextPipeline(RowText):
     Attributes:
         labels: raw labels ↔ numbers.
         schema: what the table is: target, task, id, and how rows are cut from a table of series.
-        numbers: the columns whose values are read as numbers too.
-        number_tokens: for each of them the ids of its cells, to which its values are added; (): they stand beside the text.
         augmentation: how training rows are changed in each epoch.
         profiles: what training saw of each column that is read; empty in folders of earlier versions.
     """
 
     labels: Encoder
     schema: Schema
-    numbers: tuple[NumericColumn, ...] = ()
-    number_tokens: TokenRanges = ()
     augmentation: Augmentation = UNCHANGED
     profiles: tuple[ColumnProfile, ...] = ()
 
@@ -108,12 +95,12 @@ class TextPipeline(RowText):
         frame, options = as_text(frame), options or TextOptions()
         labels = fit_targets(frame, schema.target, schema.task, schema.class_order)
         truth = encode_targets(labels, frame, schema.targets)
+        known: dict[str, Any] = {"skip": schema.left_out, "id_column": schema.id_column}
+        known |= {"pretrained_dir": pretrained_dir}
         text = fit_row_text(
             frame,
             options,
-            skip=schema.left_out,
-            id_column=schema.id_column,
-            pretrained_dir=pretrained_dir,
+            **known,
             vocab_size=vocab_size,
             wordings=augmentation.templates if augmentation else (),
             choose=partial(find_gains, labels=truth, task=labels.task),
@@ -126,58 +113,27 @@ class TextPipeline(RowText):
             asked=options.column_order,
             is_settled=pretrained_dir is not None and (pretrained_dir / PIPELINE).exists(),
         )
-        numbers = fit_numbers(
-            text,
-            frame,
-            options,
-            skip=schema.left_out,
-            id_column=schema.id_column,
-            pretrained_dir=pretrained_dir,
-            in_tokens=numbers_in_tokens,
-        )
-        said = numbers.statements
+        text = fit_numbers(text, frame, options, **known, in_tokens=numbers_in_tokens)
         augmentation = augmentation or UNCHANGED
         check_augmentation(augmentation, text)
+        statements = (f"labels: {labels.describe()}", *text.statements)
         if augmentation.is_on:
-            said += (
-                f"augmentation: {augmentation.describe()}; training rows only, anew in each epoch",
-            )
-        statements = (f"labels: {labels.describe()}", *text.statements, *said)
+            said = augmentation.describe()
+            statements += (f"augmentation: {said}; training rows only, anew in each epoch",)
         read = {field.name: getattr(text, field.name) for field in fields(text)}
         pipeline = cls(
             **{**read, "statements": statements, "derived": derived},
             labels=labels,
             schema=schema,
-            numbers=numbers.columns,
-            number_tokens=numbers.tokens,
             augmentation=augmentation,
         )
         profiles = measure_importance(
-            fit_profiles(frame, pipeline.columns, pipeline._all_features),
+            fit_profiles(frame, pipeline.columns, pipeline.all_features),
             frame,
             encode_targets(labels, frame, schema.targets),
             are_classes=TASKS[labels.task].is_classification,
         )
         return replace(pipeline, profiles=profiles)
-
-    @property
-    def _all_features(self) -> tuple[Feature, ...]:
-        """Those of the text, and those that stand beside it alone."""
-        beside = (
-            Feature(
-                each.column,
-                each.column,
-                "date" if "%" in each.form else "number",
-                spelling=each.form,
-            )
-            for each in (() if self.number_tokens else self.numbers)
-        )
-        return (*self.features, *beside)
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns that are read, be it for the text or beside it."""
-        return source_columns(self._all_features, self.form, self.derived)
 
     def watch_drift(self) -> TableDrift:
         """To read a later table with: what differs from training is repaired where it has one reading, else counted."""
@@ -235,18 +191,6 @@ class TextPipeline(RowText):
         has_labels = set(self.targets) <= set(frame.columns)
         labels = self.encode_labels(frame) if has_labels else None
         return table._replace(labels=labels, numbers=self.encode_numbers(frame))
-
-    def encode_numbers(self, frame: pl.DataFrame) -> np.ndarray | None:
-        """The numeric features, [R, F] in f32, NaN where there is none; None where the pipeline has no such.
-
-        Raises:
-            ValueError: columns that the fitted table had are missing.
-        """
-        if not self.numbers:
-            return None
-        require_columns(frame, self.columns, "the table")
-        frame = derive_columns(as_text(frame.select(self.columns)), self.form, self.derived)
-        return encode_numeric(self.numbers, frame)
 
     def tokenize_variant(self, frame: pl.DataFrame, number: int) -> TokenizedTable:
         """As `tokenize`, rows written in another way than usual; see `encode_variant`."""
@@ -411,8 +355,6 @@ class TextPipeline(RowText):
         own = {
             **self.schema.to_dict(),
             "labels": self.labels.to_dict(),
-            "numbers": [column.to_dict() for column in self.numbers],
-            **({"number_tokens": self.number_tokens} if self.number_tokens else {}),
             "augmentation": self.augmentation.to_dict(),
             "profiles": [profile.to_dict() for profile in self.profiles],
         }
@@ -429,14 +371,12 @@ class TextPipeline(RowText):
 
 
 def _read_own(document: dict[str, Any]) -> dict[str, Any]:
-    """The fields that a RowText lacks; folders of earlier versions have no numbers, augmentation or profiles."""
+    """The fields that a RowText lacks; folders of earlier versions have no augmentation or profiles."""
     labels = read_encoder(document["labels"])
     targets = (document["target"],) if isinstance(labels, LabelEncoder) else labels.columns
     return {
         "labels": labels,
         "schema": Schema.from_dict(document, targets, labels.task),
-        "numbers": read_numbers(document.get("numbers")),
-        "number_tokens": read_token_ranges(document.get("number_tokens")),
         "augmentation": Augmentation.from_dict(document.get("augmentation") or {}),
         "profiles": tuple(map(ColumnProfile.from_dict, document.get("profiles") or ())),
     }

@@ -28,6 +28,7 @@ from bert_playground.data.splits.strategy import (
 from bert_playground.data.targets.fit import encode_targets, fit_targets
 from bert_playground.data.targets.imbalance import describe_imbalance
 from bert_playground.data.targets.windows import Windows
+from bert_playground.data.templates.fit_numbers import fit_numbers
 from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.row_text import RowText, fit_row_text
 from bert_playground.lookup import count_of
@@ -208,15 +209,12 @@ def fit_text(
     if windows is not None:
         frame, test_columns = windows.label(frame).frame, None
     schema = decide(frame, request, test_columns, windows)
-    text = fit_row_text(
-        frame,
-        replace(choose_text_options(request, schema.template), test_rows=test_rows),
-        skip=schema.left_out,
-        id_column=schema.id_column,
-        pretrained_dir=pretrained_dir,
-        choose=judge_by_target(frame, schema),
-    )
-    return text, frame
+    options = replace(choose_text_options(request, schema.template), test_rows=test_rows)
+    known: dict[str, Any] = {"skip": schema.left_out, "id_column": schema.id_column}
+    known |= {"pretrained_dir": pretrained_dir}
+    text = fit_row_text(frame, options, choose=judge_by_target(frame, schema), **known)
+    numbers = fit_numbers(text.of_training_rows, frame, options, **known)
+    return replace(numbers, derived=text.derived), frame
 
 
 def choose_text_options(

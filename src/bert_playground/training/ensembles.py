@@ -18,7 +18,9 @@ from bert_playground.models.sizes import fit_to_checkpoint
 from bert_playground.runs import ENSEMBLE_NAME, RunDir
 from bert_playground.training.members import describe_variation, fit_members
 from bert_playground.training.metrics.scorer import make_scorer
-from bert_playground.training.run import RunResult, fit, run_in_folder
+from bert_playground.training.pretrain_first import pretrain_first
+from bert_playground.training.run import fit
+from bert_playground.training.run_folder import RunResult, run_in_folder
 from bert_playground.training.start import start_run, write_json, write_run_config
 
 
@@ -63,6 +65,7 @@ def train_ensemble(config: RunConfig, sources: Mapping[str, str] | None = None) 
     run = RunDir.create(config.training.output_dir)
     try:
         prepared = prepare(config)
+        config = pretrain_first(prepared, config, run)
         results = fit_members(
             variations,
             lambda _, variation: fit_variation(prepared, config, variation, run, sources),

@@ -31,6 +31,8 @@ class RunFacts:
         has_rows: whether a pipeline reads the rows; they may come as loaders.
         is_ready_made: whether the model was made before the run.
         is_member: whether the run is one of an ensemble.
+        has_number_tokens: whether values of numbers are added to the tokens of their cells.
+        is_pretrained_first: whether the checkpoint that training starts from was pretrained for this run.
     """
 
     task: str | None
@@ -43,6 +45,8 @@ class RunFacts:
     has_rows: bool = True
     is_ready_made: bool = False
     is_member: bool = False
+    has_number_tokens: bool = False
+    is_pretrained_first: bool = False
 
     def steps(self, config: RunConfig) -> int:
         """Optimizer steps of all epochs."""
@@ -89,10 +93,14 @@ def _of_model(config: RunConfig, facts: RunFacts) -> Reasons:
     sizes = "model.hidden_size model.num_layers model.num_heads model.intermediate_size"
     if facts.is_ready_made:
         yield f"model.architecture model.dropout {sizes}", "the model was made before"
+        yield "model.pretrain", "the model was made before"
         if not facts.has_rows:
             yield "model.*", "the model was made before, and the rows come as tokens"
-    elif config.model.pretrained is not None:
+    elif facts.task is None:
+        yield "model.pretrain", "it is for bert train, and this is its pretraining"
+    if config.model.pretrained is not None and not facts.is_pretrained_first:
         reason = f"the checkpoint {config.model.pretrained} has its own"
+        yield "model.pretrain", "training starts from the checkpoint that model.pretrained names"
         yield f"model.architecture model.vocab_size {sizes}", reason
 
 
@@ -180,7 +188,10 @@ def _of_rows(config: RunConfig, facts: RunFacts) -> Reasons:
         return
     if facts.task is None:
         yield "data.sample_fraction data.class_order data.task", "pretraining reads all rows"
-        yield "data.horizon data.lags data.numeric_features", "pretraining reads rows as text"
+        yield "data.horizon data.lags", "pretraining reads rows as text"
+        if data.numeric_features not in (None, "off") and not facts.has_number_tokens:
+            reason = "pretraining reads numbers in the tokens of their cells alone, which these rows have none of"
+            yield "data.numeric_features", reason
     if data.horizon is None:
         yield "data.lags", "data.horizon is not given, so the table is not cut into windows"
     if not data.use_pretokenized:
@@ -275,8 +286,13 @@ def _of_tracking(config: RunConfig, facts: RunFacts) -> Reasons:
 
 
 def _of_pretraining(config: RunConfig, facts: RunFacts) -> Reasons:
-    if facts.task is not None:
-        yield "pretraining.*", "it is for bert pretrain"
+    if facts.task is None:
+        yield "pretraining.epochs", "it is for bert train; here the epochs are training.epochs"
+    elif facts.is_pretrained_first:
+        names = "pretraining.tables pretraining.has_target"
+        yield names, "the rows are those of data.train and of the test table beside it"
+    else:
+        yield "pretraining.*", "it is for bert pretrain, or with model.pretrain"
 
 
 RULES = (

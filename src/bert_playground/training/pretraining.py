@@ -14,9 +14,10 @@ from bert_playground.data.loaders.masked_loader import MaskedLoader
 from bert_playground.data.loaders.mlx_loader import MLXLoader
 from bert_playground.data.prepare import choose_text_options
 from bert_playground.data.schema.unlabeled import Unlabeled, read_unlabeled
+from bert_playground.data.templates.fit_numbers import fit_numbers
 from bert_playground.data.templates.row_text import RowText, fit_row_text, load_row_text
 from bert_playground.data.tokens.masking import Masking, has_words
-from bert_playground.data.tokens.token_table import TokenizedTable, gather_rows
+from bert_playground.data.tokens.token_table import TokenizedTable, take_rows
 from bert_playground.memory import peak_memory_bytes
 from bert_playground.models.huggingface import fetch_folder, read_pretrained
 from bert_playground.models.masked_lm import (
@@ -27,6 +28,7 @@ from bert_playground.models.masked_lm import (
 )
 from bert_playground.models.sizes import (
     check_fit,
+    check_numbers,
     dropout_options,
     find_family,
     scratch_sizes,
@@ -37,7 +39,7 @@ from bert_playground.training.build import Objective, build_trainer
 from bert_playground.training.core import Trainer
 from bert_playground.training.ignored_settings import RunFacts, log_ignored_settings
 from bert_playground.training.recipe import choose_pretraining_recipe
-from bert_playground.training.run import RunResult, run_in_folder
+from bert_playground.training.run_folder import RunResult, run_in_folder
 from bert_playground.training.start import read_sources, start_run, write_json
 from bert_playground.training.summary import count_parameters
 
@@ -74,7 +76,29 @@ def _pretrain(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunRes
     text = _fit_or_load(rows, config, checkpoint)
     for statement in (*rows.notes, *text.statements):
         logger.info(statement)
-    train_data, val_data = _make_loaders(text, rows, config)
+    cache_dir = config.data.cache_dir if config.data.use_pretokenized else None
+    table = text.encode(rows.frame, cache_dir=cache_dir, split="pretrain")
+    table = table._replace(numbers=text.encode_numbers(rows.frame))
+    return pretrain_encoder(text, table, config, run, checkpoint)
+
+
+def pretrain_encoder(
+    text: RowText,
+    table: TokenizedTable,
+    config: RunConfig,
+    run: RunDir,
+    checkpoint: Path | None = None,
+) -> RunResult:
+    """Pretrain on rows that are tokenised already, and write the run folder.
+
+    Args:
+        text: how rows become tokens; saved with every checkpoint.
+        table: the rows.
+        config: what was asked for.
+        run: the folder; `start_run` has been there.
+        checkpoint: to go on from, exactly where it stopped; None: from the beginning.
+    """
+    train_data, val_data = _make_loaders(text, table, config)
     model, task_options = _make_model(config, text, train_data.num_rows)
 
     def save(folder: Path) -> None:
@@ -101,6 +125,7 @@ def _pretrain(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunRes
         trainer.loop.epochs,
         is_compiled=trainer.loop.use_compilation,
         max_length=text.max_length,
+        has_number_tokens=bool(text.number_tokens),
     )
     log_ignored_settings(config, read_sources(run), facts)
     state = trainer.train(train_data, val_data)
@@ -126,18 +151,16 @@ def _check(config: RunConfig) -> None:
 def _fit_or_load(rows: Unlabeled, config: RunConfig, checkpoint: Path | None) -> RowText:
     if checkpoint is not None:
         return load_row_text(checkpoint)
-    return fit_row_text(
-        rows.frame,
-        choose_text_options(config.data, rows.template),
-        skip=rows.targets,
-        id_column=rows.id_column,
-        pretrained_dir=fetch_folder(config.model.pretrained) if config.model.pretrained else None,
-        vocab_size=config.model.vocab_size,
-    )
+    options = choose_text_options(config.data, rows.template)
+    name = config.model.pretrained
+    known: dict[str, Any] = {"skip": rows.targets, "id_column": rows.id_column}
+    known |= {"pretrained_dir": fetch_folder(name) if name else None}
+    text = fit_row_text(rows.frame, options, vocab_size=config.model.vocab_size, **known)
+    return fit_numbers(text, rows.frame, options, beside=False, **known)
 
 
 def _make_loaders(
-    text: RowText, rows: Unlabeled, config: RunConfig
+    text: RowText, table: TokenizedTable, config: RunConfig
 ) -> tuple[MaskedLoader, MaskedLoader]:
     """Training and held-out rows; chance decides which is which, and labels play no part in it."""
     asked, data, training = config.pretraining, config.data, config.training
@@ -147,8 +170,6 @@ def _make_loaders(
         random_token_probability=asked.random_share,
         unchanged_probability=asked.keep_share,
     )
-    cache_dir = data.cache_dir if data.use_pretokenized else None
-    table = text.encode(rows.frame, cache_dir=cache_dir, split="pretrain")
     numbers = np.flatnonzero(has_words(table, masking))
     if len(numbers) < 2:
         raise ValueError(
@@ -164,7 +185,7 @@ def _make_loaders(
 
     def load(chosen: np.ndarray, batch_size: int, *, shuffle: bool) -> MaskedLoader:
         loader = MLXLoader(
-            gather_rows(table, np.sort(chosen)),
+            take_rows(table, np.sort(chosen)),
             batch_size=batch_size,
             shuffle=shuffle,
             seed=training.seed,
@@ -172,7 +193,8 @@ def _make_loaders(
             pad_token_id=text.pad_token_id,
             prefetch_size=data.prefetch_size,
         )
-        return MaskedLoader(loader, masking, training.seed + int(not shuffle))
+        seed = training.seed + int(not shuffle)
+        return MaskedLoader(loader, masking, seed, text.number_tokens)
 
     return (
         load(order[num_val:], training.batch_size, shuffle=True),
@@ -188,7 +210,10 @@ def _make_model(config: RunConfig, text: RowText, num_rows: int) -> tuple[Masked
         sizes = scratch_sizes(config.model, family, config.data.max_length, num_rows)
         dropout = dropout_options(family, asked)
         shape = family.config(
-            **(sizes | dropout), vocab_size=text.vocab_size, pad_token_id=text.pad_token_id
+            **(sizes | dropout),
+            vocab_size=text.vocab_size,
+            pad_token_id=text.pad_token_id,
+            numeric_tokens=text.number_tokens,
         )
         return create_masked_lm(family.core(shape)), {name: sizes[name] for name in dropout}
     pretrained = grow_vocabulary(
@@ -197,6 +222,7 @@ def _make_model(config: RunConfig, text: RowText, num_rows: int) -> tuple[Masked
     dropout = dropout_options(pretrained.family, asked)
     model, _ = load_masked_lm(pretrained, **dropout)
     check_fit(model.encoder, pretrained, text.max_length)
+    check_numbers(model.encoder, text.number_tokens, pretrained.folder)
     kept = {name: getattr(pretrained.config, name) for name in dropout}
     return model, kept | dropout_options(pretrained.family, config.model.dropout)
 

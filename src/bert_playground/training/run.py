@@ -1,72 +1,38 @@
-"""run_training: prepare + fit, from tables to checkpoints; create_trainer: for models and loaders of one's own."""
+"""run_training: prepare, pretrain where it is asked for, and fit, from tables to checkpoints; create_trainer: for models and loaders of one's own."""
 
-import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
 from loguru import logger
 
-from bert_playground.config.load import TYPED, load_config
+from bert_playground.config.load import load_config
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.drift.checkpoint_drift import warn_of_checkpoint_drift
 from bert_playground.data.loaders import MLXLoader, StreamingLoader
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared, prepare
 from bert_playground.data.reading.examples import describe_type
-from bert_playground.logs import log_to_file
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import beyond_transformers
 from bert_playground.models.ensemble import Ensemble
 from bert_playground.models.hub_files import CONFIG, fetch_folder, read_json
-from bert_playground.models.sizes import fit_to_checkpoint
 from bert_playground.runs import MEMBERS, RunDir
 from bert_playground.training.build import create_task_model, fit_pipeline, make_trainer
 from bert_playground.training.core import Loop
-from bert_playground.training.core.resume import find_resumable
 from bert_playground.training.ensemble_trainer import EnsembleTrainer
 from bert_playground.training.evaluation.thresholds import tune_thresholds
 from bert_playground.training.fit_data import make_loaders
 from bert_playground.training.ignored_settings import RunFacts, log_ignored_settings
 from bert_playground.training.model_trainer import ModelTrainer
+from bert_playground.training.pretrain_first import is_pretrained_first, pretrain_first
 from bert_playground.training.refit import refit
-from bert_playground.training.start import (
-    is_former_run,
-    read_sources,
-    start_run,
-    write_json,
-    write_run_config,
-)
+from bert_playground.training.run_folder import RunResult, run_in_folder
+from bert_playground.training.start import is_former_run, read_sources, start_run, write_json
 from bert_playground.training.summary import summarise
 
 Configuration = RunConfig | Mapping[str, Any] | str | Path
-# What a resumed run may change without becoming another run.
-CHANGEABLE = (
-    "training.epochs",
-    "training.max_steps",
-    "training.logging_steps",
-    "training.output_dir",
-    "checkpoint.",
-)
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What a run gives.
-
-    Attributes:
-        run_dir: where everything lies.
-        metrics: of the best evaluation; names start with val_.
-        best_checkpoint: a folder for `bert predict`, or None when none was kept.
-        summary: what summary.json holds.
-    """
-
-    run_dir: RunDir
-    metrics: dict[str, float]
-    best_checkpoint: Path | None
-    summary: dict[str, Any]
 
 
 def run_training(
@@ -87,53 +53,10 @@ def run_training(
     return run_in_folder(_train, "train", config, sources, resume)
 
 
-def run_in_folder(
-    body: Callable[[RunDir, RunConfig, Path | None], RunResult],
-    command: str,
-    config: RunConfig,
-    sources: Mapping[str, str] | None = None,
-    resume: Path | None = None,
-) -> RunResult:
-    """Call `body(run, config, checkpoint to resume)` with a new run folder, or with that of the run to resume.
-
-    Args:
-        body: what happens in the run.
-        command: of `bert`, for messages; a run is resumed by the command that began it.
-        config: as for `run_training`.
-        sources: as for `run_training`.
-        resume: as for `run_training`.
-    """
-    if resume is None:
-        config, sources = fit_to_checkpoint(config, sources or {})
-        run, checkpoint = RunDir.create(config.training.output_dir), None
-        write_run_config(run, config, sources, command)
-    else:
-        checkpoint = find_resumable(resume)
-        run = RunDir.of_checkpoint(checkpoint)
-        config = read_run_config(run, config, sources or {}, command)
-    try:
-        with log_to_file(run.train_log), _logged_errors():
-            return body(run, config, checkpoint)
-    except KeyboardInterrupt as interrupt:
-        if run.resumable():
-            interrupt.add_note(f"saved; go on with: bert {command} --resume {run.path}")
-        raise
-    finally:
-        run.discard_unused()
-
-
-@contextmanager
-def _logged_errors() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        logger.debug(f"{type(error).__name__}: {error}")
-        raise
-
-
 def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunResult:
     start_run(run, config)
-    return fit(prepare(config), config, run, checkpoint)
+    prepared = prepare(config)
+    return fit(prepared, pretrain_first(prepared, config, run), run, checkpoint)
 
 
 def fit(
@@ -257,43 +180,6 @@ def given_paths(config: RunConfig) -> list[str]:
     ]
 
 
-def read_run_config(
-    run: RunDir, asked: RunConfig, sources: Mapping[str, str], command: str = "train"
-) -> RunConfig:
-    """The configuration stored in a run folder, with the few values that a resumed run may change.
-
-    Raises:
-        ValueError: another value was asked for by a flag or --set, or another command began the run.
-    """
-    document = json.loads(run.config.read_text(encoding="utf-8"))
-    began = document.get("command", "train")
-    if began != command:
-        raise ValueError(
-            f"{run.path} is a run of `bert {began}`; go on with it by: bert {began} --resume {run.path}"
-        )
-    stored = RunConfig.model_validate(document["values"])
-    flags = [path for path, source in sources.items() if source in TYPED]
-    changed = {
-        path: _value_at(asked, path)
-        for path in flags
-        if _value_at(asked, path) != _value_at(stored, path)
-    }
-    refused = [path for path in changed if not path.startswith(CHANGEABLE)]
-    if refused:
-        listed = ", ".join(
-            f"{path} ({_value_at(stored, path)}, asked {changed[path]})" for path in refused
-        )
-        raise ValueError(
-            f"a resumed run keeps its configuration, but these differ: {listed}; start a new run for them"
-        )
-    for path, value in changed.items():
-        section, key = path.split(".")
-        stored = stored.model_copy(
-            update={section: getattr(stored, section).model_copy(update={key: value})}
-        )
-    return stored
-
-
 def _read_pooling(checkpoint: Path | None) -> dict[str, Any]:
     """How the head of a run to resume pools: runs of earlier versions chose without a look at the old head."""
     if checkpoint is None:
@@ -315,6 +201,7 @@ def _name_ignored(
     loop: Loop,
 ) -> None:
     """Once for all members of an ensemble, as they are asked for the same."""
+    sources = read_sources(run)
     facts = RunFacts(
         pipeline.task,
         train_data.num_rows,
@@ -323,11 +210,7 @@ def _name_ignored(
         is_compiled=loop.use_compilation,
         max_length=pipeline.max_length,
         is_member=run.path.parent.name == MEMBERS,
+        is_pretrained_first=is_pretrained_first(config, sources),
     )
     if _speaks(run):
-        log_ignored_settings(config, read_sources(run), facts)
-
-
-def _value_at(config: RunConfig, path: str) -> Any:
-    section, key = path.split(".")
-    return getattr(getattr(config, section), key)
+        log_ignored_settings(config, sources, facts)

@@ -14,7 +14,7 @@ from bert_playground.config.flags import Unset, settings
 from bert_playground.config.load import paths
 from bert_playground.models.lora.config import LORA_PRESETS
 from bert_playground.runs import RunDir
-from bert_playground.training.run import read_run_config
+from bert_playground.training.run_folder import read_run_config
 from tests.cli.commands import commands_of, parameters_of
 
 COMMANDS = commands_of(typer.main.get_command(app))

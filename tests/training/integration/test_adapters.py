@@ -18,7 +18,7 @@ from bert_playground.runs import RunDir
 from bert_playground.training import build, run_training
 from bert_playground.training.core import Callback
 from bert_playground.training.core.state import TrainState
-from bert_playground.training.run import RunResult
+from bert_playground.training.run_folder import RunResult
 from tests.tolerances import ADAPTER
 
 KINDS: dict[str, dict[str, Any]] = {

@@ -4,21 +4,25 @@ import json
 import shutil
 from pathlib import Path
 
+import mlx.core as mx
 import numpy as np
 import polars as pl
 import pytest
 
 from bert_playground import kernels
+from bert_playground.data.describe import load_reader, preview_table
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import prepare
 from bert_playground.data.reading import chunks
 from bert_playground.data.reading.table import read_table
 from bert_playground.data.reading.table_stream import open_stream
+from bert_playground.data.templates.row_text import load_row_text
 from bert_playground.export import export_model
 from bert_playground.inference import Predictor
 from bert_playground.inspection import inspect_model
 from bert_playground.training import run_training
 from bert_playground.training.ensembles import train_ensemble
+from bert_playground.training.pretraining import run_pretraining
 
 ROWS = 160
 
@@ -198,3 +202,48 @@ def test_exporting_for_transformers_is_refused_with_the_way_out(
     with pytest.raises(ValueError, match=r"values of 3 numbers.*data\.numeric_features=off"):
         export_model(trained, tmp_path / "exported")
     assert not (tmp_path / "exported").exists()
+
+
+def ramps_of(folder: Path) -> mx.array:
+    weights = mx.load(str(folder / "model.safetensors"))
+    return next(weight for name, weight in weights.items() if name.endswith("numbers.weight"))
+
+
+@pytest.mark.parametrize("layout", ["packed", "padded"])
+def test_pretraining_learns_the_values_and_training_goes_on_with_them(
+    make, plots: Path, monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
+    if layout == "padded":
+        monkeypatch.setattr(kernels, "is_native", lambda: False)
+    pretrained = run_pretraining(make()).run_dir.best
+    text, ramps = load_row_text(pretrained), ramps_of(pretrained)
+    assert [number.column for number in text.numbers] == ["width", "depth", "sold"]
+    assert (
+        mx.abs(ramps).sum(axis=(1, 2)).min().item() > 0
+    )  # each of them was read, and learned from
+    # With a rate of next to nothing the checkpoint stays what it was.
+    settings = {"model.pretrained": str(pretrained), "optimizer.learning_rate": 1e-12}
+    best = run_training(make(**settings)).best_checkpoint
+    assert best is not None
+    pipeline = TextPipeline.load(best)
+    assert (pipeline.numbers, pipeline.number_tokens) == (text.numbers, text.number_tokens)
+    np.testing.assert_allclose(np.array(ramps_of(best)), np.array(ramps), atol=1e-6)
+
+
+def test_a_pretrained_model_without_numbers_goes_on_without(make) -> None:
+    pretrained = run_pretraining(make(**{"data.numeric_features": "off"})).run_dir.best
+    assert load_row_text(pretrained).numbers == ()
+    best = run_training(make(**{"model.pretrained": str(pretrained)})).best_checkpoint
+    assert best is not None
+    predictor = Predictor.load(best)
+    assert predictor.model.num_numbers == len(predictor.pipeline.numbers) == 0
+
+
+def test_a_preview_shows_the_values_beside_the_text(trained: Path, plots: Path) -> None:
+    text, _ = load_reader(trained)
+    shown = preview_table(text, read_table(plots), 2)["rows"]
+    assert [list(row["values"]) for row in shown] == [["width", "depth", "sold"]] * 2
+    assert shown[0]["values"]["width"] is None  # a missing cell
+    expected = TextPipeline.load(trained).encode_numbers(read_table(plots)[:2])
+    assert expected is not None
+    assert shown[1]["values"]["depth"] == pytest.approx(float(expected[1, 1]), abs=1e-4)

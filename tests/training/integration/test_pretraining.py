@@ -24,7 +24,7 @@ from bert_playground.training.core import Callback, TrainState
 from bert_playground.training.core.interrupt import INTERRUPTED
 from bert_playground.training.core.resume import ARRAYS_NAME
 from bert_playground.training.pretraining import measure_baseline, run_pretraining
-from bert_playground.training.run import RunResult
+from bert_playground.training.run_folder import RunResult
 
 TIMES = {"seconds", "rows_per_second", "tokens_per_second"}
 

@@ -14,7 +14,7 @@ from bert_playground.runs import RunDir, find_checkpoint
 from bert_playground.training import run_training
 from bert_playground.training.ensembles import train_ensemble
 from bert_playground.training.evaluation.calibrate import calibrate
-from bert_playground.training.run import RunResult
+from bert_playground.training.run_folder import RunResult
 
 ON = {"training.refit": True, "training.epochs": 4}
 

@@ -43,12 +43,22 @@ class ModelSection(Section):
         None,
         description="of how many layers of modernbert one sees all tokens, without a checkpoint",
     )
+    pretrain: Annotated[Literal["off", "auto", "on"], Flag("--pretrain", "off|auto|on")] = Field(
+        "off",
+        description="first learn masked words of the rows of train and test, without a checkpoint; auto: where it pays",
+    )
     vocab_size: Positive = Field(
         4096, description="most entries of a vocabulary trained on the table"
     )
     dropout: Annotated[
         Probability | None, Unset("0.3 from random weights, else the checkpoint's")
     ] = Field(None, description="in the encoder")
+
+    @field_validator("pretrain", mode="before")
+    @classmethod
+    def _spell_switch(cls, value: object) -> object:
+        """YAML reads off as false and on as true."""
+        return ("on" if value else "off") if isinstance(value, bool) else value
 
     @field_validator("architecture", mode="before")
     @classmethod

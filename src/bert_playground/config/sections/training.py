@@ -146,6 +146,9 @@ class PretrainingSection(Section):
             help="no column of the tables is a target",
         ),
     ] = Field(True, description="off: no column of the tables is a target")
+    epochs: Annotated[Positive | None, Unset("by recipe")] = Field(
+        None, description="passes where bert train pretrains first (model.pretrain)"
+    )
     mask_probability: Annotated[float, Field(gt=0, lt=1), Flag("--mask-probability", "SHARE")] = (
         Field(0.3, description="share of the tokens that are masked")
     )

@@ -1,6 +1,6 @@
 """MaskedLoader: batches with tokens masked, other ones in each epoch; the masked tokens are the labels."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import mlx.core as mx
 import numpy as np
@@ -9,8 +9,8 @@ from bert_playground.data.core.types import Batch
 from bert_playground.data.loaders.batching import pack, pad
 from bert_playground.data.loaders.mlx_loader import PAD_MULTIPLE, MLXLoader
 from bert_playground.data.reading.prefetching import prefetch
-from bert_playground.data.tokens.masking import Masking, has_words
-from bert_playground.data.tokens.token_table import TokenizedTable, gather_rows
+from bert_playground.data.tokens.masking import MaskedTokens, Masking, has_words
+from bert_playground.data.tokens.token_table import TokenizedTable, take_rows
 
 
 class MaskedLoader:
@@ -20,8 +20,20 @@ class MaskedLoader:
     of these tokens in the table.
     """
 
-    def __init__(self, loader: MLXLoader, masking: Masking, seed: int = 0) -> None:
+    def __init__(
+        self,
+        loader: MLXLoader,
+        masking: Masking,
+        seed: int = 0,
+        number_tokens: Sequence[tuple[int, int]] = (),
+    ) -> None:
         """Wrap a loader; its labels are not looked at.
+
+        Args:
+            loader: of the rows.
+            masking: which tokens are masked.
+            seed: see above.
+            number_tokens: for each number of a row the ids [first, last + 1) that its value is added to.
 
         Raises:
             ValueError: some rows have no token to mask.
@@ -34,6 +46,7 @@ class MaskedLoader:
         self.loader = loader
         self.masking = masking
         self.seed = seed
+        self.number_tokens = number_tokens
         self.num_rows = loader.num_rows
 
     def __len__(self) -> int:
@@ -56,7 +69,7 @@ class MaskedLoader:
     def make_batch(self, rows: np.ndarray, seed: tuple[int, ...]) -> Batch:
         """These rows as one batch; `seed` decides which tokens are masked."""
         table, is_padded = self.loader.table, self.loader.layout == "padded"
-        batch = gather_rows(table, rows)
+        batch = take_rows(table, rows)
         masked = self.masking.mask(batch.ids, np.random.default_rng(seed), few_counts=is_padded)
         row = np.searchsorted(batch.offsets, masked.positions, side="right") - 1
         column = masked.positions - batch.offsets[row]
@@ -64,13 +77,28 @@ class MaskedLoader:
             TokenizedTable(masked.ids, batch.offsets, second=batch.second),
             np.arange(len(rows)),
         )
+        if batch.numbers is not None:
+            seen = seen._replace(numbers=self._hide_values(batch.numbers, batch.ids, masked, row))
         if is_padded:
             tokens = pad(seen, everything, PAD_MULTIPLE, self.loader.pad_token_id)
             positions = row * tokens.input_ids.shape[1] + column
         else:
             tokens, positions = pack(seen, everything), masked.positions
+        if seen.numbers is not None:
+            tokens = tokens._replace(numbers=mx.array(seen.numbers))
         return Batch(
             tokens._replace(masked_positions=mx.array(positions.astype(np.int32))),
             mx.array(batch.ids[masked.positions]),
             mx.array((table.offsets[rows][row] + column).astype(np.int32)),
         )
+
+    def _hide_values(
+        self, numbers: np.ndarray, ids: np.ndarray, masked: MaskedTokens, row: np.ndarray
+    ) -> np.ndarray:
+        """The numbers without those that a random token would read: it would tell what is masked elsewhere in its row."""
+        seen = masked.ids[masked.positions]
+        is_random = seen != ids[masked.positions]
+        hidden = numbers.copy()
+        for number, (start, end) in enumerate(self.number_tokens):
+            hidden[row[is_random & (seen >= start) & (seen < end)], number] = np.nan
+        return hidden

@@ -1,7 +1,6 @@
 """RowText: how a row becomes tokens, whatever is asked about it: what pretraining and training share."""
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,12 +20,19 @@ from bert_playground.data.reading.table import as_text, require_columns
 from bert_playground.data.templates.derive import derive_columns, keep_derived, source_columns
 from bert_playground.data.templates.features import Feature
 from bert_playground.data.templates.fit_columns import Choose, fit_columns
+from bert_playground.data.templates.numeric_features import (
+    Numbers,
+    TokenRanges,
+    encode_numeric,
+    read_numbers,
+    read_token_ranges,
+)
 from bert_playground.data.templates.options import TextOptions
+from bert_playground.data.templates.row_tokenizer import make_tokenizer, set_num_workers
 from bert_playground.data.templates.templates import (
     TEMPLATES,
     Template,
     choose_template,
-    known_cells,
     render_cells,
     render_places,
 )
@@ -34,7 +40,7 @@ from bert_playground.data.templates.text_pair import PAIR, encode_pair, pair_fea
 from bert_playground.data.templates.wordings import reword
 from bert_playground.data.tokens.cache import encode_cached
 from bert_playground.data.tokens.token_table import TokenizedTable
-from bert_playground.data.tokens.tokenizer import TextTokenizer, makes_remarks, train_tokenizer
+from bert_playground.data.tokens.tokenizer import TextTokenizer, makes_remarks
 from bert_playground.files import write_bytes
 from bert_playground.lookup import look_up, shorten
 
@@ -56,6 +62,8 @@ class RowText:
         tokenizer_name: "scratch" or the name of the checkpoint; part of cache file names.
         statements: what was decided, in sentences.
         derived: columns that are computed of a row's other cells before it is read; none in folders of earlier versions.
+        numbers: the columns whose values are read as numbers too.
+        number_tokens: for each of them the ids of its cells, to which its values are added; (): they stand beside the text.
     """
 
     features: tuple[Feature, ...]
@@ -66,6 +74,8 @@ class RowText:
     tokenizer_name: str
     statements: tuple[str, ...]
     derived: tuple[DerivedColumn, ...] = field(default=(), kw_only=True)
+    numbers: Numbers = field(default=(), kw_only=True)
+    number_tokens: TokenRanges = field(default=(), kw_only=True)
 
     @property
     def vocab_size(self) -> int:
@@ -78,9 +88,15 @@ class RowText:
         return self.tokenizer.pad_token_id
 
     @property
+    def all_features(self) -> tuple[Feature, ...]:
+        """Those of the text, and those that stand beside it alone."""
+        beside = () if self.number_tokens else self.numbers
+        return (*self.features, *(each.feature for each in beside))
+
+    @property
     def columns(self) -> list[str]:
-        """The columns that are read."""
-        return source_columns(self.features, self.form, self.derived)
+        """The columns that are read, be it for the text or beside it."""
+        return source_columns(self.all_features, self.form, self.derived)
 
     @property
     def of_training_rows(self) -> Self:
@@ -145,6 +161,18 @@ class RowText:
             split=split,
         )
 
+    def encode_numbers(self, frame: pl.DataFrame) -> np.ndarray | None:
+        """The numeric features, [R, F] in f32, NaN where there is none; None where no column is read as numbers.
+
+        Raises:
+            ValueError: columns that the fitted table had are missing.
+        """
+        if not self.numbers:
+            return None
+        require_columns(frame, self.columns, "the table")
+        frame = derive_columns(as_text(frame.select(self.columns)), self.form, self.derived)
+        return encode_numeric(self.numbers, frame)
+
     def to_dict(self) -> dict[str, Any]:
         """What pipeline.json holds of it; the tokenizer lies beside that file."""
         return {
@@ -156,6 +184,8 @@ class RowText:
             "features": [feature.to_dict() for feature in self.features],
             "statements": self.statements,
             "derived": [column.to_dict() for column in self.derived],
+            "numbers": [column.to_dict() for column in self.numbers],
+            **({"number_tokens": self.number_tokens} if self.number_tokens else {}),
         }
 
     def save(self, folder: Path) -> None:
@@ -200,6 +230,8 @@ def read_state(
             "tokenizer": TextTokenizer.load(_tokenizer_folder(folder)),
             "statements": tuple(state["statements"]),
             "derived": read_derived(state.get("derived")),
+            "numbers": read_numbers(state.get("numbers")),
+            "number_tokens": read_token_ranges(state.get("number_tokens")),
             # Folders of before templates could be changed have the name alone.
             "form": Template(**state["form"]) if "form" in state else TEMPLATES[state["template"]],
             **{name: state[name] for name in ("template", "max_length", "tokenizer_name")},
@@ -249,7 +281,7 @@ def fit_row_text(
     Raises:
         ValueError: no usable column, an unknown template, no tokenizer, or rows that the checkpoint cannot read.
     """
-    _set_num_workers(options.num_workers)
+    set_num_workers(options.num_workers)
     derived = options.template_options.get("derive") or ()
     named = [*options.drop_columns, *options.text_columns, *options.kinds]
     require_columns(frame, [name for name in named if name not in derived], "the training table")
@@ -278,7 +310,7 @@ def fit_row_text(
     form = TEMPLATES[template].changed(options.template_options)
     form = keep_derived(form, features, skip, learned)
     forms = (form, *(reword(form, name) for name in wordings))
-    tokenizer = _make_tokenizer(frame, features, forms, pretrained_dir, vocab_size)
+    tokenizer = make_tokenizer(frame, features, forms, pretrained_dir, vocab_size)
     name = SCRATCH_TOKENIZER if pretrained_dir is None else pretrained_dir.name
     fitted = _state_fit(template, form, tokenizer, pretrained_dir)
     said = (*said, *fitted)
@@ -300,8 +332,10 @@ def _fit_pair(
         raise ValueError(
             f"data.text_pair is {', '.join(options.text_pair)}, but {reason}; leave one of both out"
         )
-    tokenizer = _make_tokenizer(frame, features, (PAIR,), pretrained_dir, vocab_size)
+    tokenizer = make_tokenizer(frame, features, (PAIR,), pretrained_dir, vocab_size)
     name = SCRATCH_TOKENIZER if pretrained_dir is None else pretrained_dir.name
+    if pretrained_dir is not None and (pretrained_dir / PIPELINE).exists():
+        name = load_row_text(pretrained_dir).tokenizer_name
     first, second = options.text_pair
     rest = [column for column in frame.columns if column not in (first, second, *skip)]
     said = [f"text: the pair {first} [SEP] {second}, as data.text_pair asks"]
@@ -314,7 +348,7 @@ def _reuse(
     folder: Path, frame: pl.DataFrame, options: TextOptions, skip: Sequence[str]
 ) -> RowText | None:
     """How the model in `folder` reads rows, or None where it reads plain text and this is another table."""
-    stored = load_row_text(folder)
+    stored = replace(load_row_text(folder), numbers=(), number_tokens=())  # `fit_numbers` decides
     told = sorted(set(stored.columns) & set(skip))
     if told:
         raise ValueError(
@@ -364,29 +398,3 @@ def _state_fit(
         f"text: template {template!r}{binned}; override with --template",
         f"tokenizer: {origin}, {tokenizer.vocab_size} entries",
     )
-
-
-def _make_tokenizer(
-    frame: pl.DataFrame,
-    features: Sequence[Feature],
-    forms: Sequence[Template],
-    pretrained_dir: Path | None,
-    vocab_size: int,
-) -> TextTokenizer:
-    if pretrained_dir is not None:
-        own = pretrained_dir / "tokenizer"  # where `bert train` and `bert pretrain` put it
-        return TextTokenizer.load(own if (own / "tokenizer.json").exists() else pretrained_dir)
-    texts: list[str] = []
-    for form in forms:
-        plain = (
-            TEMPLATES["key_value"] if form.binned else replace(form, between=form.between or " ")
-        )
-        texts += join_cells(render_cells(frame, features, plain)).to_list()
-    return train_tokenizer(texts, vocab_size, known_cells(features, forms[0]))
-
-
-def _set_num_workers(num_workers: int | None) -> None:
-    """The Rust tokenizer reads its thread count from the environment, once, at its first use."""
-    if num_workers is not None:
-        os.environ.setdefault("RAYON_NUM_THREADS", str(max(num_workers, 1)))
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true" if num_workers > 1 else "false")

@@ -163,3 +163,36 @@ def test_an_impossible_probability_is_refused(probability: float) -> None:
 def test_shares_beyond_all_words_are_refused() -> None:
     with pytest.raises(ValueError, match=r"random_share 0\.7 and keep_share 0\.4"):
         Masking(MASK, MASKING.words, random_token_probability=0.7, unchanged_probability=0.4)
+
+
+NUMBER_TOKENS = ((10, 20), (30, 45))  # of two numbers
+
+
+@pytest.mark.parametrize("layout", ["packed", "padded"])
+def test_a_random_token_never_reads_a_number_of_its_row(layout: str) -> None:
+    numbers = np.random.default_rng(1).random((TABLE.num_rows, 2), dtype=np.float32)
+    table = TABLE._replace(numbers=numbers)
+    inner = MLXLoader(table, batch_size=4, shuffle=True, layout=layout)
+    masking = Masking(
+        MASK,
+        MASKING.words,
+        probability=0.5,
+        random_token_probability=0.6,
+        unchanged_probability=0.2,
+    )
+    is_hidden = np.zeros(numbers.shape, bool)
+    for epoch in range(5):
+        for batch in MaskedLoader(inner, masking, 0, NUMBER_TOKENS).iterate(epoch):
+            row = np.searchsorted(TABLE.offsets, np.array(batch.rows), side="right") - 1
+            seen, label = seen_at_asked(batch), np.array(batch.labels)
+            expected = dict(enumerate(numbers.copy()))
+            for number, (start, end) in enumerate(NUMBER_TOKENS):
+                for each in row[(seen != label) & (seen >= start) & (seen < end)]:
+                    expected[each][number] = np.nan
+                    is_hidden[each, number] = True
+            got = {tuple(line) for line in np.nan_to_num(batch.tokens.numbers, nan=-1).tolist()}
+            rows = np.unique(row)
+            wanted = {tuple(np.nan_to_num(expected[each], nan=-1).tolist()) for each in rows}
+            assert wanted <= got
+    assert is_hidden.sum() > 0
+    assert np.array_equal(table.numbers, numbers)  # the table itself keeps them

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
+from bert_playground.data.templates.fit_numbers import fit_numbers
 from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.row_text import RowText, fit_row_text, load_row_text
 
@@ -93,3 +95,40 @@ def test_a_damaged_file_is_named(saved: Path) -> None:
     (saved / "pipeline.json").write_text('{"format": 1}')
     with pytest.raises(ValueError, match=r"pipeline\.json cannot be read: it lacks 'features'"):
         load_row_text(saved)
+
+
+def test_numbers_are_saved_with_the_text_and_taken_over(tmp_path: Path) -> None:
+    known = {"skip": ("bought",), "id_column": None}
+    text = fit_numbers(fit(), FRAME, TextOptions(), **known)
+    text.save(tmp_path)
+    loaded = load_row_text(tmp_path)
+    assert [number.column for number in loaded.numbers] == ["age"]
+    assert (loaded.numbers, loaded.number_tokens) == (text.numbers, text.number_tokens)
+    # Four values on ten rows each, a tie stands in the middle of its ranks.
+    expected = [[0.0], [1 / 3], [2 / 3], [1.0]]
+    np.testing.assert_allclose(loaded.encode_numbers(FRAME[:4]), expected, rtol=1e-6)
+    (start, end) = loaded.number_tokens[0]
+    assert all(word.startswith("[age=") for word in loaded.tokenizer.spell(range(start, end)))
+    other = FRAME.with_columns(age=pl.Series(["1", "2", "3", "4"] * 10))
+    taken = fit_numbers(
+        fit(other, tmp_path), other, TextOptions(), pretrained_dir=tmp_path, **known
+    )
+    assert taken.numbers == text.numbers
+
+
+def test_a_number_that_is_left_out_of_the_text_adds_nothing(tmp_path: Path) -> None:
+    known = {"skip": ("bought",), "id_column": None}
+    fit_numbers(fit(), FRAME, TextOptions(), **known).save(tmp_path)
+    options = TextOptions(drop_columns=("age",))
+    text = fit(folder=tmp_path, drop_columns=("age",))
+    taken = fit_numbers(text, FRAME, options, pretrained_dir=tmp_path, **known)
+    assert taken.columns == ["town"]
+    assert np.isnan(taken.encode_numbers(FRAME.drop("age"))).all()
+
+
+def test_no_numbers_stand_beside_a_text_without_a_task() -> None:
+    options = TextOptions(template="sentence", numeric_features="auto")
+    text = fit(template="sentence")
+    known = {"skip": ("bought",), "id_column": None}
+    assert fit_numbers(text, FRAME, options, beside=False, **known).numbers == ()
+    assert len(fit_numbers(text, FRAME, options, **known).numbers) == 1

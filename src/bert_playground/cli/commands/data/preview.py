@@ -65,14 +65,25 @@ def preview(
     if json:
         print_json({**shown, "read": message})
         return
+    beside = ("values",) if text.numbers else ()
     print_table(
         f"{table}, template {text.template!r}",
-        ("row", "pieces" if tokens else "text", "tokens"),
+        ("row", "pieces" if tokens else "text", *beside, "tokens"),
         [
-            (number, " ".join(row["pieces"]) if tokens else row["text"], row["tokens"])
+            (
+                number,
+                " ".join(row["pieces"]) if tokens else row["text"],
+                *(_spell(row[name]) for name in beside),
+                row["tokens"],
+            )
             for number, row in enumerate(shown["rows"])
         ],
     )
     print_table("tokens of all rows", ("what", "tokens"), shown["token_counts"].items())
     drawn = [f"looked at: {message}"] if message.endswith(READ_ALL) else []
     print_lines([*drawn, *text.statements])
+
+
+def _spell(values: dict[str, float | None]) -> str:
+    """Quantiles of the training rows, as they are added to the tokens of their cells or stand beside the text."""
+    return ", ".join(f"{name} {value:.2f}" for name, value in values.items() if value is not None)

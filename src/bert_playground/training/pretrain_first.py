@@ -1,0 +1,150 @@
+"""pretrain_first: the encoder learns to find masked words of the rows before it learns the task (`model.pretrain`)."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import fields
+
+import mlx.core as mx
+import numpy as np
+import polars as pl
+from loguru import logger
+
+from bert_playground.config.schema import RunConfig
+from bert_playground.data.pipeline import TextPipeline
+from bert_playground.data.prepare import Prepared
+from bert_playground.data.templates.row_text import RowText
+from bert_playground.data.tokens.token_table import TokenizedTable, concat_tables
+from bert_playground.lookup import count_of
+from bert_playground.runs import RunDir
+from bert_playground.training.build import fit_pipeline
+from bert_playground.training.pretraining import pretrain_encoder
+from bert_playground.training.start import start_run, write_run_config
+
+MOST_LABELED = 2000
+LEAST_RATIO = 4
+
+
+def pretrain_first(prepared: Prepared, config: RunConfig, run: RunDir) -> RunConfig:
+    """The configuration to train by: where pretraining was asked for, it names the checkpoint to start from.
+
+    It is pretrained once, in the folder `pretrained` of the run; where that was stopped, it goes on from there. All
+    members of an ensemble start from the same. Text, vocabulary and bins are those that training would fit without;
+    the encoder then reads the training rows and those of the test table beside them, never a target or a dropped
+    column. The validation rows are read only where test rows are: they then stand to the model as these do.
+
+    Args:
+        prepared: from `prepare`.
+        config: of the run.
+        run: its folder, or that of an ensemble.
+
+    Raises:
+        ValueError: members of an ensemble would need other encoders, or the rows have no words.
+    """
+    asked = config.model.pretrain
+    if asked == "off" or config.model.pretrained is not None:
+        return config
+    strategy = config.ensemble.diversity_strategy
+    if config.ensemble.num_models > 1 and strategy == "architectures":
+        if asked == "auto":
+            return config
+        raise ValueError(
+            "model.pretrain is on, but members of ensemble.diversity_strategy architectures cannot start from one "
+            "pretrained encoder; take different_seeds, data_subsamples or heads, or leave model.pretrain out"
+        )
+    if asked == "auto":
+        pays, reason = judge_gain(prepared)
+        logger.info(f"model.pretrain auto: {'on' if pays else 'off'}, as {reason}")
+        if not pays:
+            return config
+    folder = run.pretrained
+    if not folder.summary.is_file():
+        _pretrain(prepared, config, folder)
+    else:
+        logger.info(f"pretrained already: {folder.best}")
+    for seed in (mx.random.seed, np.random.seed):  # whether it was pretrained now or before
+        seed(config.training.seed)
+    model = config.model.model_copy(update={"pretrained": str(folder.best)})
+    return config.model_copy(update={"model": model})
+
+
+def is_pretrained_first(config: RunConfig, sources: Mapping[str, str]) -> bool:
+    """Whether the checkpoint that training starts from is one of `pretrain_first`, and not one that somebody named."""
+    is_named = sources.get("model.pretrained", "default") != "default"
+    return config.model.pretrain != "off" and config.model.pretrained is not None and not is_named
+
+
+def judge_gain(prepared: Prepared) -> tuple[bool, str]:
+    """Whether pretraining pays, and why; see docs/log.md for the figures behind it."""
+    test = prepared.text.test_rows
+    labeled = prepared.train.height + prepared.val.height
+    without = 0 if test is None else test.height
+    pays = labeled <= MOST_LABELED and without >= LEAST_RATIO * labeled
+    said = f"{count_of(labeled, 'row')} have labels and {without} of the test table have none"
+    return pays, f"{said}; it pays for up to {MOST_LABELED} and {LEAST_RATIO} times as many"
+
+
+def _pretrain(prepared: Prepared, config: RunConfig, run: RunDir) -> None:
+    config = _choose_config(config)
+    checkpoint = next(reversed(run.resumable()), None)
+    if checkpoint is None:
+        shutil.rmtree(
+            run.path, ignore_errors=True
+        )  # of one that was stopped before it had kept anything
+        run.path.mkdir(parents=True)
+        write_run_config(run, config, {}, "pretrain")
+    pipeline = fit_pipeline(prepared, config)
+    text = _without_labels(pipeline)
+    table, said = _encode(prepared, text)
+    logger.info(f"pretraining first, in {run.path}: masked words of {said}, without their target")
+    start_run(run, config)
+    pretrain_encoder(text, table, config, run, checkpoint)
+
+
+def _choose_config(config: RunConfig) -> RunConfig:
+    """For pretraining: what belongs to the task is left to the recipe of pretraining."""
+    checkpoint: dict[str, object] = {
+        "enable_checkpointing": True,
+        "save_best_model": True,
+        "save_best_only": False,
+    }
+    checkpoint |= {"best_model_metric": None, "best_model_mode": None, "keep_last": 1}
+    changes: dict[str, dict[str, object]] = {
+        "training": {
+            "epochs": config.pretraining.epochs,
+            "max_steps": None,
+            "metric": None,
+            "early_stopping_patience": None,
+        },
+        "optimizer": {"learning_rate": None},
+        "scheduler": {"warmup_steps": None},
+        "checkpoint": checkpoint,
+        "tracking": {"mlflow": False},
+        "lora": {"enabled": False},
+        "model": {"pretrain": "off"},
+    }
+    sections = {
+        name: getattr(config, name).model_copy(update=values) for name, values in changes.items()
+    }
+    return config.model_copy(update=sections)
+
+
+def _without_labels(pipeline: TextPipeline) -> RowText:
+    """How its rows become tokens."""
+    read = {field.name: getattr(pipeline, field.name) for field in fields(RowText)}
+    statements = tuple(said for said in pipeline.statements if not said.startswith("labels: "))
+    return RowText(**{**read, "statements": statements})
+
+
+def _encode(prepared: Prepared, text: RowText) -> tuple[TokenizedTable, str]:
+    """The rows to learn from as tokens, and what they are."""
+    test = prepared.text.test_rows
+    tables = [_tokenize(text.of_training_rows, prepared.train)]
+    said = f"{count_of(prepared.train.height, 'training row')}"
+    if test is not None and set(text.columns) <= set(test.columns):
+        tables += [_tokenize(text, prepared.val), _tokenize(text, test)]
+        said += f", {prepared.val.height} validation rows and {count_of(test.height, 'test row')}"
+    return concat_tables(tables), said
+
+
+def _tokenize(text: RowText, frame: pl.DataFrame) -> TokenizedTable:
+    return text.encode(frame)._replace(numbers=text.encode_numbers(frame))

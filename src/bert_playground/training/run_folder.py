@@ -1,0 +1,145 @@
+"""run_in_folder: a new run folder, or that of a run to resume with the configuration that it has stored; RunResult."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from bert_playground.config.load import TYPED
+from bert_playground.config.schema import RunConfig
+from bert_playground.logs import log_to_file
+from bert_playground.lookup import expand_pattern
+from bert_playground.models.sizes import fit_to_checkpoint
+from bert_playground.runs import RunDir
+from bert_playground.training.core.resume import find_resumable
+from bert_playground.training.start import write_run_config
+
+# What a resumed run may change without becoming another run.
+CHANGEABLE = (
+    "training.epochs",
+    "training.max_steps",
+    "training.logging_steps",
+    "training.output_dir",
+    "checkpoint.",
+)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run gives.
+
+    Attributes:
+        run_dir: where everything lies.
+        metrics: of the best evaluation; names start with val_.
+        best_checkpoint: a folder for `bert predict`, or None when none was kept.
+        summary: what summary.json holds.
+    """
+
+    run_dir: RunDir
+    metrics: dict[str, float]
+    best_checkpoint: Path | None
+    summary: dict[str, Any]
+
+
+def run_in_folder(
+    body: Callable[[RunDir, RunConfig, Path | None], RunResult],
+    command: str,
+    config: RunConfig,
+    sources: Mapping[str, str] | None = None,
+    resume: Path | None = None,
+) -> RunResult:
+    """Call `body(run, config, checkpoint to resume)` with a new run folder, or with that of the run to resume.
+
+    Args:
+        body: what happens in the run.
+        command: of `bert`, for messages; a run is resumed by the command that began it.
+        config: as for `run_training`.
+        sources: as for `run_training`.
+        resume: as for `run_training`.
+    """
+    if resume is None:
+        config, sources = fit_to_checkpoint(config, sources or {})
+        run, checkpoint = RunDir.create(config.training.output_dir), None
+        write_run_config(run, config, sources, command)
+    else:
+        run, checkpoint = _find_run(resume)
+        config = read_run_config(run, config, sources or {}, command)
+    try:
+        with log_to_file(run.train_log), _logged_errors():
+            return body(run, config, checkpoint)
+    except KeyboardInterrupt as interrupt:
+        if run.resumable() or run.pretrained.resumable():
+            interrupt.add_note(f"saved; go on with: bert {command} --resume {run.path}")
+        raise
+    finally:
+        run.discard_unused()
+
+
+def _find_run(path: Path) -> tuple[RunDir, Path | None]:
+    """The run that `path` means, and its checkpoint to go on from; None: it was stopped while it pretrained first.
+
+    Raises:
+        FileNotFoundError: there is none; see `find_resumable`.
+    """
+    found = expand_pattern(path.expanduser())
+    run = RunDir.of_checkpoint(found[-1]) if found else None
+    if run is not None and run.pretrained.config.is_file() and not run.resumable():
+        run.metrics.unlink(missing_ok=True)  # of steps that are taken again
+        return run, None
+    checkpoint = find_resumable(path)
+    return RunDir.of_checkpoint(checkpoint), checkpoint
+
+
+@contextmanager
+def _logged_errors() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        logger.debug(f"{type(error).__name__}: {error}")
+        raise
+
+
+def read_run_config(
+    run: RunDir, asked: RunConfig, sources: Mapping[str, str], command: str = "train"
+) -> RunConfig:
+    """The configuration stored in a run folder, with the few values that a resumed run may change.
+
+    Raises:
+        ValueError: another value was asked for by a flag or --set, or another command began the run.
+    """
+    document = json.loads(run.config.read_text(encoding="utf-8"))
+    began = document.get("command", "train")
+    if began != command:
+        raise ValueError(
+            f"{run.path} is a run of `bert {began}`; go on with it by: bert {began} --resume {run.path}"
+        )
+    stored = RunConfig.model_validate(document["values"])
+    flags = [path for path, source in sources.items() if source in TYPED]
+    changed = {
+        path: _value_at(asked, path)
+        for path in flags
+        if _value_at(asked, path) != _value_at(stored, path)
+    }
+    refused = [path for path in changed if not path.startswith(CHANGEABLE)]
+    if refused:
+        listed = ", ".join(
+            f"{path} ({_value_at(stored, path)}, asked {changed[path]})" for path in refused
+        )
+        raise ValueError(
+            f"a resumed run keeps its configuration, but these differ: {listed}; start a new run for them"
+        )
+    for path, value in changed.items():
+        section, key = path.split(".")
+        stored = stored.model_copy(
+            update={section: getattr(stored, section).model_copy(update={key: value})}
+        )
+    return stored
+
+
+def _value_at(config: RunConfig, path: str) -> Any:
+    section, key = path.split(".")
+    return getattr(getattr(config, section), key)
