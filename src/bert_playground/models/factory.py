@@ -298,6 +298,7 @@ def create_from_config(
     answers: Answers | None = None,
     number_tokens: Sequence[tuple[int, int]] = (),
     num_rows: int | None = None,
+    has_text: bool = False,
     added_tokens: Mapping[int, str] | None = None,
 ) -> BertWithHead:
     """Make the model that a run asks for, pretrained or from scratch, with adapters if asked.
@@ -314,6 +315,7 @@ def create_from_config(
         answers: the target and its classes, by which the head of a checkpoint is matched; None: by position.
         number_tokens: of the pipeline: the tokens of cells whose values are added to them; a checkpoint has the same.
         num_rows: to learn from; random weights are of a size that suits them.
+        has_text: whether free text is among what is read; random weights are wider then.
         added_tokens: of the tokenizer, by id: those that the encoder of a checkpoint lacks get vectors.
 
     Raises:
@@ -331,7 +333,7 @@ def create_from_config(
     )
     if config.model.pretrained is None:
         family = find_family(config.model.architecture)
-        sizes = scratch_sizes(config.model, family, max_length, num_rows)
+        sizes = scratch_sizes(config.model, family, max_length, num_rows, has_text=has_text)
         shape = family.config(
             **sizes,
             vocab_size=vocab_size,

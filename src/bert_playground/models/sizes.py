@@ -26,9 +26,10 @@ SCRATCH_DROPOUT = (
     0.3  # better than 0.1 on Titanic, obesity, nlp-disaster and House Prices: docs/log.md
 )
 POSITIONS_MULTIPLE = 64
-# Up to so many rows → width and layers from random weights: a wider one is no better there, and slower (docs/log.md).
-SCRATCH_SIZES = ((50_000, 64, 2), (200_000, 128, 3))
-LARGEST_SIZE = (256, 4)
+# Width and layers from random weights, and the most rows that each but the last is for: a wider one is no better there,
+# and slower (docs/log.md).
+SCRATCH_SIZES = ((64, 2), (128, 3), (256, 4))
+MOST_ROWS = (50_000, 200_000)
 # Settings of `model` beyond sizes → the fields of encoders' configs that they may be.
 PARTICULARS = {
     "norm_type": ("norm_type",),
@@ -76,7 +77,12 @@ def choose_head(head_type: str | None, num_labels: int | None) -> dict[str, Any]
 
 
 def scratch_sizes(
-    section: "ModelSection", family: EncoderFamily, max_length: int, num_rows: int | None = None
+    section: "ModelSection",
+    family: EncoderFamily,
+    max_length: int,
+    num_rows: int | None = None,
+    *,
+    has_text: bool = False,
 ) -> dict[str, Any]:
     """The encoder's config fields that a model section without checkpoint means.
 
@@ -85,9 +91,10 @@ def scratch_sizes(
         family: the architecture.
         max_length: most tokens of a row.
         num_rows: to learn from, by which sizes are chosen that the section leaves open; None: many.
+        has_text: whether free text is among what is read.
     """
     is_gated = family.config is ModernBertConfig
-    hidden_size, num_layers = choose_size(section, num_rows)
+    hidden_size, num_layers = choose_size(section, num_rows, has_text=has_text)
     # As wide as in the published models: 4 times the hidden size, 1.5 times where it is gated.
     usual = hidden_size * 3 // 2 if is_gated else hidden_size * 4
     dropout = SCRATCH_DROPOUT if section.dropout is None else section.dropout
@@ -103,12 +110,16 @@ def scratch_sizes(
     }
 
 
-def choose_size(section: "ModelSection", num_rows: int | None) -> tuple[int, int]:
-    """Width and layers of an encoder from random weights: as asked for, else by the rows that there are to learn from."""
-    width, layers = next(
-        (size for most, *size in SCRATCH_SIZES if num_rows is not None and num_rows <= most),
-        LARGEST_SIZE,
-    )
+def choose_size(
+    section: "ModelSection", num_rows: int | None, *, has_text: bool = False
+) -> tuple[int, int]:
+    """Width and layers of an encoder from random weights: as asked for, else by the rows that there are to learn from.
+
+    Words need more width than numbers and categories: free text makes it the next larger size.
+    """
+    fitting = (i for i, most in enumerate(MOST_ROWS) if num_rows is not None and num_rows <= most)
+    number = next(fitting, len(MOST_ROWS)) + has_text
+    width, layers = SCRATCH_SIZES[min(number, len(SCRATCH_SIZES) - 1)]
     return section.hidden_size or width, section.num_layers or layers
 
 

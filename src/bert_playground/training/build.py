@@ -90,6 +90,7 @@ def create_task_model(
         },
         number_tokens=pipeline.number_tokens,
         num_rows=len(labels),
+        has_text=pipeline.has_text,
         added_tokens=pipeline.tokenizer.added_tokens,
         answers=Answers.of(pipeline.target, pipeline.labels.to_dict()),
     )

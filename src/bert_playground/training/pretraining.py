@@ -207,7 +207,9 @@ def _make_model(config: RunConfig, text: RowText, num_rows: int) -> tuple[Masked
     asked = config.pretraining.dropout
     if config.model.pretrained is None:
         family = find_family(config.model.architecture)
-        sizes = scratch_sizes(config.model, family, config.data.max_length, num_rows)
+        sizes = scratch_sizes(
+            config.model, family, config.data.max_length, num_rows, has_text=text.has_text
+        )
         dropout = dropout_options(family, asked)
         shape = family.config(
             **(sizes | dropout),

@@ -156,7 +156,6 @@ def test_a_checkpoint_says_where_its_table_was_written_otherwise(config) -> None
         again = create_trainer(load_model(trainer.path / "checkpoints/best"), config)
         again.train(frame.with_columns(member=pl.Series(member)), frame[:20])
     logger.remove(sink)
-    logger.disable("bert_playground")
     (said,) = [line for line in lines if "differs from that of" in line]
     assert "- member: '0' was 'False' in training" in said
     assert "nothing is repaired" in said

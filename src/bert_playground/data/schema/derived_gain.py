@@ -6,11 +6,6 @@ from statistics import NormalDist
 
 import numpy as np
 import polars as pl
-from scipy.stats import rankdata
-from sklearn import config_context
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.model_selection import KFold
-from sklearn.tree import DecisionTreeRegressor
 
 from bert_playground.data.core.schema import Schema
 from bert_playground.data.targets.fit import encode_targets, fit_targets
@@ -67,9 +62,13 @@ def find_gains(
         task: a name in TASKS.
         seed: which rows are drawn of a large table, and the folds.
     """
-    rows = np.random.default_rng(seed).permutation(len(labels))[:MAX_ROWS]
-    if len(rows) < MIN_ROWS or not proposed.shape[1] or not base.shape[1]:
+    if len(labels) < MIN_ROWS or not proposed.shape[1] or not base.shape[1]:
         return []
+    # Imported where columns are proposed, as it takes seconds that a run without any does not have.
+    from sklearn import config_context
+    from sklearn.model_selection import KFold
+
+    rows = np.random.default_rng(seed).permutation(len(labels))[:MAX_ROWS]
     base, proposed = base[rows], proposed[rows]
     splits = list(KFold(FOLDS, shuffle=True, random_state=seed).split(base))
     with config_context(skip_parameter_validation=True):
@@ -89,6 +88,9 @@ def _find_rest(
     seed: int,
 ) -> np.ndarray:
     """[R, K] what boosted trees of other folds leave unexplained of each class or number."""
+    from scipy.stats import rankdata
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
     is_classes = task == "binary" or (task == "multiclass" and labels.max() < MAX_CLASSES)
     num_models = min(MAX_TARGETS, labels[0].size)
     if is_classes and task == "multiclass":
@@ -144,6 +146,8 @@ def _explain(
     rest: np.ndarray, column: np.ndarray, splits: Splits, unseen: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """[R, K] what a small tree of one column answers rows of other folds; and if these were all of new groups."""
+    from sklearn.tree import DecisionTreeRegressor
+
     answers, blind = np.empty_like(rest), np.empty_like(rest)
     values = np.clip(column, -1e30, 1e30)[:, None]  # trees compute in f32
     tree = DecisionTreeRegressor(max_depth=3, min_samples_leaf=max(10, len(rest) // 100))
