@@ -21,7 +21,7 @@ from bert_playground.training.pretraining import pretrain_encoder
 from bert_playground.training.start import start_run, write_run_config
 
 MOST_LABELED = 2000  # rows, of which more would teach the encoder by themselves
-LEAST_RATIO = 4  # rows of the test table for each of them
+LEAST_RATIO = 2  # rows of the test table for each of them
 
 
 def pretrain_first(prepared: Prepared, config: RunConfig, run: RunDir) -> RunConfig:
