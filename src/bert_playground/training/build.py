@@ -12,6 +12,7 @@ from bert_playground.config.schema import RunConfig
 from bert_playground.data.augmentation.augmentation import Augmentation
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared
+from bert_playground.data.templates.features import has_free_text
 from bert_playground.data.templates.row_text import SCRATCH_TOKENIZER
 from bert_playground.inference import Model, has_adapters
 from bert_playground.lookup import look_up
@@ -90,7 +91,7 @@ def create_task_model(
         },
         number_tokens=pipeline.number_tokens,
         num_rows=len(labels),
-        has_text=pipeline.has_text,
+        has_text=has_free_text(pipeline.features),
         added_tokens=pipeline.tokenizer.added_tokens,
         answers=Answers.of(pipeline.target, pipeline.labels.to_dict()),
     )

@@ -20,8 +20,8 @@ from bert_playground.training.build import fit_pipeline
 from bert_playground.training.pretraining import pretrain_encoder
 from bert_playground.training.start import start_run, write_run_config
 
-MOST_LABELED = 2000
-LEAST_RATIO = 4
+MOST_LABELED = 2000  # rows, of which more would teach the encoder by themselves
+LEAST_RATIO = 2  # rows of the test table for each of them
 
 
 def pretrain_first(prepared: Prepared, config: RunConfig, run: RunDir) -> RunConfig:
@@ -74,7 +74,7 @@ def is_pretrained_first(config: RunConfig, sources: Mapping[str, str]) -> bool:
 
 
 def judge_gain(prepared: Prepared) -> tuple[bool, str]:
-    """Whether pretraining pays, and why; see docs/log.md for the figures behind it."""
+    """Whether pretraining pays, and why; see docs/guides/pretrain.md for the figures behind it."""
     test = prepared.text.test_rows
     labeled = prepared.train.height + prepared.val.height
     without = 0 if test is None else test.height

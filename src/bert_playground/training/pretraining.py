@@ -14,6 +14,7 @@ from bert_playground.data.loaders.masked_loader import MaskedLoader
 from bert_playground.data.loaders.mlx_loader import MLXLoader
 from bert_playground.data.prepare import choose_text_options
 from bert_playground.data.schema.unlabeled import Unlabeled, read_unlabeled
+from bert_playground.data.templates.features import has_free_text
 from bert_playground.data.templates.fit_numbers import fit_numbers
 from bert_playground.data.templates.row_text import RowText, fit_row_text, load_row_text
 from bert_playground.data.tokens.masking import Masking, has_words
@@ -208,7 +209,11 @@ def _make_model(config: RunConfig, text: RowText, num_rows: int) -> tuple[Masked
     if config.model.pretrained is None:
         family = find_family(config.model.architecture)
         sizes = scratch_sizes(
-            config.model, family, config.data.max_length, num_rows, has_text=text.has_text
+            config.model,
+            family,
+            config.data.max_length,
+            num_rows,
+            has_text=has_free_text(text.features),
         )
         dropout = dropout_options(family, asked)
         shape = family.config(

@@ -202,16 +202,16 @@ def test_what_was_typed_cannot_change_a_resumed_run(tmp_path, source):
 
 
 def test_show_config_says_what_the_recipe_will_choose():
-    assert show()["optimizer.learning_rate"]["meaning"] == "by recipe: 0.0005"
+    assert show()["optimizer.learning_rate"]["meaning"] == "by recipe: 0.0005 or 0.001"
     assert show("--lora", "dora")["optimizer.learning_rate"]["meaning"] == "by recipe: 0.001"
     assert show("--model", "some/checkpoint")["optimizer.learning_rate"]["meaning"] == (
-        "by recipe: 5e-05 or 0.0002"
+        "by recipe: 5e-05 or 0.0002 or 0.0004"
     )
     epochs = show("--task", "binary")["training.epochs"]
     assert epochs == {
         "value": None,
         "source": "default",
-        "meaning": "by recipe: 3 to 8, by the number of rows",
+        "meaning": "by recipe: 4 to 16, by the number of rows",
     }
     assert show(command="pretrain")["optimizer.learning_rate"]["meaning"] == "by recipe: 0.001"
 

@@ -40,6 +40,11 @@ def test_a_small_model_pretrained_here_gets_a_rate_between_scratch_and_checkpoin
     assert own.epochs == recipe(700).epochs
 
 
+def test_a_small_model_pretrained_here_takes_more_passes_over_few_rows() -> None:
+    assert recipe(400, is_pretrained=True, has_own_vocabulary=True).epochs == 20
+    assert recipe(400).epochs < 20
+
+
 def test_pretraining_goes_over_small_tables_more_often_and_never_stops_early() -> None:
     def choose(num_rows: int, *, is_pretrained: bool = False) -> Recipe:
         return choose_pretraining_recipe(

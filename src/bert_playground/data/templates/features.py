@@ -1,7 +1,7 @@
 """Features: what of each column reaches the text, fitted on training rows and said in sentences."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
@@ -358,3 +358,8 @@ def _say_reduction(name: str, kind: Kind, feature: Feature | None) -> str:
         "words": f"{len(feature.known)} frequent words",
     }[feature.form]
     return f"{start}: reduced to {what} ({shown}){end}"
+
+
+def has_free_text(features: Sequence[Feature]) -> bool:
+    """Whether free text is among what is read."""
+    return any(feature.form == "text" for feature in features)

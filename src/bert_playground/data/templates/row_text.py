@@ -94,11 +94,6 @@ class RowText:
         return (*self.features, *(each.feature for each in beside))
 
     @property
-    def has_text(self) -> bool:
-        """Whether free text is among what is read."""
-        return any(feature.form == "text" for feature in self.features)
-
-    @property
     def columns(self) -> list[str]:
         """The columns that are read, be it for the text or beside it."""
         return source_columns(self.all_features, self.form, self.derived)
