@@ -131,6 +131,8 @@ def make_trainer(
         has_own_vocabulary=pipeline is not None and pipeline.tokenizer_name == SCRATCH_TOKENIZER,
     )
     metric = config.checkpoint.best_model_metric or training.metric
+    if metric is None and task.name == "regression" and learns_squares(model):
+        metric = "mae"  # of few rows, one that is far off decides the squared error alone
     monitor, mode = choose_monitor(task.name, metric, config.checkpoint.best_model_mode)
     asked = (training.metric, monitor, judged_by)
     also = [name for name in asked if name and not name.endswith("loss")]
@@ -150,6 +152,12 @@ def make_trainer(
         title=_name_run(config, pipeline.target) if pipeline else "",
     )
     return build_trainer(model, config, run, recipe, objective, save)
+
+
+def learns_squares(model: BertWithHead) -> bool:
+    """Whether the loss of a regression head is the mean squared error."""
+    head = model.head.config
+    return head.loss_type == "mse" and not head.uncertainty_estimation
 
 
 @dataclass(frozen=True)

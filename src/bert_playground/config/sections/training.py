@@ -50,9 +50,9 @@ class TrainingSection(Section):
         bool,
         Flag("--no-compile", value=False, help="run every operation as written, for debugging"),
     ] = Field(True, description="compile the step, where that is worth it")
-    metric: Annotated[str | None, Unset("the loss"), Flag("--metric", "NAME")] = Field(
-        None, description="decides the best epoch"
-    )
+    metric: Annotated[
+        str | None, Unset("the loss; mae of a regression"), Flag("--metric", "NAME")
+    ] = Field(None, description="decides the best epoch")
     early_stopping_patience: Annotated[NotNegative | None, Unset("by recipe")] = Field(
         None, description="epochs without a better metric; 0: never stop early"
     )
