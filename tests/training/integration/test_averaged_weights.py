@@ -35,6 +35,6 @@ def test_a_resumable_checkpoint_holds_both_and_the_final_one_the_average(make_co
 
 
 def test_without_it_nothing_is_averaged(make_config) -> None:
-    run = run_training(make_config()).run_dir
+    run = run_training(make_config(**{"training.ema_decay": 0})).run_dir
     arrays = load_file(run.resumable()[-1] / ARRAYS_NAME)
     assert not any(name.startswith("average") for name in arrays)
