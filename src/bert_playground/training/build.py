@@ -1,5 +1,6 @@
 """fit_pipeline, create_task_model, make_trainer: what the configuration says, put together."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ from bert_playground.training.core.step import is_compilation_worthwhile
 from bert_playground.training.core.trainer import Scorer
 from bert_playground.training.integrations import MLflowCallback
 from bert_playground.training.metrics import choose_monitor, make_scorer
-from bert_playground.training.recipe import Recipe, choose_former_recipe, choose_recipe
+from bert_playground.training.recipe import Recipe, as_before_averaging, choose_recipe
 
 
 def fit_pipeline(prepared: Prepared, config: RunConfig) -> TextPipeline:
@@ -120,16 +121,23 @@ def make_trainer(
     """
     training = config.training
     task = TASKS[pipeline.task if pipeline is not None else model.head.task]
-    choose = choose_former_recipe if is_former else choose_recipe
-    recipe = choose(
-        is_pretrained=config.model.pretrained is not None or model.pretrained_dir is not None,
+    kind = {
+        "is_pretrained": config.model.pretrained is not None or model.pretrained_dir is not None,
+        "is_classification": task.is_classification,
+    }
+    batch_size = training.batch_size * training.gradient_accumulation_steps
+    recipe = choose_recipe(
+        **kind,
         has_adapters=config.lora.enabled or has_adapters(model),
-        is_classification=task.is_classification,
         num_rows=num_rows,
-        batch_size=training.batch_size * training.gradient_accumulation_steps,
+        batch_size=batch_size,
         hidden_size=model.encoder.hidden_size,
         has_own_vocabulary=pipeline is not None and pipeline.tokenizer_name == SCRATCH_TOKENIZER,
     )
+    if is_former:
+        recipe = as_before_averaging(
+            recipe, **kind, steps_per_epoch=math.ceil(num_rows / batch_size)
+        )
     metric = config.checkpoint.best_model_metric or training.metric
     if metric is None and task.name == "regression" and learns_squares(model):
         metric = "mae"  # of few rows, one that is far off decides the squared error alone

@@ -57,28 +57,12 @@ def choose_recipe(
     return Recipe(learning_rate=rate, epochs=epochs, patience=4, ema_decay=EMA_DECAY)
 
 
-def choose_former_recipe(
-    *,
-    is_pretrained: bool,
-    has_adapters: bool,
-    is_classification: bool,
-    num_rows: int,
-    batch_size: int,
-    hidden_size: int = 256,
-    has_own_vocabulary: bool = False,
+def as_before_averaging(
+    recipe: Recipe, *, is_pretrained: bool, is_classification: bool, steps_per_epoch: int
 ) -> Recipe:
-    """The recipe before weights were averaged, by which runs of that time are resumed; see `choose_recipe`."""
-    recipe = choose_recipe(
-        is_pretrained=is_pretrained,
-        has_adapters=has_adapters,
-        is_classification=is_classification,
-        num_rows=num_rows,
-        batch_size=batch_size,
-        has_own_vocabulary=has_own_vocabulary,
-    )
-    if has_adapters or (is_pretrained and not has_own_vocabulary):
+    """The recipe of the same kind of run before weights were averaged, by which runs of that time are resumed."""
+    if not recipe.ema_decay:
         return recipe
-    steps_per_epoch = math.ceil(num_rows / batch_size)
     epochs = _between(2000 / steps_per_epoch, 3, 8 if is_classification else 20)
     return Recipe(2e-4 if is_pretrained else 5e-4, epochs, patience=4)
 

@@ -4,7 +4,7 @@ import pytest
 
 from bert_playground.training.recipe import (
     Recipe,
-    choose_former_recipe,
+    as_before_averaging,
     choose_pretraining_recipe,
     choose_recipe,
 )
@@ -63,10 +63,10 @@ def test_narrow_encoders_from_random_weights_get_a_higher_rate_and_averaged_weig
     assert recipe(700, has_adapters=True).ema_decay == 0
 
 
-@pytest.mark.parametrize("num_rows", [700, 20_000])
-def test_former_runs_go_on_by_the_recipe_of_their_time(num_rows: int) -> None:
-    kind = {"has_adapters": False, "num_rows": num_rows, "batch_size": 32}
-    scratch = choose_former_recipe(is_pretrained=False, is_classification=True, **kind)
-    assert scratch == Recipe(5e-4, {700: 8, 20_000: 3}[num_rows], 4, 0.0)
-    checkpoint = {"is_pretrained": True, "is_classification": True, **kind}
-    assert choose_former_recipe(**checkpoint) == choose_recipe(**checkpoint)
+@pytest.mark.parametrize(("num_rows", "epochs"), [(700, 8), (20_000, 3)])
+def test_former_runs_go_on_by_the_recipe_of_their_time(num_rows: int, epochs: int) -> None:
+    steps = {"is_classification": True, "steps_per_epoch": -(-num_rows // 32)}
+    scratch = as_before_averaging(recipe(num_rows), is_pretrained=False, **steps)
+    assert scratch == Recipe(5e-4, epochs, 4, 0.0)
+    checkpoint = recipe(num_rows, is_pretrained=True)
+    assert as_before_averaging(checkpoint, is_pretrained=True, **steps) == checkpoint
