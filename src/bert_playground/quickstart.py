@@ -157,7 +157,7 @@ def _judge(name: str, answers: np.ndarray, labels: np.ndarray, malignant: np.nda
 
 
 def _size_for_this_machine() -> dict[str, object]:
-    """What trains within a minute on two cores: the default model, or a smaller one where MLX has one core only."""
+    """What trains within a minute on two cores: many passes at a low rate, or a few where MLX has one core only."""
     # A few hundred rows are learned by heart in two epochs at the usual rate.
     if "no native kernels" not in kernels.describe():
         return {"training.epochs": 20, "optimizer.learning_rate": 3e-5}
