@@ -14,7 +14,8 @@ from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.inference import AnyPredictor, Array, Predictions, Predictor
 from bert_playground.models.ensemble import average_answers, read_manifest
-from bert_playground.runs import ENSEMBLE_NAME, find_checkpoint
+from bert_playground.runs import ENSEMBLE_NAME, ESTIMATOR_NAME, find_checkpoint
+from bert_playground.tabular.predictor import TabularPredictor
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,10 @@ class EnsemblePredictor:
 def load_predictor(
     checkpoint: Path, *, batch_size: int = 128, precision: str = "auto"
 ) -> AnyPredictor:
-    """Read a checkpoint, a run folder or an ensemble folder; see `Predictor.load`."""
+    """Read a checkpoint, a run folder, an ensemble folder or a model beside the encoder; see `Predictor.load`."""
     folder = find_checkpoint(checkpoint)
+    if (folder / ESTIMATOR_NAME).is_file():
+        return TabularPredictor.load(folder)
     kind = EnsemblePredictor if (folder / ENSEMBLE_NAME).is_file() else Predictor
     return kind.load(folder, batch_size=batch_size, precision=precision)
 

@@ -12,6 +12,7 @@ from bert_playground.lookup import expand_pattern, name_neighbours, shorten
 WEIGHTS_NAME = "model.safetensors"
 MEMBERS = "members"  # the folder of their runs
 ENSEMBLE_NAME = "ensemble.json"  # in the folder of several checkpoints that answer together
+ESTIMATOR_NAME = "estimator.json"  # in the folder of a model beside the encoder
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,8 @@ def _loadable(path: Path) -> Path | None:
     """The folder with weights that a checkpoint, a run or its folder of checkpoints means."""
     run = RunDir(path.parent if path.name == "checkpoints" else path)
     for candidate in (path, run.refit, run.best, run.final, *reversed(run.resumable())):
-        if any(candidate.glob("*.safetensors")) or (candidate / ENSEMBLE_NAME).is_file():
+        named = (candidate / name for name in (ENSEMBLE_NAME, ESTIMATOR_NAME))
+        if any(candidate.glob("*.safetensors")) or any(path.is_file() for path in named):
             return candidate
     return None
 
