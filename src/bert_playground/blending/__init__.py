@@ -1,4 +1,4 @@
-"""Blending: several models' answers for the same rows become one, with weights fitted on out-of-fold answers."""
+"""Several models' answers for the same rows become one, judged out of fold."""
 
 from bert_playground.blending.combiner import Combiner as Combiner
 from bert_playground.blending.decision import Decision as Decision
