@@ -19,7 +19,7 @@ STRENGTHS = (0.3, 1.0, 3.0, 10.0)  # inverse penalties of a linear classifier
 PENALTIES = (30.0, 10.0, 3.0, 1.0)  # of a linear regression
 INNER_FOLDS, INNER_ROWS = 3, 4000  # that a penalty is chosen by
 MANY_ROWS = 10_000  # from which on a part is put aside to stop early by
-ROUNDS, LEAVES, LEARNING_RATE, MIN_LEAF = 400, 15, 0.04, 20
+ROUNDS, ROUNDS_OF_MANY, LEAVES, LEARNING_RATE, MIN_LEAF = 250, 500, 15, 0.04, 20
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _fit_boosting(rows: Matrix, targets: Array, question: Question) -> Any:
     kind = HistGradientBoostingRegressor if is_number else HistGradientBoostingClassifier
     model = kind(
         learning_rate=LEARNING_RATE,
-        max_iter=ROUNDS if stops else ROUNDS // 2,
+        max_iter=ROUNDS_OF_MANY if stops else ROUNDS,
         max_leaf_nodes=LEAVES,
         min_samples_leaf=MIN_LEAF,
         l2_regularization=1.0,
@@ -206,7 +206,8 @@ def _fit_lightgbm(rows: Matrix, targets: Array, question: Question) -> Any:
         categorical_feature=np.flatnonzero(rows.is_category).tolist(),
         params={"verbosity": -1},
     )
-    booster = lightgbm.train({**settings, **objective}, table, ROUNDS)
+    rounds = ROUNDS if len(targets) < MANY_ROWS else ROUNDS_OF_MANY
+    booster = lightgbm.train({**settings, **objective}, table, rounds)
     return lightgbm.Booster(model_str=booster.model_to_string())
 
 
@@ -232,8 +233,8 @@ def _load_lightgbm(path: Path, question: Question) -> Any:
 def _fit_catboost(rows: Matrix, targets: Array, question: Question) -> Any:
     model = _make_catboost(question)
     model.set_params(
-        iterations=ROUNDS,
-        learning_rate=0.05,
+        iterations=ROUNDS if len(targets) < MANY_ROWS else ROUNDS_OF_MANY,
+        learning_rate=0.08,
         depth=6,
         random_seed=question.seed,
         thread_count=question.num_threads or -1,

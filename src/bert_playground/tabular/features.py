@@ -12,12 +12,16 @@ from sklearn.decomposition import TruncatedSVD
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.reading.table import as_text, require_columns
 from bert_playground.data.templates.derive import derive_columns
-from bert_playground.tabular.text_columns import Weights, fit_directions, measure_lengths
+from bert_playground.tabular.text_columns import TermWeights, fit_directions, measure_lengths
 from bert_playground.tabular.views import MAX_CATEGORIES, MAX_ITEMS, View, fit_views
 
 Array = np.ndarray[Any, Any]
+Weighted = Mapping[
+    int, list[sp.csr_matrix]
+]  # of the strings of some rows, by the number of the view
 MAX_OWN = 24  # distinct values of a number, up to which each is a bin of its own
 NUM_BINS = 10
+STRINGS = ("text", "string")
 FARTHEST = 5.0  # standard deviations that a number may lie off in a linear model
 
 
@@ -91,7 +95,7 @@ class TabularFeatures:
     views: tuple[View, ...]
     layout: str
     scales: Mapping[int, NumberScale] = field(default_factory=dict)
-    weights: Mapping[int, tuple[Weights, ...]] = field(default_factory=dict)
+    weights: Mapping[int, tuple[TermWeights, ...]] = field(default_factory=dict)
     directions: Mapping[int, TruncatedSVD] = field(default_factory=dict)
     kept: tuple[int, ...] = ()
 
@@ -109,8 +113,9 @@ class TabularFeatures:
             return cls((), layout), Matrix(empty, np.zeros(0, bool))
         frame = read_rows(pipeline.of_training_rows, train)
         views = fit_views(frame, pipeline.all_features, pipeline.derived)
-        features = replace(cls(views, layout), **_fit_parts(views, frame, layout, seed))
-        matrix = features._transform(frame)
+        parts, weighted = _fit_parts(views, frame, layout, seed)
+        features = replace(cls(views, layout), **parts)
+        matrix = features._transform(frame, weighted)
         kept = _varying(matrix.values)
         features = replace(features, kept=tuple(kept.tolist()))
         return features, Matrix(matrix.values[:, kept], matrix.is_category[kept])
@@ -127,12 +132,20 @@ class TabularFeatures:
         kept = np.array(self.kept, dtype=np.int64)
         return Matrix(matrix.values[:, kept], matrix.is_category[kept])
 
-    def _transform(self, frame: pl.DataFrame) -> Matrix:
+    def _transform(self, frame: pl.DataFrame, weighted: Weighted | None = None) -> Matrix:
+        """The rows of a table with derived columns; `weighted` is what is known of its strings already."""
+        weighted = weighted or {}
         if self.layout == "sparse":
-            parts = [part for n, v in enumerate(self.views) for part in self._sparse(n, v, frame)]
+            parts = [
+                part
+                for n, v in enumerate(self.views)
+                for part in self._sparse(n, v, frame, weighted)
+            ]
             values = sp.hstack(parts, format="csr") if parts else sp.csr_matrix((frame.height, 0))
             return Matrix(values, np.zeros(values.shape[1], bool))
-        columns = [self._dense(number, view, frame) for number, view in enumerate(self.views)]
+        columns = [
+            self._dense(number, view, frame, weighted) for number, view in enumerate(self.views)
+        ]
         values = [np.zeros((frame.height, 0)), *columns]
         masks = [
             np.full(column.shape[1], view.kind == "category")
@@ -140,17 +153,18 @@ class TabularFeatures:
         ]
         return Matrix(np.concatenate(values, axis=1), np.concatenate([np.zeros(0, bool), *masks]))
 
-    def _sparse(self, number: int, view: View, frame: pl.DataFrame) -> list[sp.csr_matrix]:
+    def _sparse(
+        self, number: int, view: View, frame: pl.DataFrame, weighted: Weighted
+    ) -> list[sp.csr_matrix]:
         if view.kind == "number":
             return [self.scales[number].transform(view.numbers(frame))]
         if view.kind == "category":
             return [one_hot(view.codes(frame), len(view.values))]
         if view.kind == "items":
             return [sp.csr_matrix(view.items(frame)[:, :-1])]
-        cells = view.read(frame).to_list()
-        return [weights.transform(cells) for weights in self.weights[number]]
+        return weighted.get(number) or self._weigh(number, view.read(frame))
 
-    def _dense(self, number: int, view: View, frame: pl.DataFrame) -> Array:
+    def _dense(self, number: int, view: View, frame: pl.DataFrame, weighted: Weighted) -> Array:
         if view.kind == "number":
             return view.numbers(frame)[:, None]
         if view.kind == "category":
@@ -159,12 +173,15 @@ class TabularFeatures:
         if view.kind == "items":
             items = view.items(frame)
             return np.concatenate([items[:, :-1][:, :MAX_ITEMS], items[:, -1:]], axis=1)
-        cells = view.read(frame).to_list()
+        cells = view.read(frame)
         lengths = measure_lengths(cells)
         if number not in self.directions:
             return lengths
-        weighted = self.weights[number][0].transform(cells)
-        return np.concatenate([lengths, self.directions[number].transform(weighted)], axis=1)
+        (words,) = weighted.get(number) or self._weigh(number, cells)
+        return np.concatenate([lengths, self.directions[number].transform(words)], axis=1)
+
+    def _weigh(self, number: int, cells: pl.Series) -> list[sp.csr_matrix]:
+        return [weights.transform(cells) for weights in self.weights[number]]
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready form that `from_dict` reads; directions are stored beside it."""
@@ -185,7 +202,7 @@ class TabularFeatures:
             tuple(map(View.from_dict, state["views"])),
             str(state["layout"]),
             {int(n): NumberScale(float(m), float(s), tuple(e)) for n, (m, s, e) in scales},
-            {int(n): tuple(map(Weights.from_dict, each)) for n, each in weights},
+            {int(n): tuple(map(TermWeights.from_dict, each)) for n, each in weights},
             directions,
             tuple(map(int, state["kept"])),
         )
@@ -210,27 +227,27 @@ def one_hot(places: Array, size: int) -> sp.csr_matrix:
 
 def _fit_parts(
     views: tuple[View, ...], frame: pl.DataFrame, layout: str, seed: int
-) -> dict[str, Any]:
-    if layout == "sparse":
-        of_view = {n: view for n, view in enumerate(views) if view.kind == "number"}
-        scales = {n: NumberScale.fit(view.numbers(frame)) for n, view in of_view.items()}
-        texts = {n: view for n, view in enumerate(views) if view.kind == "text"}
-        fitted = {
-            n: [Weights.fit(of, view.read(frame).to_list()) for of in ("words", "characters")]
-            for n, view in texts.items()
-        }
-        weights = {n: tuple(one for one in each if one is not None) for n, each in fitted.items()}
-        return {"scales": scales, "weights": weights}
-    weights, directions = {}, {}
+) -> tuple[dict[str, Any], Weighted]:
+    """Fields of TabularFeatures, and the weights of the strings of these rows."""
+    kinds, read = (
+        (STRINGS, ("words", "characters")) if layout == "sparse" else (("text",), ("words",))
+    )
+    weights: dict[int, tuple[TermWeights, ...]] = {}
+    weighted: dict[int, list[sp.csr_matrix]] = {}
     for number, view in enumerate(views):
-        if view.kind != "text":
-            continue
-        cells = view.read(frame).to_list()
-        words = Weights.fit("words", cells)
-        found = None if words is None else fit_directions(words.transform(cells), seed)
-        if words is not None and found is not None:
-            weights[number], directions[number] = (words,), found
-    return {"weights": weights, "directions": directions}
+        if view.kind in kinds:
+            cells = view.read(frame)
+            fitted = [each for of in read if (each := TermWeights.fit(of, cells)) is not None]
+            weights[number] = tuple(each[0] for each in fitted)
+            weighted[number] = [each[1] for each in fitted]
+    if layout == "sparse":
+        numbers = {n: view for n, view in enumerate(views) if view.kind == "number"}
+        scales = {n: NumberScale.fit(view.numbers(frame)) for n, view in numbers.items()}
+        return {"scales": scales, "weights": weights}, weighted
+    found = {n: fit_directions(each[0], seed) for n, each in weighted.items() if each}
+    directions = {n: each for n, each in found.items() if each is not None}
+    weights = {n: weights[n] for n in directions}
+    return {"weights": weights, "directions": directions}, weighted
 
 
 def _varying(values: Any) -> Array:

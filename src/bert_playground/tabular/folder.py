@@ -14,7 +14,7 @@ from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.templates.row_text import PIPELINE
 from bert_playground.files import replaced_directory
 from bert_playground.runs import ESTIMATOR_NAME
-from bert_playground.tabular.estimators import find_estimator
+from bert_playground.tabular.estimators import Estimator, find_estimator
 from bert_playground.tabular.features import TabularFeatures
 from bert_playground.tabular.outputs import Output
 from bert_playground.tabular.sklearn_files import load_sklearn, save_sklearn
@@ -111,10 +111,15 @@ def _read_parts(folder: Path, values: dict[str, Any]) -> Parts:
         output = Output(state["num_classes"], tuple(state["classes"]), tuple(state["constant"]))
         if state["has_model"]:
             path = folder / _model(number, estimator.suffix)
-            model = _read(path, partial(estimator.load, question=output.question()), differing)
+            load = partial(_load_model, estimator, output)
+            model = _read(path, load, differing)
             output = Output(output.num_classes, output.classes, output.constant, model)
         outputs.append(output)
     return name, pipeline, features, tuple(outputs), values
+
+
+def _load_model(estimator: Estimator, output: Output, path: Path) -> Any:
+    return estimator.load(path, output.question())
 
 
 def _read(path: Path, load: Callable[[Path], Any], differing: str) -> Any:

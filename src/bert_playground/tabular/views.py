@@ -27,7 +27,7 @@ class View:
     """One column in one reading; fitted on training rows.
 
     Attributes:
-        kind: "number", "category", "items" or "text".
+        kind: "number", "category", "items", "text", or "string" for the words of names and codes.
         feature: how its cells are read.
         values: categories or items of the training rows, the most frequent first.
     """
@@ -101,7 +101,10 @@ def fit_views(
         if column.kind in ("part", "items"):
             chosen += _views_of_string(frame, column.sources[0])
     # The parts of a date are readings of their own, and a column may be the source of several parts.
-    keyed = {(each.kind, each.feature.column, each.feature.part): each for each in chosen[::-1]}
+    keyed = {
+        (each.kind, each.feature.column, each.feature.form, each.feature.part): each
+        for each in reversed(chosen)
+    }
     return tuple(view.fit(frame) for view in reversed(keyed.values()))
 
 
@@ -113,17 +116,18 @@ def _views_of(frame: pl.DataFrame, feature: Feature) -> list[View]:
     if feature.form == "list":
         return [View("items", feature)]
     if feature.form == "text":
-        return _views_of_string(frame, feature.column)
+        return _views_of_string(frame, feature.column, "text")
     if feature.form == "category":
         whole = View("category", replace(feature, known=()))
         is_wide = frame[feature.column].n_unique() > MAX_CATEGORIES
         return [whole, *(_views_of_string(frame, feature.column) if is_wide else ())]
-    return [View("category", feature), *_views_of_string(frame, feature.column)]
+    kind = "text" if feature.form == "words" else "string"
+    return [View("category", feature), *_views_of_string(frame, feature.column, kind)]
 
 
-def _views_of_string(frame: pl.DataFrame, column: str) -> list[View]:
+def _views_of_string(frame: pl.DataFrame, column: str, kind: str = "string") -> list[View]:
     """The words of a column, and its cells as categories where rows share them."""
-    words = View("text", Feature(column, column, "text"))
+    words = View(kind, Feature(column, column, "text"))
     counts = words.read(frame).rename("value").value_counts(name="rows")
     shared = counts.filter((pl.col("rows") >= MIN_ROWS) & (pl.col("value") != ""))["rows"].sum()
     if shared < max(MIN_ROWS, REPEATED * frame.height):
@@ -157,4 +161,10 @@ def _text(feature: Feature) -> pl.Expr:
     return feature.read().fill_null("")
 
 
-_READERS = {"number": _number, "category": _category, "items": _items, "text": _text}
+_READERS = {
+    "number": _number,
+    "category": _category,
+    "items": _items,
+    "text": _text,
+    "string": _text,
+}
