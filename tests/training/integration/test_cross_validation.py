@@ -217,3 +217,13 @@ def test_time_that_is_up_leaves_out_what_was_not_begun(
 
 def _only_beside(self, member, num_fits, num_processes) -> bool:
     return not member.is_encoder
+
+
+def test_refit_members_answer_in_place_of_the_models_of_the_folds(make_config, fruit: Path) -> None:
+    result = run_cross_validation(make_config("kind", **FOLDS | {"training.refit": True}))
+    predictor, frame = load_predictor(result.run_dir.path), read_table(fruit)
+    assert isinstance(predictor, BlendPredictor)
+    assert {len(models) for models in predictor.members.values()} == {1}
+    for models in predictor.members.values():
+        assert "refit" in models[0].checkpoint.parts
+    assert (predictor.labels(frame) == frame["kind"]).mean() > 0.95

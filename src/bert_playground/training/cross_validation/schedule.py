@@ -87,14 +87,14 @@ class Schedule:
         folds = [fold for fold in self._of_repeat(repeat) if not self._is_done(member, fold)]
         if not folds or member.name in self.failures:
             return
-        config = self._configure(member)
+        config = self.configure(member)
         if config is None:
             return
         jobs = self._jobs(member, config, folds, num_processes)
         for job, fitted in run_jobs(fit_on_fold, jobs, num_processes):
             self._take_note(job, fitted)
 
-    def _configure(self, member: Member) -> RunConfig | None:
+    def configure(self, member: Member) -> RunConfig | None:
         """The configuration of a member's models; an encoder that is pretrained first is pretrained now."""
         config = member.configure(self.config, self.config.training.seed)
         if not member.is_encoder or config.model.pretrain == "off":
