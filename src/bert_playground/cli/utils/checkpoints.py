@@ -84,9 +84,8 @@ def _is_usable(path: Path) -> bool:
 
 def _has_weights(run: Path) -> bool:
     names = ("model.safetensors", "adapter_model.safetensors")
-    return (
-        any(path for name in names for path in run.glob(f"checkpoints/*/{name}"))
-        or (run / "ensemble.json").is_file()
+    return any(path for name in names for path in run.glob(f"checkpoints/*/{name}")) or any(
+        (run / name).is_file() for name in ("ensemble.json", "estimator.json")
     )
 
 
