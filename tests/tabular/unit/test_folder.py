@@ -78,7 +78,8 @@ def test_types_that_are_not_listed_are_not_read(folder: Path, model: Any) -> Non
     skops.io.dump({"inside": [model]}, folder / "model_0.skops")
     rewrite(folder)
     with pytest.raises(
-        ValueError, match=r"holds types that are not trusted: .*(Hostile|KNeighbors|cython_function)"
+        ValueError,
+        match=r"holds types that are not trusted: .*(Hostile|KNeighbors|cython_function)",
     ):
         TabularPredictor.load(folder)
 
