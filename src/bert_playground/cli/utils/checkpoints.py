@@ -86,7 +86,7 @@ def _is_usable(path: Path) -> bool:
 def _has_weights(run: Path) -> bool:
     names = ("model.safetensors", "adapter_model.safetensors")
     return any(path for name in names for path in run.glob(f"checkpoints/*/{name}")) or any(
-        (run / name).is_file() for name in ("ensemble.json", "blend.json")
+        (run / name).is_file() for name in ("ensemble.json", "blend.json", "estimator.json")
     )
 
 
