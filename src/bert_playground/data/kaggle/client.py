@@ -210,8 +210,8 @@ class KaggleClient:
         except KaggleError as error:
             if error.status is None:
                 raise KaggleError(
-                    f"the download of {competition!r} was broken off: {error}; what has arrived is kept, and the same "
-                    "command goes on from there"
+                    f"the download of {competition!r} did not end: {error}; what has arrived is kept, and the next try goes "
+                    "on from there"
                 ) from None
             raise
         (path,) = (

@@ -59,11 +59,16 @@ def download_competition(
     if lacking:
         folder.parent.mkdir(parents=True, exist_ok=True)
         waiting = folder.parent / f".{folder.name}.download"
-        if names or len(lacking) < len(listed):
-            for file in lacking:
-                _fetch_one(client, competition, file, folder, waiting, most_bytes)
-        else:
-            _fetch_all(client, competition, lacking, folder, waiting, most_bytes)
+        try:
+            if names or len(lacking) < len(listed):
+                for file in lacking:
+                    _fetch_one(client, competition, file, folder, waiting, most_bytes)
+            else:
+                _fetch_all(client, competition, lacking, folder, waiting, most_bytes)
+        except ValueError:
+            if not any(path.is_file() for path in waiting.rglob("*")):
+                shutil.rmtree(waiting, ignore_errors=True)
+            raise
         shutil.rmtree(waiting, ignore_errors=True)
     return Download(tuple(f.name for f in wanted), tuple(f.name for f in lacking))
 

@@ -49,6 +49,8 @@ def _explain_silence(error: BaseException) -> str:
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if "Timeout" in kinds:
         return "Kaggle did not answer in time; try again later"
+    if "ChunkedEncodingError" in kinds or "IncompleteRead" in str(error):
+        return "the connection to Kaggle broke off; repeat the command"
     if kinds & {"ConnectionError", "ProtocolError", "RequestException"}:
         return f"Kaggle cannot be reached ({_quote(str(error))}); check the network and try again"
     if isinstance(error, SystemExit):

@@ -1,4 +1,4 @@
-"""make_official_api: the KaggleApi of the `kaggle` package, imported when it is needed and kept from its side effects."""
+"""make_official_api: the client of the `kaggle` package, imported when it is needed and kept from its side effects."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""submit_file: a submission that is checked, written down, and sent once."""
+"""plan_submission, look_before, send: a submission that is checked, written down, and sent once."""
 
 from dataclasses import dataclass
 from pathlib import Path
