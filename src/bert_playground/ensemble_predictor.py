@@ -10,11 +10,14 @@ import mlx.core as mx
 import numpy as np
 import polars as pl
 
+from bert_playground.blend_predictor import BlendPredictor
+from bert_playground.blending.decision import Decision
 from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.inference import AnyPredictor, Array, Predictions, Predictor
 from bert_playground.models.ensemble import average_answers, read_manifest
-from bert_playground.runs import ENSEMBLE_NAME, find_checkpoint
+from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME, ESTIMATOR_NAME, find_checkpoint
+from bert_playground.tabular.predictor import TabularPredictor
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,11 @@ class EnsemblePredictor:
             return None
         return tuple(np.average(np.array(found), axis=0, weights=self.weights).tolist())
 
+    @property
+    def decision(self) -> Decision | None:
+        """None: classes are read from probabilities as usual."""
+        return None
+
     def labels(self, frame: pl.DataFrame) -> pl.Series:
         """Answers as the training table writes them; see `Predictor.labels`."""
         return self.pipeline.decode(self.predict(frame))
@@ -114,8 +122,12 @@ class EnsemblePredictor:
 def load_predictor(
     checkpoint: Path, *, batch_size: int = 128, precision: str = "auto"
 ) -> AnyPredictor:
-    """Read a checkpoint, a run folder or an ensemble folder; see `Predictor.load`."""
+    """Read a checkpoint, a run folder, an ensemble folder or a model beside the encoder; see `Predictor.load`."""
     folder = find_checkpoint(checkpoint)
+    if (folder / ESTIMATOR_NAME).is_file():
+        return TabularPredictor.load(folder)
+    if (folder / BLEND_NAME).is_file():
+        return BlendPredictor.load(folder, batch_size=batch_size, precision=precision)
     kind = EnsemblePredictor if (folder / ENSEMBLE_NAME).is_file() else Predictor
     return kind.load(folder, batch_size=batch_size, precision=precision)
 

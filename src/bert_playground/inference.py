@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from bert_playground import kernels
+from bert_playground.blending.decision import Decision
 from bert_playground.data.core.types import Loader
 from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.pipeline import TextPipeline
@@ -124,6 +125,10 @@ class AnyPredictor(Protocol):
     @property
     def thresholds(self) -> tuple[float, ...] | None:
         """Decision threshold of each label of a multilabel task; None: 0.5."""
+
+    @property
+    def decision(self) -> Decision | None:
+        """How scores are read as classes, where that was fitted out of fold; None: as usual."""
 
     def score(
         self, rows: pl.DataFrame, *, num_variants: int = 1, drift: TableDrift | None = None
@@ -274,6 +279,11 @@ class Predictor:
     def thresholds(self) -> tuple[float, ...] | None:
         """Decision threshold of each label of a multilabel head; None: 0.5."""
         return self.model.head.config.thresholds
+
+    @property
+    def decision(self) -> Decision | None:
+        """None: classes are read from probabilities as usual."""
+        return None
 
 
 Answer = Callable[[Tokens, mx.array | None], tuple[mx.array, mx.array | None]]

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
 
+WARNING = 30  # the number of the level
+_floor = 0  # of the messages that reach the console
+
 LIBRARY = "bert_playground"
 # A library is silent until it is asked: `logger.enable("bert_playground")` of loguru, or `set_up_logs`.
 logger.disable(LIBRARY)
@@ -41,9 +44,24 @@ def set_up_logs(level: str | None = None) -> str:
     logger.enable(LIBRARY)
     logger.remove()
     logger.add(
-        _write_to_console, level=chosen, format=_console_format, colorize=sys.stderr.isatty()
+        _write_to_console,
+        level=chosen,
+        format=_console_format,
+        colorize=sys.stderr.isatty(),
+        filter=lambda record: record["level"].no >= _floor,
     )
     return chosen
+
+
+@contextmanager
+def warnings_only() -> Iterator[None]:
+    """Inside the block the console shows warnings and errors alone; files get everything."""
+    global _floor
+    before, _floor = _floor, max(_floor, WARNING)
+    try:
+        yield
+    finally:
+        _floor = before
 
 
 @contextmanager

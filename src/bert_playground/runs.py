@@ -12,6 +12,8 @@ from bert_playground.lookup import expand_pattern, name_neighbours, shorten
 WEIGHTS_NAME = "model.safetensors"
 MEMBERS = "members"  # the folder of their runs
 ENSEMBLE_NAME = "ensemble.json"  # in the folder of several checkpoints that answer together
+BLEND_NAME = "blend.json"  # in the folder of models of folds, whose answers are blended
+ESTIMATOR_NAME = "estimator.json"  # in the folder of a model beside the encoder
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,29 @@ class RunDir:
         """The model that answers for the run: refit, else the best one, else the last one; None: none was kept."""
         return next((each for each in (self.refit, self.best, self.final) if each.is_dir()), None)
 
+    @property
+    def fold_fits(self) -> Path:
+        """The folder of the models of all folds, where the run cross-validates."""
+        return self.path / "folds"
+
+    def fold_fit(self, repeat: int, fold: int, member: str) -> Path:
+        """The folder of one model of one fold: a run of its own, or what another library saved."""
+        return self.fold_fits / f"repeat_{repeat}" / f"fold_{fold}" / member
+
+    def folds_file(self, repeat: int) -> Path:
+        """Which row is in which fold, as a CSV; numbers from 0 on."""
+        return self.path / (f"folds_{repeat}.csv" if repeat else "folds.csv")
+
+    @property
+    def out_of_fold(self) -> Path:
+        """The answers to each row of models that did not see it."""
+        return self.path / "oof.parquet"
+
+    @property
+    def blend_pipeline(self) -> Path:
+        """How the blend of a cross-validated run reads rows and decodes answers."""
+        return self.path / "pipeline"
+
     def members(self) -> list["RunDir"]:
         """The runs of an ensemble's members, in the order in which they were trained."""
         found = (self.path / MEMBERS).glob("run_*")
@@ -111,13 +136,17 @@ class RunDir:
         """Whether this is the run of the first member of an ensemble."""
         return RunDir(self.path.parent.parent).members()[:1] == [self]
 
+    def at_epoch(self, epoch: int) -> Path:
+        """The model after this epoch, from 1 on."""
+        return self.checkpoints / f"epoch_{epoch:03d}"
+
     def at_step(self, step: int) -> Path:
         """The resumable checkpoint taken after this optimizer step."""
         return self.checkpoints / f"step_{step:06d}"
 
     def discard_unused(self) -> None:
         """Remove the folder of a run that ended before its first report: bad input leaves nothing behind."""
-        kept = (self.metrics, self.checkpoints, self.pretrained.checkpoints)
+        kept = (self.metrics, self.checkpoints, self.pretrained.checkpoints, self.fold_fits)
         if not any(path.exists() for path in kept):
             shutil.rmtree(self.path)
             with suppress(OSError):  # other runs lie beside it
@@ -172,7 +201,8 @@ def _loadable(path: Path) -> Path | None:
     """The folder with weights that a checkpoint, a run or its folder of checkpoints means."""
     run = RunDir(path.parent if path.name == "checkpoints" else path)
     for candidate in (path, run.refit, run.best, run.final, *reversed(run.resumable())):
-        if any(candidate.glob("*.safetensors")) or (candidate / ENSEMBLE_NAME).is_file():
+        named = (candidate / name for name in (ENSEMBLE_NAME, BLEND_NAME, ESTIMATOR_NAME))
+        if any(candidate.glob("*.safetensors")) or any(path.is_file() for path in named):
             return candidate
     return None
 

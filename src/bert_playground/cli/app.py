@@ -3,6 +3,7 @@
 import typer
 
 from .commands.core.benchmark import benchmark
+from .commands.core.blend import blend
 from .commands.core.evaluate import evaluate
 from .commands.core.info import info
 from .commands.core.predict import predict
@@ -41,7 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (quickstart, train, pretrain, predict, evaluate, benchmark, info):
+for command in (quickstart, train, pretrain, predict, evaluate, blend, benchmark, info):
     app.command(cls=SettingsCommand)(command)
 
 model_group = typer.Typer(

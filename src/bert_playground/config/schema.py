@@ -4,6 +4,7 @@ A value of None means "decided from the data or the model"; what was decided is 
 """
 
 from .sections.base import Section as Section
+from .sections.cross_validation import CrossValidationSection as CrossValidationSection
 from .sections.data import AugmentationSection as AugmentationSection
 from .sections.data import DataSection as DataSection
 from .sections.model import EnsembleSection as EnsembleSection
@@ -32,6 +33,7 @@ class RunConfig(Section):
     checkpoint: CheckpointSection = CheckpointSection()
     tracking: TrackingSection = TrackingSection()
     ensemble: EnsembleSection = EnsembleSection()
+    cross_validation: CrossValidationSection = CrossValidationSection()
 
     @property
     def split_seed(self) -> int:

@@ -44,6 +44,18 @@ def fetch_folder(name_or_path: str | Path) -> Path:
     return _download(name)
 
 
+def find_cached(name: str) -> Path | None:
+    """The folder of a Hub id that was downloaded before; nothing is fetched."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(name, local_files_only=True))
+    except (LocalEntryNotFoundError, OSError, ValueError):
+        return None
+    return folder if (folder / CONFIG).is_file() else None
+
+
 def _download(name: str) -> Path:
     from huggingface_hub import snapshot_download
 

@@ -213,6 +213,7 @@ def build_trainer(
         Loop(
             epochs=training.epochs or recipe.epochs,
             max_steps=training.max_steps,
+            max_seconds=training.max_time,
             gradient_accumulation_steps=training.gradient_accumulation_steps,
             max_grad_norm=training.max_grad_norm,
             logging_steps=training.logging_steps,
@@ -271,7 +272,11 @@ def _make_callbacks(
     ]
     if asked.enable_checkpointing:
         kept = CheckpointPolicy(
-            asked.save_best_model, asked.save_best_only, asked.save_steps, asked.keep_last
+            asked.save_best_model,
+            asked.save_best_only,
+            asked.save_steps,
+            asked.keep_last,
+            asked.keep_epochs,
         )
         callbacks.append(Checkpointing(run, save, trainer.save, kept))
     callbacks.append(Curves(run.curves, objective.drawn, objective.title))

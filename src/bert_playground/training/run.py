@@ -60,7 +60,12 @@ def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunResult
 
 
 def fit(
-    prepared: Prepared, config: RunConfig, run: RunDir, checkpoint: Path | None = None
+    prepared: Prepared,
+    config: RunConfig,
+    run: RunDir,
+    checkpoint: Path | None = None,
+    *,
+    speaks: bool = True,
 ) -> RunResult:
     """Fit one model on prepared tables and write its run folder.
 
@@ -69,27 +74,22 @@ def fit(
         config: what was asked for: encoder, head, training.
         run: the folder; `start_run` has been there.
         checkpoint: to go on from, exactly where it stopped; None: from the beginning.
+        speaks: whether it says what several models have in common; of an ensemble the first one does.
     """
+    speaks = speaks and _speaks(run)
     pretrained_dir = fetch_folder(config.model.pretrained) if config.model.pretrained else None
     pipeline = TextPipeline.load(checkpoint) if checkpoint else fit_pipeline(prepared, config)
     for note in (*prepared.notes, *pipeline.statements):
         logger.info(note)
 
-    if checkpoint is None and pretrained_dir is not None and _speaks(run):
+    if checkpoint is None and pretrained_dir is not None and speaks:
         warn_of_checkpoint_drift(pretrained_dir, prepared.train)
-    if config.data.val is not None:  # a table of its own may be written otherwise
-        drift = pipeline.watch_drift()
-        prepared = replace(prepared, val=drift.read(prepared.val))
-        drift.conclude(str(config.data.val))
+    prepared = _read_own_val(prepared, pipeline, config)
     train_data, val_data = make_loaders(pipeline, prepared, config)
     assert train_data.labels is not None
     model = create_task_model(config, pipeline, train_data.labels, _read_pooling(checkpoint))
-    is_published = not pipeline.number_tokens  # else transformers refuses the folder by itself
-    if is_published and _speaks(run) and (reasons := beyond_transformers(model)):
-        logger.info(
-            f"transformers will read the encoder of these checkpoints alone, as its classifier lacks {'; '.join(reasons)}: "
-            "let `bert predict`, or Predictor, answer from them"
-        )
+    if speaks and not pipeline.number_tokens:  # else transformers refuses the folder by itself
+        _say_what_transformers_lacks(model)
     if config.data.sample_fraction < 1:
         train_data = train_data.sample(config.data.sample_fraction, config.training.seed)
     trainer = make_trainer(
@@ -104,7 +104,8 @@ def fit(
     if checkpoint is not None:
         trainer.resume(checkpoint)
         logger.info(f"resumed {checkpoint} after step {trainer.state.step}")
-    _name_ignored(config, run, pipeline, train_data, trainer.loop)
+    if speaks:
+        _name_ignored(config, run, pipeline, train_data, trainer.loop)
     state = trainer.train(train_data, val_data)
 
     is_pretrained = pretrained_dir is not None
@@ -193,6 +194,24 @@ def _speaks(run: RunDir) -> bool:
     return run.path.parent.name != MEMBERS or run.is_first_member
 
 
+def _read_own_val(prepared: Prepared, pipeline: TextPipeline, config: RunConfig) -> Prepared:
+    """A validation table of its own may be written otherwise than the training table."""
+    if config.data.val is None:
+        return prepared
+    drift = pipeline.watch_drift()
+    prepared = replace(prepared, val=drift.read(prepared.val))
+    drift.conclude(str(config.data.val))
+    return prepared
+
+
+def _say_what_transformers_lacks(model: BertWithHead) -> None:
+    if reasons := beyond_transformers(model):
+        logger.info(
+            f"transformers will read the encoder of these checkpoints alone, as its classifier lacks {'; '.join(reasons)}: "
+            "let `bert predict`, or Predictor, answer from them"
+        )
+
+
 def _name_ignored(
     config: RunConfig,
     run: RunDir,
@@ -200,7 +219,7 @@ def _name_ignored(
     train_data: MLXLoader | StreamingLoader,
     loop: Loop,
 ) -> None:
-    """Once for all members of an ensemble, as they are asked for the same."""
+    """What was asked for in vain."""
     sources = read_sources(run)
     facts = RunFacts(
         pipeline.task,
@@ -212,5 +231,4 @@ def _name_ignored(
         is_member=run.path.parent.name == MEMBERS,
         is_pretrained_first=is_pretrained_first(config, sources),
     )
-    if _speaks(run):
-        log_ignored_settings(config, sources, facts)
+    log_ignored_settings(config, sources, facts)

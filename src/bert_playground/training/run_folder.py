@@ -24,6 +24,8 @@ CHANGEABLE = (
     "training.max_steps",
     "training.logging_steps",
     "training.output_dir",
+    "cross_validation.jobs",
+    "cross_validation.time",
     "checkpoint.",
 )
 
@@ -72,7 +74,7 @@ def run_in_folder(
         with log_to_file(run.train_log), _logged_errors():
             return body(run, config, checkpoint)
     except KeyboardInterrupt as interrupt:
-        if run.resumable() or run.pretrained.resumable():
+        if run.resumable() or run.pretrained.resumable() or run.fold_fits.is_dir():
             interrupt.add_note(f"saved; go on with: bert {command} --resume {run.path}")
         raise
     finally:
@@ -80,13 +82,15 @@ def run_in_folder(
 
 
 def _find_run(path: Path) -> tuple[RunDir, Path | None]:
-    """The run that `path` means, and its checkpoint to go on from; None: it was stopped while it pretrained first.
+    """The run that `path` means, and its checkpoint to go on from; None: it pretrained first, or it has folds.
 
     Raises:
         FileNotFoundError: there is none; see `find_resumable`.
     """
     found = expand_pattern(path.expanduser())
     run = RunDir.of_checkpoint(found[-1]) if found else None
+    if run is not None and run.fold_fits.is_dir() and run.config.is_file():
+        return run, None
     if run is not None and run.pretrained.config.is_file() and not run.resumable():
         run.metrics.unlink(missing_ok=True)  # of steps that are taken again
         return run, None

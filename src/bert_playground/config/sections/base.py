@@ -1,7 +1,8 @@
-"""Section: a frozen group of settings; Flag, Unset: what the command line says of a setting; the ranges of numbers."""
+"""Section: a frozen group of settings; Flag, Unset: what the command line says of a setting; numbers and durations."""
 
+import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -48,3 +49,26 @@ class Unset:
     """What None means, in the words that help and --show-config use."""
 
     words: str
+
+
+SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def read_duration(value: Any) -> Any:
+    """Seconds of 90, "90s", "20m", "1.5h" or "1h30m"; what is no such text is left to pydantic.
+
+    Raises:
+        ValueError: other words.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower()
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", text)
+    if parts and "".join(map("".join, parts)) == text:
+        return sum(float(number) * SECONDS[unit] for number, unit in parts)
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(
+            f"{value!r} is no length of time, expected such as 90s, 20m or 1h30m"
+        ) from None

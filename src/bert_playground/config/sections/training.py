@@ -3,9 +3,19 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from .base import AboveZero, Flag, NonNegative, NotNegative, Positive, Probability, Section, Unset
+from .base import (
+    AboveZero,
+    Flag,
+    NonNegative,
+    NotNegative,
+    Positive,
+    Probability,
+    Section,
+    Unset,
+    read_duration,
+)
 
 Precision = Literal["auto", "f32", "bf16"]
 
@@ -19,6 +29,12 @@ class TrainingSection(Section):
     max_steps: Annotated[Positive | None, Unset("no limit"), Flag("--max-steps", "N")] = Field(
         None, description="stop after this many optimizer steps"
     )
+    max_time: Annotated[
+        AboveZero | None,
+        Unset("no limit"),
+        Flag("--max-time", "30m"),
+        BeforeValidator(read_duration),
+    ] = Field(None, description="shorten the schedule so that training ends within, as 90s or 30m")
     batch_size: Annotated[Positive, Flag("--batch-size", "N")] = Field(
         32, description="rows per batch"
     )
@@ -112,6 +128,7 @@ class CheckpointSection(Section):
         None, description="a resumable checkpoint every n steps"
     )
     keep_last: Positive = Field(2, description="resumable checkpoints kept")
+    keep_epochs: bool = Field(False, description="keep the model after each epoch, as `epoch_N`")
 
 
 class TrackingSection(Section):

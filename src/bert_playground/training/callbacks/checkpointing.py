@@ -25,12 +25,14 @@ class CheckpointPolicy:
         best_only: nothing else: such a run cannot be resumed.
         save_steps: a resumable checkpoint every n steps; None: after each epoch.
         keep_last: how many resumable ones stay.
+        every_epoch: the model after each evaluation too, in `epoch_*`.
     """
 
     best: bool = True
     best_only: bool = False
     save_steps: int | None = None
     keep_last: int = 2
+    every_epoch: bool = False
 
 
 class Checkpointing(Callback):
@@ -63,9 +65,11 @@ class Checkpointing(Callback):
             self._save_step(state)
 
     def on_evaluate_end(self, state: TrainState) -> None:
-        """The best model so far."""
+        """The best model so far, and that of the epoch."""
         if self.kept.best and state.is_best:
             self._save(self.run.best)
+        if self.kept.every_epoch:
+            self._save(self.run.at_epoch(state.history[-1]["epoch"]))
 
     def on_epoch_end(self, state: TrainState) -> None:
         """A resumable checkpoint after each epoch, unless they are taken by steps."""

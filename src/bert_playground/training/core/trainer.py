@@ -24,6 +24,7 @@ from bert_playground.training.core.resume import load_resumable, save_resumable
 from bert_playground.training.core.state import TrainState
 from bert_playground.training.core.step import count_rows, count_tokens, make_train_step
 from bert_playground.training.core.throughput import Throughput
+from bert_playground.training.core.time_limit import shorten_to_time
 
 Scorer = Callable[[np.ndarray[Any, Any], np.ndarray[Any, Any]], dict[str, float]]
 
@@ -34,6 +35,7 @@ class Loop:
 
     epochs: int
     max_steps: int | None = None
+    max_seconds: float | None = None  # of training and evaluation; the schedule is shortened to it
     gradient_accumulation_steps: int = 1
     max_grad_norm: float | None = 1.0
     logging_steps: int = 10
@@ -164,6 +166,8 @@ class Trainer:
                     return
                 self._take_step(group)
                 throughput.measure()
+                if self.loop.max_seconds is not None:
+                    shorten_to_time(state, self.loop.max_seconds)
                 if state.step % self.loop.logging_steps == 0 or state.step == 1:
                     state.record_step()
                     throughput.restart()

@@ -74,7 +74,11 @@ def evaluate_table(
     own = _own_metric(pipeline, columns)
     also = (*also, own) if own else also
     scorer = make_scorer(
-        pipeline.task, *also, decode=pipeline.in_units, thresholds=predictor.thresholds
+        pipeline.task,
+        *also,
+        decode=pipeline.in_units,
+        thresholds=predictor.thresholds,
+        decision=predictor.decision,
     )
     # Several models or variants together have no loss of their own.
     loss = {} if answer.loss is None else {"loss": answer.loss}

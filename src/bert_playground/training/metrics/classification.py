@@ -117,15 +117,17 @@ def _need_classes(labels: Array, needed: range | tuple[int, ...]) -> None:
 
 
 CLASSIFICATION = {
-    "accuracy": Metric(accuracy, higher_is_better=True, tasks=BOTH),
-    "balanced_accuracy": Metric(balanced_accuracy, higher_is_better=True, tasks=BOTH),
-    "f1": Metric(f1, higher_is_better=True, tasks=BOTH),
-    "f1_macro": Metric(f1_macro, higher_is_better=True, tasks=BOTH),
-    "precision": Metric(precision, higher_is_better=True, tasks=BOTH),
-    "recall": Metric(recall, higher_is_better=True, tasks=BOTH),
+    "accuracy": Metric(accuracy, higher_is_better=True, tasks=BOTH, decides=True),
+    "balanced_accuracy": Metric(balanced_accuracy, higher_is_better=True, tasks=BOTH, decides=True),
+    "f1": Metric(f1, higher_is_better=True, tasks=BOTH, decides=True),
+    "f1_macro": Metric(f1_macro, higher_is_better=True, tasks=BOTH, decides=True),
+    "precision": Metric(precision, higher_is_better=True, tasks=BOTH, decides=True),
+    "recall": Metric(recall, higher_is_better=True, tasks=BOTH, decides=True),
     "roc_auc": Metric(roc_auc, higher_is_better=True, tasks=BOTH),
     "average_precision": Metric(average_precision, higher_is_better=True, tasks=BOTH),
     "log_loss": Metric(log_loss, higher_is_better=False, tasks=BOTH),
-    "quadratic_kappa": Metric(quadratic_kappa, higher_is_better=True, tasks=("multiclass",)),
-    "matthews": Metric(matthews, higher_is_better=True, tasks=BOTH),
+    "quadratic_kappa": Metric(
+        quadratic_kappa, higher_is_better=True, tasks=("multiclass",), decides=True
+    ),
+    "matthews": Metric(matthews, higher_is_better=True, tasks=BOTH, decides=True),
 }

@@ -18,7 +18,7 @@ class Metric:
             numbers [N] or [N, S]; a ValueError means "not defined on these rows", such as ROC-AUC of a single class.
         higher_is_better: the direction.
         tasks: the names of the tasks it can judge.
-        decides: whether it asks which labels are there, so that learned thresholds matter to it.
+        decides: whether it looks at the decided classes or labels, so that learned thresholds and cut points matter to it.
     """
 
     compute: Callable[[Array, Array], float]

@@ -25,8 +25,10 @@ def accuracy(labels: Array, scores: Array) -> float:
 
 
 ORDINAL = {
-    "quadratic_kappa": Metric(quadratic_kappa, higher_is_better=True, tasks=ORDINAL_TASKS),
-    "mae": Metric(mae, higher_is_better=False, tasks=ORDINAL_TASKS),
-    "accuracy": Metric(accuracy, higher_is_better=True, tasks=ORDINAL_TASKS),
+    "quadratic_kappa": Metric(
+        quadratic_kappa, higher_is_better=True, tasks=ORDINAL_TASKS, decides=True
+    ),
+    "mae": Metric(mae, higher_is_better=False, tasks=ORDINAL_TASKS, decides=True),
+    "accuracy": Metric(accuracy, higher_is_better=True, tasks=ORDINAL_TASKS, decides=True),
     "log_loss": Metric(log_loss, higher_is_better=False, tasks=ORDINAL_TASKS),
 }

@@ -1,10 +1,12 @@
 """METRICS; make_scorer: the metrics of an evaluation, a sensible set for each task."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from loguru import logger
 
-from bert_playground.data.targets.multilabel import decide
+from bert_playground.blending.decision import Decision
+from bert_playground.data.targets.multilabel import decide as decide_labels
 from bert_playground.lookup import look_up
 from bert_playground.training.metrics.calibration_error import CALIBRATION
 from bert_playground.training.metrics.classification import CLASSIFICATION
@@ -77,6 +79,7 @@ def make_scorer(
     *also: str,
     decode: Callable[[Array], Array] | None = None,
     thresholds: Sequence[float] | None = None,
+    decision: Decision | None = None,
 ) -> Callable[[Array, Array], dict[str, float]]:
     """A function (labels, scores) -> metrics by name.
 
@@ -88,7 +91,13 @@ def make_scorer(
         also: metrics beside the usual ones.
         decode: for numbers, from the model's standardised ones to the units of the target.
         thresholds: for several labels, from which probability on each is there; None: 0.5.
+        decision: how scores are read as classes by the metrics that look at those; None: as usual. It stands for
+            `thresholds` where both are given.
     """
+    if decision is None and thresholds is not None:
+        decide: Callable[[Array], Array] = partial(decide_labels, thresholds=thresholds)
+    else:
+        decide = _keep if decision is None else decision.apply
     names = tuple(dict.fromkeys((*REPORTED[task], *also)))
     metrics = {name: look_up_metric(name, task) for name in names}
     noted: set[str] = set()
@@ -100,7 +109,7 @@ def make_scorer(
             scores = scores if decode is not None else scores[:, 0]
         if decode is not None:
             labels, scores = decode(labels), decode(scores)
-        decided = scores if thresholds is None else decide(scores, thresholds)
+        decided = decide(scores)
         for name, metric in metrics.items():
             try:
                 values[name] = metric.compute(labels, decided if metric.decides else scores)
@@ -111,3 +120,7 @@ def make_scorer(
         return values
 
     return score
+
+
+def _keep(scores: Array) -> Array:
+    return scores

@@ -19,7 +19,8 @@ DEFAULT_TABLE = Path("data/titanic/train.csv")
 @options.takes_settings(
     "--train --val --target --id-column --task --class-order --template --max-length --use-pretokenized "
     "--num-workers --prefetch-size --model --pretrain --lora --ensemble --diversity --epochs --max-steps --batch-size --lr "
-    "--grad-accum --refit --precision --metric --seed --no-compile --output-dir --logging-steps --mlflow --experiment"
+    "--grad-accum --refit --precision --metric --seed --no-compile --output-dir --max-time --logging-steps --mlflow "
+    "--experiment --folds --repeats --members --blend --time --jobs --pseudo"
 )
 def train(
     context: typer.Context,
@@ -38,6 +39,16 @@ def train(
         return
     if resume is None and asked.data.train is None:
         asked, sources = _use_default_table(asked), {**sources, "data.train": "found"}
+    if _is_cross_validated(asked, resume):
+        from bert_playground.cli.utils.blend_report import print_blend_report
+        from bert_playground.training.cross_validation.cross_validate import run_cross_validation
+
+        found = run_cross_validation(asked, sources, resume=resume)
+        if json:
+            print_json(found.summary)
+        else:
+            print_blend_report(found.summary, _test_beside(asked.data.train))
+        return
     if asked.ensemble.num_models > 1 and resume is None:
         from bert_playground.training.ensembles import train_ensemble
 
@@ -54,6 +65,17 @@ def train(
         print_json(result.summary)
     else:
         print_report(result.summary, _test_beside(asked.data.train))
+
+
+def _is_cross_validated(asked: "RunConfig", resume: Path | None) -> bool:
+    """Whether folds are asked for, or a run to go on with has them."""
+    from bert_playground.lookup import expand_pattern
+    from bert_playground.runs import RunDir
+
+    if resume is None:
+        return asked.cross_validation.folds is not None
+    found = expand_pattern(resume.expanduser())
+    return bool(found) and RunDir(found[-1]).fold_fits.is_dir()
 
 
 def _use_default_table(asked: "RunConfig") -> "RunConfig":

@@ -1,0 +1,65 @@
+"""CrossValidationSection: folds, the models that are fitted on each, and how their answers are blended."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from .base import AboveZero, Flag, Positive, Probability, Section, Unset, read_duration
+
+
+class CrossValidationSection(Section):
+    """Models on every fold, out-of-fold answers, and their blend."""
+
+    folds: Annotated[
+        Annotated[int, Field(ge=2)] | Path | None,
+        Unset("one split"),
+        Flag("--folds", "N|FILE", panel="Cross-validation"),
+    ] = Field(
+        None,
+        description="cross-validate on N folds, or on those of a file of `bert data folds`, and blend the models",
+    )
+    repeats: Annotated[Positive, Flag("--repeats", "N", panel="Cross-validation")] = Field(
+        1, description="how often the folds are drawn anew"
+    )
+    members: Annotated[
+        tuple[str, ...] | None,
+        Unset("the encoder and all below that are installed"),
+        Flag("--members", "A,B,C", panel="Cross-validation"),
+    ] = Field(
+        None,
+        description="models of each fold: encoder, scratch, pretrained, checkpoint, constant, linear, boosting, lightgbm, catboost",
+    )
+    blend: Annotated[
+        Literal["greedy", "mean", "rank_mean", "logistic"],
+        Flag("--blend", "NAME", panel="Cross-validation"),
+    ] = Field("greedy", description="how the answers of the models are combined")
+    time: Annotated[
+        AboveZero | None,
+        Unset("no limit"),
+        Flag("--time", "20m", panel="Cross-validation"),
+        BeforeValidator(read_duration),
+    ] = Field(None, description="what all models together may take, in seconds or such as 20m")
+    jobs: Annotated[Positive, Flag("--jobs", "N", panel="Cross-validation")] = Field(
+        1, description="processes that fit models side by side"
+    )
+    pseudo: Annotated[
+        Probability | None, Unset("off"), Flag("--pseudo", "P", panel="Cross-validation")
+    ] = Field(
+        None,
+        description="also learn from rows of the test table that are answered with at least this probability",
+    )
+
+    @field_validator("folds", mode="before")
+    @classmethod
+    def _read_number(cls, value: object) -> object:
+        """The command line and the environment give text."""
+        return int(value) if isinstance(value, str) and value.strip().isdigit() else value
+
+    @field_validator("members", mode="before")
+    @classmethod
+    def _split_names(cls, value: object) -> object:
+        """A,B,C of the command line."""
+        if isinstance(value, str):
+            return tuple(name.strip() for name in value.split(",") if name.strip())
+        return value

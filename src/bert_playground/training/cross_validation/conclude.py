@@ -1,0 +1,252 @@
+"""conclude: answers of all folds, the blend that was fitted on them, oof.parquet, blend.json and the summary."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from loguru import logger
+
+from bert_playground.blend_predictor import write_blend
+from bert_playground.blending import Blend, fit_blend
+from bert_playground.config.schema import RunConfig
+from bert_playground.data.pipeline import TextPipeline
+from bert_playground.data.prepare_folds import Fold, PreparedFolds
+from bert_playground.data.targets.fit import Encoder
+from bert_playground.files import replaced_directory
+from bert_playground.runs import BLEND_NAME, RunDir
+from bert_playground.training.cross_validation.epochs import choose_epochs
+from bert_playground.training.cross_validation.fold_fit import (
+    answer_fold,
+    load_fold_model,
+    read_answers,
+    read_curve,
+    write_answers,
+)
+from bert_playground.training.cross_validation.out_of_fold import OutOfFold
+from bert_playground.training.metrics.scorer import METRICS, make_scorer
+from bert_playground.training.objectives import make_objective
+from bert_playground.training.run_folder import RunResult
+from bert_playground.training.start import write_json
+
+if TYPE_CHECKING:
+    from bert_playground.training.cross_validation.schedule import Schedule
+
+Array = np.ndarray[Any, Any]
+BLENDED = "blend"
+
+
+def conclude(
+    run: RunDir, config: RunConfig, folds: PreparedFolds, schedule: "Schedule", seconds: float
+) -> RunResult:
+    """Everything that comes after the last model.
+
+    Args:
+        run: of all models.
+        config: of the run.
+        folds: the rows.
+        schedule: what was fitted.
+        seconds: that it took.
+    """
+    encoders = {member.name for member in schedule.members if member.is_encoder}
+    answers: dict[str, dict[Fold, Array]] = {}
+    epochs: dict[str, int] = {}
+    for name, fitted in schedule.complete().items():
+        if name in encoders:
+            answers[name], epochs[name] = _answer_encoder(run, name, fitted, folds)
+        else:
+            answers[name] = {fold: _answer(run, name, fold, folds, None) for fold in fitted}
+    found = OutOfFold.collect(folds, answers)
+    _drop_losing_pseudo(found, folds, config, schedule)
+    rows = found.rows
+    labels = folds.truth[rows]
+    objective = make_objective(
+        folds.prepared.schema.task, _metric_name(config, folds), _decode(folds.labels)
+    )
+    blend = fit_blend(
+        {name: found.mean(name)[rows] for name in found.answers},
+        labels,
+        folds.assignments[0][rows],
+        objective,
+        config.cross_validation.blend,
+    )
+    nested = _spread(blend.nested_scores, rows, folds)
+    found.write(run.out_of_fold, {} if nested is None else {BLENDED: nested})
+    used = blend.stack.used
+    models = {name: [_model_folder(run, name, fold) for fold in answers[name]] for name in used}
+    first = next(iter(models.values()))[0]
+    write_blend(run.path, models, blend.stack, TextPipeline.load(first), folds.labels)
+    summary = _summarise(run, folds, found, blend, schedule, seconds) | {
+        "kept_epochs": epochs,
+    }
+    write_json(run.summary, summary)
+    for sentence in blend.sentences():
+        logger.info(sentence)
+    return RunResult(run, summary["metrics"], run.path, summary)
+
+
+def _metric_name(config: RunConfig, folds: PreparedFolds) -> str | None:
+    asked = config.checkpoint.best_model_metric or config.training.metric
+    return asked or folds.prepared.schema.metric
+
+
+def _decode(labels: Encoder) -> Any:
+    return None if labels.classes else labels.in_units  # type: ignore[union-attr]
+
+
+def _model_folder(run: RunDir, name: str, fold: Fold) -> Path:
+    folder = run.fold_fit(fold.repeat, fold.number, name)
+    if (folder / "model").is_dir():
+        return folder / "model"
+    kept = RunDir(folder).kept
+    assert kept is not None
+    return kept
+
+
+def _answer_encoder(
+    run: RunDir, name: str, fitted: list[Fold], folds: PreparedFolds
+) -> tuple[dict[Fold, Array], int]:
+    """An encoder's answers after epochs that other folds chose; the weights of the epoch that all chose stay as `best`."""
+    folders = {fold: run.fold_fit(fold.repeat, fold.number, name) for fold in fitted}
+    curves = {fold: read_curve(folder) for fold, folder in folders.items()}
+    mode = next(iter(curves.values()))[1]
+    chosen, everyone = choose_epochs([curve for curve, _ in curves.values()], mode)
+    answers = {}
+    for fold, epoch in zip(fitted, chosen, strict=True):
+        has_epochs = RunDir(folders[fold]).at_epoch(epoch).is_dir()
+        answers[fold] = _answer(run, name, fold, folds, epoch if has_epochs else None)
+    for folder in folders.values():
+        _keep_epoch(RunDir(folder), everyone)
+    last = len(min((curve for curve, _ in curves.values()), key=len))
+    is_chosen = any(RunDir(folder).best.is_dir() for folder in folders.values())
+    return answers, everyone if is_chosen else last
+
+
+def _keep_epoch(run: RunDir, epoch: int) -> None:
+    """Make one epoch's model `best`, and remove what is needed to go on training."""
+    chosen = run.at_epoch(epoch)
+    if chosen.is_dir():
+        with replaced_directory(run.best) as folder:
+            shutil.copytree(chosen, folder, dirs_exist_ok=True)
+        shutil.rmtree(run.final, ignore_errors=True)
+    for old in (*run.resumable(), *run.checkpoints.glob("epoch_*")):
+        shutil.rmtree(old)
+
+
+def _answer(run: RunDir, name: str, fold: Fold, folds: PreparedFolds, epoch: int | None) -> Array:
+    """What a model answers to its fold; what was answered before is read again."""
+    folder = run.fold_fit(fold.repeat, fold.number, name)
+    known = read_answers(folder)
+    if known is None:
+        predictor = load_fold_model(folder, epoch)
+        known = answer_fold(predictor, folds.table[fold.val], folds.labels)
+        write_answers(folder, known)
+    return known
+
+
+def _drop_losing_pseudo(
+    found: OutOfFold, folds: PreparedFolds, config: RunConfig, schedule: "Schedule"
+) -> None:
+    """Models that learned from pseudo-labels have to win against those that did not, by more than the standard error."""
+    answers = dict(found.answers)
+    rows = found.rows
+    objective = make_objective(
+        folds.prepared.schema.task, _metric_name(config, folds), _decode(folds.labels)
+    )
+    labels, numbers = folds.truth, folds.assignments[0]
+    for name in [name for name in answers if name.endswith("_pseudo")]:
+        before = name.removesuffix("_pseudo")
+        if before not in answers:
+            continue
+        gains = []
+        for number in np.unique(numbers[rows]):
+            inside = rows[numbers[rows] == number]
+            values = [
+                objective.judge(labels[inside], found.mean(each)[inside]) for each in (name, before)
+            ]
+            gains.append(values[0] - values[1])
+        gain = float(np.mean(gains))
+        error = float(np.std(gains, ddof=1) / np.sqrt(len(gains)))
+        if gain <= error:
+            del answers[name]
+            why = f"pseudo-labels are not shown to gain: {objective.name} {gain:+.4f} ± {error:.4f} over the folds"
+            schedule.skipped[name] = why
+            logger.info(f"{name} is left out: {why}")
+    object.__setattr__(found, "answers", answers)
+
+
+def _spread(scores: Array | None, rows: Array, folds: PreparedFolds) -> Array | None:
+    """Scores of some rows, with NaN in the others."""
+    if scores is None:
+        return None
+    table = np.full((folds.table.height, *scores.shape[1:]), np.nan)
+    table[rows] = scores
+    return table
+
+
+def _summarise(
+    run: RunDir,
+    folds: PreparedFolds,
+    found: OutOfFold,
+    blend: Blend,
+    schedule: "Schedule",
+    seconds: float,
+) -> dict[str, Any]:
+    schema, rows = folds.prepared.schema, found.rows
+    labels = folds.truth[rows]
+    scorer = make_scorer(
+        schema.task, *([schema.metric] if schema.metric else []), decode=_decode(folds.labels)
+    )
+    members = {name: _as_val(scorer(labels, found.mean(name)[rows])) for name in found.answers}
+    return {
+        "kind": "cross_validation",
+        "task": schema.task,
+        "target": schema.target,
+        "monitor": blend.objective.name,
+        "num_folds": len({fold.number for fold in folds.folds}),
+        "num_repeats": len(folds.assignments),
+        "val_rows": len(rows),
+        "train_rows": folds.table.height,
+        "metrics": _as_val(_measure_blend(scorer, labels, blend, found)),
+        "baseline": members.get("constant", {}),
+        "blend": blend.to_dict(),
+        "member_metrics": members,
+        **schedule.told(),
+        "seconds": seconds,
+        "files": {
+            name: str(path)
+            for name, path in {
+                "run": run.path,
+                "best": run.path,
+                "blend": run.path / BLEND_NAME,
+                "oof": run.out_of_fold,
+                "folds": run.folds_file(0),
+                "log": run.train_log,
+            }.items()
+            if path.exists()
+        },
+    }
+
+
+def _as_val(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {f"val_{name}": value for name, value in metrics.items()}
+
+
+def _measure_blend(
+    scorer: Callable[[Array, Array], dict[str, float]],
+    labels: Array,
+    blend: Blend,
+    found: OutOfFold,
+) -> dict[str, float]:
+    """Metrics that look at classes are of the nested decisions, all others of the nested probabilities."""
+    if blend.nested is None or blend.nested_scores is None:
+        rows = found.rows
+        return scorer(
+            labels, blend.stack.score({name: found.mean(name)[rows] for name in found.answers})
+        )
+    decided = scorer(labels, blend.nested)
+    return {
+        name: decided.get(name, value) if METRICS[name].decides else value
+        for name, value in scorer(labels, blend.nested_scores).items()
+    }

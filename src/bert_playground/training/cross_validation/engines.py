@@ -1,0 +1,92 @@
+"""run_jobs: call a function for one job after another, in this process or in several."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import TypeVar
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+def run_jobs(
+    function: Callable[[Job], Result], jobs: Iterator[Job], num_processes: int
+) -> Iterator[tuple[Job, Result]]:
+    """Each job with its result, as it ends; the next job is asked for when there is room for it.
+
+    Args:
+        function: of a module, as another process has to find it.
+        jobs: may end early, such as when the time is up.
+        num_processes: 1: all in this process.
+
+    Raises:
+        ValueError: a process was killed.
+    """
+    if num_processes == 1:
+        for job in jobs:
+            yield job, function(job)
+        return
+    yield from _run_side_by_side(function, jobs, num_processes)
+
+
+def _run_side_by_side(
+    function: Callable[[Job], Result], jobs: Iterator[Job], num_processes: int
+) -> Iterator[tuple[Job, Result]]:
+    running: dict[Future[Result], Job] = {}
+    context = multiprocessing.get_context("spawn")  # MLX does not survive a fork
+    with (
+        _threads_shared(num_processes),
+        ProcessPoolExecutor(num_processes, mp_context=context, initializer=_set_up) as pool,
+    ):
+        try:
+            while True:
+                while len(running) < num_processes and (job := next(jobs, None)) is not None:
+                    running[pool.submit(function, job)] = job
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(future), future.result()
+        except BrokenProcessPool as error:
+            raise ValueError(
+                f"a process that fitted models was killed, as the system does when memory is short; go on with fewer than "
+                f"{num_processes} --jobs"
+            ) from error
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+@contextmanager
+def _threads_shared(num_processes: int) -> Iterator[None]:
+    """Processes inherit the number of threads that each may use."""
+    name, before = "OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS")
+    os.environ[name] = str(threads_of_each(num_processes))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def threads_of_each(num_processes: int) -> int:
+    """How many threads one of several processes may use."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    cores = (
+        int(asked)
+        if asked.isdigit()
+        else len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1
+    )
+    return max(1, cores // num_processes)
+
+
+def _set_up() -> None:
+    from bert_playground.logs import set_up_logs
+
+    set_up_logs("WARNING")

@@ -1,0 +1,188 @@
+"""fit_on_fold: one model on one fold, in a folder of its own; answer_fold: its answers to the rows that it has not seen."""
+
+import json
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from loguru import logger
+
+from bert_playground.config.schema import RunConfig
+from bert_playground.data.pipeline import TextPipeline
+from bert_playground.data.prepare import Prepared
+from bert_playground.data.targets.align import align_scores
+from bert_playground.data.targets.fit import Encoder
+from bert_playground.files import replaced_file
+from bert_playground.inference import AnyPredictor, Predictor
+from bert_playground.logs import log_to_file, warnings_only
+from bert_playground.runs import RunDir
+from bert_playground.tabular.predictor import TabularPredictor, fit_tabular
+from bert_playground.training.build import fit_pipeline
+from bert_playground.training.cross_validation.members import Member
+from bert_playground.training.cross_validation.pseudo_labels import add_pseudo_labels
+from bert_playground.training.run import fit
+from bert_playground.training.start import start_run, write_json, write_run_config
+
+ANSWERS, SUMMARY = "answers.parquet", "summary.json"
+
+
+@dataclass(frozen=True)
+class FoldFit:
+    """One model to fit.
+
+    Attributes:
+        member: which model.
+        repeat: of the folds, from 0 on.
+        fold: that it does not see, from 0 on.
+        folder: where it goes.
+        config: of the model.
+        prepared: the rows to fit on, and those to answer.
+        sources: of the configuration's values.
+        teacher: the folder of the model of the same fold whose answers to the test table are learned from too.
+        num_threads: of libraries that take them.
+        is_first: whether it says what all folds have in common.
+    """
+
+    member: Member
+    repeat: int
+    fold: int
+    folder: Path
+    config: RunConfig
+    prepared: Prepared
+    sources: dict[str, str]
+    teacher: Path | None = None
+    num_threads: int = 1
+    is_first: bool = False
+
+    @property
+    def is_done(self) -> bool:
+        """Whether an earlier part of the run has finished it."""
+        return (self.folder / SUMMARY).is_file()
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What fitting one model gave.
+
+    Attributes:
+        seconds: that it took; 0 where it was there already.
+        error: why there is no model; None: there is one.
+    """
+
+    seconds: float
+    error: str | None = None
+
+
+def fit_on_fold(job: FoldFit) -> Fitted:
+    """Fit one model; what an earlier part of the run has finished is left as it is, what it has begun goes on.
+
+    The folder has `summary.json` when the model is complete.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; an encoder has saved where it was.
+    """
+    if job.is_done:
+        return Fitted(0.0)
+    started = time.perf_counter()
+    try:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        if job.member.uses_pseudo_labels:
+            job = replace(job, prepared=add_pseudo_labels(job.prepared, job.teacher, job.config))
+        with nullcontext() if job.is_first else warnings_only():
+            (_fit_encoder if job.member.is_encoder else _fit_beside)(job)
+    # A model that cannot be fitted here must not take the others with it.
+    except Exception as error:
+        logger.debug(f"{job.folder}: {type(error).__name__}: {error}")
+        return Fitted(time.perf_counter() - started, f"{type(error).__name__}: {error}")
+    return Fitted(time.perf_counter() - started)
+
+
+def _fit_encoder(job: FoldFit) -> None:
+    run = RunDir(job.folder)
+    resumable = run.resumable()
+    checkpoint = resumable[-1] if resumable and run.config.is_file() else None
+    if checkpoint is None:
+        write_run_config(run, job.config, job.sources)
+    with log_to_file(run.train_log):
+        start_run(run, job.config)
+        fit(job.prepared, job.config, run, checkpoint, speaks=job.is_first)
+
+
+def _fit_beside(job: FoldFit) -> None:
+    pipeline = _read_pipeline(job)
+    started = time.perf_counter()
+    predictor = fit_tabular(
+        job.member.name,
+        pipeline,
+        job.prepared.train,
+        seed=job.config.training.seed,
+        num_threads=job.num_threads,
+    )
+    predictor.save(job.folder / "model")
+    write_json(job.folder / SUMMARY, {"seconds": time.perf_counter() - started})
+
+
+def _read_pipeline(job: FoldFit) -> TextPipeline:
+    """How the rows of this fold are read; the first model beside the encoder leaves it for the others."""
+    folder = job.folder.parent / "pipeline"
+    if not (folder / "pipeline.json").is_file():
+        pipeline = fit_pipeline(job.prepared, _read_alone(job.config))
+        folder.mkdir(parents=True, exist_ok=True)
+        pipeline.save(folder)
+    return TextPipeline.load(folder)
+
+
+def _read_alone(config: RunConfig) -> RunConfig:
+    """The configuration without a checkpoint, whose tokenizer is nothing to a model that reads columns."""
+    changes: dict[str, dict[str, Any]] = {"model": {"pretrained": None}, "data": {}}
+    return config.model_copy(
+        update={
+            section: getattr(config, section).model_copy(update=values)
+            for section, values in changes.items()
+        }
+    )
+
+
+def load_fold_model(folder: Path, epoch: int | None) -> AnyPredictor:
+    """The model of one fold.
+
+    Args:
+        folder: of a `FoldFit`.
+        epoch: of an encoder; None: the one that was kept, or no encoder.
+    """
+    if (folder / "model").is_dir():
+        return TabularPredictor.load(folder / "model")
+    run = RunDir(folder)
+    kept = run.at_epoch(epoch) if epoch is not None else run.kept
+    assert kept is not None
+    return Predictor.load(kept)
+
+
+def answer_fold(predictor: AnyPredictor, rows: pl.DataFrame, labels: Encoder) -> np.ndarray:
+    """What a model answers to the rows of its fold, in the form of the labels of the whole table."""
+    return align_scores(predictor.predict(rows), predictor.pipeline.labels, labels)
+
+
+def write_answers(folder: Path, answers: np.ndarray) -> None:
+    """Keep the answers of a fold, so that a run that goes on need not ask again."""
+    with replaced_file(folder / ANSWERS) as path:
+        pl.DataFrame({"answer": answers}).write_parquet(path)
+
+
+def read_answers(folder: Path) -> np.ndarray | None:
+    """What `write_answers` wrote; None: nothing yet."""
+    path = folder / ANSWERS
+    return pl.read_parquet(path)["answer"].to_numpy() if path.is_file() else None
+
+
+def read_curve(folder: Path) -> tuple[list[float], str]:
+    """The monitored value after each epoch of a fold's encoder, and whether "min" or "max" of it is better."""
+    run = RunDir(folder)
+    summary = json.loads(run.summary.read_text(encoding="utf-8"))
+    rows = [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
+    values = [row[summary["monitor"]] for row in rows if row["kind"] == "evaluation"]
+    return values, summary["mode"]

@@ -1,0 +1,192 @@
+"""Schedule: which model of which fold is fitted when, what became of each, and what there was no time for."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from loguru import logger
+
+from bert_playground.config.schema import RunConfig
+from bert_playground.data.prepare_folds import Fold, PreparedFolds
+from bert_playground.runs import RunDir
+from bert_playground.training.cross_validation.budget import Budget
+from bert_playground.training.cross_validation.encoder_settings import settings_of_fold
+from bert_playground.training.cross_validation.engines import run_jobs, threads_of_each
+from bert_playground.training.cross_validation.fold_fit import Fitted, FoldFit, fit_on_fold
+from bert_playground.training.cross_validation.members import Member
+from bert_playground.training.pretrain_first import pretrain_first
+
+LEAST_SECONDS = 2.0  # in which a fold of an encoder learns anything
+
+
+@dataclass
+class Schedule:
+    """The models of all folds.
+
+    Attributes:
+        run: that they belong to.
+        config: of the run.
+        sources: of the configuration's values.
+        folds: the rows.
+        members: to fit.
+        budget: for all of them.
+        failures: member → why it could not be fitted; it is left out of the blend.
+        skipped: member → what there was no time for.
+        seconds: member → that its models took.
+    """
+
+    run: RunDir
+    config: RunConfig
+    sources: Mapping[str, str]
+    folds: PreparedFolds
+    members: tuple[Member, ...]
+    budget: Budget
+    failures: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def fit_all(self) -> None:
+        """All members on all folds: those beside the encoder first, as they are cheap; then repeat after repeat.
+
+        Raises:
+            ValueError: no member could be fitted on all folds.
+        """
+        num_processes = self.config.cross_validation.jobs
+        beside = [member for member in self.members if not member.is_encoder]
+        encoders = [member for member in self.members if member.is_encoder]
+        for repeat in range(len(self.folds.assignments)):
+            for member in (*beside, *encoders):
+                self._fit_member(member, repeat, num_processes)
+        if not self.complete():
+            reasons = "; ".join(f"{name}: {why}" for name, why in self.failures.items())
+            raise ValueError(
+                f"no member could be fitted on all folds: {reasons or 'no time was left'}"
+            )
+
+    def complete(self) -> dict[str, list[Fold]]:
+        """Member → the folds that it answers: all of the first repeat, and further repeats as far as there was time."""
+        found = {}
+        for member in self.members:
+            folds = [fold for fold in self.folds.folds if self._is_done(member, fold)]
+            whole = [
+                repeat
+                for repeat in range(len(self.folds.assignments))
+                if self._of_repeat(repeat) == [fold for fold in folds if fold.repeat == repeat]
+            ]
+            if whole and member.name not in self.failures:
+                found[member.name] = [fold for fold in folds if fold.repeat in whole]
+        return found
+
+    def _of_repeat(self, repeat: int) -> list[Fold]:
+        return [fold for fold in self.folds.folds if fold.repeat == repeat]
+
+    def _is_done(self, member: Member, fold: Fold) -> bool:
+        return (self.run.fold_fit(fold.repeat, fold.number, member.name) / "summary.json").is_file()
+
+    def _fit_member(self, member: Member, repeat: int, num_processes: int) -> None:
+        folds = [fold for fold in self._of_repeat(repeat) if not self._is_done(member, fold)]
+        if not folds or member.name in self.failures:
+            return
+        config = self._configure(member)
+        if config is None:
+            return
+        jobs = self._jobs(member, config, folds, num_processes)
+        for job, fitted in run_jobs(fit_on_fold, jobs, num_processes):
+            self._take_note(job, fitted)
+
+    def _configure(self, member: Member) -> RunConfig | None:
+        """The configuration of a member's models; an encoder that is pretrained first is pretrained now."""
+        config = member.configure(self.config, self.config.training.seed)
+        if not member.is_encoder or config.model.pretrain == "off":
+            return config
+        # Columns that the labels choose would tell the pretrained encoder of rows that it shall answer.
+        blind: dict[str, Any] = {"derive": "off", "column_order": "table"}
+        blinded = config.model_copy(update={"data": config.data.model_copy(update=blind)})
+        table = self.folds.table
+        rows = replace(
+            self.folds.prepared,
+            train=table,
+            val=table.head(0),
+            text=replace(self.folds.prepared.text, **blind),
+        )
+        try:
+            pretrained = pretrain_first(rows, blinded, self.run)
+        except ValueError as error:
+            self._fail(member, str(error))
+            return None
+        return config.model_copy(update={"model": pretrained.model})
+
+    def _jobs(
+        self, member: Member, config: RunConfig, folds: list[Fold], num_processes: int
+    ) -> Iterator[FoldFit]:
+        """Those of one member, one by one, so that each is told how much time is left."""
+        for place, fold in enumerate(folds):
+            if member.name in self.failures:
+                return
+            if not self._has_time(member, len(folds) - place, num_processes):
+                return
+            yield self._make_job(member, config, fold, len(folds) - place, num_processes)
+
+    def _has_time(self, member: Member, num_fits: int, num_processes: int) -> bool:
+        share = self._share(member, num_fits, num_processes)
+        if share is None or share >= (LEAST_SECONDS if member.is_encoder else 0.1):
+            return True
+        self.skipped[member.name] = f"{num_fits} of its folds: the time was up"
+        logger.warning(
+            f"{member.name} is left out: the time is up with {num_fits} of its folds to fit"
+        )
+        return False
+
+    def _share(self, member: Member, num_fits: int, num_processes: int) -> float | None:
+        if not member.is_encoder:
+            return None if self.budget.seconds is None else self.budget.left
+        later = self.members[self.members.index(member) + 1 :]
+        others_wait = any(other.is_encoder for other in later)
+        return self.budget.share(num_fits, num_processes, others_wait=others_wait)
+
+    def _make_job(
+        self, member: Member, config: RunConfig, fold: Fold, num_fits: int, num_processes: int
+    ) -> FoldFit:
+        if member.is_encoder:
+            config = settings_of_fold(config, self._share(member, num_fits, num_processes))
+        seeded = {"seed": config.training.seed + fold.repeat}
+        config = config.model_copy(update={"training": config.training.model_copy(update=seeded)})
+        teacher = member.name.removesuffix("_pseudo") if member.uses_pseudo_labels else None
+        return FoldFit(
+            member,
+            fold.repeat,
+            fold.number,
+            self.run.fold_fit(fold.repeat, fold.number, member.name),
+            config,
+            self.folds.of(fold),
+            dict(self.sources),
+            None if teacher is None else self.run.fold_fit(fold.repeat, fold.number, teacher),
+            threads_of_each(num_processes),
+            is_first=fold == self.folds.folds[0] and self._is_first_encoder(member),
+        )
+
+    def _is_first_encoder(self, member: Member) -> bool:
+        return member == next((each for each in self.members if each.is_encoder), None)
+
+    def _take_note(self, job: FoldFit, fitted: Fitted) -> None:
+        name = job.member.name
+        self.seconds[name] = self.seconds.get(name, 0.0) + fitted.seconds
+        if fitted.error is not None:
+            self._fail(job.member, fitted.error)
+            return
+        logger.info(f"{name}, {_name_fold(job, self.folds)}: {fitted.seconds:.1f} s")
+
+    def _fail(self, member: Member, why: str) -> None:
+        if member.name not in self.failures:
+            self.failures[member.name] = why
+            logger.warning(f"{member.name} could not be fitted, and is left out: {why}")
+
+    def told(self) -> dict[str, Any]:
+        """For the summary."""
+        return {"failures": self.failures, "skipped": self.skipped, "member_seconds": self.seconds}
+
+
+def _name_fold(job: FoldFit, folds: PreparedFolds) -> str:
+    numbers = sorted({fold.number for fold in folds.folds})
+    repeat = f" of repeat {job.repeat + 1}" if len(folds.assignments) > 1 else ""
+    return f"fold {numbers.index(job.fold) + 1} of {len(numbers)}{repeat}"
