@@ -22,6 +22,7 @@ from .commands.kaggle.leaderboard import leaderboard
 from .commands.kaggle.ledger import ledger
 from .commands.kaggle.limits import limits
 from .commands.kaggle.pack import pack
+from .commands.kaggle.run import run
 from .commands.kaggle.start import start
 from .commands.kaggle.submissions import submissions
 from .commands.kaggle.submit import submit
@@ -71,6 +72,7 @@ kaggle_group = typer.Typer(
     no_args_is_help=True,
 )
 kaggle_group.command()(start)
+kaggle_group.command(cls=SettingsCommand)(run)
 kaggle_group.command()(submit)
 kaggle_group.command()(ledger)
 kaggle_group.command()(pack)

@@ -7,9 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
-from typer.testing import CliRunner
 
-from bert_playground.cli.app import app
 from bert_playground.data.kaggle.submission_check import check_submission
 from tests.kaggle.fake_server import FakeKaggle, Fault
 from tests.kaggle.integration.test_wrong_states import read_json, refused, run
@@ -18,7 +16,8 @@ PROJECT = Path("titanic")
 MADE = ("README.md", "bert.yaml", "competition.json", "folds.csv", "ledger.sqlite")
 TINY = {
     "model": {"hidden_size": 32, "num_layers": 1, "num_heads": 2},
-    "training": {"max_steps": 2, "metric": "accuracy"},
+    "training": {"max_steps": 2, "metric": "accuracy", "use_compilation": False},
+    "cross_validation": {"folds": "folds.csv", "members": ["constant", "linear", "encoder"]},
 }
 
 
@@ -41,15 +40,16 @@ def test_a_project_is_made(signed_in: FakeKaggle) -> None:
             "id_column": "PassengerId",
             "split": "stratified_grouped",
             "group_column": "Ticket",
-            "folds": "folds.csv",
         },
+        "cross_validation": {"folds": "folds.csv"},
         "training": {"metric": "accuracy"},
     }
     folds = pl.read_csv(PROJECT / "folds.csv")
     assert folds.columns == ["PassengerId", "fold"]
     assert sorted(folds["fold"].unique()) == [0, 1, 2, 3, 4]
     readme = (PROJECT / "README.md").read_text()
-    assert "--sample data/gender_submission.csv" in readme
+    assert "bert kaggle run" in readme
+    assert "`data/gender_submission.csv`" in readme
     assert "Categorization Accuracy" in readme
 
 
@@ -124,22 +124,21 @@ def test_offline_with_data_of_ones_own(kaggle: FakeKaggle) -> None:
 def test_from_start_to_ledger_and_pack(
     signed_in: FakeKaggle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Train by the project's own configuration, predict, submit, look at the ledger, and predict by the packed notebook."""
+    """Models on the project's folds, their blend, submit, look at the ledger, and predict by the packed notebook."""
     signed_in.scores = [0.71]
     assert run("start", "titanic").exit_code == 0
     monkeypatch.chdir(PROJECT)
-    Path("tiny.yaml").write_text(
-        yaml.safe_dump({**yaml.safe_load(Path("bert.yaml").read_text()), **TINY})
-    )
-    call("train", "--config", "tiny.yaml", "--no-compile", "--output", "output")
+    make_tiny()
+    found = read_json("run")
     (folder,) = Path("output").glob("run_*")
-    sample = "data/gender_submission.csv"
-    call("predict", "--test", "data/test.csv", "--checkpoint", str(folder), "--sample", sample)
+    assert found["submission"] == str(folder / "submission.csv")  # type: ignore[index]
+    assert read_json("run") == found  # nothing is done again
+    assert len(list(Path("output").iterdir())) == 1
     result = run("submit", "submission.csv", "--run", folder)
     assert result.exit_code == 0, result.output
     (sent,) = signed_in.submissions
     assert sent["description"].startswith(f"{folder.name}, accuracy 0.")
-    assert "on validation rows" in sent["description"]
+    assert "out of fold" in sent["description"]
     assert "sent already" in refused("submit", "submission.csv", "--run", folder)
     rows = read_json("ledger", "--update")["rows"]  # type: ignore[index]
     assert (rows[0]["run"], rows[0]["public_score"]) == (folder.name, 0.71)
@@ -180,7 +179,43 @@ def check_pack(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("..")
 
 
-def call(*words: str) -> None:
-    """Another command of bert, which succeeds."""
-    result = CliRunner().invoke(app, [*words])
-    assert result.exit_code == 0, (result.output, result.exception)
+def make_tiny() -> None:
+    """Let the project of this folder fit small models on two folds."""
+    config = Path("bert.yaml")
+    config.write_text(yaml.safe_dump({**yaml.safe_load(config.read_text()), **TINY}))
+    folds = pl.read_csv("folds.csv").with_columns(pl.col("fold") % 2)
+    folds.write_csv("folds.csv")
+
+
+def test_a_run_that_was_stopped_goes_on(
+    signed_in: FakeKaggle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C between two models; the next command fits what is missing, and a new setting is a new run."""
+    from bert_playground.training.cross_validation import schedule
+
+    run("start", "titanic")
+    monkeypatch.chdir(PROJECT)
+    make_tiny()
+    fit, fitted = schedule.fit_on_fold, []
+
+    def stop_at_third(*words: object, **more: object) -> object:
+        fitted.append(words)
+        if len(fitted) == 3:
+            raise KeyboardInterrupt
+        return fit(*words, **more)
+
+    monkeypatch.setattr(schedule, "fit_on_fold", stop_at_third)
+    assert run("run").exit_code == 130
+    assert run("run").exit_code == 0
+    assert len(fitted) == 3 + 6 - 2
+    assert len(list(Path("output").iterdir())) == 1
+    Path("submission.csv").unlink()
+    assert run("run").exit_code == 0
+    assert Path("submission.csv").is_file()
+    assert len(fitted) == 7
+    assert run("run", "--members", "constant,linear").exit_code == 0
+    assert len(list(Path("output").iterdir())) == 2
+
+
+def test_a_run_outside_a_project_says_so(signed_in: FakeKaggle) -> None:
+    assert "bert kaggle start NAME" in refused("run")

@@ -11,10 +11,20 @@ from bert_playground.environment import package_versions
 from bert_playground.files import replaced_directory, write_text
 from bert_playground.lookup import shorten
 from bert_playground.models.hub_files import read_json
-from bert_playground.runs import find_checkpoint
+from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME, find_checkpoint
 
 UNKNOWN_OWNER = "INSERT_YOUR_USERNAME_HERE"
 ADAPTER_FILE = "adapter_config.json"
+# Of a run's folder: answers to training rows, which are the competition's, and what says where it was trained.
+LEFT_OUT = (
+    "oof.parquet",
+    "answers.*",
+    "*.log",
+    "*.png",
+    "metrics.jsonl",
+    "environment.json",
+    "submission.csv",
+)
 INSTALL = """\
 # Everything comes from the data set: internet is off.
 import subprocess
@@ -97,7 +107,7 @@ def pack_run(
     output.parent.mkdir(parents=True, exist_ok=True)
     with replaced_directory(output) as temporary:
         data, notebook = temporary / "dataset", temporary / "notebook"
-        shutil.copytree(checkpoint, data / "checkpoint")
+        shutil.copytree(checkpoint, data / "checkpoint", ignore=shutil.ignore_patterns(*LEFT_OUT))
         (data / "wheels").mkdir()
         for wheel in found:
             shutil.copy2(wheel, data / "wheels")
@@ -120,7 +130,8 @@ def pack_run(
 
 def make_notebook(slug: str, checkpoint: Path, test: str, sample: str) -> dict[str, Any]:
     """The notebook as Jupyter's JSON: install from the data set, predict, write submission.csv."""
-    marker = "ensemble.json" if (checkpoint / "ensemble.json").is_file() else "config.json"
+    names = (BLEND_NAME, ENSEMBLE_NAME, "config.json")
+    marker = next(name for name in names if (checkpoint / name).is_file())
     cells = [
         INSTALL.replace("{marker}", marker),
         PREDICT.format(slug=slug, test=test, sample=sample),
@@ -147,11 +158,11 @@ def make_notebook(slug: str, checkpoint: Path, test: str, sample: str) -> dict[s
 
 
 def _refuse_adapter(checkpoint: Path) -> None:
-    if (checkpoint / ADAPTER_FILE).is_file():
-        base = read_json(checkpoint / ADAPTER_FILE).get("base_model_name_or_path") or "its base"
+    for file in sorted(checkpoint.rglob(ADAPTER_FILE)):
+        base = read_json(file).get("base_model_name_or_path") or "its base"
         raise ValueError(
-            f"{checkpoint} is an adapter, and the weights of {base} lie elsewhere; merge them first with "
-            f"`bert model merge --checkpoint {checkpoint} --output merged`, and pack merged"
+            f"{file.parent} is an adapter, and the weights of {base} lie elsewhere; merge them first with "
+            f"`bert model merge --checkpoint {file.parent} --output merged`, and pack merged"
         )
 
 

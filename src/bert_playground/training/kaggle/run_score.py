@@ -7,9 +7,9 @@ from pathlib import Path
 
 from bert_playground.run_record import RunRecord, read_record
 from bert_playground.runs import RunDir
+from bert_playground.training.metrics.scorer import METRICS
 
 SHARES = ("accuracy",)  # metrics whose standard error follows from the number of rows
-FOLDS = "folds.csv"  # in the folder of a run over folds, where it has its own
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ def read_run_score(folder: Path) -> RunScore:
     """
     record = read_record(RunDir.of_checkpoint(folder).path)
     summary = record.summary
+    if summary.blend:
+        return _read_blend(record)
     monitor = summary.monitor
     value = summary.metrics.get(monitor) if monitor else None
     base = RunScore(
@@ -79,6 +81,23 @@ def read_run_score(folder: Path) -> RunScore:
     )
 
 
+def _read_blend(record: RunRecord) -> RunScore:
+    """The score of a run over folds: that of the blend, each row answered by what had not seen it."""
+    blend = record.summary.blend
+    metric = str(blend.get("metric"))
+    known = METRICS.get(metric)
+    return RunScore(
+        run=record.run.path.name,
+        metric=metric,
+        score=blend.get("score"),
+        error=blend.get("standard_error"),
+        higher_is_better=known.higher_is_better if known else metric != "loss",
+        is_out_of_fold=bool(blend.get("is_out_of_fold")),
+        folds=_digest_folds(record),
+        git_commit=record.environment.git_commit,
+    )
+
+
 def digest_file(path: Path) -> str:
     """SHA-256 of a file's content."""
     with path.open("rb") as file:
@@ -93,5 +112,5 @@ def _standard_error(metric: str, value: float, rows: int | None) -> float | None
 
 def _digest_folds(record: RunRecord) -> str | None:
     named = record.setting("data.folds")
-    candidates = [record.run.path / FOLDS, *([Path(named)] if named else [])]
+    candidates = [record.run.folds_file(0), *([Path(named)] if named else [])]
     return next((digest_file(path) for path in candidates if path.is_file()), None)

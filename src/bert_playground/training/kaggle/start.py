@@ -207,10 +207,9 @@ def infer_config(
         "task": schema.task,
         "id_column": schema.id_column or "none",
         **{name: known[name] for name in ("split", "group_column", "time_column") if name in known},
-        "folds": project.folds.name,
     }
     metric = (entry and entry.metric) or schema.metric or _guess_metric(facts.metric, schema.task)
-    values: dict[str, Any] = {"data": data}
+    values: dict[str, Any] = {"data": data, "cross_validation": {"folds": project.folds.name}}
     if metric is not None:
         values["training"] = {"metric": metric}
     return values, schema
@@ -230,7 +229,7 @@ def _guess_metric(words: str | None, task: str) -> str | None:
 def render_config(values: dict[str, Any], notes: tuple[str, ...], facts: Facts) -> str:
     """The text of bert.yaml, with what was inferred as comments."""
     said = [
-        f"{facts.title or facts.slug}: the settings of every run here; `bert train --config bert.yaml` follows them.",
+        f"{facts.title or facts.slug}: the settings of every run here; `bert kaggle run` follows them.",
         *notes,
     ]
     if facts.metric:

@@ -85,6 +85,6 @@ def start(
         [
             f"next, in {project.path} (all of it: {project.readme}):",
             f"  cd {project.path}",
-            f"  {program()} train --config {project.config.name}",
+            f"  {program()} kaggle run",
         ]
     )
