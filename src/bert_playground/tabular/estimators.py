@@ -17,7 +17,7 @@ from bert_playground.tabular.sklearn_files import load_sklearn, save_sklearn
 Array = np.ndarray[Any, Any]
 STRENGTHS = (0.3, 1.0, 3.0, 10.0)  # inverse penalties of a linear classifier
 PENALTIES = (30.0, 10.0, 3.0, 1.0)  # of a linear regression
-INNER_FOLDS, INNER_ROWS = 3, 4000  # that a penalty is chosen by
+INNER_FOLDS, INNER_ROWS, INNER_CELLS = 3, 4000, 600_000  # at most, that a penalty is chosen by
 MANY_ROWS = 10_000  # from which on a part is put aside to stop early by
 ROUNDS, ROUNDS_OF_MANY, LEAVES, LEARNING_RATE, MIN_LEAF = 250, 500, 15, 0.04, 20
 
@@ -112,7 +112,7 @@ def _make_linear(strength: float, question: Question) -> Any:
     from sklearn.linear_model import LogisticRegression, Ridge
 
     if question.num_classes is None:
-        return Ridge(alpha=strength, solver="sparse_cg", tol=1e-4, random_state=question.seed)
+        return Ridge(alpha=strength, solver="sparse_cg", tol=1e-3, random_state=question.seed)
     return LogisticRegression(C=strength, max_iter=200, tol=1e-3)
 
 
@@ -120,7 +120,8 @@ def _choose_strength(
     values: Any, targets: Array, choices: tuple[float, ...], question: Question
 ) -> float:
     """The one of least loss over a few folds of some of the rows; the middle one where a class is too rare for folds."""
-    drawn = np.random.default_rng(question.seed).permutation(len(targets))[:INNER_ROWS]
+    most = min(INNER_ROWS, max(500, len(targets) * INNER_CELLS // max(1, values.nnz)))
+    drawn = np.random.default_rng(question.seed).permutation(len(targets))[:most]
     folds = np.arange(len(drawn)) % INNER_FOLDS
     if question.num_classes is not None:
         drawn = drawn[np.argsort(targets[drawn], kind="stable")]  # so each fold has every class
