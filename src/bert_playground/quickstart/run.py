@@ -24,7 +24,7 @@ from bert_playground.training.cross_validation.fold_fit import answer_fold, load
 MEMBERS = {
     "boosting": "boosting",
     "linear": "TF-IDF + linear",
-    "encoder": "encoder, from random weights",
+    "encoder": "encoder",
 }
 
 
@@ -139,8 +139,8 @@ def answer(run: RunDir, table: Path) -> dict[str, np.ndarray]:
     blend = BlendPredictor.load(run.path)
     rows = read_table(table)
     answers = {}
-    for name, shown in MEMBERS.items():
-        folders = [folder for folder in sorted(run.fold_fits.glob(f"*/*/{name}"))]
+    for name in MEMBERS:
+        folders = sorted(run.fold_fits.glob(f"*/*/{name}"))
         models = [load_fold_model(folder, None) for folder in folders]
         scores = [answer_fold(model, rows, blend.pipeline.labels) for model in models]
         answers[name] = np.mean(scores, axis=0)
