@@ -97,11 +97,13 @@ class Figure:
 
 
 class Axes:
-    """A part of a figure with a scale in x, which begins at 0, and one in y."""
+    """A part of a figure with a scale in x and one in y."""
 
-    def __init__(self, figure: Figure, box: Box, end: float, values: Sequence[float]) -> None:
-        """Draw grid and ticks for x in 0..`end`, and y wide enough for the values."""
-        self.figure, self.box, self.end = figure, box, end
+    def __init__(
+        self, figure: Figure, box: Box, end: float, values: Sequence[float], start: float = 0.0
+    ) -> None:
+        """Draw grid and ticks for x in `start`..`end`, and y wide enough for the values."""
+        self.figure, self.box, self.start, self.end = figure, box, start, end
         low, high = (min(values), max(values)) if values else (0.0, 1.0)
         margin = (high - low) * MARGIN or abs(high) * MARGIN or MARGIN
         self.low, self.high = low - margin, high + margin
@@ -109,7 +111,7 @@ class Axes:
             y = self._y(value)
             figure.line([(box.left, y), (box.right, y)], GRID, 0.8)
             figure.text((box.left - 0.05, y), label, 9, QUIET, "rm")
-        for value, label in choose_ticks(0, end):
+        for value, label in choose_ticks(start, end):
             figure.text((self._x(value), box.bottom + 0.05), label, 9, QUIET, "ma")
         figure.line([(box.left, box.bottom), (box.right, box.bottom)], AXIS, 0.8)
 
@@ -121,6 +123,10 @@ class Axes:
         self.figure.line(placed, color, width)
         if marked:
             self.figure.dots(placed, color, 4.5)
+
+    def scatter(self, points: Sequence[Point], color: str, diameter: float = 7) -> None:
+        """A dot at each of the points."""
+        self.figure.dots(self._place(points), color, diameter)
 
     def mark(self, point: Point, color: str) -> None:
         """A large dot on a dashed line from top to bottom."""
@@ -149,7 +155,8 @@ class Axes:
         return [(self._x(x), self._y(y)) for x, y in points]
 
     def _x(self, value: float) -> float:
-        return self.box.left + (self.box.right - self.box.left) * value / self.end
+        part = (value - self.start) / (self.end - self.start)
+        return self.box.left + (self.box.right - self.box.left) * part
 
     def _y(self, value: float) -> float:
         part = (value - self.low) / (self.high - self.low)

@@ -72,6 +72,7 @@ class Summary(Document):
         baseline: the same of the best constant answer.
         members: of an ensemble.
         disagreement: of the members.
+        blend: of a run over folds: metric, score and standard_error of what answers for all, out of fold.
     """
 
     task: str | None = None
@@ -99,6 +100,7 @@ class Summary(Document):
     strategy: str | None = None
     members: tuple[Member, ...] = ()
     disagreement: dict[str, float | None] = {}
+    blend: dict[str, Any] = {}
     files: dict[str, str] = {}
 
 

@@ -14,6 +14,19 @@ from .commands.data.compare import compare
 from .commands.data.describe import describe
 from .commands.data.folds import folds
 from .commands.data.preview import preview
+from .commands.kaggle.competitions import competitions
+from .commands.kaggle.download import download
+from .commands.kaggle.files import files
+from .commands.kaggle.info import info as kaggle_info
+from .commands.kaggle.leaderboard import leaderboard
+from .commands.kaggle.ledger import ledger
+from .commands.kaggle.limits import limits
+from .commands.kaggle.pack import pack
+from .commands.kaggle.run import run
+from .commands.kaggle.start import start
+from .commands.kaggle.submissions import submissions
+from .commands.kaggle.submit import submit
+from .commands.kaggle.whoami import whoami
 from .commands.model.calibrate import calibrate
 from .commands.model.export import export
 from .commands.model.inspect import inspect
@@ -53,6 +66,25 @@ data_group = typer.Typer(
 for data_command in (describe, preview, compare, folds):
     data_group.command(cls=SettingsCommand)(data_command)
 app.add_typer(data_group, name="data")
+
+kaggle_group = typer.Typer(
+    help="Competitions on Kaggle: a project folder, checked submissions, a ledger of scores.",
+    no_args_is_help=True,
+)
+kaggle_group.command()(start)
+kaggle_group.command(cls=SettingsCommand)(run)
+kaggle_group.command()(submit)
+kaggle_group.command()(ledger)
+kaggle_group.command()(pack)
+kaggle_group.command()(whoami)
+kaggle_group.command()(competitions)
+kaggle_group.command("info")(kaggle_info)
+kaggle_group.command()(files)
+kaggle_group.command()(download)
+kaggle_group.command()(submissions)
+kaggle_group.command()(leaderboard)
+kaggle_group.command()(limits)
+app.add_typer(kaggle_group, name="kaggle")
 
 
 def main() -> None:

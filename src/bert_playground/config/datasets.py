@@ -19,7 +19,7 @@ from bert_playground.lookup import look_up, name_neighbours, nearest
 
 from .flags import choices_of
 from .read import read_mapping
-from .sections.data import TaskName
+from .sections.data import SplitName, TaskName
 from .sections.model import Architecture
 
 DEFAULT = Path("datasets.yaml")
@@ -49,6 +49,14 @@ class DatasetEntry(BaseModel):
         None, description="the nearest one to the official metric; None: that of the task"
     )
     sample_file: str | None = Field(None, description="the name of its sample submission")
+    split: SplitName | None = Field(
+        None,
+        description="how its folds are drawn, as `bert kaggle start` writes it; None: inferred",
+    )
+    group_column: str | None = Field(
+        None, description="rows of one group stand on one side of a split"
+    )
+    time_column: str | None = Field(None, description="when a row happened, for a split by time")
     num_labels: StrictInt | None = Field(None, description="how many classes; None for numbers")
     architecture: Architecture = Field(
         "modernbert", description="the encoder that suits it from random weights"

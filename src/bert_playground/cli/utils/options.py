@@ -30,12 +30,21 @@ def takes_settings(flags: str) -> Callable[[_Command], _Command]:
     return mark
 
 
-def read_config(context: typer.Context) -> tuple["RunConfig", dict[str, str]]:
-    """The merged configuration of a command that `takes_settings`, and where each value came from."""
+def read_config(
+    context: typer.Context, config: Path | None = None
+) -> tuple["RunConfig", dict[str, str]]:
+    """The merged configuration of a command that `takes_settings`, and where each value came from.
+
+    Args:
+        context: of the command.
+        config: the file to read where none was named; None: none.
+    """
     from bert_playground.config import load_config
 
     given = context.meta.get(_GIVEN, {})
-    return load_config(given.get("config"), flags=given_flags(context), assigned=given.get("set"))
+    return load_config(
+        given.get("config", config), flags=given_flags(context), assigned=given.get("set")
+    )
 
 
 def given_flags(context: typer.Context) -> dict[str, object]:

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from .base import Flag, NotNegative, Positive, Section, Unset
 
 TaskName = Literal["binary", "multiclass", "multilabel", "ordinal", "regression", "timeseries"]
+SplitName = Literal["auto", "stratified", "grouped", "time", "stratified_grouped"]
 
 
 class DataSection(Section):
@@ -39,10 +40,7 @@ class DataSection(Section):
     time_column: Annotated[
         str | None, Unset("inferred for a split by time"), Flag("--time-column", "COLUMN")
     ] = Field(None, description="when a row happened: validation rows are the latest ones")
-    split: Annotated[
-        Literal["auto", "stratified", "grouped", "time", "stratified_grouped"],
-        Flag("--split", "NAME"),
-    ] = Field(
+    split: Annotated[SplitName, Flag("--split", "NAME")] = Field(
         "auto",
         description="how validation rows are drawn, auto by time with a time column, else by classes and groups",
     )

@@ -137,7 +137,7 @@ def match_sample(frame: pl.DataFrame, sample: Path, target: str) -> pl.DataFrame
         faults.append(f"it has {expected.height} rows, ours has {frame.height}")
     if id_column in expected.columns:
         faults.extend(
-            _compare_ids(as_text(frame.select(id_column)).to_series(), expected[id_column])
+            compare_ids(as_text(frame.select(id_column)).to_series(), expected[id_column])
         )
     if faults:
         raise ValueError(
@@ -162,7 +162,8 @@ def _doubt_classes(frame: pl.DataFrame, expected: pl.DataFrame, id_column: str) 
         )
 
 
-def _compare_ids(ours: pl.Series, theirs: pl.Series) -> list[str]:
+def compare_ids(ours: pl.Series, theirs: pl.Series) -> list[str]:
+    """What differs between the ids of a submission and those of the sample, both as text; their order included."""
     missing = theirs.filter(~theirs.is_in(ours.implode()))
     extra = ours.filter(~ours.is_in(theirs.implode()))
     faults = []

@@ -1,0 +1,1 @@
+"""bert kaggle …: competitions from start to ledger."""
