@@ -17,7 +17,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "make_quickstart_table.py"
 def test_the_table_is_what_the_story_says():
     films = read_films()
     assert str(films.height) in STORY
-    assert films[ID].to_list() == list(range(1, films.height + 1))
+    assert films[ID].to_list() == [str(number) for number in range(1, films.height + 1)]
     assert 0.4 < (films[TARGET] == "yes").mean() < 0.6
     assert TABLE.stat().st_size < 300_000
 

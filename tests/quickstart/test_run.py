@@ -1,9 +1,12 @@
 """The first run in small: tables, folds, answers of all models, and a submission."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 
+from bert_playground.data.reading.table import read_table
 from bert_playground.ensemble_predictor import load_predictor
 from bert_playground.quickstart.run import Effort, answer, run_quickstart
 from bert_playground.quickstart.scores import STACK
@@ -47,7 +50,7 @@ def test_the_submission_answers_the_rows_put_aside(result):
 
 
 def test_the_stack_answers_as_its_folder_does(result):
-    run = RunDir(load_predictor(result.files["checkpoint"]).checkpoint)
-    scores = answer(run, result.files["test"])[STACK]
-    again = load_predictor(run.path).predict(pl.read_csv(result.files["test"]))
+    folder, test = Path(result.files["checkpoint"]), Path(result.files["test"])
+    scores = answer(RunDir(folder), test)[STACK]
+    again = load_predictor(folder).predict(read_table(test))
     np.testing.assert_allclose(again, scores, rtol=1e-6)

@@ -56,5 +56,6 @@ def test_the_picture_has_a_row_for_each_model(tmp_path):
         path = tmp_path / f"{num_models}.png"
         names = [STACK, "boosting", "linear", "encoder"][:num_models]
         draw_scores([Score(name, 0.7, 0.01, 0.8, 0.0) for name in names], path)
-        heights.append(Image.open(path).height)
+        with Image.open(path) as picture:
+            heights.append(picture.height)
     assert heights[1] > heights[0]
