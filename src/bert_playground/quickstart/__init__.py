@@ -1,1 +1,1 @@
-"""The first run: a real table with text, our scores beside honest baselines, a submission."""
+"""The first run: films of Wikidata, our scores beside baselines, a submission."""
