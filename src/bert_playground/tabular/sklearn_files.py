@@ -53,7 +53,7 @@ TRUSTED = {
     "TupleNode": ("builtins.tuple",),
     "SliceNode": ("builtins.slice",),
     "JsonNode": ("builtins.str",),
-    "TypeNode": ("builtins.str", "numpy.float32", "numpy.float64"),
+    "TypeNode": ("builtins.int", "builtins.str", "numpy.float32", "numpy.float64"),
     "PartialNode": ("functools.partial",),
     "FunctionNode": ("sklearn.utils.validation.check_array",),
 }

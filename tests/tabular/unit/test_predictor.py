@@ -1,10 +1,12 @@
 """TabularPredictor: the constant, classes without rows, odd tables, and how it is asked."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 
-from bert_playground.tabular import available_estimators, fit_tabular
+from bert_playground.tabular import TabularPredictor, available_estimators, fit_tabular
 from tests.tabular.tables import fit_on, make_fitted, make_table
 
 
@@ -45,6 +47,17 @@ def test_a_table_may_have_a_single_kind_of_column(name: str, columns: list[str])
     train = make_table("binary").select(*columns, "target")
     scores = fit_tabular(name, fit_on(train, "binary"), train).predict(train.head(1))
     assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("name", ["linear", "boosting"])
+def test_more_categories_than_histograms_hold_are_saved_and_loaded(
+    name: str, tmp_path: Path
+) -> None:
+    towns = [f"T{row % 300}" for row in range(900)]
+    train = make_table("binary", 900).select("size", "target", town=pl.Series(towns))
+    fitted = fit_tabular(name, fit_on(train, "binary"), train).save(tmp_path / "model")
+    again = TabularPredictor.load(tmp_path / "model").predict(train)
+    np.testing.assert_array_equal(again, fitted.predict(train))
 
 
 @pytest.mark.parametrize("name", ["linear", "boosting"])

@@ -1,0 +1,1 @@
+"""The first run: films of Wikidata, our scores beside baselines, a submission."""

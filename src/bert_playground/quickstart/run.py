@@ -1,0 +1,176 @@
+"""run_quickstart: encoder, boosting, linear model and their stack on films put aside, and a submission."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bert_playground import kernels
+from bert_playground.blend_predictor import BlendPredictor
+from bert_playground.config import load_config
+from bert_playground.data.kaggle.submission import write_submission
+from bert_playground.data.reading.table import read_table
+from bert_playground.quickstart.films import ID, TARGET, Part, put_aside, read_films, write_tables
+from bert_playground.quickstart.picture import draw_scores
+from bert_playground.quickstart.scores import STACK, Score, judge, summarise
+from bert_playground.runs import RunDir
+from bert_playground.training.cross_validation.cross_validate import run_cross_validation
+from bert_playground.training.cross_validation.fold_fit import answer_fold, load_fold_model
+
+# name of a member → what it is in the table of scores
+MEMBERS = {
+    "boosting": "boosting",
+    "linear": "TF-IDF + linear",
+    "encoder": "encoder",
+}
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is trained.
+
+    Attributes:
+        num_parts: of the table, of which each is put aside once, while models of another seed learn from the others.
+        num_folds: of the rows that are learned from.
+        num_rows: of the table; None: all.
+        settings: of the encoder, which differ from those of `bert train`.
+    """
+
+    num_parts: int = 3
+    num_folds: int = 3
+    num_rows: int | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class QuickstartResult:
+    """What the first run shows.
+
+    Attributes:
+        scores: of each model on rows put aside, the stack first.
+        verdict: whether the stack leads, in one sentence.
+        num_test_rows: that were put aside, all parts together.
+        num_parts: how often rows were put aside.
+        seconds: that training took.
+        cpu_seconds: that all cores together spent on it.
+        files: what is it → path.
+    """
+
+    scores: list[Score]
+    verdict: str
+    num_test_rows: int
+    num_parts: int
+    seconds: float
+    cpu_seconds: float
+    files: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def run_quickstart(
+    output_dir: Path, seed: int = 0, effort: Effort | None = None
+) -> QuickstartResult:
+    """Write the tables, train on folds, answer the rows put aside, and score everybody on the same answers.
+
+    Args:
+        output_dir: gets quickstart/ with the tables and the submission, and the run.
+        seed: of the parts, the folds, the weights and the order.
+        effort: how much is trained; None: what suits this machine.
+    """
+    effort = effort or choose_effort()
+    folder = output_dir / "quickstart"
+    seconds = cpu_seconds = 0.0
+    runs, judged = [], []
+    films = read_films(effort.num_rows)
+    for number, part in enumerate(put_aside(films, effort.num_parts, seed)):
+        tables = folder / f"part_{number + 1}" if number else folder
+        write_tables(tables, part)
+        started, cpu_started = time.perf_counter(), time.process_time()
+        run = _train(tables / "train.csv", tables if number else output_dir, seed + number, effort)
+        seconds += time.perf_counter() - started
+        cpu_seconds += time.process_time() - cpu_started
+        answers = answer(run, tables / "test.csv")
+        judged.append(judge(part.test[TARGET], answers))
+        runs.append(run)
+        if not number:
+            _write_submission(folder, part, run, answers[STACK])
+    scores, verdict = summarise(judged)
+    picture = folder / "scores.png"
+    draw_scores(scores, picture)
+    return QuickstartResult(
+        scores=scores,
+        verdict=verdict,
+        num_test_rows=films.height,
+        num_parts=effort.num_parts,
+        seconds=seconds,
+        cpu_seconds=cpu_seconds,
+        files={
+            "train": str(folder / "train.csv"),
+            "test": str(folder / "test.csv"),
+            "submission": str(folder / "submission.csv"),
+            "picture": str(picture),
+            "checkpoint": str(runs[0].path),
+        },
+    )
+
+
+def _train(table: Path, output_dir: Path, seed: int, effort: Effort) -> RunDir:
+    flags = {
+        "data.train": table,
+        "data.target": TARGET,
+        "data.id_column": ID,
+        "training.output_dir": output_dir,
+        "training.seed": seed,
+        "training.metric": "log_loss",
+        "cross_validation.folds": effort.num_folds,
+        "cross_validation.members": tuple(MEMBERS),
+        **effort.settings,
+    }
+    return run_cross_validation(*load_config(None, {}, flags)).run_dir
+
+
+def answer(run: RunDir, table: Path) -> dict[str, np.ndarray]:
+    """P(hit) of each row by each model: the mean of a member's models of all folds, and the stack of the members."""
+    blend = BlendPredictor.load(run.path)
+    rows = read_table(table)
+    answers = {}
+    for name in MEMBERS:
+        folders = sorted(run.fold_fits.glob(f"*/*/{name}"))
+        models = [load_fold_model(folder, None) for folder in folders]
+        scores = [answer_fold(model, rows, blend.pipeline.labels) for model in models]
+        answers[name] = np.mean(scores, axis=0)
+    stacked = blend.stack.score(answers)
+    return {STACK: stacked} | {MEMBERS[name]: scores for name, scores in answers.items()}
+
+
+def _write_submission(folder: Path, part: Part, run: RunDir, scores: np.ndarray) -> None:
+    blend = BlendPredictor.load(run.path)
+    write_submission(
+        folder / "submission.csv",
+        part.test[ID],
+        blend.pipeline.decode(blend.decide(scores)),
+        id_column=ID,
+        target=TARGET,
+        sample=folder / "sample_submission.csv",
+    )
+
+
+def choose_effort() -> Effort:
+    """What trains within a minute on two cores, or within a few where MLX has one core only."""
+    small = {
+        "model.hidden_size": 64,
+        "model.num_layers": 2,
+        "model.num_heads": 2,
+        "training.epochs": 6,
+        "optimizer.learning_rate": 3e-4,
+    }
+    if "no native kernels" not in kernels.describe():
+        return Effort(settings=small)
+    return Effort(
+        settings={**small, "model.hidden_size": 32, "model.num_layers": 1, "training.epochs": 5}
+    )
