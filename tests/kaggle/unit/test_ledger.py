@@ -194,7 +194,7 @@ def test_a_leaderboard_that_does_not_follow(path: Path) -> None:
 
 
 def test_few_submissions_are_no_proof(path: Path) -> None:
-    assert "1 more are needed" in measure_trust(add(path, (0.8, 0.7), (0.9, 0.8))).sentence
+    assert "1 more before the two" in measure_trust(add(path, (0.8, 0.7), (0.9, 0.8))).sentence
     path.unlink()
     trust = measure_trust(add(path, (0.8, 0.7), (0.9, 0.8), (0.95, 0.9)))
     assert trust.p_value == pytest.approx(1 / 3)

@@ -10,7 +10,7 @@ from bert_playground.data.kaggle.faults import KaggleError
 from bert_playground.data.kaggle.records import Limits, Submission
 from bert_playground.data.kaggle.submission_check import SubmissionCheck, check_submission
 from bert_playground.training.kaggle.decide_submission import Decision, decide_submission
-from bert_playground.training.kaggle.ledger import SENDING, Entry, Ledger, describe_repeat
+from bert_playground.training.kaggle.ledger import SENDING, SENT, Entry, Ledger, describe_repeat
 from bert_playground.training.kaggle.run_score import RunScore, digest_file
 
 MOST_MESSAGE = 500  # characters
@@ -80,6 +80,17 @@ def look_before(
             limits.left_today,
         )
     return Plan(plan.entry, plan.check, limits, decision)
+
+
+def refuse_repeat(plan: Plan, ledger: Ledger) -> None:
+    """Stop where the ledger knows that Kaggle has the content; nobody needs to be asked.
+
+    Raises:
+        ValueError: it has.
+    """
+    last = ledger.find(plan.entry.competition, plan.entry.digest)
+    if last is not None and last.state == SENT:
+        raise ValueError(describe_repeat(last))
 
 
 def settle(ledger: Ledger, competition: str, submissions: list[Submission]) -> int:
