@@ -19,12 +19,12 @@ from bert_playground.data.pipeline import TextPipeline
 from bert_playground.memory import fit_cache_limit
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import load_model
-from bert_playground.models.ensemble import average_answers
+from bert_playground.models.ensemble import average_answers, name_together
 from bert_playground.models.lora import LoRALinear
 from bert_playground.models.masked_lm import MaskedLM
 from bert_playground.models.quantization_utils import quantized_layers
 from bert_playground.models.tokenwise import cast_embeddings, prepack_weights
-from bert_playground.runs import ENSEMBLE_NAME, find_checkpoint
+from bert_playground.runs import find_checkpoint
 from bert_playground.tokens import Tokens
 
 Array = np.ndarray[Any, Any]
@@ -170,9 +170,9 @@ class Predictor:
             ValueError: int8 without native kernels, or of a quantized checkpoint.
         """
         folder = find_checkpoint(checkpoint)
-        if (folder / ENSEMBLE_NAME).is_file():
+        if kind := name_together(folder):
             raise ValueError(
-                f"{folder} is an ensemble of several checkpoints; use load_predictor, whose answers are theirs together:\n"
+                f"{folder} is {kind}; use load_predictor, whose answers are theirs together:\n"
                 "  from bert_playground.ensemble_predictor import load_predictor\n"
                 f"  predictor = load_predictor(Path({str(folder)!r}))"
             )

@@ -133,6 +133,7 @@ def test_python_block_compiles_and_imports_what_exists(where, code):
 def test_python_in_the_readme_runs(where, code, passengers, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BERT_TRAINING__USE_COMPILATION", "no")
+    monkeypatch.setenv("BERT_TRAINING__MAX_STEPS", "1")
     (tmp_path / "data").mkdir()
     (tmp_path / "data/titanic").symlink_to(passengers)
     exec(compile(code, where, "exec"), {})

@@ -62,7 +62,7 @@ class Calibration:
 
 
 def fit_calibration(labels: Array, scores: Array, objective: Objective) -> Calibration | None:
-    """The temperature with the least log loss; None unless it lowers that of other rows by more than its standard error.
+    """The temperature with the least log loss; None unless it lowers that of other rows by more than twice the standard error.
 
     None too for numbers, and for a metric that looks at decided classes, which has a `Decision`.
     """

@@ -96,7 +96,7 @@ def fit_decision(labels: Array, scores: Array, objective: Objective) -> Decision
 
     Binary: a threshold, the mean of the best ones of three overlapping parts. Several labels: a threshold for each by F1, or
     one for all. Classes: 1 / frequency to a power. Ordered classes, and quadratic kappa: cut points on the expected class
-    number. Each is taken only if on five parts that it was not fitted on it gains more than the gain's standard error; on
+    number. Each is taken only if on five parts that it was not fitted on it gains more than twice the gain's standard error; on
     few rows an untouched 0.5 is nearly always better than the best of many thresholds.
 
     Args:

@@ -61,7 +61,12 @@ def fit_combiner(
 
 
 def choose_criterion(objective: Objective) -> str:
-    """What the greedy selection goes by unless told: the proper loss, or the metric for numbers."""
+    """What the greedy selection goes by unless told: the proper loss; for numbers the metric.
+
+    Accuracy of few rows is noisy: on eight splits of Titanic with seven members, weights chosen by the log loss had 0.820 on
+    rows put aside and those chosen by accuracy 0.818, the best single member 0.818; by ROC-AUC 0.873 for both. The metric
+    costs a hundred times as much where it is not counted from decided classes.
+    """
     is_other = objective.name not in ("rmse", "mse", "r2")
     return "metric" if is_other and not TASKS[objective.task].is_classification else "loss"
 

@@ -57,5 +57,8 @@ def measure_gain(
 
 
 def wins(gain: tuple[float, float]) -> bool:
-    """Whether a gain is positive and larger than its standard error."""
-    return gain[0] > max(gain[1], 1e-9)
+    """Whether a gain is larger than twice its standard error.
+
+    Once is too little: on eight held-out parts of Titanic, thresholds for accuracy that had gained more than that cost 0.004.
+    """
+    return gain[0] > max(2 * gain[1], 1e-9)

@@ -15,7 +15,7 @@ from bert_playground.lookup import look_up
 from bert_playground.models.bert_with_head import ENCODERS, BertWithHead
 from bert_playground.models.checkpoint import load_model, save_model
 from bert_playground.models.hub_files import read_json
-from bert_playground.runs import ENSEMBLE_NAME
+from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME
 from bert_playground.tokens import Tokens
 
 FORMAT = 1  # of ensemble.json
@@ -167,11 +167,25 @@ def refuse_ensemble(directory: Path) -> None:
     Raises:
         ValueError: it is one; the message names its members.
     """
-    if (directory / ENSEMBLE_NAME).is_file():
-        members = ", ".join(str(folder) for folder in read_manifest(directory).members)
-        raise ValueError(
-            f"{directory} is an ensemble of several checkpoints; give one of them: {members}"
-        )
+    if kind := name_together(directory):
+        members = ", ".join(map(str, checkpoints_inside(directory))) or "there is no encoder in it"
+        raise ValueError(f"{directory} is {kind}; give one of them: {members}")
+
+
+def name_together(directory: Path) -> str | None:
+    """What a folder of several checkpoints is called; None: it is no such folder."""
+    if (directory / BLEND_NAME).is_file():
+        return "a blend of the models of several folds"
+    return "an ensemble of several checkpoints" if (directory / ENSEMBLE_NAME).is_file() else None
+
+
+def checkpoints_inside(directory: Path) -> list[Path]:
+    """The encoders of a folder of several checkpoints; those beside them are of other libraries."""
+    if not (directory / BLEND_NAME).is_file():
+        return read_manifest(directory).members
+    members = read_json(directory / BLEND_NAME).get("members")
+    named = [name for folders in (members or {}).values() for name in folders]
+    return [directory / name for name in named if any((directory / name).glob("*.safetensors"))]
 
 
 def average_answers(

@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from bert_playground.lookup import shorten
 from bert_playground.models.hub_files import CONFIG, INDEX, WEIGHTS, read_json
+from bert_playground.runs import ESTIMATOR_NAME
 
 # How safetensors spells them, and the bytes of one value.
 FLOATS = {"F32": 4, "F16": 2, "BF16": 2}
@@ -51,7 +52,7 @@ def find_weight_files(folder: Path) -> list[Path]:
 
     Raises:
         FileNotFoundError: there are none, or shards are missing.
-        ValueError: it is not clear which files belong together.
+        ValueError: it is not clear which files belong together, or a model without an encoder lies there.
     """
     if (folder / INDEX).exists():
         paths = [folder / name for name in _indexed_files(folder / INDEX)]
@@ -86,6 +87,11 @@ def _indexed_files(path: Path) -> list[str]:
 def _only_files(folder: Path) -> list[Path]:
     """The one safetensors file of a folder, or its numbered shards."""
     paths = sorted(folder.glob("*.safetensors"))
+    if not paths and (folder / ESTIMATOR_NAME).is_file():
+        raise ValueError(
+            f"{folder} is a model beside the encoder ({ESTIMATOR_NAME}) and has no encoder or head of its own: "
+            "`bert predict` and `bert evaluate` take it; here give a checkpoint of `bert train`"
+        )
     if not paths:
         raise FileNotFoundError(_say_what_is_there(folder))
     shards = [SHARD.fullmatch(path.name) for path in paths]

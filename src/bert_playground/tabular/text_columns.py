@@ -129,7 +129,8 @@ def fit_directions(weights: sp.csr_matrix, seed: int) -> TruncatedSVD | None:
     most = min(NUM_DIRECTIONS, max(2, num_rows // ROWS_EACH), num_rows - 1, num_terms - 1)
     if most < 1:
         return None
-    return TruncatedSVD(most, random_state=seed).fit(weights)
+    with np.errstate(invalid="ignore"):  # it divides by the variance, and rows may be all the same
+        return TruncatedSVD(most, random_state=seed).fit(weights)
 
 
 def measure_lengths(cells: pl.Series) -> Array:

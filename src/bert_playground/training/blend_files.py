@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -11,6 +11,7 @@ import polars as pl
 from bert_playground.blending.combiner import METHODS
 from bert_playground.blending.fit import Blend, fit_blend
 from bert_playground.blending.guard import draw_folds
+from bert_playground.blending.objective import Objective
 from bert_playground.data.kaggle.submission import write_submission
 from bert_playground.data.schema.roles import infer_roles
 from bert_playground.data.targets.fit import Encoder, encode_targets, fit_targets
@@ -81,44 +82,62 @@ def blend_files(
     if not target.strip():
         raise ValueError("which column is predicted? Give --target, such as --target Survived")
     _require_places(oof, test, output, sample)
-    table = read_oof_files(oof, target, id_column)
-    names = tuple(table.targets.columns)
-    named, statements = _find_task(table, task)
-    objective = make_objective(named, metric)
-    encoder = fit_targets(
-        table.targets, ",".join(names) if len(names) > 1 else names[0], named, class_order
-    )
-    labels = _encode(encoder, table.targets, named)
-    classes = _column_names(encoder, named)
+    question = _read_question(oof, target, metric, task, id_column, class_order)
+    table, named = question.table, question.objective.task
     as_ranks = method == "rank_mean"
-    answers = make_members(table.files, named, classes, as_ranks=as_ranks)
-    folds, drawn = _folds(table, labels)
+    answers = make_members(table.files, named, question.classes, as_ranks=as_ranks)
+    folds, drawn = _folds(table, question.labels)
     # Read before the long part: a wrong test table is told at once.
-    test_table, test_answers = None, None
+    tested = None
     if test:
-        test_table = read_oof_files(
-            test, ",".join(names), table.ids.name if id_column else None, needs_target=False
-        )
+        asked = table.ids.name if id_column else None
+        targets = ",".join(table.targets.columns)
+        tested = read_oof_files(test, targets, asked, needs_target=False)
         test_answers = match_members(
-            table.files, test_table.files, named, classes, as_ranks=as_ranks
+            table.files, tested.files, named, question.classes, as_ranks=as_ranks
         )
-    blend = fit_blend(answers, labels, folds, objective, method)
+    blend = fit_blend(answers, question.labels, folds, question.objective, method)
     written = None
-    if test_table is not None and test_answers is not None and output is not None:
+    if tested is not None and output is not None:
         predictions = _answers(
-            blend, encoder, blend.stack.score(test_answers), probabilities=probabilities
+            blend, question.encoder, blend.stack.score(test_answers), probabilities=probabilities
         )
         written = write_submission(
             output,
-            test_table.ids,
+            tested.ids,
             predictions,
-            id_column=test_table.ids.name,
-            target=names[0],
+            id_column=tested.ids.name,
+            target=table.targets.columns[0],
             sample=sample,
-            is_named=not isinstance(encoder, LabelEncoder),
+            is_named=not isinstance(question.encoder, LabelEncoder),
         )
-    said = (*statements, *table.statements, *drawn)
-    return BlendedFiles(blend, len(labels), len(np.unique(folds)), said, written)
+    said = (*question.statements, *table.statements, *drawn)
+    return BlendedFiles(blend, len(question.labels), len(np.unique(folds)), said, written)
+
+
+class _Question(NamedTuple):
+    table: OofTable
+    objective: Objective
+    encoder: Encoder
+    labels: Array
+    classes: tuple[str, ...]
+    statements: tuple[str, ...]
+
+
+def _read_question(
+    oof: Sequence[Path],
+    target: str,
+    metric: str | None,
+    task: str | None,
+    id_column: str | None,
+    class_order: Sequence[str] | None,
+) -> _Question:
+    table = read_oof_files(oof, target, id_column)
+    named, statements = _find_task(table, task)
+    objective = make_objective(named, metric)
+    encoder = fit_targets(table.targets, ",".join(table.targets.columns), named, class_order)
+    labels = _encode(encoder, table.targets, named)
+    return _Question(table, objective, encoder, labels, _column_names(encoder, named), statements)
 
 
 def _require_places(

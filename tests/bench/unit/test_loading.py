@@ -11,6 +11,13 @@ from bert_playground.data.reading.table import read_table
 
 
 @pytest.fixture
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is read until it is warm, or a median steady: what is counted is the same."""
+    monkeypatch.setattr(loading, "WARM_UP_SECONDS", 0.0)
+    monkeypatch.setattr(loading, "MIN_SECONDS", 0.0)
+
+
+@pytest.fixture
 def table(tmp_path: Path) -> Path:
     path = tmp_path / "train.csv"
     rows = [f"{i},{i % 9},{'ab'[i % 2]},{i % 2}" for i in range(200)]
@@ -18,6 +25,7 @@ def table(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("_no_waiting")
 def test_rates_follow_from_rows_and_seconds(table: Path) -> None:
     text, _ = fit_text(read_table(table), DataSection())
     result = run_loading_benchmark(table, text, steps=3)
@@ -29,12 +37,11 @@ def test_rates_follow_from_rows_and_seconds(table: Path) -> None:
     assert all(seconds > 0 for seconds in result["stages"].values())
 
 
+@pytest.mark.usefixtures("_no_waiting")
 def test_a_small_table_is_read_until_its_median_is_steady(
     table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text, _ = fit_text(read_table(table), DataSection())
-    monkeypatch.setattr(loading, "WARM_UP_SECONDS", 0.0)
-    monkeypatch.setattr(loading, "MIN_SECONDS", 0.0)
     assert run_loading_benchmark(table, text, steps=2)["pass"]["repetitions"] == 2
     monkeypatch.setattr(loading, "MIN_SECONDS", 60.0)
     monkeypatch.setattr(loading, "MAX_PASSES", 7)
@@ -43,6 +50,7 @@ def test_a_small_table_is_read_until_its_median_is_steady(
     assert "not counted: imports" in result["counted"]
 
 
+@pytest.mark.usefixtures("_no_waiting")
 @pytest.mark.parametrize(
     ("options", "tokens"),
     [({"template": "separated"}, 200 * 9), ({"text_pair": ["n", "c"]}, 200 * 5)],

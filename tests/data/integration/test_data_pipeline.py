@@ -33,18 +33,19 @@ def passengers(rows: int = ROWS) -> pl.DataFrame:
     )
 
 
-@pytest.fixture
-def options(tmp_path: Path) -> DataSection:
-    passengers().write_csv(tmp_path / "train.csv")
-    return DataSection(train=tmp_path / "train.csv")
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory) -> DataSection:
+    path = tmp_path_factory.mktemp("passengers") / "train.csv"
+    passengers().write_csv(path)
+    return DataSection(train=path)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tables(options: DataSection) -> Prepared:
     return prepare(RunConfig(data=options))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pipeline(tables: Prepared) -> TextPipeline:
     return TextPipeline.fit(tables.train, tables.schema, tables.text)
 

@@ -10,11 +10,13 @@ import polars as pl
 import pytest
 
 from bert_playground.blend_predictor import BlendPredictor
+from bert_playground.blending.decision import Decision
 from bert_playground.data.reading.table import read_table
 from bert_playground.ensemble_predictor import load_predictor
 from bert_playground.training.cross_validation import fold_fit, schedule
 from bert_playground.training.cross_validation.cross_validate import run_cross_validation
-from bert_playground.training.metrics.classification import accuracy
+from bert_playground.training.evaluation.calibrate_blend import calibrate_blend
+from bert_playground.training.metrics.classification import accuracy, roc_auc
 
 FOLDS = {
     "cross_validation.folds": 3,
@@ -215,5 +217,60 @@ def test_time_that_is_up_leaves_out_what_was_not_begun(
     assert set(result.summary["member_metrics"]) == {"constant", "linear"}
 
 
-def _only_beside(self, member, num_fits, num_processes) -> bool:
+def _only_beside(self, member, num_fits) -> bool:
     return not member.is_encoder
+
+
+def test_refit_members_answer_in_place_of_the_models_of_the_folds(make_config, fruit: Path) -> None:
+    result = run_cross_validation(make_config("kind", **FOLDS | {"training.refit": True}))
+    predictor, frame = load_predictor(result.run_dir.path), read_table(fruit)
+    assert isinstance(predictor, BlendPredictor)
+    assert {len(models) for models in predictor.members.values()} == {1}
+    for models in predictor.members.values():
+        assert "refit" in models[0].checkpoint.parts
+    assert (predictor.labels(frame) == frame["kind"]).mean() > 0.95
+
+
+@pytest.mark.parametrize(
+    "decision", [None, Decision("threshold", (0.3,)), Decision("multipliers", (1.0, 0.4, 2.0))]
+)
+def test_a_calibrated_blend_decides_as_before(
+    train_once, fruit: Path, tmp_path: Path, decision: Decision | None
+) -> None:
+    target = "kind" if decision is not None and decision.kind == "multipliers" else "ripe"
+    run = tmp_path / "run"
+    shutil.copytree(train_once(target, train=run_cross_validation, **FOLDS).run_dir.path, run)
+    document = json.loads((run / "blend.json").read_text())
+    if decision is not None:
+        document["stack"]["decision"] = decision.to_dict()
+    (run / "blend.json").write_text(json.dumps(document))
+    before, frame = BlendPredictor.load(run), read_table(fruit)
+    done = calibrate_blend(before)
+    after = BlendPredictor.load(run)
+    assert after.stack.calibration is not None
+    assert after.stack.calibration.temperature == pytest.approx(done.after.temperature)
+    assert done.after.log_loss <= done.before.log_loss
+    assert after.labels(frame).to_list() == before.labels(frame).to_list()
+
+
+def test_shuffled_labels_are_answered_at_chance(tmp_path: Path, make_config) -> None:
+    random = np.random.default_rng(0)
+    rows = 400
+    table = tmp_path / "noise.csv"
+    pl.DataFrame(
+        {
+            "id": np.arange(rows),
+            "code": [f"{a}-{b}" for a, b in random.integers(0, 60, (rows, 2))],
+            "size": random.normal(size=rows).round(2),
+            "words": [" ".join(random.choice(list("abcdefgh"), 6)) for _ in range(rows)],
+            "y": random.permutation(np.arange(rows) % 2),
+        }
+    ).write_csv(table)
+    members = ("encoder", "linear", "boosting")
+    settings = {"data.train": table, "data.drop_columns": (), "cross_validation.members": members}
+    result = run_cross_validation(make_config("y", **FOLDS | settings | {"training.epochs": 1}))
+    oof = pl.read_parquet(result.run_dir.out_of_fold)
+    truth = oof["y"].cast(pl.Int64).to_numpy()
+    error = np.sqrt((rows + 1) / (12 * (rows / 2) ** 2))  # of the ROC-AUC of guesses
+    for member in (*members, "blend"):
+        assert abs(roc_auc(truth, oof[member].to_numpy()) - 0.5) < 3.5 * error

@@ -59,16 +59,17 @@ def refuse_together(folder: Path, command: str, options: str = "") -> None:
     Raises:
         ValueError: it is one.
     """
-    if not (folder / "ensemble.json").is_file():
-        return
-    from bert_playground.models.ensemble import read_manifest
+    from bert_playground.models.ensemble import checkpoints_inside, name_together
 
-    members = read_manifest(folder).members
+    kind = name_together(folder)
+    if kind is None:
+        return
     commands = [
-        f"  {program()} {command} {quote(str(each))} {options}".rstrip() for each in members
+        f"  {program()} {command} {quote(str(each))} {options}".rstrip()
+        for each in checkpoints_inside(folder)
     ]
     raise ValueError(
-        f"{folder} is an ensemble of several checkpoints; `bert {command.split(' --')[0]}` takes one of them:\n"
+        f"{folder} is {kind}; `bert {command.split(' --')[0]}` takes one of them:\n"
         + "\n".join(commands)
     )
 
@@ -84,9 +85,8 @@ def _is_usable(path: Path) -> bool:
 
 def _has_weights(run: Path) -> bool:
     names = ("model.safetensors", "adapter_model.safetensors")
-    return (
-        any(path for name in names for path in run.glob(f"checkpoints/*/{name}"))
-        or (run / "ensemble.json").is_file()
+    return any(path for name in names for path in run.glob(f"checkpoints/*/{name}")) or any(
+        (run / name).is_file() for name in ("ensemble.json", "blend.json", "estimator.json")
     )
 
 

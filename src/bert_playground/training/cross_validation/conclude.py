@@ -25,6 +25,7 @@ from bert_playground.training.cross_validation.fold_fit import (
     write_answers,
 )
 from bert_playground.training.cross_validation.out_of_fold import OutOfFold
+from bert_playground.training.cross_validation.refit_members import refit_members
 from bert_playground.training.metrics.scorer import METRICS, make_scorer
 from bert_playground.training.objectives import make_objective
 from bert_playground.training.run_folder import RunResult
@@ -74,7 +75,11 @@ def conclude(
     nested = _spread(blend.nested_scores, rows, folds)
     found.write(run.out_of_fold, {} if nested is None else {BLENDED: nested})
     used = blend.stack.used
-    models = {name: [_model_folder(run, name, fold) for fold in answers[name]] for name in used}
+    models: Mapping[str, list[Path]]
+    if config.training.refit:
+        models = refit_members(schedule, used, epochs)
+    else:
+        models = {name: [_model_folder(run, name, fold) for fold in answers[name]] for name in used}
     first = next(iter(models.values()))[0]
     write_blend(run.path, models, blend.stack, TextPipeline.load(first), folds.labels)
     summary = _summarise(run, folds, found, blend, schedule, seconds) | {

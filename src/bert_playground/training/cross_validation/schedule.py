@@ -32,7 +32,7 @@ class Schedule:
         budget: for all of them.
         failures: member → why it could not be fitted; it is left out of the blend.
         skipped: member → what there was no time for.
-        seconds: member → that its models took.
+        fitted: member → the seconds that each of its models took.
     """
 
     run: RunDir
@@ -43,7 +43,7 @@ class Schedule:
     budget: Budget
     failures: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
+    fitted: dict[str, list[float]] = field(default_factory=dict)
 
     def fit_all(self) -> None:
         """All members on all folds: those beside the encoder first, as they are cheap; then repeat after repeat.
@@ -51,12 +51,8 @@ class Schedule:
         Raises:
             ValueError: no member could be fitted on all folds.
         """
-        num_processes = self.config.cross_validation.jobs
-        beside = [member for member in self.members if not member.is_encoder]
-        encoders = [member for member in self.members if member.is_encoder]
-        for repeat in range(len(self.folds.assignments)):
-            for member in (*beside, *encoders):
-                self._fit_member(member, repeat, num_processes)
+        for job, fitted in run_jobs(fit_on_fold, self._jobs(), self.num_processes):
+            self._take_note(job, fitted)
         if not self.complete():
             reasons = "; ".join(f"{name}: {why}" for name, why in self.failures.items())
             raise ValueError(
@@ -83,18 +79,7 @@ class Schedule:
     def _is_done(self, member: Member, fold: Fold) -> bool:
         return (self.run.fold_fit(fold.repeat, fold.number, member.name) / "summary.json").is_file()
 
-    def _fit_member(self, member: Member, repeat: int, num_processes: int) -> None:
-        folds = [fold for fold in self._of_repeat(repeat) if not self._is_done(member, fold)]
-        if not folds or member.name in self.failures:
-            return
-        config = self._configure(member)
-        if config is None:
-            return
-        jobs = self._jobs(member, config, folds, num_processes)
-        for job, fitted in run_jobs(fit_on_fold, jobs, num_processes):
-            self._take_note(job, fitted)
-
-    def _configure(self, member: Member) -> RunConfig | None:
+    def configure(self, member: Member) -> RunConfig | None:
         """The configuration of a member's models; an encoder that is pretrained first is pretrained now."""
         config = member.configure(self.config, self.config.training.seed)
         if not member.is_encoder or config.model.pretrain == "off":
@@ -116,39 +101,59 @@ class Schedule:
             return None
         return config.model_copy(update={"model": pretrained.model})
 
-    def _jobs(
-        self, member: Member, config: RunConfig, folds: list[Fold], num_processes: int
-    ) -> Iterator[FoldFit]:
-        """Those of one member, one by one, so that each is told how much time is left."""
-        for place, fold in enumerate(folds):
-            if member.name in self.failures:
-                return
-            if not self._has_time(member, len(folds) - place, num_processes):
-                return
-            yield self._make_job(member, config, fold, len(folds) - place, num_processes)
+    @property
+    def num_processes(self) -> int:
+        """That fit side by side."""
+        return self.config.cross_validation.jobs
 
-    def _has_time(self, member: Member, num_fits: int, num_processes: int) -> bool:
-        share = self._share(member, num_fits, num_processes)
-        if share is None or share >= (LEAST_SECONDS if member.is_encoder else 0.1):
+    def _jobs(self) -> Iterator[FoldFit]:
+        """One by one, so that each is told how much time is left."""
+        beside = [member for member in self.members if not member.is_encoder]
+        encoders = [member for member in self.members if member.is_encoder]
+        for repeat in range(len(self.folds.assignments)):
+            for member in (*beside, *encoders):
+                yield from self._jobs_of(member, repeat)
+
+    def _jobs_of(self, member: Member, repeat: int) -> Iterator[FoldFit]:
+        folds = [fold for fold in self._of_repeat(repeat) if not self._is_done(member, fold)]
+        if not folds or member.name in self.failures:
+            return
+        config = self.configure(member)
+        if config is None:
+            return
+        for place, fold in enumerate(folds):
+            num_left = len(folds) - place
+            if member.name in self.failures or not self._has_time(member, num_left):
+                return
+            yield self._make_job(member, config, fold, num_left)
+
+    def _has_time(self, member: Member, num_fits: int) -> bool:
+        share = self._share(member, num_fits)
+        if share is None or share >= self._need(member):
             return True
-        self.skipped[member.name] = f"{num_fits} of its folds: the time was up"
-        logger.warning(
-            f"{member.name} is left out: the time is up with {num_fits} of its folds to fit"
-        )
+        self.skipped[member.name] = f"there was no time for {num_fits} of its folds"
+        logger.warning(f"{member.name} is left out: no time is left for {num_fits} of its folds")
         return False
 
-    def _share(self, member: Member, num_fits: int, num_processes: int) -> float | None:
-        if not member.is_encoder:
-            return None if self.budget.seconds is None else self.budget.left
-        later = self.members[self.members.index(member) + 1 :]
-        others_wait = any(other.is_encoder for other in later)
-        return self.budget.share(num_fits, num_processes, others_wait=others_wait)
-
-    def _make_job(
-        self, member: Member, config: RunConfig, fold: Fold, num_fits: int, num_processes: int
-    ) -> FoldFit:
+    def _need(self, member: Member) -> float:
+        """Seconds of one more fold: an encoder makes do with any, another model takes what its folds took so far."""
         if member.is_encoder:
-            config = settings_of_fold(config, self._share(member, num_fits, num_processes))
+            return LEAST_SECONDS
+        taken = self.fitted.get(member.name, [])
+        return sum(taken) / len(taken) if taken else 0.0
+
+    def _share(self, member: Member, num_fits: int) -> float | None:
+        """Seconds that one more fold of a member may take; None: as long as it likes."""
+        if member.is_encoder:
+            later = self.members[self.members.index(member) + 1 :]
+            others_wait = any(other.is_encoder for other in later)
+        else:
+            others_wait = any(other.is_encoder for other in self.members)
+        return self.budget.share(num_fits, self.num_processes, others_wait=others_wait)
+
+    def _make_job(self, member: Member, config: RunConfig, fold: Fold, num_fits: int) -> FoldFit:
+        if member.is_encoder:
+            config = settings_of_fold(config, self._share(member, num_fits))
         seeded = {"seed": config.training.seed + fold.repeat}
         config = config.model_copy(update={"training": config.training.model_copy(update=seeded)})
         teacher = member.name.removesuffix("_pseudo") if member.uses_pseudo_labels else None
@@ -161,8 +166,8 @@ class Schedule:
             self.folds.of(fold),
             dict(self.sources),
             None if teacher is None else self.run.fold_fit(fold.repeat, fold.number, teacher),
-            threads_of_each(num_processes),
-            is_first=fold == self.folds.folds[0] and self._is_first_encoder(member),
+            threads_of_each(self.num_processes),
+            is_first=fold is self.folds.folds[0] and self._is_first_encoder(member),
         )
 
     def _is_first_encoder(self, member: Member) -> bool:
@@ -170,7 +175,7 @@ class Schedule:
 
     def _take_note(self, job: FoldFit, fitted: Fitted) -> None:
         name = job.member.name
-        self.seconds[name] = self.seconds.get(name, 0.0) + fitted.seconds
+        self.fitted.setdefault(name, []).append(fitted.seconds)
         if fitted.error is not None:
             self._fail(job.member, fitted.error)
             return
@@ -183,7 +188,8 @@ class Schedule:
 
     def told(self) -> dict[str, Any]:
         """For the summary."""
-        return {"failures": self.failures, "skipped": self.skipped, "member_seconds": self.seconds}
+        seconds = {name: sum(taken) for name, taken in self.fitted.items()}
+        return {"failures": self.failures, "skipped": self.skipped, "member_seconds": seconds}
 
 
 def _name_fold(job: FoldFit, folds: PreparedFolds) -> str:

@@ -85,8 +85,8 @@ def calibrate(predictor: Predictor, data: Path | None = None) -> Calibration:
     else:
         frames, source = read_frames(data), str(data)
     labels, logits = _score(predictor, frames, source)
-    before = _judge(labels, logits, head.config.temperature_scaling)
-    after = _judge(labels, logits, fit_temperature(labels, logits))
+    before = judge(labels, logits, head.config.temperature_scaling)
+    after = judge(labels, logits, fit_temperature(labels, logits))
     update_head(predictor.checkpoint, temperature_scaling=after.temperature)
     return Calibration(
         predictor.checkpoint,
@@ -144,7 +144,8 @@ def fit_temperature(labels: Array, logits: Array) -> float:
     return {bounds[0]: LOWEST, bounds[1]: HIGHEST}.get(best, float(np.exp(best)))
 
 
-def _judge(labels: Array, logits: Array, temperature: float) -> Quality:
+def judge(labels: Array, logits: Array, temperature: float) -> Quality:
+    """How good the probabilities of these logits are at a temperature."""
     scores = probabilities(logits, temperature)
     return Quality(
         temperature,

@@ -25,7 +25,7 @@ class Method(StrEnum):
 Oof = Annotated[
     list[Path],
     typer.Argument(
-        metavar="OOF...",
+        metavar="oof...",
         help="tables of out-of-fold predictions: an id or row, fold, a column for each model (or MEMBER:CLASS)",
         show_default=False,
     ),

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bert_playground.cli.utils import options
-from bert_playground.cli.utils.checkpoints import choose_single_checkpoint
+from bert_playground.cli.utils.checkpoints import choose_checkpoint, refuse_together
 from bert_playground.cli.utils.console import print_json, print_lines, print_table
 
 Data = Annotated[
@@ -29,15 +29,21 @@ def calibrate(
     json: options.Json = False,
 ) -> None:
     """Calibrate a checkpoint's probabilities (temperature scaling) on rows it was not trained on, and store the temperature."""
+    from bert_playground.blend_predictor import BlendPredictor
     from bert_playground.inference import Predictor
     from bert_playground.logs import set_up_logs
-    from bert_playground.runs import RunDir
+    from bert_playground.runs import BLEND_NAME, RunDir
     from bert_playground.training.evaluation.calibrate import calibrate as fit
+    from bert_playground.training.evaluation.calibrate_blend import calibrate_blend
     from bert_playground.training.evaluation.reliability_plot import draw_reliability
 
     set_up_logs(log_level)
-    folder = choose_single_checkpoint(checkpoint, more_checkpoints, "model calibrate")
-    done = fit(Predictor.load(folder, batch_size=batch_size), data)
+    folder = choose_checkpoint(checkpoint, more_checkpoints)
+    if (folder / BLEND_NAME).is_file():
+        done = calibrate_blend(BlendPredictor.load(folder, batch_size=batch_size), data)
+    else:
+        refuse_together(folder, "model calibrate --checkpoint")
+        done = fit(Predictor.load(folder, batch_size=batch_size), data)
     picture = RunDir.of_checkpoint(done.checkpoint).path / "reliability.png"
     draw_reliability(done, picture)
     values = {
