@@ -27,6 +27,7 @@ PROGRAMS = {
     "tail",
     "ls",
     "export",
+    "cd",
     "mlflow",
     "uv",
     "ruff",

@@ -219,3 +219,15 @@ def test_a_run_that_was_stopped_goes_on(
 
 def test_a_run_outside_a_project_says_so(signed_in: FakeKaggle) -> None:
     assert "bert kaggle start NAME" in refused("run")
+
+
+def test_a_code_competition_takes_no_file(
+    signed_in: FakeKaggle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed_in.is_code = True
+    run("start", "titanic")
+    assert "bert kaggle pack output/RUN" in (PROJECT / "README.md").read_text()
+    monkeypatch.chdir(PROJECT)
+    Path("submission.csv").write_bytes(Path("data/gender_submission.csv").read_bytes())
+    assert "bert kaggle pack RUN" in refused("submit", "submission.csv")
+    assert "StartSubmissionUpload" not in signed_in.methods()

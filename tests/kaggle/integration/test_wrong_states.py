@@ -147,6 +147,17 @@ def test_an_address_is_a_name(signed_in: FakeKaggle) -> None:
     assert run("limits", "https://www.kaggle.com/competitions/titanic/overview").exit_code == 0
 
 
+def test_an_address_names_the_folder_too(signed_in: FakeKaggle) -> None:
+    assert run("download", "https://www.kaggle.com/c/titanic").exit_code == 0
+    assert Path("data/titanic/train.csv").is_file()
+
+
+@pytest.mark.parametrize("name", ["../titanic", "a b", "titanic/train.csv"])
+def test_what_is_no_name_is_not_asked_for(signed_in: FakeKaggle, name: str) -> None:
+    assert "no name of a competition" in refused("files", name)
+    assert signed_in.calls == []
+
+
 def test_rules_that_are_not_accepted(signed_in: FakeKaggle) -> None:
     signed_in.faults["DownloadDataFiles"] = Fault(403, "You must accept this competition's rules.")
     said = refused("download", "titanic")

@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,28 @@ def test_a_sending_without_an_answer_is_found_by_name_and_message(path: Path) ->
     assert (row.state, row.ref, row.public_score, row.private_score) == ("sent", 2, 0.7, 0.6)
 
 
+def test_a_sending_of_long_ago_without_a_trace_did_not_arrive(path: Path) -> None:
+    with open_ledger(path) as ledger:
+        ledger.begin(ENTRY)
+        ledger.give_up_lost("titanic")
+        assert ledger.rows()[0].state == "sending"
+        ledger._connection.execute("UPDATE submission SET began = '2020-01-01 00:00:00'")
+        ledger.give_up_lost("titanic")
+        assert ledger.rows()[0].state == "failed"
+        ledger.begin(ENTRY)
+
+
+def test_clocks_need_not_agree(path: Path) -> None:
+    with open_ledger(path) as ledger:
+        ledger.begin(ENTRY)
+        at = datetime.now(UTC) - timedelta(hours=3)
+        same = Submission(
+            2, "a.csv", f"{at:%Y-%m-%d %H:%M}", "complete", "first", None, 0.7, None, None
+        )
+        assert ledger.take_scores("titanic", [replace(same, date="2020-01-01 00:00")]) == 0
+        assert ledger.take_scores("titanic", [same]) == 1
+
+
 # The rule of --auto-submit.
 
 
@@ -194,7 +217,7 @@ def test_a_leaderboard_that_does_not_follow(path: Path) -> None:
 
 
 def test_few_submissions_are_no_proof(path: Path) -> None:
-    assert "1 more are needed" in measure_trust(add(path, (0.8, 0.7), (0.9, 0.8))).sentence
+    assert "1 more before the two" in measure_trust(add(path, (0.8, 0.7), (0.9, 0.8))).sentence
     path.unlink()
     trust = measure_trust(add(path, (0.8, 0.7), (0.9, 0.8), (0.95, 0.9)))
     assert trust.p_value == pytest.approx(1 / 3)

@@ -1,5 +1,6 @@
 """What the commands of `bert kaggle` share: which competition is meant, and who asks."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,6 +45,10 @@ def choose_competition(name: str | None) -> str:
     entry = find_entry(name)
     if entry is not None and entry.slug is None:
         raise ValueError(f"{name!r} is a known data set, but no competition on Kaggle")
+    if entry is None and not re.fullmatch(r"[\w-]+", name):
+        raise ValueError(
+            f"{name!r} is no name of a competition, such as spaceship-titanic; copy it from its address on Kaggle"
+        )
     return name if entry is None or entry.slug is None else entry.slug
 
 

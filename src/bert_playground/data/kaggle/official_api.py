@@ -74,8 +74,9 @@ def _import_quietly() -> Any:
         with _as_nobody(), silenced(), redirect_stderr(io.StringIO()):
             from kaggle.api import kaggle_api_extended
     except ImportError as error:
+        missing = str(error.name or error).partition(".")[0]
         raise ValueError(
-            f"the kaggle package cannot be used: {error.name or error} is not installed; {INSTALL}"
+            f"the kaggle package cannot be used: {missing} is not installed; {INSTALL}"
         ) from error
     except SystemExit as error:
         raise ValueError(f"the kaggle package ended at its import; {INSTALL}") from error

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bert_playground.data.kaggle.records import Submission
@@ -13,6 +13,8 @@ LEDGER_NAME = "ledger.sqlite"
 VERSION = 1
 APPLICATION = 0x62657274  # "bert": tells the file from those of other programs
 BUSY_SECONDS = 30.0  # that a process waits for another one
+WRITTEN = "%Y-%m-%d %H:%M:%S"  # moments, in UTC
+LONGEST_SENDING = timedelta(hours=1)  # no process is still at it
 SENDING, SENT, FAILED = "sending", "sent", "failed"
 
 TABLE = """
@@ -141,7 +143,7 @@ class Ledger:
                 raise ValueError(describe_repeat(last))
             values = {name: getattr(entry, name) for name in _names(Entry)} | {
                 "state": SENDING,
-                "began": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}",
+                "began": datetime.now(UTC).strftime(WRITTEN),
                 "repeat": 0 if last is None else last.repeat + 1,
             }
             columns, marks = ", ".join(values), ", ".join("?" for _ in values)
@@ -169,7 +171,7 @@ class Ledger:
     def take_scores(self, competition: str, submissions: Sequence[Submission]) -> int:
         """Write down what Kaggle says of submissions; returns how many rows changed.
 
-        A row whose answer got lost is one with the same file name and message; where Kaggle has none, it was not sent.
+        A row whose answer got lost is the submission with the same file name and message.
         """
         before = self._connection.total_changes
         with self._writing():
@@ -179,6 +181,12 @@ class Ledger:
                 if found is not None:
                     self._take(row, found)
         return self._connection.total_changes - before
+
+    def give_up_lost(self, competition: str) -> None:
+        """Sendings of long ago that Kaggle has no trace of did not arrive; call it after `take_scores`."""
+        for row in self.rows(competition):
+            if row.state == SENDING and datetime.now(UTC) - _moment(row.began) > LONGEST_SENDING:
+                self.fail(row.number, "Kaggle has no trace of it")
 
     def _take(self, row: LedgerRow, found: Submission) -> None:
         new = (SENT, found.ref, found.status, found.public_score, found.private_score)
@@ -273,7 +281,16 @@ def _is_same(row: LedgerRow, submission: Submission, known: set[int | None]) -> 
         return row.ref == submission.ref
     is_new = submission.ref not in known
     names = (submission.file_name, submission.message) == (Path(row.file).name, row.message)
-    return is_new and names and (submission.date is None or submission.date >= row.began[:16])
+    return is_new and names and (submission.date is None or submission.date >= _before(row))
+
+
+def _before(row: LedgerRow) -> str:
+    """A day before a sending began: two clocks are never the same."""
+    return f"{_moment(row.began) - timedelta(days=1):%Y-%m-%d %H:%M}"
+
+
+def _moment(text: str) -> datetime:
+    return datetime.strptime(text, WRITTEN).replace(tzinfo=UTC)
 
 
 def _as_row(values: Sequence[object]) -> LedgerRow:

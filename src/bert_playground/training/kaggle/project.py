@@ -96,6 +96,18 @@ class Project:
                 f"{self.facts} is damaged ({error}); remove it, and repeat `bert kaggle start NAME`"
             ) from error
 
+    def refuse_file(self, slug: str) -> None:
+        """Stop where a file is to be sent to a competition that takes notebooks.
+
+        Raises:
+            ValueError: it is the project's, and does.
+        """
+        facts = self.read_facts()
+        if facts is not None and facts.slug == slug and facts.is_code:
+            raise ValueError(
+                f"{slug!r} is a code competition: it takes a notebook, not a file; pack the run with `bert kaggle pack RUN`"
+            )
+
     def write_facts(self, facts: Facts) -> None:
         """Whole or not at all."""
         write_text(self.facts, json.dumps(asdict(facts), indent=2) + "\n")

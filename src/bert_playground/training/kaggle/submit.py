@@ -7,10 +7,10 @@ from loguru import logger
 
 from bert_playground.data.kaggle.client import KaggleClient
 from bert_playground.data.kaggle.faults import KaggleError
-from bert_playground.data.kaggle.records import Limits, Submission
+from bert_playground.data.kaggle.records import Limits
 from bert_playground.data.kaggle.submission_check import SubmissionCheck, check_submission
 from bert_playground.training.kaggle.decide_submission import Decision, decide_submission
-from bert_playground.training.kaggle.ledger import SENDING, Entry, Ledger, describe_repeat
+from bert_playground.training.kaggle.ledger import SENDING, SENT, Entry, Ledger, describe_repeat
 from bert_playground.training.kaggle.run_score import RunScore, digest_file
 
 MOST_MESSAGE = 500  # characters
@@ -71,7 +71,8 @@ def look_before(
     competition = plan.entry.competition
     limits = client.limits(competition)
     if auto or any(row.state == SENDING for row in ledger.rows(competition)):
-        settle(ledger, competition, client.list_submissions(competition))
+        ledger.take_scores(competition, client.list_submissions(competition))
+        ledger.give_up_lost(competition)
     decision = None
     if auto:
         decision = decide_submission(
@@ -82,9 +83,15 @@ def look_before(
     return Plan(plan.entry, plan.check, limits, decision)
 
 
-def settle(ledger: Ledger, competition: str, submissions: list[Submission]) -> int:
-    """Take scores over; a sending that Kaggle has no trace of did not arrive, unless its process is alive still."""
-    return ledger.take_scores(competition, submissions)
+def refuse_repeat(plan: Plan, ledger: Ledger) -> None:
+    """Stop where the ledger knows that Kaggle has the content; nobody needs to be asked.
+
+    Raises:
+        ValueError: it has.
+    """
+    last = ledger.find(plan.entry.competition, plan.entry.digest)
+    if last is not None and last.state == SENT:
+        raise ValueError(describe_repeat(last))
 
 
 def send(plan: Plan, client: KaggleClient, ledger: Ledger, *, again: bool = False) -> int | None:

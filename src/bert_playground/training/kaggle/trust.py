@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
+from bert_playground.lookup import count_of
 from bert_playground.training.kaggle.ledger import LedgerRow
 
 FEWEST = 3  # pairs for a rank correlation
@@ -44,8 +45,8 @@ def measure_trust(rows: Sequence[LedgerRow]) -> Trust:
         need = FEWEST - len(pairs)
         return Trust(
             pairs, None, None, None, None,
-            f"{len(pairs)} of the {len(rows)} submissions have an out-of-fold and a public score: {need} more are needed before "
-            "the two can be compared; until then trust the out-of-fold score and its error",
+            f"of {count_of(len(rows), 'submission')}, {len(pairs)} with an out-of-fold and a public score: {need} more before the "
+            "two can be compared; until then trust the out-of-fold score and its error",
         )  # fmt: skip
     offset, spread = mean(b - a for a, b in pairs), stdev(b - a for a, b in pairs)
     errors = [row.error for row in latest.values() if row.error is not None]

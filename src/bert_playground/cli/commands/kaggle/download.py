@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bert_playground.cli.utils import options
-from bert_playground.cli.utils.competition import Name, choose_competition, connect
+from bert_playground.cli.utils.competition import Name, choose_competition, connect, find_entry
 from bert_playground.cli.utils.console import print_json, print_lines
 
 Output = Annotated[
@@ -43,7 +43,7 @@ def download(
     from bert_playground.lookup import count_of, shorten
 
     slug = choose_competition(name)
-    folder = output or Path("data") / (name or slug)
+    folder = output or Path("data") / (name if name and find_entry(name) else slug)
     got = download_competition(
         connect(), slug, folder, names=file or (), most_bytes=int(max_size * GIB), force=force
     )

@@ -1,6 +1,7 @@
 """bert kaggle ledger: what was sent, out-of-fold against leaderboard scores, and how far to trust the next gain."""
 
 from dataclasses import asdict
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,11 +61,22 @@ def ledger(
     if json:
         print_json({"rows": [asdict(row) for row in rows], **asdict(trust), "picture": picture})
         return
-    print_table(slug, _COLUMNS, [_spell_row(row) for row in rows])
+    print_table(*_make_table(slug, rows))
     print_lines([trust.sentence, *([f"drawn: {picture}"] if picture else [])])
 
 
-_COLUMNS = ("number", "began (UTC)", "run", "metric", "out of fold", "public", "private", "state")
+def _make_table(
+    slug: str, rows: "list[LedgerRow]"
+) -> tuple[str, tuple[str, ...], list[tuple[object, ...]]]:
+    """Title, columns and rows; what is the same in all rows, or in none, takes no column."""
+    metrics = {row.metric for row in rows if row.metric}
+    same = f", {metrics.pop()}" if len(metrics) == 1 else ""
+    has_private = any(row.private_score is not None for row in rows)
+    optional = {"metric": not same, "private": has_private}
+    names = ("no", "date", "run", "metric", "out of fold", "public", "private", "state")
+    shown = [optional.get(name, True) for name in names]
+    cells = [tuple(compress(_spell_row(row), shown)) for row in rows]
+    return f"{slug}{same}", tuple(compress(names, shown)), cells
 
 
 def _spell_row(row: "LedgerRow") -> tuple[object, ...]:
@@ -73,5 +85,5 @@ def _spell_row(row: "LedgerRow") -> tuple[object, ...]:
         score += f" ± {row.error:.2g}"
     state = row.status if row.state == "sent" and row.status else row.state
     return (
-        row.number, row.began, row.run or row.file, row.metric, score, row.public_score, row.private_score, state,
+        row.number, row.began[:10], row.run or row.file, row.metric, score, row.public_score, row.private_score, state,
     )  # fmt: skip

@@ -62,18 +62,25 @@ def run(
     if done.submission is not None:
         print_lines(
             [
-                f"{project.submission} is that of {done.submission}",
-                f"  {program()} kaggle submit {project.submission} --run {done.run.path}",
+                f"{project.submission} is that of {_from_here(done.submission)}",
+                f"  {program()} kaggle submit {project.submission} --run {_from_here(done.run.path)}",
             ]
         )
+
+
+def _from_here(path: Path) -> Path:
+    """The path as it is shorter to type in this folder."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _send(done: "ProjectRun", slug: str, sample: Path | None, ledger: Path) -> int | None:
     """Send the answers if the rule of --auto-submit says so."""
     from bert_playground.training.kaggle.ledger import open_ledger
+    from bert_playground.training.kaggle.project import Project
     from bert_playground.training.kaggle.run_score import read_run_score
     from bert_playground.training.kaggle.submit import look_before, plan_submission, send
 
+    Project().refuse_file(slug)
     if done.submission is None or sample is None:
         raise ValueError(
             "nothing to submit: the project has no table to predict, or no sample submission"

@@ -84,14 +84,24 @@ def submit(
 ) -> None:
     """Check a file against the sample submission, show what is left of the day's limit, and send it, once."""
     from bert_playground.training.kaggle.ledger import open_ledger
+    from bert_playground.training.kaggle.project import Project
     from bert_playground.training.kaggle.run_score import read_run_score
-    from bert_playground.training.kaggle.submit import look_before, plan_submission, send
+    from bert_playground.training.kaggle.submit import (
+        look_before,
+        plan_submission,
+        refuse_repeat,
+        send,
+    )
 
     slug = choose_competition(competition)
+    Project().refuse_file(slug)
     score = None if run is None else read_run_score(run)
     chosen = sample or _find_sample(slug)
     plan = plan_submission(slug, file, chosen, score=score, message=message)
     _say_plan(plan)
+    if ledger.is_file() and not again:
+        with open_ledger(ledger) as opened:
+            refuse_repeat(plan, opened)
     client = connect()
     with open_ledger(ledger) as opened:
         plan = look_before(plan, client, opened, score, auto=auto_submit)
