@@ -75,16 +75,15 @@ class BlendPredictor:
         rows = (drift or self.pipeline.watch_drift()).read(rows)
         unlabelled = rows.drop(self.pipeline.targets, strict=False)
         answers = {
-            name: self._mean_of(models, unlabelled, num_variants)
-            for name, models in self.members.items()
+            name: self.member_scores(name, unlabelled, num_variants=num_variants)
+            for name in self.members
         }
         has_labels = set(self.pipeline.targets) <= set(rows.columns)
         labels = self.pipeline.encode_labels(rows) if has_labels else None
         return Predictions(self.stack.score(answers), labels, loss=None)
 
-    def _mean_of(
-        self, models: Sequence[AnyPredictor], rows: pl.DataFrame, num_variants: int
-    ) -> Array:
+    def member_scores(self, name: str, rows: pl.DataFrame, *, num_variants: int = 1) -> Array:
+        """What one member answers, the mean of its models, in the form of the blend's scores."""
         scores = [
             align_scores(
                 model.predict(
@@ -93,7 +92,7 @@ class BlendPredictor:
                 model.pipeline.labels,
                 self.pipeline.labels,
             )
-            for model in models
+            for model in self.members[name]
         ]
         return np.asarray(np.mean(scores, axis=0))
 
