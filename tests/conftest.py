@@ -1,7 +1,9 @@
 """What all tests share: one process per core, a clean environment, no pictures, and a tiny table."""
 
+import gc
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +11,8 @@ from pathlib import Path
 os.environ["MPLBACKEND"] = "Agg"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Else each process that a test starts would compile all it imports anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import numpy as np
 import pytest
@@ -17,6 +21,7 @@ from loguru import logger
 
 import bert_playground.logs
 
+sys.dont_write_bytecode = False  # nor does this one, each time
 logger.enable(bert_playground.logs.LIBRARY)  # tests listen to what the library says
 
 ROOT = Path(__file__).parents[1]
@@ -60,6 +65,12 @@ def _asks_for(marker: str, config: pytest.Config) -> bool:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put long files first, so that no process is left alone with one at the end."""
     items.sort(key=lambda item: SLOW_FOLDERS.isdisjoint(item.path.parts))
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what thousands of collected tests are made of."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -19,8 +19,8 @@ from bert_playground.training.evaluation.calibrate import calibrate
 
 ROWS = 120
 LEARNING = {
-    "training.epochs": 12,
-    "optimizer.learning_rate": 5e-3,
+    "training.epochs": 7,
+    "optimizer.learning_rate": 1e-2,
     "training.early_stopping_patience": 0,
 }
 TARGETS = ("red", "heavy", "tags", "grade", "h1", "h2", "price")

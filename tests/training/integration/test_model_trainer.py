@@ -41,13 +41,38 @@ IS_RED = ["yes" if 0 in chosen else "no" for chosen in CHOSEN]
 FRAME = pl.DataFrame({"text": TEXTS, "is_red": IS_RED})
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> dict[str, Any]:
+def settings_for(output: Path, epochs: int) -> dict[str, Any]:
     return {
-        "training": {"epochs": 6, "batch_size": 8, "output_dir": str(tmp_path / "output")},
+        "training": {
+            "epochs": epochs,
+            "batch_size": 8,
+            "output_dir": str(output),
+            "use_compilation": False,
+        },
         "optimizer": {"learning_rate": 1e-2},
         "checkpoint": {"save_best_only": True},
     }
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> dict[str, Any]:
+    """Long enough to learn."""
+    return settings_for(tmp_path / "output", epochs=6)
+
+
+@pytest.fixture
+def brief(tmp_path: Path) -> dict[str, Any]:
+    """Where it does not matter what is learnt."""
+    return settings_for(tmp_path / "output", epochs=1)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> ModelTrainer:
+    """A trainer that has learnt FRAME; its run is only read."""
+    config = settings_for(tmp_path_factory.mktemp("trained"), epochs=6)
+    trainer = create_trainer(create_model("bert", num_labels=2, **SIZES), config)
+    trainer.train(FRAME)
+    return trainer
 
 
 @pytest.mark.parametrize("form", ["path", "frame", "pair"])
@@ -68,10 +93,10 @@ def test_rows_train_a_model_whose_checkpoint_answers_rows(form: str, config, tmp
     }
 
 
-def test_bert_predict_answers_from_it(config, tmp_path: Path) -> None:
+def test_bert_predict_answers_from_it(brief, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    trainer = create_trainer(create_model("modernbert", num_labels=2, **SIZES), config)
+    trainer = create_trainer(create_model("modernbert", num_labels=2, **SIZES), brief)
     trainer.train(FRAME.to_dicts(), FRAME[:20].to_dicts())
     FRAME[:5].select("text").write_csv(tmp_path / "test.csv")
     arguments = ["predict", "--test", str(tmp_path / "test.csv"), "--checkpoint"]
@@ -83,12 +108,12 @@ def test_bert_predict_answers_from_it(config, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["matrix", "lists"])
-def test_a_head_with_adaptive_threshold_learns_thresholds(kind: str, config) -> None:
+def test_a_head_with_adaptive_threshold_learns_thresholds(kind: str, brief) -> None:
     matrix = [[int(number in chosen) for number in range(4)] for chosen in CHOSEN]
     labels = [[WORDS[number] for number in chosen] for chosen in CHOSEN]
     head = {"head_type": "multilabel", "num_labels": 4, "adaptive_threshold": True}
     model = create_model("bert", **head, **SIZES)
-    trainer = create_trainer(model, config)
+    trainer = create_trainer(model, brief)
     trainer.train((TEXTS, matrix if kind == "matrix" else labels))
     predictor = Predictor.load(trainer.path)
     assert predictor.thresholds is not None
@@ -105,22 +130,20 @@ def test_members_of_an_ensemble_train_on_the_same_rows(config) -> None:
     assert (answers == pl.Series(IS_RED)).mean() > 0.9
 
 
-def test_a_checkpoint_goes_on_with_its_own_tokenizer(config) -> None:
-    trainer = create_trainer(create_model("bert", num_labels=2, **SIZES), config)
-    trainer.train(FRAME)
-    model = load_model(trainer.path / "checkpoints/best")
-    again = create_trainer(model, config | {"optimizer": {"learning_rate": 1e-6}})
+def test_a_checkpoint_goes_on_with_its_own_tokenizer(trained, brief) -> None:
+    model = load_model(trained.path / "checkpoints/best")
+    again = create_trainer(model, brief | {"optimizer": {"learning_rate": 1e-6}})
     again.train(FRAME)
-    assert again.pipeline.tokenizer.to_json() == trainer.pipeline.tokenizer.to_json()
-    assert again.state.metrics["val_accuracy"] == trainer.state.best_metrics["val_accuracy"]
+    assert again.pipeline.tokenizer.to_json() == trained.pipeline.tokenizer.to_json()
+    assert again.state.metrics["val_accuracy"] == trained.state.best_metrics["val_accuracy"]
 
 
 @pytest.mark.parametrize("num_members", [1, 2])
-def test_a_checkpoints_classifier_is_matched_by_the_names_of_classes(num_members, config) -> None:
-    trainer = create_trainer(create_model("bert", num_labels=2, **SIZES), config)
-    trainer.train(FRAME)
-    folder = trainer.path / "checkpoints/best"
-    still = config | {"optimizer": {"learning_rate": 1e-9}}
+def test_a_checkpoints_classifier_is_matched_by_the_names_of_classes(
+    num_members, trained, brief
+) -> None:
+    folder = trained.path / "checkpoints/best"
+    still = brief | {"optimizer": {"learning_rate": 1e-9}}
 
     def go_on(labels: list[str]) -> float:
         members = [load_model(folder) for _ in range(num_members)]
@@ -138,14 +161,14 @@ def test_a_checkpoints_classifier_is_matched_by_the_names_of_classes(num_members
     call = str(e.value).split("make the model with ")[1].split(", which")[0]
     fresh = eval(call, {"load_from_huggingface": load_from_huggingface})
     renamed = ["good" if label == "yes" else "bad" for label in IS_RED]
-    assert create_trainer(fresh, still).train((TEXTS, renamed)).epoch == 6
+    assert create_trainer(fresh, still).train((TEXTS, renamed)).epoch == 1
 
 
-def test_a_checkpoint_says_where_its_table_was_written_otherwise(config) -> None:
+def test_a_checkpoint_says_where_its_table_was_written_otherwise(brief) -> None:
     from loguru import logger
 
     frame = pl.DataFrame({"member": ["True", "False"] * 60, "text": TEXTS, "is_red": IS_RED})
-    trainer = create_trainer(create_model("bert", num_labels=2, **SIZES), config)
+    trainer = create_trainer(create_model("bert", num_labels=2, **SIZES), brief)
     trainer.train(frame)
     lines: list[str] = []
     logger.enable("bert_playground")
@@ -153,7 +176,7 @@ def test_a_checkpoint_says_where_its_table_was_written_otherwise(config) -> None
         lambda message: lines.append(str(message)), level="WARNING", format="{message}"
     )
     for member in (["True", "False"] * 60, ["1", "0"] * 60):
-        again = create_trainer(load_model(trainer.path / "checkpoints/best"), config)
+        again = create_trainer(load_model(trainer.path / "checkpoints/best"), brief)
         again.train(frame.with_columns(member=pl.Series(member)), frame[:20])
     logger.remove(sink)
     (said,) = [line for line in lines if "differs from that of" in line]
@@ -161,17 +184,17 @@ def test_a_checkpoint_says_where_its_table_was_written_otherwise(config) -> None
     assert "nothing is repaired" in said
 
 
-def test_rows_are_no_longer_and_no_wider_than_the_model(config) -> None:
+def test_rows_are_no_longer_and_no_wider_than_the_model(brief) -> None:
     sizes = SIZES | {"vocab_size": 100, "max_position_embeddings": 16}
-    trainer = create_trainer(create_model("bert", num_labels=2, **sizes), config)
+    trainer = create_trainer(create_model("bert", num_labels=2, **sizes), brief)
     trainer.train(FRAME)
     assert trainer.pipeline.max_length == 16
     assert trainer.pipeline.vocab_size <= 100
 
 
-def test_a_preset_adapts_to_the_model_where_a_wish_is_refused(config, tmp_path: Path) -> None:
+def test_a_preset_adapts_to_the_model_where_a_wish_is_refused(brief) -> None:
     model = create_model("bert", num_labels=2, **SIZES)
-    asked, sources = load_config("kaggle", environment={}, flags=flatten(config))
+    asked, sources = load_config("kaggle", environment={}, flags=flatten(brief))
     trainer = ModelTrainer(model, asked, sources)
     trainer.train(FRAME)
     assert trainer.pipeline is not None

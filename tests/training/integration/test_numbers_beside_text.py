@@ -1,6 +1,7 @@
 """Numeric features on the whole way: trained, saved, resumed, streamed, averaged and answered alike."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ ON = {
     "data.numeric_features": "auto",
     "optimizer.learning_rate": 5e-3,
 }
-ROWS = 160
+ROWS = 120
 
 
 @pytest.fixture(scope="session")
@@ -58,17 +59,26 @@ def plots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def settings_for(plots: Path, target: str = "large") -> dict[str, object]:
+    asked = target.split(",")
+    others = [name for name in ("large", "price", "steep", "wide") if name not in asked]
+    return {"data.train": plots, "data.drop_columns": others, **ON}
+
+
 @pytest.fixture
 def make(make_config, plots: Path):
-    targets = ("large", "price", "steep", "wide")
-
     def make(target: str = "large", **settings: object):
-        asked = target.split(",")
-        others = [name for name in targets if name not in asked]
-        flags = {"data.train": plots, "data.drop_columns": others, **ON}
-        return make_config(target, **{**flags, **settings})
+        return make_config(target, **{**settings_for(plots, target), **settings})
 
     return make
+
+
+@pytest.fixture
+def best(train_once, plots: Path) -> Path:
+    """The best checkpoint of one run, which is only read."""
+    checkpoint = train_once("large", **settings_for(plots)).best_checkpoint
+    assert checkpoint is not None
+    return checkpoint
 
 
 @pytest.mark.parametrize(
@@ -84,9 +94,9 @@ def make(make_config, plots: Path):
     ],
 )
 def test_every_task_trains_and_answers_with_numbers(
-    make, plots: Path, target: str, settings: dict[str, object]
+    train_once, plots: Path, target: str, settings: dict[str, object]
 ) -> None:
-    result = run_training(make(target, **settings))
+    result = train_once(target, **{**settings_for(plots, target), **settings})
     assert "numeric features: width, depth" in result.run_dir.train_log.read_text()
     assert result.best_checkpoint is not None
     predictor = Predictor.load(result.best_checkpoint)
@@ -99,12 +109,9 @@ def test_every_task_trains_and_answers_with_numbers(
     assert not np.allclose(answer.scores, moved.scores)
 
 
-def test_predicting_gives_the_scores_of_evaluating_in_both_layouts(make, plots: Path) -> None:
-    config = make()
-    best = run_training(config).best_checkpoint
-    assert best is not None
+def test_predicting_gives_the_scores_of_evaluating_in_both_layouts(make, best: Path) -> None:
     predictor = Predictor.load(best, precision="f32")
-    val = prepare(config).val
+    val = prepare(make()).val
     scored = predictor.score(val)
     assert np.array_equal(predictor.predict(val), scored.scores)
     loader = predictor.pipeline.make_loader(val, batch_size=7)
@@ -222,9 +229,7 @@ def test_a_column_that_is_absent_at_predict_time_is_named(plots: Path) -> None:
         pipeline.tokenize(read_table(plots).drop("depth", "width"))
 
 
-def test_a_checkpoint_goes_on_with_its_own_numbers(make, plots: Path) -> None:
-    best = run_training(make()).best_checkpoint
-    assert best is not None
+def test_a_checkpoint_goes_on_with_its_own_numbers(make, best: Path) -> None:
     own = TextPipeline.load(best).numbers
     again = run_training(make(**{"model.pretrained": str(best)}))
     assert again.best_checkpoint is not None
@@ -233,21 +238,18 @@ def test_a_checkpoint_goes_on_with_its_own_numbers(make, plots: Path) -> None:
         run_training(make(**{"model.pretrained": str(best), "data.numeric_features": "depth"}))
 
 
-def test_a_pipeline_with_other_numbers_than_the_head_is_refused(make) -> None:
-    best = run_training(make()).best_checkpoint
-    assert best is not None
-    path = best / "pipeline.json"
+def test_a_pipeline_with_other_numbers_than_the_head_is_refused(best: Path, tmp_path: Path) -> None:
+    changed = shutil.copytree(best, tmp_path / "changed")
+    path = changed / "pipeline.json"
     state = json.loads(path.read_text())
     path.write_text(json.dumps({**state, "numbers": state["numbers"][:1]}))
     with pytest.raises(ValueError, match=r"reads 3 numeric features, but its pipeline\.json"):
-        Predictor.load(best)
+        Predictor.load(changed)
 
 
 def test_looking_into_a_checkpoint_and_exporting_it_tell_of_the_numbers(
-    make, plots: Path, tmp_path: Path
+    best: Path, plots: Path, tmp_path: Path
 ) -> None:
-    best = run_training(make()).best_checkpoint
-    assert best is not None
     looked = inspect_model(best)
     assert looked.head["num_numbers"] == 3
     assert looked.parameters["head"] > 16 * 3 * 17

@@ -24,7 +24,7 @@ from bert_playground.training import run_training
 from bert_playground.training.ensembles import train_ensemble
 from bert_playground.training.pretraining import run_pretraining
 
-ROWS = 160
+ROWS = 120
 
 
 @pytest.fixture(scope="session")
@@ -95,12 +95,13 @@ def test_a_value_counts_within_its_bin(trained: Path, plots: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["large", "price"])
-def test_predicting_gives_the_scores_of_evaluating_in_both_layouts(make, target: str) -> None:
-    config = make(target)
-    best = run_training(config).best_checkpoint
+def test_predicting_gives_the_scores_of_evaluating_in_both_layouts(
+    make, train_once, plots: Path, target: str
+) -> None:
+    best = train_once(target, **settings_for(plots, target)).best_checkpoint
     assert best is not None
     predictor = Predictor.load(best, precision="f32")
-    val = prepare(config).val
+    val = prepare(make(target)).val
     scored = predictor.score(val)
     assert np.array_equal(predictor.predict(val), scored.scores)
     loader = predictor.pipeline.make_loader(val, batch_size=7)

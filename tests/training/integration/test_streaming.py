@@ -19,7 +19,7 @@ from bert_playground.inference import Predictor
 from bert_playground.training import run_training
 from bert_playground.training.evaluation.calibrate import calibrate
 
-STREAMED = {"data.streaming": True, "optimizer.learning_rate": 5e-3}
+STREAMED = {"data.streaming": True, "optimizer.learning_rate": 1e-2}
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_streamed_table_is_learned(make_config, fruit: Path) -> None:
-    patience = {"training.epochs": 12, "training.early_stopping_patience": 0}
+    patience = {"training.epochs": 7, "training.early_stopping_patience": 0}
     result = run_training(make_config(**STREAMED, **patience))
     assert result.metrics["val_accuracy"] >= 0.95
     assert result.summary["train_rows"] + result.summary["val_rows"] == 120
@@ -103,9 +103,9 @@ def test_what_needs_the_whole_table_is_refused_or_read_whole(fruit: Path, monkey
 
 @pytest.mark.parametrize("flags", [[], ["--proba"]])
 def test_a_large_table_is_answered_in_parts_with_the_same_answers(
-    make_config, fruit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str]
+    train_once, fruit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str]
 ) -> None:
-    run = run_training(make_config("kind", **{"training.epochs": 1})).run_dir.path
+    run = train_once("kind", **{"training.epochs": 1}).run_dir.path
     outputs = []
     for name, large in (("whole", 10**9), ("parts", 50)):
         monkeypatch.setattr(table_stream, "LARGE_ROWS", large)
