@@ -41,7 +41,10 @@ def bootstrap(objective: Objective, labels: Array, *answers: Array) -> list[floa
         rows = random.integers(0, len(labels), len(labels))
         values.append([objective.judge(labels[rows], each[rows]) for each in answers])
     table = np.array(values)
-    differences = [table[:, 0], *(table[:, 0] - table[:, place] for place in range(1, len(answers)))]
+    differences = [
+        table[:, 0],
+        *(table[:, 0] - table[:, place] for place in range(1, len(answers))),
+    ]
     return [float(np.nanstd(each, ddof=1)) for each in differences]
 
 
