@@ -141,7 +141,10 @@ def _encode(prepared: Prepared, text: RowText) -> tuple[TokenizedTable, str]:
     tables = [_tokenize(text.of_training_rows, prepared.train)]
     said = f"{count_of(prepared.train.height, 'training row')}"
     if test is not None and set(text.columns) <= set(test.columns):
-        tables += [_tokenize(text, prepared.val), _tokenize(text, test)]
+        unseen = (
+            [prepared.val] if prepared.val.height else []
+        )  # of folds, all rows are training rows
+        tables += [_tokenize(text, frame) for frame in (*unseen, test)]
         said += f", {prepared.val.height} validation rows and {count_of(test.height, 'test row')}"
     return concat_tables(tables), said
 

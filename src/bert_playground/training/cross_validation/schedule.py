@@ -86,7 +86,13 @@ class Schedule:
             return config
         # Columns that the labels choose would tell the pretrained encoder of rows that it shall answer.
         blind: dict[str, Any] = {"derive": "off", "column_order": "table"}
-        blinded = config.model_copy(update={"data": config.data.model_copy(update=blind)})
+        limit = {"max_time": self._share_of_pretraining(member)}
+        blinded = config.model_copy(
+            update={
+                "data": config.data.model_copy(update=blind),
+                "training": config.training.model_copy(update=limit),
+            }
+        )
         table = self.folds.table
         rows = replace(
             self.folds.prepared,
@@ -105,6 +111,11 @@ class Schedule:
     def num_processes(self) -> int:
         """That fit side by side."""
         return self.config.cross_validation.jobs
+
+    def _share_of_pretraining(self, member: Member) -> float | None:
+        """Seconds: a third of what the member may take; None: as long as it likes."""
+        share = self._share(member, 1)
+        return self.config.training.max_time if share is None else max(share / 3, LEAST_SECONDS)
 
     def _jobs(self) -> Iterator[FoldFit]:
         """One by one, so that each is told how much time is left."""
