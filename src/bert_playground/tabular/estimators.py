@@ -15,9 +15,12 @@ from bert_playground.tabular.features import Matrix
 from bert_playground.tabular.sklearn_files import load_sklearn, save_sklearn
 
 Array = np.ndarray[Any, Any]
-STRENGTHS = (0.3, 1.0, 3.0, 10.0)  # inverse penalties of a linear classifier
+STRENGTHS = (0.3, 1.0, 3.0)  # inverse penalties of a linear classifier, the strongest penalty first
 PENALTIES = (30.0, 10.0, 3.0, 1.0)  # of a linear regression
-INNER_FOLDS, INNER_ROWS, INNER_CELLS = 3, 4000, 600_000  # at most, that a penalty is chosen by
+NEGLIGIBLE = (
+    1.02  # times the least loss: fewer rows than there are make a weaker penalty look better
+)
+INNER_FOLDS, INNER_ROWS, INNER_CELLS = 3, 4000, 1_000_000  # at most, that a penalty is chosen by
 MANY_ROWS = 10_000  # from which on a part is put aside to stop early by
 ROUNDS, ROUNDS_OF_MANY, LEAVES, LEARNING_RATE, MIN_LEAF = 250, 500, 15, 0.04, 20
 
@@ -119,23 +122,23 @@ def _make_linear(strength: float, question: Question) -> Any:
 def _choose_strength(
     values: Any, targets: Array, choices: tuple[float, ...], question: Question
 ) -> float:
-    """The one of least loss over a few folds of some of the rows; the middle one where a class is too rare for folds."""
+    """The strongest penalty with about the least loss over a few folds of some rows; a middle one where a class is too rare for folds."""
     most = min(INNER_ROWS, max(500, len(targets) * INNER_CELLS // max(1, values.nnz)))
     drawn = np.random.default_rng(question.seed).permutation(len(targets))[:most]
     folds = np.arange(len(drawn)) % INNER_FOLDS
     if question.num_classes is not None:
         drawn = drawn[np.argsort(targets[drawn], kind="stable")]  # so each fold has every class
         if np.bincount(targets[drawn], minlength=question.num_classes).min() < INNER_FOLDS:
-            return choices[len(choices) // 2 - 1]
+            return choices[1]
     elif len(drawn) < 2 * INNER_FOLDS:
-        return choices[len(choices) // 2 - 1]
+        return choices[1]
     losses = np.zeros(len(choices))
     for fold in range(INNER_FOLDS):
         known, asked = drawn[folds != fold], drawn[folds == fold]
         for place, strength in enumerate(choices):
             model = _make_linear(strength, question).fit(values[known], targets[known])
             losses[place] += _loss(model, values[asked], targets[asked], question)
-    return choices[int(np.argmin(losses))]
+    return choices[int(np.argmax(losses <= losses.min() * NEGLIGIBLE))]
 
 
 def _loss(model: Any, values: Any, targets: Array, question: Question) -> float:

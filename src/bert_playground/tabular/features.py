@@ -22,6 +22,7 @@ Weighted = Mapping[
 MAX_OWN = 24  # distinct values of a number, up to which each is a bin of its own
 NUM_BINS = 10
 STRINGS = ("text", "string")
+FEW_VALUES = 20  # of a category; one of more is penalised more, as a value stands on fewer rows
 FARTHEST = 5.0  # standard deviations that a number may lie off in a linear model
 
 
@@ -159,7 +160,8 @@ class TabularFeatures:
         if view.kind == "number":
             return [self.scales[number].transform(view.numbers(frame))]
         if view.kind == "category":
-            return [one_hot(view.codes(frame), len(view.values))]
+            size = len(view.values)
+            return [one_hot(view.codes(frame), size) * min(1.0, (FEW_VALUES / max(1, size)) ** 0.5)]
         if view.kind == "items":
             return [sp.csr_matrix(view.items(frame)[:, :-1])]
         return weighted.get(number) or self._weigh(number, view.read(frame))

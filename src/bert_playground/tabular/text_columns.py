@@ -10,6 +10,7 @@ from sklearn.decomposition import TruncatedSVD
 
 Array = np.ndarray[Any, Any]
 MAX_TERMS = 50_000  # of a vocabulary
+FULL_LENGTH = 10  # words of a cell, on average, from which on rows have length one
 MIN_ROWS = 2  # on which a term stands
 NUM_DIRECTIONS, ROWS_EACH = 50, 50  # most directions, and rows that each needs
 CHARACTERS_READ = 300  # of a cell for n-grams: more of a page costs much, and its words say it
@@ -18,12 +19,13 @@ GRAM_SIZES = (2, 3, 4, 5)
 
 @dataclass(frozen=True)
 class TermWeights:
-    """Tf-idf: how often a term stands in a cell, as 1 + log(count), times how rare it is; rows have length one.
+    """Tf-idf: how often a term stands in a cell, as 1 + log(count), times how rare it is; all rows have one length.
 
     Attributes:
         of: "words" for single words and pairs of neighbours, "characters" for n-grams within words.
         terms: the vocabulary, in the order of the columns.
         rarity: log((1 + rows) / (1 + rows with the term)) + 1 of each.
+        length: of the rows; less than one where cells are short, lest their few terms weigh more than those of a text.
 
     Reference: Spärck Jones 1972, A statistical interpretation of term specificity.
     """
@@ -31,6 +33,7 @@ class TermWeights:
     of: str
     terms: tuple[str, ...]
     rarity: tuple[float, ...]
+    length: float = 1.0
 
     @classmethod
     def fit(cls, of: str, cells: pl.Series) -> tuple[Self, sp.csr_matrix] | None:
@@ -48,7 +51,9 @@ class TermWeights:
             total = np.asarray(counts.sum(axis=0)).reshape(-1)[places]
             places = np.sort(places[np.argsort(-total, kind="stable")[:MAX_TERMS]])
         rarity = np.log((1 + len(cells)) / (1 + num_rows[places])) + 1
-        fitted = cls(of, tuple(terms.gather(places).to_list()), tuple(rarity.tolist()))
+        num_words = cells.str.count_matches(r"\S+").to_numpy().mean()
+        length = float(np.sqrt(min(1.0, num_words / FULL_LENGTH)))
+        fitted = cls(of, tuple(terms.gather(places).to_list()), tuple(rarity.tolist()), length)
         return fitted, fitted._weigh(counts[:, places])
 
     def transform(self, cells: pl.Series) -> sp.csr_matrix:
@@ -61,17 +66,23 @@ class TermWeights:
         weights.sort_indices()
         weights.data = (1 + np.log(weights.data)) * np.array(self.rarity)[weights.indices]
         lengths = np.sqrt(np.asarray(weights.multiply(weights).sum(axis=1)).reshape(-1))
-        weights.data /= np.repeat(lengths, np.diff(weights.indptr))
+        weights.data *= self.length / np.repeat(lengths, np.diff(weights.indptr))
         return weights
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready form that `from_dict` reads."""
-        return {"of": self.of, "terms": self.terms, "rarity": self.rarity}
+        return {
+            "of": self.of,
+            "terms": self.terms,
+            "rarity": self.rarity,
+            "length": self.length,
+        }
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Self:
         """Read what `to_dict` gave."""
-        return cls(str(state["of"]), tuple(state["terms"]), tuple(map(float, state["rarity"])))
+        rarity = tuple(map(float, state["rarity"]))
+        return cls(str(state["of"]), tuple(state["terms"]), rarity, float(state["length"]))
 
 
 def _count(of: str, cells: pl.Series, known: pl.Series | None) -> tuple[sp.csr_matrix, pl.Series]:
