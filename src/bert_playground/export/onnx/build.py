@@ -1,9 +1,6 @@
-"""build_onnx: a model as an ONNX graph; make_session: what computes it."""
-
-from typing import Any
+"""build_onnx: a model as an ONNX graph; prepare_model: adapters merged, quantized weights in full."""
 
 import onnx
-import onnxruntime
 
 from bert_playground.export.onnx.encoders import add_encoder, add_inputs
 from bert_playground.export.onnx.graph import Graph
@@ -75,25 +72,3 @@ def build_onnx(
     add_head(graph, model.head, hidden, inputs, joins=beside)
     name = type(model.encoder).__name__
     return graph.model(f"{name} with a {model.head.head_type} head, by bert-playground")
-
-
-def make_session(source: bytes | str, *, num_threads: int = 0) -> Any:
-    """An onnxruntime session on the CPU.
-
-    Args:
-        source: a serialised model, or the path of one.
-        num_threads: 0: as many as there are cores.
-
-    Raises:
-        ValueError: onnxruntime cannot read it.
-    """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors alone
-    options.intra_op_num_threads = num_threads
-    try:
-        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises many kinds, all of them bare ones
-        what = "the graph" if isinstance(source, bytes) else source
-        raise ValueError(
-            f"onnxruntime {onnxruntime.__version__} cannot read {what}: {str(error).splitlines()[0]}; export it again"
-        ) from error
