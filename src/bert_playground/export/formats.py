@@ -6,32 +6,28 @@ from typing import Any
 
 from bert_playground.export.exported import Exported
 from bert_playground.export.huggingface import export_huggingface
-from bert_playground.export.onnx.extra import explain_missing_onnx, is_missing_onnx
+from bert_playground.export.onnx import export_onnx
 from bert_playground.files import replaced_directory
 from bert_playground.lookup import look_up
 from bert_playground.models.ensemble import refuse_ensemble
 from bert_playground.runs import find_checkpoint
 
+FLAGS = {"opset": "--opset", "data": "--data", "with_recipe": "--serve"}
+
 
 def _export_huggingface(checkpoint: Path, folder: Path, dtype: str, **options: Any) -> Exported:
     if options:
         raise ValueError(
-            f"format huggingface has no {', '.join(sorted(options))}; these belong to format onnx"
+            f"format huggingface has no {' or '.join(FLAGS[name] for name in options)}; add --format onnx, or leave out what is its own"
         )
     refuse_ensemble(checkpoint)
     return export_huggingface(checkpoint, folder, dtype)
 
 
-def _export_onnx(checkpoint: Path, folder: Path, dtype: str, **options: Any) -> Exported:
-    from bert_playground.export.onnx.folder import export_onnx
-
-    return export_onnx(checkpoint, folder, dtype, **options)
-
-
 # (checkpoint, new folder, number format, options of this form) → what was written.
 FORMATS: dict[str, Callable[..., Exported]] = {
     "huggingface": _export_huggingface,
-    "onnx": _export_onnx,
+    "onnx": export_onnx,
 }
 
 
@@ -63,11 +59,6 @@ def export_model(
             f"{output} exists already and is not empty; give a new folder with --output"
         )
     folder = find_checkpoint(checkpoint)
-    try:
-        with replaced_directory(output) as temporary:
-            exported = write(folder, temporary, dtype, **options)
-    except ImportError as error:
-        if not is_missing_onnx(error):
-            raise
-        raise ValueError(explain_missing_onnx()) from error
+    with replaced_directory(output) as temporary:
+        exported = write(folder, temporary, dtype, **options)
     return exported._replace(folder=output)

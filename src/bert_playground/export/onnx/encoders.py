@@ -120,9 +120,7 @@ def add_attention(
         if rotations is not None:
             queries, keys = (_rotate(graph, part, layer, rotations) for part in (queries, keys))
         queries = graph.node("Mul", queries, graph.constant(size**-0.5))
-        scores = graph.node(
-            "MatMul", queries, graph.node("Transpose", keys, perm=[0, 1, 3, 2])
-        )
+        scores = graph.node("MatMul", queries, graph.node("Transpose", keys, perm=[0, 1, 3, 2]))
         masked = graph.add(scores, masks.of_window(layer.half_window))
         attended = graph.node("MatMul", graph.node("Softmax", masked, axis=-1), values)
         attended = graph.node("Transpose", attended, perm=[0, 2, 1, 3])
@@ -134,9 +132,10 @@ def _rotate(graph: Graph, x: str, layer: SelfAttention, rotations: Rotations) ->
     cosines, sines = rotations.of(layer)
     half = layer.output.num_inputs // layer.num_heads // 2
     first, second = graph.split(x, half, half)
-    products = [graph.node("Mul", *pair) for pair in (
-        (first, cosines), (second, sines), (second, cosines), (first, sines)
-    )]
+    products = [
+        graph.node("Mul", *pair)
+        for pair in ((first, cosines), (second, sines), (second, cosines), (first, sines))
+    ]
     turned = graph.node("Sub", *products[:2]), graph.add(*products[2:])
     return graph.node("Concat", *turned, axis=-1)
 

@@ -41,7 +41,11 @@ def write_graph(model: onnx.ModelProto, path: Path) -> None:
         path.write_bytes(model.SerializeToString())
         return
     onnx.save_model(
-        model, str(path), save_as_external_data=True, location=f"{path.name}_data", size_threshold=1024
+        model,
+        str(path),
+        save_as_external_data=True,
+        location=f"{path.name}_data",
+        size_threshold=1024,
     )
     check_model(str(path))
 
@@ -96,12 +100,21 @@ def predict_source() -> str:
         source = (here / name).read_text(encoding="utf-8")
         statements = ast.parse(source).body
         found = [each for each in statements if isinstance(each, ast.Import | ast.ImportFrom)]
-        own = [each for each in found if isinstance(each, ast.ImportFrom) and OWN in str(each.module)]
+        own = [
+            each for each in found if isinstance(each, ast.ImportFrom) and OWN in str(each.module)
+        ]
         imports |= {ast.unparse(each): None for each in found if each not in own}
         lines = source.splitlines()
         bodies.append("\n".join(lines[found[-1].end_lineno or 0 :]).strip())
-    outside = [line for line in imports if any(name in line for name in ("numpy", "onnxruntime", "tokenizers"))]
-    inside = sorted((line for line in imports if line not in outside), key=lambda line: (line.startswith("from"), line))
+    outside = [
+        line
+        for line in imports
+        if any(name in line for name in ("numpy", "onnxruntime", "tokenizers"))
+    ]
+    inside = sorted(
+        (line for line in imports if line not in outside),
+        key=lambda line: (line.startswith("from"), line),
+    )
     head = "\n".join([OPENING, *inside, "", *outside])
     return f"{head}\n\n" + "\n\n\n".join(bodies) + "\n"
 

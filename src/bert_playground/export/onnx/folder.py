@@ -15,6 +15,7 @@ from bert_playground.data.schema.sampling import read_within
 from bert_playground.export.exported import Exported
 from bert_playground.export.huggingface import labels_of
 from bert_playground.export.onnx.build import DEFAULT_OPSET, build_onnx, prepare_model
+from bert_playground.export.onnx.doors import PLAN
 from bert_playground.export.onnx.files import (
     quantize_file,
     write_graph,
@@ -31,7 +32,7 @@ from bert_playground.export.onnx.gate import (
     refuse_other_labels,
 )
 from bert_playground.export.onnx.plan import columns_of, compile_member, compile_plan
-from bert_playground.export.onnx.predictor import MODEL, PLAN, OnnxMember, OnnxPredictor
+from bert_playground.export.onnx.predictor import MODEL, OnnxMember, OnnxPredictor
 from bert_playground.export.onnx.session import OnnxModel
 from bert_playground.export.tokenizer_files import write_tokenizer
 from bert_playground.files import write_text
@@ -200,7 +201,9 @@ def _write_member(
 
 
 def _full_graph(model: BertWithHead, path: Path, opset: int, dtype: str) -> OnnxModel:
-    if dtype == "int8":  # the file is still that of f32, which onnxruntime has read when this returns
+    if (
+        dtype == "int8"
+    ):  # the file is still that of f32, which onnxruntime has read when this returns
         return OnnxModel(path)
     return OnnxModel(build_onnx(model, opset=opset).SerializeToString())
 
@@ -211,7 +214,7 @@ def _compare_labels(model: BertWithHead, member: OnnxMember, sample: pl.DataFram
     ours = predict_batches(model, pipeline.make_loader(unlabelled, batch_size=16)).scores
     theirs = member.score(unlabelled, 0, 16).scores
     answers = [pipeline.answers(scores, thresholds) for scores in (ours, theirs)]
-    refuse_other_labels(*answers, label_margins(ours, thresholds, pipeline.task))
+    refuse_other_labels(answers[0], answers[1], label_margins(ours, thresholds, pipeline.task))
 
 
 def _write_plan(folder: Path, predictor: OnnxPredictor, written: list[Written]) -> None:
@@ -273,5 +276,3 @@ def _describe(
         largest_difference=report["largest_logit_difference"],
         compared_on="rows of one token, short, padded, beyond the window and long",
     )
-
-

@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.data.tokens.token_table import TokenizedTable
 from bert_playground.export.onnx.heads import expected_logits
 from bert_playground.export.onnx.session import OnnxModel
 from bert_playground.inference import evaluation_mode
@@ -65,7 +64,9 @@ def compare_answers(
             for chosen, lengths in batches:
                 given = None if numbers is None else numbers[[i for i, _, _ in chosen]]
                 tokens = _pad(model, [(each, second) for _, each, second in chosen], lengths, given)
-                worst = [max(pair) for pair in zip(worst, _differ(model, graph, tokens), strict=True)]
+                worst = [
+                    max(pair) for pair in zip(worst, _differ(model, graph, tokens), strict=True)
+                ]
                 count, longest = count + len(chosen), max(longest, *lengths)
             found.append(Case(name, count, longest, *worst))
     return tuple(found)
@@ -125,7 +126,7 @@ def _make_rows(
     model: BertWithHead, pipeline: TextPipeline | None, rows: pl.DataFrame | None
 ) -> tuple[list[np.ndarray], np.ndarray | None, np.ndarray]:
     if pipeline is not None and rows is not None:
-        table: TokenizedTable = pipeline.tokenize(rows.drop(pipeline.targets, strict=False))
+        table = pipeline.tokenize(rows.drop(pipeline.targets, strict=False))
         seconds = table.lengths if table.second is None else table.second
         return table.rows(), table.numbers, np.asarray(seconds)
     generator = np.random.default_rng(0)
@@ -153,7 +154,9 @@ def _make_cases(
         "one token": [(first, [1] * len(first))],
         "short": [(first, [min(3, len(each)) for _, each, _ in first])],
         "padded": [(first, [len(each) for _, each, _ in first[:1]] + [2] * (len(first) - 1))],
-        "beyond the window": [(_stretch(real, first, beyond), [beyond, 5, beyond - 1, 1][: len(first)])],
+        "beyond the window": [
+            (_stretch(real, first, beyond), [beyond, 5, beyond - 1, 1][: len(first)])
+        ],
         "longest": [(_stretch(real, first[:1], most), [most])],
     }
 

@@ -10,7 +10,8 @@ import polars as pl
 
 from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.export.onnx.build import DEFAULT_OPSET, build_onnx, prepare_model
+from bert_playground.export.onnx.build import build_onnx, prepare_model
+from bert_playground.export.onnx.doors import PLAN, is_onnx_folder
 from bert_playground.export.onnx.session import Array, OnnxModel
 from bert_playground.inference import Predictions
 from bert_playground.lookup import shorten
@@ -20,7 +21,7 @@ from bert_playground.models.heads import HeadConfig
 from bert_playground.models.hub_files import CONFIG, read_json
 from bert_playground.runs import ENSEMBLE_NAME, find_checkpoint
 
-MODEL, PLAN = "model.onnx", "plan.json"
+MODEL = "model.onnx"
 
 
 @dataclass(frozen=True)
@@ -113,12 +114,7 @@ def load_onnx_predictor(path: Path, *, batch_size: int = 128) -> OnnxPredictor:
     if is_onnx_folder(path):
         return _read_folder(path.expanduser(), batch_size)
     folder = find_checkpoint(path)
-    return _load_members(folder, batch_size, lambda each: _build(each))
-
-
-def is_onnx_folder(path: Path) -> bool:
-    """Whether `bert model export --format onnx` wrote the folder."""
-    return (path.expanduser() / PLAN).is_file()
+    return _load_members(folder, batch_size, _build)
 
 
 def _load_members(
@@ -133,7 +129,7 @@ def _load_members(
 
 def _build(folder: Path) -> OnnxMember:
     model = prepare_model(load_model(folder))
-    graph = OnnxModel(build_onnx(model, opset=DEFAULT_OPSET).SerializeToString())
+    graph = OnnxModel(build_onnx(model).SerializeToString())
     return OnnxMember(graph, TextPipeline.load(folder), model.head.config)
 
 

@@ -20,8 +20,11 @@ ISO_DATE = re.compile(r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2})?[^\n]*)?\Z")
 DATE = re.compile(r"^([^\n]+?)(?:[ T]([0-9]{1,2}):[0-9]{2}(?::[0-9]{2})?[^\n]*)?\Z")
 CLOCK = re.compile(r"(?:^|[ T])([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}(?:\.[0-9]+)?))?")
 NAME = re.compile(r"^[^,]+, *([A-Z][A-Za-z ]*)\. ")
-MONTHS = "january february march april may june july august september october november december".split()
-WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+MONTHS = (
+    *("january", "february", "march", "april", "may", "june"),
+    *("july", "august", "september", "october", "november", "december"),
+)
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 DATE_PARTS = {
     "%Y": r"(?P<year>[0-9]{1,4})",
     "%y": r"(?P<short>[0-9]{2})",
@@ -69,12 +72,16 @@ def read_date(text: str, form: str) -> datetime.date | None:
     found = DATE.search(text)
     if found is None or form == "%H:%M":
         return None
-    pattern = re.sub(r"%[A-Za-z]", lambda part: DATE_PARTS[part[0]], re.escape(form).replace(r"\%", "%"))
+    pattern = re.sub(
+        r"%[A-Za-z]", lambda part: DATE_PARTS[part[0]], re.escape(form).replace(r"\%", "%")
+    )
     parts = re.fullmatch(pattern, found[1].strip(), re.IGNORECASE)
     if parts is None:
         return None
     part = parts.groupdict()
-    year = int(part.get("year") or 0) or int(part["short"]) + (2000 if int(part["short"]) < 70 else 1900)
+    year = int(part.get("year") or 0) or int(part["short"]) + (
+        2000 if int(part["short"]) < 70 else 1900
+    )
     names = [month[:3] for month in MONTHS]
     month = names.index(part["name"].lower()[:3]) + 1 if part.get("name") else int(part["month"])
     try:
@@ -82,7 +89,9 @@ def read_date(text: str, form: str) -> datetime.date | None:
     except ValueError:
         return None
     weekday = part.get("weekday")
-    return date if weekday is None or WEEKDAYS[date.weekday()].lower()[:3] == weekday.lower() else None
+    return (
+        date if weekday is None or WEEKDAYS[date.weekday()].lower()[:3] == weekday.lower() else None
+    )
 
 
 def hour_of(text: str) -> int | None:
@@ -155,6 +164,7 @@ def read_items(text: str, separator: str) -> list[str]:
 
 
 def say_number(piece: Piece, cell: str | None) -> str | None:
+    """A number as its bin, or in the digits that the template writes."""
     number = read_number(None if cell is None else cell.strip(), piece["spelling"])
     if number is None:
         return None
@@ -181,6 +191,7 @@ def say_known(piece: Piece, has_value: bool, word: str | None, absent: str) -> s
 
 
 def say_date(piece: Piece, cell: str | None) -> str | None:
+    """The year, month, day, weekday or hour of a date."""
     text = "" if cell is None else cell.strip()
     form, part = piece["spelling"], piece["part"]
     if not form:
@@ -198,6 +209,7 @@ def say_date(piece: Piece, cell: str | None) -> str | None:
 
 
 def say_words(piece: Piece, text: str | None) -> str | None:
+    """The words that many training rows had."""
     if text is None:
         return None
     words = re.findall(r"\w+", text.lower())
@@ -207,10 +219,13 @@ def say_words(piece: Piece, text: str | None) -> str | None:
 
 
 def say_list(piece: Piece, text: str | None) -> str | None:
+    """The items that training rows had."""
     if text is None:
         return None
     items = read_items(text, piece["spelling"])
-    return ", ".join(item for item in items if not piece["known"] or item in piece["known"]) or "other"
+    return (
+        ", ".join(item for item in items if not piece["known"] or item in piece["known"]) or "other"
+    )
 
 
 def say(piece: Piece, cell: str | None) -> str:
@@ -253,6 +268,7 @@ def write_piece(piece: Piece, cell: str | None) -> str:
 
 
 def extract_part(column: dict[str, Any], row: Row) -> str | None:
+    """The part of a code that regular expressions find, one after the other."""
     part = value_of(row[column["sources"][0]])
     for pattern in column["patterns"]:
         found = None if part is None else re.search(pattern, part)
@@ -265,28 +281,34 @@ def extract_part(column: dict[str, Any], row: Row) -> str | None:
 
 
 def derive_part(column: dict[str, Any], row: Row) -> str | None:
+    """That part, or the word for a cell without it."""
     part = extract_part(column, row)
     if part is not None:
         return part + column["end"]
     has_value = value_of(row[column["sources"][0]]) is not None
-    return column["absent"] if column["absent"] and has_value else None
+    return str(column["absent"]) if column["absent"] and has_value else None
 
 
 def derive_number(column: dict[str, Any], row: Row) -> str | None:
     """A sum, difference or ratio of other cells, or the days between two."""
-    kind, pairs = column["kind"], list(zip(column["sources"], column["forms"]))
+    kind, pairs = column["kind"], list(zip(column["sources"], column["forms"], strict=True))
     if kind == "days":
         texts = [(value_of(row[name]), form or "%Y-%m-%d") for name, form in pairs]
         dates = [None if text is None else read_date(text, form) for text, form in texts]
         return None if None in dates else str((dates[0] - dates[1]).days)  # type: ignore[operator]
-    numbers = [read_number(None if (cell := row[name]) is None else cell.strip(), form) for name, form in pairs]
+    numbers = [
+        read_number(None if (cell := row[name]) is None else cell.strip(), form)
+        for name, form in pairs
+    ]
     if None in numbers:
         return None
     first, *rest = [float(number) for number in numbers if number is not None]
     if kind == "ratio" and rest[0] == 0:
         return None
     for number in rest:
-        first = {"sum": first + number, "difference": first - number}.get(kind, first / (number or 1))
+        first = {"sum": first + number, "difference": first - number}.get(
+            kind, first / (number or 1)
+        )
     return spell_whole(round_figures(first, 12))
 
 

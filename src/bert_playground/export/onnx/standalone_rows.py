@@ -33,13 +33,19 @@ def read_csv(path: Path) -> list[Row]:
         file.seek(0)
         rows = csv.reader(file, delimiter=counts.most_common(1)[0][0] if counts else ",")
         header = [name.strip() for name in next(rows)]
-        return [dict(zip(header, [*row, *[""] * len(header)])) for row in rows if row]
+        return [dict(zip(header, [*row, *[""] * len(header)], strict=False)) for row in rows if row]
 
 
 def latest_windows(rows: list[Row], windows: dict[str, Any]) -> list[Row]:
     """Of a table of series: the last moment of each, with the values before it as further columns."""
     value, time, series = windows["value"], windows["time_column"], windows["series_column"]
-    ordered = sorted(rows, key=lambda row: (row[series] or "" if series else "", read_time(row[time], windows["time_form"])))
+    ordered = sorted(
+        rows,
+        key=lambda row: (
+            row[series] or "" if series else "",
+            read_time(row[time], windows["time_form"]),
+        ),
+    )
     by_series: dict[str | None, list[Row]] = {}
     for row in ordered:
         by_series.setdefault(row[series] if series else None, []).append(row)
@@ -59,7 +65,9 @@ class Member:
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
-        self.tokenizer.encode_special_tokens = True  # a cell that spells "[SEP]" is text like any other
+        self.tokenizer.encode_special_tokens = (
+            True  # a cell that spells "[SEP]" is text like any other
+        )
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         self.session = onnxruntime.InferenceSession(
@@ -67,13 +75,21 @@ class Member:
         )
 
     def encode_texts(self, texts: list[str]) -> list[list[int]]:
+        """The token ids of texts, without what stands around a row."""
         return [found.ids for found in self.tokenizer.encode_batch(texts, add_special_tokens=False)]
 
     def encode(self, rows: list[Row]) -> tuple[list[list[int]], list[int]]:
         """The token ids of each row, and where its second text begins (of a text pair, else at its end)."""
         plan = self.plan
-        room = plan["max_length"] - len(plan["prefix"]) - len(plan["suffix"]) - len(plan["between"] or [])
-        pieces = [[write_piece(piece, row[piece["column"]]) for piece in plan["pieces"]] for row in rows]
+        room = (
+            plan["max_length"]
+            - len(plan["prefix"])
+            - len(plan["suffix"])
+            - len(plan["between"] or [])
+        )
+        pieces = [
+            [write_piece(piece, row[piece["column"]]) for piece in plan["pieces"]] for row in rows
+        ]
         if plan["between"] is not None:
             return self._encode_pairs(pieces, room)
         if plan["separated"]:
@@ -86,11 +102,13 @@ class Member:
         full = [[*plan["prefix"], *body[:room], *plan["suffix"]] for body in bodies]
         return full, [len(ids) for ids in full]
 
-    def _encode_pairs(self, pieces: list[list[str]], room: int) -> tuple[list[list[int]], list[int]]:
+    def _encode_pairs(
+        self, pieces: list[list[str]], room: int
+    ) -> tuple[list[list[int]], list[int]]:
         """[CLS] a [SEP] b [SEP]; of a row that is too long, the longer text is cut until both are equally long."""
         plan, full, starts = self.plan, [], []
         firsts, seconds = (self.encode_texts([row[i] for row in pieces]) for i in (0, 1))
-        for first, second in zip(firsts, seconds):
+        for first, second in zip(firsts, seconds, strict=True):
             short, long = sorted((len(first), len(second)))
             if short + long > room:
                 long = max(short, room - short)
@@ -106,8 +124,12 @@ class Member:
         """What share of the training rows lies below each number, [R, F]; NaN where there is none."""
         columns = []
         for number in self.plan["numbers"]:
-            values = np.array([read_time(row.get(number["column"]), number["form"]) for row in rows])
-            columns.append(np.interp(np.clip(values, -1e300, 1e300), number["values"], number["shares"]))
+            values = np.array(
+                [read_time(row.get(number["column"]), number["form"]) for row in rows]
+            )
+            columns.append(
+                np.interp(np.clip(values, -1e300, 1e300), number["values"], number["shares"])
+            )
         return np.stack(columns, axis=1).astype(np.float32)
 
     def score(self, rows: list[Row]) -> Array:
@@ -137,16 +159,18 @@ class Member:
             feed = {name: array for name, array in feed.items() if name in names}
             if numbers is not None:
                 feed["numbers"] = numbers[chosen]
-            scores.update(zip(chosen.tolist(), self.session.run(["scores"], feed)[0]))
+            scores.update(zip(chosen.tolist(), self.session.run(["scores"], feed)[0], strict=True))
         return np.stack([scores[i] for i in range(len(ids))]).astype(np.float64)
 
 
 def average(scores: list[Array], weights: list[float], has_deviation: bool) -> Array:
     """What several models answer together; of means and deviations those of the mixture."""
-    mean: Array = sum(weight * each for weight, each in zip(weights, scores))  # type: ignore[assignment]
+    mean: Array = sum(weight * each for weight, each in zip(weights, scores, strict=True))  # type: ignore[assignment]
     if has_deviation:
         spread = [each[:, 1] ** 2 + (each[:, 0] - mean[:, 0]) ** 2 for each in scores]
-        mean[:, 1] = np.sqrt(sum(weight * each for weight, each in zip(weights, spread)))
+        mean[:, 1] = np.sqrt(
+            sum(weight * each for weight, each in zip(weights, spread, strict=True))
+        )
     return mean
 
 
@@ -154,14 +178,19 @@ def average(scores: list[Array], weights: list[float], has_deviation: bool) -> A
 
 
 def in_units(scores: Array, answers: dict[str, Any]) -> Array:
+    """Standardised numbers in the units of the training table."""
     values: Array = scores * np.array(answers["scale"]) + np.array(answers["mean"])
     return np.expm1(values) if answers["uses_log"] else values
 
 
 def answer_numbers(scores: Array, answers: dict[str, Any]) -> dict[str, list[str]]:
+    """Numbers, with their deviations or step by step."""
     if answers["kind"] == "steps":
         values = in_units(scores, answers)
-        return {name: list(map(spell, values[:, i].tolist())) for i, name in enumerate(answers["columns"])}
+        return {
+            name: list(map(spell, values[:, i].tolist()))
+            for i, name in enumerate(answers["columns"])
+        }
     means = scores[:, 0] if answers["has_deviation"] else scores
     found = {answers["columns"][0]: list(map(spell, in_units(means, answers).tolist()))}
     if answers["has_deviation"]:
@@ -174,19 +203,31 @@ def answer_numbers(scores: Array, answers: dict[str, Any]) -> dict[str, list[str
 
 
 def answer_labels(scores: Array, answers: dict[str, Any]) -> dict[str, list[str]]:
+    """Which of several labels are there, in a column each or as a list."""
     present = scores.astype(np.float32) >= np.array(answers["thresholds"], dtype=np.float32)
     if answers["kind"] == "labels":
-        pairs = zip(answers["columns"], answers["words"])
-        return {name: [words[int(there)] for there in present[:, i]] for i, (name, words) in enumerate(pairs)}
+        pairs = zip(answers["columns"], answers["words"], strict=True)
+        return {
+            name: [words[int(there)] for there in present[:, i]]
+            for i, (name, words) in enumerate(pairs)
+        }
     form = answers["spelling"]
-    lists = [form["joint"].join(name for name, there in zip(answers["quoted"], row) if there) for row in present]
-    cells = [f"{form['opening']}{text}{form['closing']}" if row.any() else form["empty"] for text, row in zip(lists, present)]
+    lists = [
+        form["joint"].join(
+            name for name, there in zip(answers["quoted"], row, strict=True) if there
+        )
+        for row in present
+    ]
+    cells = [
+        f"{form['opening']}{text}{form['closing']}" if row.any() else form["empty"]
+        for text, row in zip(lists, present, strict=True)
+    ]
     return {answers["columns"][0]: cells}
 
 
 def answer(scores: Array, answers: dict[str, Any]) -> dict[str, list[str]]:
     """Scores in the words and units of the training table, column by column."""
-    kind, classes = answers["kind"], answers.get("classes")
+    kind, classes = answers["kind"], answers.get("classes", [])
     if kind in ("number", "steps"):
         return answer_numbers(scores, answers)
     if kind in ("labels", "list"):
@@ -204,13 +245,19 @@ def answer(scores: Array, answers: dict[str, Any]) -> dict[str, list[str]]:
 def probabilities(scores: Array, answers: dict[str, Any]) -> dict[str, list[str]]:
     """A column of probabilities for each class or label."""
     if answers["kind"] in ("number", "steps"):
-        raise SystemExit("the model answers numbers, which have no probabilities; leave out --proba")
+        raise SystemExit(
+            "the model answers numbers, which have no probabilities; leave out --proba"
+        )
     if answers["kind"] == "binary":
         scores = np.stack([1 - scores, scores], axis=1)
-    return {name: list(map(spell, scores[:, i].tolist())) for i, name in enumerate(answers["probabilities"])}
+    return {
+        name: list(map(spell, scores[:, i].tolist()))
+        for i, name in enumerate(answers["probabilities"])
+    }
 
 
 def check_columns(rows: list[Row], plan: dict[str, Any], path: Path) -> None:
+    """Refuse a table that lacks columns."""
     there = rows[0] if rows else {}
     missing = [name for name in plan["columns"] if name not in there]
     if not rows or missing:
@@ -220,7 +267,9 @@ def check_columns(rows: list[Row], plan: dict[str, Any], path: Path) -> None:
 
 def main() -> None:
     """Read the table, ask every model, write the answers."""
-    parser = argparse.ArgumentParser(description="Answer the rows of a CSV with the models in this folder.")
+    parser = argparse.ArgumentParser(
+        description="Answer the rows of a CSV with the models in this folder."
+    )
     parser.add_argument("table", type=Path, help="CSV with the columns of the training table")
     parser.add_argument("output", type=Path, help="CSV to write")
     parser.add_argument("--proba", action="store_true", help="write probabilities, not labels")
@@ -242,7 +291,7 @@ def main() -> None:
     with asked.output.open("w", encoding="utf-8", newline="") as file:
         written = csv.writer(file, lineterminator="\n")
         written.writerow([id_column or "id", *answers])
-        written.writerows(zip(ids, *answers.values()))
+        written.writerows(zip(ids, *answers.values(), strict=True))
     print(f"{len(rows)} answers written to {asked.output}", file=sys.stderr)
 
 
