@@ -284,7 +284,7 @@ def derive_part(column: dict[str, Any], row: Row) -> str | None:
     """That part, or the word for a cell without it."""
     part = extract_part(column, row)
     if part is not None:
-        return part + column["end"]
+        return f"{part}{column['end']}"
     has_value = value_of(row[column["sources"][0]]) is not None
     return str(column["absent"]) if column["absent"] and has_value else None
 

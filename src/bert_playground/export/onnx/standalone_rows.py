@@ -57,22 +57,23 @@ def latest_windows(rows: list[Row], windows: dict[str, Any]) -> list[Row]:
     return found
 
 
-class Member:
-    """One model with the tokenizer and the plan that belong to it."""
+class RowReader:
+    """How a row becomes token ids and numbers: a plan and the tokenizer that belongs to it."""
 
     def __init__(self, folder: Path, plan: dict[str, Any]) -> None:
         self.plan = plan
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
-        self.tokenizer.encode_special_tokens = (
-            True  # a cell that spells "[SEP]" is text like any other
-        )
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        self.session = onnxruntime.InferenceSession(
-            str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
-        )
+        # A cell that spells "[SEP]" is text like any other.
+        self.tokenizer.encode_special_tokens = True
+
+    def complete(self, rows: list[Row]) -> list[Row]:
+        """The rows with the columns that are computed of their other cells."""
+        derived = self.plan["derived"]
+        return [
+            {**row, **{column["name"]: derive(column, row) for column in derived}} for row in rows
+        ]
 
     def encode_texts(self, texts: list[str]) -> list[list[int]]:
         """The token ids of texts, without what stands around a row."""
@@ -132,13 +133,24 @@ class Member:
             )
         return np.stack(columns, axis=1).astype(np.float32)
 
+
+class Member:
+    """One model with its way to read rows."""
+
+    def __init__(self, folder: Path, plan: dict[str, Any]) -> None:
+        self.reader = RowReader(folder, plan)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        self.session = onnxruntime.InferenceSession(
+            str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
+        )
+
     def score(self, rows: list[Row]) -> Array:
-        """The model's scores in the order of the rows."""
-        rows = [dict(row) for row in rows]
-        for row in rows:
-            row |= {column["name"]: derive(column, row) for column in self.plan["derived"]}
-        ids, starts = self.encode(rows)
-        numbers = self.encode_numbers(rows) if self.plan["numbers"] else None
+        """The model's scores in the order of the rows, asked in batches of rows of like lengths."""
+        reader, plan = self.reader, self.reader.plan
+        rows = reader.complete(rows)
+        ids, starts = reader.encode(rows)
+        numbers = reader.encode_numbers(rows) if plan["numbers"] else None
         names = {given.name for given in self.session.get_inputs()}
         order = np.argsort([len(row) for row in ids], kind="stable")
         scores: dict[int, Array] = {}
@@ -146,7 +158,7 @@ class Member:
             chosen = order[start : start + BATCH_SIZE]
             lengths = np.array([len(ids[i]) for i in chosen])
             places = np.arange(lengths.max())[None]
-            padded = np.full((len(chosen), lengths.max()), self.plan["pad_token_id"], np.int64)
+            padded = np.full((len(chosen), lengths.max()), plan["pad_token_id"], np.int64)
             for place, i in enumerate(chosen):
                 padded[place, : len(ids[i])] = ids[i]
             real = places < lengths[:, None]
