@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 
 from bert_playground.data.columns.derived_columns import DerivedColumn
+from bert_playground.data.columns.parsing import CLOCK
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.data.targets.fit import Encoder
 from bert_playground.data.targets.forecast import HorizonEncoder
 from bert_playground.data.targets.label_encoder import DTYPES, LabelEncoder
 from bert_playground.data.targets.label_lists import ListSpelling
@@ -71,7 +71,7 @@ def compile_member(pipeline: TextPipeline) -> dict[str, Any]:
         "has_types": has_types,
         "pad_token_id": pipeline.pad_token_id,
         "separated": form.separated and not form.is_pair,
-        "derived": [_compile_derived(column) for column in pipeline.derived],
+        "derived": [compile_derived(column) for column in pipeline.derived],
         "pieces": [
             _compile_piece(feature, form, is_first=place == 0, is_last=place == last)
             for place, feature in enumerate(pipeline.features)
@@ -90,15 +90,16 @@ def find_faults(pipeline: TextPipeline) -> list[str]:
             f"its template derives {shorten(form.derive)} by SQL (data.template_options.derive, or --template)"
         )
     windows = pipeline.windows
-    spellings = {
-        **{each.column: each.spelling for each in pipeline.features},
-        **{each.column: each.form for each in pipeline.numbers},
-        **({} if windows is None else {windows.time_column: windows.time_form or ""}),
-        **{column.name: " ".join(column.forms) for column in pipeline.derived},
-    }
-    for name, spelling in spellings.items():
-        strange = set(re.findall(r"%.", spelling.replace("%H:%M", ""))) - set(DATE_PARTS)
-        if strange:
+    spellings = [
+        *((each.column, each.spelling) for each in pipeline.features),
+        *((each.column, each.form) for each in pipeline.numbers),
+        *((column.name, form) for column in pipeline.derived for form in column.forms),
+    ]
+    if windows is not None:
+        spellings.append((windows.time_column, windows.time_form or ""))
+    for name, spelling in dict.fromkeys(spellings):
+        strange = set(re.findall(r"%.", spelling)) - set(DATE_PARTS)
+        if strange and spelling != CLOCK:
             faults.append(f"the dates of {name} have {', '.join(sorted(strange))} in their format")
     if windows is not None and windows.time_form is None:
         faults.append(f"the format of the times in {windows.time_column} was not saved with it")
@@ -147,7 +148,8 @@ def _compile_piece(
     }
 
 
-def _compile_derived(column: DerivedColumn) -> dict[str, Any]:
+def compile_derived(column: DerivedColumn) -> dict[str, Any]:
+    """How a column is computed of a row's other cells."""
     return {
         "name": column.name,
         "kind": column.kind,
@@ -222,8 +224,3 @@ def _spell_classes(labels: LabelEncoder) -> list[str]:
     if labels.dtype == "bool":
         return [str(label) for label in labels.classes]
     return pl.Series(labels.classes, dtype=DTYPES[labels.dtype]).cast(pl.String).to_list()
-
-
-def same_question(first: Encoder, second: Encoder) -> bool:
-    """Whether two members answer the same."""
-    return first == second

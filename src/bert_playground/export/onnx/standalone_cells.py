@@ -27,7 +27,7 @@ MONTHS = (
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 DATE_PARTS = {
     "%Y": r"(?P<year>[0-9]{1,4})",
-    "%y": r"(?P<short>[0-9]{2})",
+    "%y": r"(?P<short>[0-9]{1,2})",
     "%m": r"(?P<month>[0-9]{1,2})",
     "%d": r"(?P<day>[0-9]{1,2})",
     "%b": rf"(?P<name>{'|'.join(month[:3] for month in MONTHS)})",
@@ -171,9 +171,9 @@ def say_number(piece: Piece, cell: str | None) -> str | None:
     if piece["numbers"] == "bins":
         return str(piece["known"][bisect.bisect_left(piece["edges"], number)])
     if piece["numbers"] == "magnitude":
-        if number == 0:
-            return "0"
-        power = math.floor(math.log10(abs(number)))
+        if number == 0 or not math.isfinite(number):
+            return "0" if number == 0 else None
+        power = math.floor(math.log(abs(number), 10))  # of 1000 it is just below 3, as in polars
         return f"e{power} {spell(round(number / 10.0**power * 100) / 100)}"
     return spell_whole(round_figures(number, 4) if piece["numbers"] == "rounded" else number)
 
