@@ -22,12 +22,6 @@ It needs numpy, onnxruntime and tokenizers, and Python 3.10 or newer. How a row 
 stands in plan.json, which this file carries out. `bert model export --format onnx` wrote both.
 """
 '''
-RECIPE = """FROM python:3.12-slim
-RUN pip install --no-cache-dir numpy onnxruntime tokenizers
-COPY . /model
-ENTRYPOINT ["python", "/model/predict.py"]
-# docker build -t model . && docker run --rm -v "$PWD/data:/data" model /data/test.csv /data/submission.csv
-"""
 
 
 def write_graph(model: onnx.ModelProto, path: Path) -> None:
@@ -140,4 +134,5 @@ def write_readme(folder: Path, predictor: OnnxPredictor, *, dtype: str, has_reci
 
 def write_recipe(folder: Path) -> None:
     """A Dockerfile."""
-    write_text(folder / "Dockerfile", RECIPE)
+    recipe = Path(__file__).parent / "dockerfile.jinja"
+    write_text(folder / "Dockerfile", recipe.read_text(encoding="utf-8"))
