@@ -38,7 +38,8 @@ def make_model(encoder: str, head: str, **options: Any) -> BertWithHead:
     local = {"local_attention": 8} if encoder == "modernbert" else {}
     labels = NUM_LABELS.get(head)
     vocab_size = make_tokenizer().vocab_size
-    model = create_model(encoder, head, labels, vocab_size=vocab_size, **SIZES, **local, **options)
+    sizes = {**SIZES, **local, **options}
+    model = create_model(encoder, head, labels, vocab_size=vocab_size, **sizes)
     for number, linear in enumerate((model.head.classifier, model.head.get("dense"))):
         if linear is not None:
             linear.weight = mx.random.normal(linear.weight.shape, key=mx.random.key(number)) / 3

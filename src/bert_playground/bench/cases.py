@@ -1,6 +1,6 @@
 """What is timed: forward and train step of one model on full rows, compiled and not."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import mlx.core as mx
@@ -20,6 +20,9 @@ from bert_playground.training.core.precision import set_precision
 from bert_playground.training.core.step import can_compile, make_train_step
 from bert_playground.training.summary import count_parameters
 
+# Makes a repetition of a model and a batch that something else than MLX computes.
+MakeWork = Callable[[BertWithHead, Batch], Callable[[], object]]
+
 
 def run_benchmark(
     model: BertWithHead,
@@ -29,6 +32,7 @@ def run_benchmark(
     steps: int = 10,
     precision: str = "auto",
     test_compilation: bool = False,
+    also: Mapping[str, MakeWork] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Time the forward pass and the train step (forward, backward, clipping, AdamW) on rows without padding.
@@ -40,6 +44,7 @@ def run_benchmark(
         steps: timed repetitions of each case.
         precision: "f32", "bf16" or "auto".
         test_compilation: time each case with `mx.compile` as well.
+        also: further cases by name, timed before any training step.
         seed: of the token ids.
 
     Returns:
@@ -57,7 +62,9 @@ def run_benchmark(
     batch = make_batch(model, batch_size, seq_length, seed)
     num_tokens = batch_size * seq_length
     mx.reset_peak_memory()
-    cases: dict[str, Timing] = {}
+    cases: dict[str, Timing] = {
+        name: measure(make(model, batch), repetitions=steps) for name, make in (also or {}).items()
+    }
     for use_compilation in (False, True) if test_compilation and can_compile() else (False,):
         suffix = "_compiled" if use_compilation else ""
         forward = make_forward(model, batch, use_compilation=use_compilation)

@@ -15,7 +15,8 @@ class Exported(NamedTuple):
         num_bytes: of all files.
         notes: what the other program cannot do of the model, in sentences.
         largest_difference: between the answers (probabilities, numbers) of the written model, read back, and those of
-            the model itself on a few made-up rows, computed in f32.
+            the model itself, computed in f32; of ONNX between their logits.
+        compared_on: which rows.
     """
 
     folder: Path
@@ -25,3 +26,4 @@ class Exported(NamedTuple):
     num_bytes: int
     notes: tuple[str, ...]
     largest_difference: float
+    compared_on: str = "a few made-up rows"

@@ -58,7 +58,7 @@ class ListSpelling:
 
     def write(self, names: Sequence[str], present: np.ndarray) -> pl.Series:
         """The cells of rows by which labels are there, [R, L]."""
-        quoted = [self._quote(name) for name in names]
+        quoted = [self.quoted(name) for name in names]
         columns = [
             pl.Series(str(i), [name, None], dtype=pl.String)[1 - present[:, i].astype(np.int64)]
             for i, name in enumerate(quoted)
@@ -69,7 +69,8 @@ class ListSpelling:
         written = pl.when(is_filled).then(lists).otherwise(pl.lit(self.empty))
         return pl.DataFrame(columns).select(written.alias("cells")).to_series()
 
-    def _quote(self, name: str) -> str:
+    def quoted(self, name: str) -> str:
+        """A label as a list has it."""
         other = {"'": '"', '"': "'"}.get(self.quote, "")
         quote = other if self.quote and self.quote in name else self.quote
         return f"{quote}{name}{quote}"

@@ -56,7 +56,7 @@ def encode_pair(
     """
     if len(columns) != 2:
         raise ValueError(f"a text pair has two texts, got {len(columns)}; see data.text_pair")
-    prefix, between, suffix, has_types = _read_frame(tokenizer)
+    prefix, between, suffix, has_types = read_frame(tokenizer)
     num_special = len(prefix) + len(between) + len(suffix)
     room = max_length - num_special
     if room < 2:
@@ -100,7 +100,7 @@ def share_room(first: np.ndarray, second: np.ndarray, room: int) -> tuple[np.nda
     return np.where(is_first_longer, long, short), np.where(is_first_longer, short, long)
 
 
-def _read_frame(
+def read_frame(
     tokenizer: TextTokenizer,
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], bool]:
     """The ids before, between and after two texts, and whether the second one is of type 1."""

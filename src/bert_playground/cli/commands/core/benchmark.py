@@ -1,5 +1,6 @@
 """bert benchmark: time the forward pass and the training step, or data loading."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,6 +9,14 @@ import typer
 from bert_playground.cli.utils import options
 from bert_playground.cli.utils.checkpoints import pretrained_folder
 from bert_playground.cli.utils.console import print_json, print_lines, print_table
+
+
+class Engine(StrEnum):
+    """What computes the forward pass."""
+
+    MLX = "mlx"
+    ONNX = "onnx"
+
 
 BatchSize = Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="rows per batch")]
 SequenceLength = Annotated[
@@ -32,6 +41,14 @@ Data = Annotated[
         show_default=False,
     ),
 ]
+EngineName = Annotated[
+    Engine,
+    typer.Option(
+        "--engine",
+        metavar="NAME",
+        help="onnx: the forward pass by onnxruntime in f32 as well, beside that of mlx",
+    ),
+]
 
 
 @options.takes_settings("--model --precision")
@@ -41,6 +58,7 @@ def benchmark(
     seq_length: SequenceLength = 128,
     steps: Steps = 10,
     test_compilation: TestCompilation = False,
+    engine: EngineName = Engine.MLX,
     data: Data = None,
     log_level: options.LogLevel = None,
     json: options.Json = False,
@@ -50,6 +68,7 @@ def benchmark(
         _benchmark_data(context, data, batch_size, steps, log_level, json=json)
         return
     from bert_playground.bench import run_benchmark
+    from bert_playground.export.onnx import make_onnx_forward
     from bert_playground.logs import set_up_logs
     from bert_playground.models.factory import create_from_config
     from bert_playground.models.sizes import fit_to_checkpoint
@@ -72,6 +91,7 @@ def benchmark(
         steps=steps,
         precision=asked.training.precision,
         test_compilation=test_compilation,
+        also={"forward_onnx": make_onnx_forward} if engine == Engine.ONNX else None,
     )
     if json:
         print_json(result)

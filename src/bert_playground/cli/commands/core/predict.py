@@ -1,5 +1,6 @@
 """bert predict: predict a test table and write the submission."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,16 @@ from bert_playground.cli.utils.console import print_json, print_lines, spell
 
 if TYPE_CHECKING:
     from polars import DataFrame
+
+    from bert_playground.inference import AnyPredictor
+
+
+class Engine(StrEnum):
+    """What computes the model."""
+
+    MLX = "mlx"
+    ONNX = "onnx"
+
 
 Test = Annotated[
     Path, typer.Option("--test", metavar="FILE", help="table to predict", show_default=False)
@@ -27,6 +38,15 @@ Proba = Annotated[
     typer.Option("--proba", metavar="", help="write probabilities, not labels", show_default=False),
 ]
 
+EngineName = Annotated[
+    Engine,
+    typer.Option(
+        "--engine",
+        metavar="NAME",
+        help="what computes the model: mlx, or onnx (onnxruntime on the CPU, f32)",
+    ),
+]
+
 
 def predict(
     test: Test,
@@ -39,23 +59,19 @@ def predict(
     strict: options.Strict = False,
     batch_size: options.PredictBatchSize = 128,
     precision: options.PredictPrecisionName = options.PredictPrecision.AUTO,
+    engine: EngineName = Engine.MLX,
     log_level: options.LogLevel = None,
     json: options.Json = False,
 ) -> None:
     """Predict the rows of a test table and write the submission."""
     from bert_playground.data.kaggle.submission import write_parts
     from bert_playground.data.reading.table import read_table
-    from bert_playground.ensemble_predictor import load_predictor
     from bert_playground.logs import set_up_logs
     from bert_playground.lookup import count_of
     from bert_playground.predict_table import predict_table
 
     set_up_logs(log_level)
-    predictor = load_predictor(
-        choose_checkpoint(checkpoint, more_checkpoints),
-        batch_size=batch_size,
-        precision=precision.value,
-    )
+    predictor = _load(checkpoint, more_checkpoints, batch_size, precision.value, engine)
     drift = predictor.pipeline.watch_drift()
     parts = predict_table(
         predictor,
@@ -85,6 +101,38 @@ def predict(
                 f"written to {output}",
             ]
         )
+
+
+def _load(
+    checkpoint: Path | None,
+    more: list[Path] | None,
+    batch_size: int,
+    precision: str,
+    engine: Engine,
+) -> "AnyPredictor":
+    if engine == Engine.MLX:
+        _refuse_graph(checkpoint)
+        from bert_playground.ensemble_predictor import load_predictor
+
+        folder = choose_checkpoint(checkpoint, more)
+        return load_predictor(folder, batch_size=batch_size, precision=precision)
+    from bert_playground.export.onnx import is_onnx_folder, load_onnx_predictor
+
+    if precision not in ("auto", "f32"):
+        raise ValueError(
+            f"--engine onnx computes in f32, not {precision}; leave --precision out, or export with --dtype"
+        )
+    is_exported = checkpoint is not None and not more and is_onnx_folder(checkpoint)
+    folder = checkpoint if checkpoint and is_exported else choose_checkpoint(checkpoint, more)
+    return load_onnx_predictor(folder, batch_size=batch_size)
+
+
+def _refuse_graph(checkpoint: Path | None) -> None:
+    """Name the engine that reads a folder of ONNX."""
+    from bert_playground.export.onnx import is_onnx_folder
+
+    if checkpoint is not None and is_onnx_folder(checkpoint):
+        raise ValueError(f"{checkpoint} holds an ONNX graph; add --engine onnx")
 
 
 def _summary(written: "DataFrame") -> list[str]:

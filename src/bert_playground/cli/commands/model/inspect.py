@@ -12,7 +12,9 @@ from bert_playground.cli.utils.console import print_json, print_table
 
 Model = Annotated[
     str,
-    typer.Argument(metavar="MODEL", help="checkpoint, run or Hugging Face folder, or a Hub id"),
+    typer.Argument(
+        metavar="MODEL", help="checkpoint, run, Hugging Face or ONNX folder, or a Hub id"
+    ),
 ]
 Length = Annotated[
     int | None,
@@ -40,12 +42,16 @@ def inspect(
     json: options.Json = False,
 ) -> None:
     """Show architecture, parameters, memory, FLOPs, head, tokenizer and training of a model."""
+    from bert_playground.export.onnx import find_graphs, inspect_onnx
     from bert_playground.inspection import inspect_model
     from bert_playground.logs import set_up_logs
 
     set_up_logs(log_level)
     refuse_together(Path(model).expanduser(), "model inspect")
-    found = inspect_model(model, length)._asdict()
+    if find_graphs(Path(model)):
+        found = inspect_onnx(Path(model))
+    else:
+        found = inspect_model(model, length)._asdict()
     if json:
         print_json(found)
         return
@@ -55,6 +61,8 @@ def inspect(
             print_table(title, ("what", "value"), _rows(facts))
     if layers:
         for title, rows in tables.items():
+            if not rows:
+                continue
             print_table(title, tuple(rows[0]), [list(map(_spell, row.values())) for row in rows])
 
 

@@ -1,0 +1,138 @@
+"""The files of an exported folder: the graph, predict.py, its README and a recipe for a container."""
+
+import ast
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import jinja2
+import onnx
+from onnxruntime.quantization import QuantType, quantize_dynamic
+
+from bert_playground.export.onnx.graph import check_model
+from bert_playground.export.onnx.predictor import OnnxPredictor
+from bert_playground.files import write_text
+
+MOST_BYTES = 2**31 - 2**20  # of a message of protobuf
+OWN = "bert_playground"
+OPENING = '''"""Answer the rows of a CSV with the models in this folder: python predict.py test.csv submission.csv
+
+It needs numpy, onnxruntime and tokenizers, and Python 3.10 or newer. How a row becomes text, and scores become answers,
+stands in plan.json, which this file carries out. `bert model export --format onnx` wrote both.
+"""
+'''
+
+
+def write_graph(model: onnx.ModelProto, path: Path) -> None:
+    """Check a graph and write it; the weights of a very large one go into a file of their own.
+
+    Raises:
+        ValueError: ONNX's checker or its shape inference refuses it.
+    """
+    if model.ByteSize() < MOST_BYTES:
+        check_model(model)
+        path.write_bytes(model.SerializeToString())
+        return
+    onnx.save_model(
+        model,
+        str(path),
+        save_as_external_data=True,
+        location=f"{path.name}_data",
+        size_threshold=1024,
+    )
+    check_model(str(path))
+
+
+def quantize_file(path: Path) -> None:
+    """Quantize the encoder's products and its table of words to 8 bits, in place; activations are quantized row by row.
+
+    The head stays as it is: it is small, and its answers are what counts.
+    """
+    whole = onnx.load(str(path))
+    words = [node.name for node in whole.graph.node if node.name == "encoder.embeddings.gather"]
+    left = [
+        node.name
+        for node in whole.graph.node
+        if node.op_type in ("MatMul", "Gather")
+        and node.name not in words
+        and (node.op_type == "Gather" or node.name.startswith("head."))
+    ]
+    with _quiet():
+        quantize_dynamic(
+            whole,
+            str(path),
+            op_types_to_quantize=["MatMul", "Gather"],
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=left,
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the remarks of the quantizer, which advises what does not apply to dynamic quantization."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def write_predict(folder: Path) -> None:
+    """predict.py: both parts as one file that imports nothing of ours."""
+    write_text(folder / "predict.py", predict_source())
+
+
+def predict_source() -> str:
+    """The text of predict.py."""
+    here = Path(__file__).parent
+    imports: dict[str, None] = {}
+    bodies = []
+    for name in ("standalone_cells.py", "standalone_rows.py"):
+        source = (here / name).read_text(encoding="utf-8")
+        statements = ast.parse(source).body
+        found = [each for each in statements if isinstance(each, ast.Import | ast.ImportFrom)]
+        own = [
+            each for each in found if isinstance(each, ast.ImportFrom) and OWN in str(each.module)
+        ]
+        imports |= {ast.unparse(each): None for each in found if each not in own}
+        lines = source.splitlines()
+        bodies.append("\n".join(lines[found[-1].end_lineno or 0 :]).strip())
+    outside = [
+        line
+        for line in imports
+        if any(name in line for name in ("numpy", "onnxruntime", "tokenizers"))
+    ]
+    inside = sorted(
+        (line for line in imports if line not in outside),
+        key=lambda line: (line.startswith("from"), line),
+    )
+    head = "\n".join([OPENING, *inside, "", *outside])
+    return f"{head}\n\n" + "\n\n\n".join(bodies) + "\n"
+
+
+def write_readme(folder: Path, predictor: OnnxPredictor, *, dtype: str, has_recipe: bool) -> None:
+    """README.md: what is in the folder, and how to ask it."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    text = environment.get_template("readme.md.jinja").render(
+        pipeline=predictor.pipeline,
+        members=predictor.members,
+        inputs=sorted(predictor.members[0].graph.inputs),
+        dtype=dtype,
+        has_recipe=has_recipe,
+    )
+    write_text(folder / "README.md", text)
+
+
+def write_recipe(folder: Path) -> None:
+    """A Dockerfile."""
+    recipe = Path(__file__).parent / "dockerfile.jinja"
+    write_text(folder / "Dockerfile", recipe.read_text(encoding="utf-8"))

@@ -1,0 +1,278 @@
+"""export_onnx: a folder that answers rows by itself: graph, tokenizer, plan and predict.py, after the gate has compared them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from bert_playground.data.pipeline import TextPipeline
+from bert_playground.data.prepare import prepare_again
+from bert_playground.data.reading.table import require_columns
+from bert_playground.data.schema.sampling import read_within
+from bert_playground.export.exported import Exported
+from bert_playground.export.huggingface import labels_of
+from bert_playground.export.onnx.build import DEFAULT_OPSET, build_onnx, prepare_model
+from bert_playground.export.onnx.doors import PLAN
+from bert_playground.export.onnx.files import (
+    quantize_file,
+    write_graph,
+    write_predict,
+    write_readme,
+    write_recipe,
+)
+from bert_playground.export.onnx.gate import (
+    NUM_ROWS,
+    Case,
+    compare_answers,
+    label_margins,
+    refuse_difference,
+    refuse_other_labels,
+)
+from bert_playground.export.onnx.plan import columns_of, compile_member, compile_plan
+from bert_playground.export.onnx.predictor import MODEL, OnnxMember, OnnxPredictor
+from bert_playground.export.onnx.session import OnnxModel
+from bert_playground.export.tokenizer_files import write_tokenizer
+from bert_playground.files import write_text
+from bert_playground.inference import predict_batches
+from bert_playground.lookup import look_up
+from bert_playground.models.bert_with_head import BertWithHead
+from bert_playground.models.checkpoint import hub_config, load_model
+from bert_playground.models.ensemble import read_manifest
+from bert_playground.models.hub_files import CONFIG
+from bert_playground.run_record import find_record
+from bert_playground.runs import ENSEMBLE_NAME, find_checkpoint
+from bert_playground.training.evaluation.calibrate import rows_of_run
+from bert_playground.training.metrics.scorer import make_scorer
+
+REPORT = "export_report.json"
+DTYPES = ("f32", "f16", "int8")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What the graph is compared on.
+
+    Attributes:
+        frame: as training writes cells; None: no table is known, and token ids are made up.
+        source: which rows, or why none.
+        has_labels: whether they can be scored honestly.
+    """
+
+    frame: pl.DataFrame | None
+    source: str
+    has_labels: bool = False
+
+
+@dataclass(frozen=True)
+class Written:
+    """One model of the folder.
+
+    Attributes:
+        member: as it was written.
+        full: the same in f32, which was not written; None: it is what was written.
+        cases: how far it is from the model.
+        plan: its part of plan.json.
+    """
+
+    member: OnnxMember
+    full: OnnxMember | None
+    cases: tuple[Case, ...]
+    plan: dict[str, Any]
+
+
+def export_onnx(
+    checkpoint: Path,
+    folder: Path,
+    dtype: str = "f32",
+    *,
+    opset: int = DEFAULT_OPSET,
+    data: Path | None = None,
+    with_recipe: bool = False,
+) -> Exported:
+    """Write a checkpoint or an ensemble so that onnxruntime and the predict.py beside it answer rows.
+
+    Args:
+        checkpoint: a checkpoint folder, or an ensemble's.
+        folder: where to write; exists.
+        dtype: f32, f16 (stored so, computed in f32) or int8 (dynamic quantization).
+        opset: which operators the graph is made of.
+        data: a table with the target to compare and measure on; None: the validation rows of the run.
+        with_recipe: write a Dockerfile too.
+
+    Raises:
+        ValueError: rows are read in a way that predict.py cannot, or the graph does not answer as the model does.
+    """
+    look_up(dict.fromkeys(DTYPES), dtype, "dtype")
+    parts = _members_of(checkpoint, folder)
+    pipelines = [TextPipeline.load(source) for source, _, _ in parts]
+    plans = [compile_member(pipeline) for pipeline in pipelines]
+    rows = _find_rows(find_checkpoint(parts[0][0]), pipelines[0], data)
+    written = []
+    for (source, own, weight), pipeline, plan in zip(parts, pipelines, plans, strict=True):
+        own.mkdir(exist_ok=True)
+        place = {"folder": str(own.relative_to(folder)), "weight": weight}
+        written.append(_write_member(source, own, pipeline, place | plan, rows, dtype, opset))
+    weights = tuple(weight for _, _, weight in parts)
+    ours = OnnxPredictor(tuple(each.member for each in written), weights, folder)
+    _write_plan(folder, ours, written)
+    cost = _measure_cost(ours, written, rows)
+    cases = [case for each in written for case in each.cases]
+    write_predict(folder)
+    write_readme(folder, ours, dtype=dtype, has_recipe=with_recipe)
+    if with_recipe:
+        write_recipe(folder)
+    report = {
+        "dtype": dtype,
+        "opset": opset,
+        "compared_on": rows.source,
+        "largest_logit_difference": max(case.logits for case in cases),
+        "largest_score_difference": max(case.scores for case in cases),
+        "cases": [[case.to_dict() for case in each.cases] for each in written],
+        "cost": cost,
+    }
+    write_text(folder / REPORT, json.dumps(report, indent=2) + "\n")
+    return _describe(folder, dtype, rows, report, len(written))
+
+
+def _members_of(checkpoint: Path, folder: Path) -> list[tuple[Path, Path, float]]:
+    """For each model where it is read, where it is written, and how much it counts."""
+    if not (checkpoint / ENSEMBLE_NAME).is_file():
+        return [(checkpoint, folder, 1.0)]
+    manifest = read_manifest(checkpoint)
+    return [
+        (find_checkpoint(source), folder / f"member_{number}", weight)
+        for number, (source, weight) in enumerate(
+            zip(manifest.members, manifest.weights, strict=True)
+        )
+    ]
+
+
+def _find_rows(checkpoint: Path, pipeline: TextPipeline, data: Path | None) -> Rows:
+    drift = pipeline.watch_drift()
+    if data is not None:
+        frame, message = read_within(data, seed=0)
+        require_columns(frame, list(pipeline.targets), str(data))
+        return Rows(drift.read(pipeline.rows_with_labels(frame)), f"{data}: {message}", True)
+    try:
+        frame, source = rows_of_run(checkpoint)
+        return Rows(drift.read(frame), source, True)
+    except (ValueError, OSError) as error:
+        record = find_record(checkpoint)
+        try:
+            if record is None:
+                raise
+            frame = prepare_again(record.settings.values).val
+            return Rows(drift.read(frame), f"rows that the model was trained on: {error}")
+        except (ValueError, OSError):
+            return Rows(None, f"made-up rows: {error}")
+
+
+def _write_member(
+    source: Path,
+    folder: Path,
+    pipeline: TextPipeline,
+    plan: dict[str, Any],
+    rows: Rows,
+    dtype: str,
+    opset: int,
+) -> Written:
+    model = prepare_model(load_model(source))
+    path = folder / MODEL
+    write_graph(build_onnx(model, opset=opset, is_half=dtype == "f16"), path)
+    full = None
+    if dtype != "f32" and rows.has_labels:
+        full = OnnxMember(_full_graph(model, path, opset, dtype), pipeline, model.head.config)
+    if dtype == "int8":
+        quantize_file(path)
+    graph = OnnxModel(path)
+    sample = None if rows.frame is None else rows.frame.head(NUM_ROWS)
+    cases = compare_answers(model, graph, pipeline, sample)
+    refuse_difference(cases, *(() if dtype == "f32" else (float("inf"),)))
+    member = OnnxMember(graph, pipeline, model.head.config)
+    if dtype == "f32" and sample is not None and pipeline.classes:
+        _compare_labels(model, member, sample)
+    write_tokenizer(source, folder)
+    config = hub_config(model, labels_of(source)) | {"dtype": "float32"}
+    write_text(folder / CONFIG, json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+    return Written(member, full, cases, plan)
+
+
+def _full_graph(model: BertWithHead, path: Path, opset: int, dtype: str) -> OnnxModel:
+    if (
+        dtype == "int8"
+    ):  # the file is still that of f32, which onnxruntime has read when this returns
+        return OnnxModel(path)
+    return OnnxModel(build_onnx(model, opset=opset).SerializeToString())
+
+
+def _compare_labels(model: BertWithHead, member: OnnxMember, sample: pl.DataFrame) -> None:
+    pipeline, thresholds = member.pipeline, member.head.thresholds
+    unlabelled = sample.drop(pipeline.targets, strict=False)
+    ours = predict_batches(model, pipeline.make_loader(unlabelled, batch_size=16)).scores
+    theirs = member.score(unlabelled, 0, 16).scores
+    answers = [pipeline.answers(scores, thresholds) for scores in (ours, theirs)]
+    refuse_other_labels(answers[0], answers[1], label_margins(ours, thresholds, pipeline.task))
+
+
+def _write_plan(folder: Path, predictor: OnnxPredictor, written: list[Written]) -> None:
+    columns = [name for each in predictor.members for name in columns_of(each.pipeline)]
+    plan = {
+        **compile_plan(predictor.pipeline, predictor.thresholds),
+        "columns": list(dict.fromkeys(columns)),
+        "members": [each.plan for each in written],
+    }
+    if predictor.pipeline.task == "regression":
+        plan["answers"]["has_deviation"] = predictor.members[0].head.uncertainty_estimation
+    write_text(folder / PLAN, json.dumps(plan, indent=1, ensure_ascii=False) + "\n")
+
+
+def _measure_cost(ours: OnnxPredictor, written: list[Written], rows: Rows) -> dict[str, Any]:
+    """What a smaller number format costs in the run's own metrics; {} where nothing is lost or nothing is known."""
+    members = [each.full for each in written if each.full is not None]
+    if rows.frame is None or len(members) != len(written):
+        return {}
+    full = OnnxPredictor(tuple(members), ours.weights, ours.checkpoint)
+    pipeline = ours.pipeline
+    scorer = make_scorer(pipeline.task, decode=pipeline.in_units, thresholds=ours.thresholds)
+    found = [each.score(rows.frame) for each in (full, ours)]
+    labels = found[0].labels
+    assert labels is not None  # the target is there
+    before, after = (scorer(labels, each.scores) for each in found)
+    answers = [ours.answers(each.scores).to_numpy() for each in found]
+    return {
+        "rows": len(labels),
+        "before": before,
+        "after": after,
+        "changed_labels": int((answers[0] != answers[1]).any(axis=1).sum())
+        if pipeline.classes
+        else None,
+        "largest_score_difference": float(np.abs(found[0].scores - found[1].scores).max()),
+    }
+
+
+def _describe(
+    folder: Path, dtype: str, rows: Rows, report: dict[str, Any], num_members: int
+) -> Exported:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    notes = [f"compared on {rows.source}"]
+    cost = report["cost"]
+    for name, value in cost.get("before", {}).items():
+        after = cost["after"][name]
+        notes.append(f"{dtype} costs {name} {after - value:+.4g} ({value:.4g} → {after:.4g})")
+    if cost.get("changed_labels") is not None:
+        notes.append(f"{dtype} gives {cost['changed_labels']} of {cost['rows']} rows another label")
+    if num_members > 1:
+        notes.append(f"{num_members} graphs, whose answers predict.py averages")
+    return Exported(
+        folder=folder,
+        reader="onnxruntime, or python predict.py test.csv submission.csv",
+        dtype=dtype,
+        files=tuple(sorted(str(path.relative_to(folder)) for path in files)),
+        num_bytes=sum(path.stat().st_size for path in files),
+        notes=tuple(notes),
+        largest_difference=report["largest_logit_difference"],
+        compared_on="rows of one token, short, padded, beyond the window and long",
+    )

@@ -1,0 +1,311 @@
+"""Rows become answers: a CSV, tokens, onnxruntime, a CSV: the second part of predict.py."""
+
+import argparse
+import csv
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from tokenizers import Tokenizer
+
+from bert_playground.export.onnx.standalone_cells import (
+    Row,
+    derive,
+    read_time,
+    spell,
+    write_piece,
+)
+
+HERE = Path(__file__).resolve().parent
+BATCH_SIZE = 64
+Array = np.ndarray[Any, Any]
+
+
+def read_csv(path: Path) -> list[Row]:
+    """The rows of a CSV; the sign that is most frequent in its first line separates cells."""
+    csv.field_size_limit(2**31 - 1)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        counts = Counter(letter for letter in file.readline() if letter in ",;\t|")
+        file.seek(0)
+        rows = csv.reader(file, delimiter=counts.most_common(1)[0][0] if counts else ",")
+        header = [name.strip() for name in next(rows)]
+        return [dict(zip(header, [*row, *[""] * len(header)], strict=False)) for row in rows if row]
+
+
+def latest_windows(rows: list[Row], windows: dict[str, Any]) -> list[Row]:
+    """Of a table of series: the last moment of each, with the values before it as further columns."""
+    value, time, series = windows["value"], windows["time_column"], windows["series_column"]
+    ordered = sorted(
+        rows,
+        key=lambda row: (
+            row[series] or "" if series else "",
+            read_time(row[time], windows["time_form"]),
+        ),
+    )
+    by_series: dict[str | None, list[Row]] = {}
+    for row in ordered:
+        by_series.setdefault(row[series] if series else None, []).append(row)
+    found = []
+    for own in by_series.values():
+        past = [row[value] for row in reversed(own[-windows["lags"] :])] + [None] * windows["lags"]
+        lags = {f"{value} lag {i + 1}": past[i] for i in range(windows["lags"])}
+        found.append({**own[-1], **lags})
+    return found
+
+
+class RowReader:
+    """How a row becomes token ids and numbers: a plan and the tokenizer that belongs to it."""
+
+    def __init__(self, folder: Path, plan: dict[str, Any]) -> None:
+        self.plan = plan
+        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self.tokenizer.no_padding()
+        self.tokenizer.no_truncation()
+        # A cell that spells "[SEP]" is text like any other.
+        self.tokenizer.encode_special_tokens = True
+
+    def complete(self, rows: list[Row]) -> list[Row]:
+        """The rows with the columns that are computed of their other cells."""
+        derived = self.plan["derived"]
+        return [
+            {**row, **{column["name"]: derive(column, row) for column in derived}} for row in rows
+        ]
+
+    def encode_texts(self, texts: list[str]) -> list[list[int]]:
+        """The token ids of texts, without what stands around a row."""
+        return [found.ids for found in self.tokenizer.encode_batch(texts, add_special_tokens=False)]
+
+    def encode(self, rows: list[Row]) -> tuple[list[list[int]], list[int]]:
+        """The token ids of each row, and where its second text begins (of a text pair, else at its end)."""
+        plan = self.plan
+        room = (
+            plan["max_length"]
+            - len(plan["prefix"])
+            - len(plan["suffix"])
+            - len(plan["between"] or [])
+        )
+        pieces = [
+            [write_piece(piece, row[piece["column"]]) for piece in plan["pieces"]] for row in rows
+        ]
+        if plan["between"] is not None:
+            return self._encode_pairs(pieces, room)
+        if plan["separated"]:
+            ids = self.encode_texts([piece for row in pieces for piece in row])
+            count = len(plan["pieces"])
+            whole = [ids[start : start + count] for start in range(0, len(ids), count)]
+            bodies = [sum(([*plan["suffix"], *each] for each in row[1:]), row[0]) for row in whole]
+        else:
+            bodies = self.encode_texts(["".join(row) for row in pieces])
+        full = [[*plan["prefix"], *body[:room], *plan["suffix"]] for body in bodies]
+        return full, [len(ids) for ids in full]
+
+    def _encode_pairs(
+        self, pieces: list[list[str]], room: int
+    ) -> tuple[list[list[int]], list[int]]:
+        """[CLS] a [SEP] b [SEP]; of a row that is too long, the longer text is cut until both are equally long."""
+        plan, full, starts = self.plan, [], []
+        firsts, seconds = (self.encode_texts([row[i] for row in pieces]) for i in (0, 1))
+        for first, second in zip(firsts, seconds, strict=True):
+            short, long = sorted((len(first), len(second)))
+            if short + long > room:
+                long = max(short, room - short)
+                if short + long > room:
+                    short, long = room // 2, room - room // 2
+            kept = (long, short) if len(first) > len(second) else (short, long)
+            head = [*plan["prefix"], *first[: kept[0]], *plan["between"]]
+            full.append([*head, *second[: kept[1]], *plan["suffix"]])
+            starts.append(len(head) if plan["has_types"] else len(full[-1]))
+        return full, starts
+
+    def encode_numbers(self, rows: list[Row]) -> Array:
+        """What share of the training rows lies below each number, [R, F]; NaN where there is none."""
+        columns = []
+        for number in self.plan["numbers"]:
+            values = np.array(
+                [read_time(row.get(number["column"]), number["form"]) for row in rows]
+            )
+            columns.append(
+                np.interp(np.clip(values, -1e300, 1e300), number["values"], number["shares"])
+            )
+        return np.stack(columns, axis=1).astype(np.float32)
+
+
+class Member:
+    """One model with its way to read rows."""
+
+    def __init__(self, folder: Path, plan: dict[str, Any]) -> None:
+        self.reader = RowReader(folder, plan)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        self.session = onnxruntime.InferenceSession(
+            str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
+        )
+
+    def score(self, rows: list[Row]) -> Array:
+        """The model's scores in the order of the rows, asked in batches of rows of like lengths."""
+        reader, plan = self.reader, self.reader.plan
+        rows = reader.complete(rows)
+        ids, starts = reader.encode(rows)
+        numbers = reader.encode_numbers(rows) if plan["numbers"] else None
+        names = {given.name for given in self.session.get_inputs()}
+        order = np.argsort([len(row) for row in ids], kind="stable")
+        scores: dict[int, Array] = {}
+        for start in range(0, len(order), BATCH_SIZE):
+            chosen = order[start : start + BATCH_SIZE]
+            lengths = np.array([len(ids[i]) for i in chosen])
+            places = np.arange(lengths.max())[None]
+            padded = np.full((len(chosen), lengths.max()), plan["pad_token_id"], np.int64)
+            for place, i in enumerate(chosen):
+                padded[place, : len(ids[i])] = ids[i]
+            real = places < lengths[:, None]
+            second = places >= np.array([starts[i] for i in chosen])[:, None]
+            feed = {
+                "input_ids": padded,
+                "attention_mask": real.astype(np.int64),
+                "token_type_ids": (second & real).astype(np.int64),
+            }
+            feed = {name: array for name, array in feed.items() if name in names}
+            if numbers is not None:
+                feed["numbers"] = numbers[chosen]
+            scores.update(zip(chosen.tolist(), self.session.run(["scores"], feed)[0], strict=True))
+        return np.stack([scores[i] for i in range(len(ids))]).astype(np.float64)
+
+
+def average(scores: list[Array], weights: list[float], has_deviation: bool) -> Array:
+    """What several models answer together; of means and deviations those of the mixture."""
+    mean: Array = sum(weight * each for weight, each in zip(weights, scores, strict=True))  # type: ignore[assignment]
+    if has_deviation:
+        spread = [each[:, 1] ** 2 + (each[:, 0] - mean[:, 0]) ** 2 for each in scores]
+        mean[:, 1] = np.sqrt(
+            sum(weight * each for weight, each in zip(weights, spread, strict=True))
+        )
+    return mean
+
+
+# ---- scores become answers ----
+
+
+def in_units(scores: Array, answers: dict[str, Any]) -> Array:
+    """Standardised numbers in the units of the training table."""
+    values: Array = scores * np.array(answers["scale"]) + np.array(answers["mean"])
+    return np.expm1(values) if answers["uses_log"] else values
+
+
+def answer_numbers(scores: Array, answers: dict[str, Any]) -> dict[str, list[str]]:
+    """Numbers, with their deviations or step by step."""
+    if answers["kind"] == "steps":
+        values = in_units(scores, answers)
+        return {
+            name: list(map(spell, values[:, i].tolist()))
+            for i, name in enumerate(answers["columns"])
+        }
+    means = scores[:, 0] if answers["has_deviation"] else scores
+    found = {answers["columns"][0]: list(map(spell, in_units(means, answers).tolist()))}
+    if answers["has_deviation"]:
+        deviations = scores[:, 1] * answers["scale"]
+        if answers["uses_log"]:  # of a log-normal distribution
+            logs, variances = means * answers["scale"] + answers["mean"], deviations**2
+            deviations = np.exp(logs + variances / 2) * np.sqrt(np.expm1(variances))
+        found[f"{answers['columns'][0]}_std"] = list(map(spell, deviations.tolist()))
+    return found
+
+
+def answer_labels(scores: Array, answers: dict[str, Any]) -> dict[str, list[str]]:
+    """Which of several labels are there, in a column each or as a list."""
+    present = scores.astype(np.float32) >= np.array(answers["thresholds"], dtype=np.float32)
+    if answers["kind"] == "labels":
+        pairs = zip(answers["columns"], answers["words"], strict=True)
+        return {
+            name: [words[int(there)] for there in present[:, i]]
+            for i, (name, words) in enumerate(pairs)
+        }
+    form = answers["spelling"]
+    lists = [
+        form["joint"].join(
+            name for name, there in zip(answers["quoted"], row, strict=True) if there
+        )
+        for row in present
+    ]
+    cells = [
+        f"{form['opening']}{text}{form['closing']}" if row.any() else form["empty"]
+        for text, row in zip(lists, present, strict=True)
+    ]
+    return {answers["columns"][0]: cells}
+
+
+def answer(scores: Array, answers: dict[str, Any]) -> dict[str, list[str]]:
+    """Scores in the words and units of the training table, column by column."""
+    kind, classes = answers["kind"], answers.get("classes", [])
+    if kind in ("number", "steps"):
+        return answer_numbers(scores, answers)
+    if kind in ("labels", "list"):
+        return answer_labels(scores, answers)
+    if kind == "binary":
+        numbers = scores >= 0.5
+    elif kind == "ordinal":  # the middle of the distribution
+        cumulated = np.cumsum(scores, axis=1)
+        numbers = (cumulated >= cumulated[:, -1:] / 2).argmax(axis=1)
+    else:
+        numbers = scores.argmax(axis=1)
+    return {answers["columns"][0]: [classes[int(number)] for number in numbers]}
+
+
+def probabilities(scores: Array, answers: dict[str, Any]) -> dict[str, list[str]]:
+    """A column of probabilities for each class or label."""
+    if answers["kind"] in ("number", "steps"):
+        raise SystemExit(
+            "the model answers numbers, which have no probabilities; leave out --proba"
+        )
+    if answers["kind"] == "binary":
+        scores = np.stack([1 - scores, scores], axis=1)
+    return {
+        name: list(map(spell, scores[:, i].tolist()))
+        for i, name in enumerate(answers["probabilities"])
+    }
+
+
+def check_columns(rows: list[Row], plan: dict[str, Any], path: Path) -> None:
+    """Refuse a table that lacks columns."""
+    there = rows[0] if rows else {}
+    missing = [name for name in plan["columns"] if name not in there]
+    if not rows or missing:
+        what = f"lacks {', '.join(missing)}" if rows else "has no rows"
+        raise SystemExit(f"{path} {what}; give a table like the one that the model was trained on")
+
+
+def main() -> None:
+    """Read the table, ask every model, write the answers."""
+    parser = argparse.ArgumentParser(
+        description="Answer the rows of a CSV with the models in this folder."
+    )
+    parser.add_argument("table", type=Path, help="CSV with the columns of the training table")
+    parser.add_argument("output", type=Path, help="CSV to write")
+    parser.add_argument("--proba", action="store_true", help="write probabilities, not labels")
+    asked = parser.parse_args()
+    plan = json.loads((HERE / "plan.json").read_text(encoding="utf-8"))
+    rows = read_csv(asked.table)
+    check_columns(rows, plan, asked.table)
+    if plan["windows"] is not None:
+        rows = latest_windows(rows, plan["windows"])
+    members = [Member(HERE / each["folder"], each) for each in plan["members"]]
+    scores = average(
+        [member.score(rows) for member in members],
+        [each["weight"] for each in plan["members"]],
+        plan["answers"].get("has_deviation", False),
+    )
+    answers = (probabilities if asked.proba else answer)(scores, plan["answers"])
+    id_column = plan["id_column"] if plan["id_column"] in rows[0] else None
+    ids = [row[id_column] if id_column else str(number) for number, row in enumerate(rows)]
+    with asked.output.open("w", encoding="utf-8", newline="") as file:
+        written = csv.writer(file, lineterminator="\n")
+        written.writerow([id_column or "id", *answers])
+        written.writerows(zip(ids, *answers.values(), strict=True))
+    print(f"{len(rows)} answers written to {asked.output}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
