@@ -8,6 +8,7 @@ import mlx.core as mx
 import numpy as np
 import polars as pl
 
+from bert_playground.blending.decision import Decision
 from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.export.onnx.build import build_onnx, prepare_model
@@ -73,6 +74,11 @@ class OnnxPredictor:
         if any(thresholds is None for thresholds in found):
             return None
         return tuple(np.average(np.array(found), axis=0, weights=self.weights).tolist())
+
+    @property
+    def decision(self) -> Decision | None:
+        """None: classes are read from probabilities as usual."""
+        return None
 
     def score(
         self, rows: pl.DataFrame, *, num_variants: int = 1, drift: TableDrift | None = None
