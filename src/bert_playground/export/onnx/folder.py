@@ -40,7 +40,7 @@ from bert_playground.inference import predict_batches
 from bert_playground.lookup import look_up
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import hub_config, load_model
-from bert_playground.models.ensemble import read_manifest
+from bert_playground.models.ensemble import read_manifest, refuse_blend
 from bert_playground.models.hub_files import CONFIG
 from bert_playground.run_record import find_record
 from bert_playground.runs import ENSEMBLE_NAME, find_checkpoint
@@ -139,6 +139,7 @@ def export_onnx(
 
 def _members_of(checkpoint: Path, folder: Path) -> list[tuple[Path, Path, float]]:
     """For each model where it is read, where it is written, and how much it counts."""
+    refuse_blend(checkpoint)
     if not (checkpoint / ENSEMBLE_NAME).is_file():
         return [(checkpoint, folder, 1.0)]
     manifest = read_manifest(checkpoint)

@@ -17,7 +17,12 @@ from bert_playground.export.onnx.session import Array, OnnxModel
 from bert_playground.inference import Predictions
 from bert_playground.lookup import shorten
 from bert_playground.models.checkpoint import load_model
-from bert_playground.models.ensemble import average_answers, check_weights, read_manifest
+from bert_playground.models.ensemble import (
+    average_answers,
+    check_weights,
+    read_manifest,
+    refuse_blend,
+)
 from bert_playground.models.heads import HeadConfig
 from bert_playground.models.hub_files import CONFIG, read_json
 from bert_playground.runs import ENSEMBLE_NAME, find_checkpoint
@@ -120,6 +125,7 @@ def load_onnx_predictor(path: Path, *, batch_size: int = 128) -> OnnxPredictor:
     if is_onnx_folder(path):
         return _read_folder(path.expanduser(), batch_size)
     folder = find_checkpoint(path)
+    refuse_blend(folder)
     return _load_members(folder, batch_size, _build)
 
 
