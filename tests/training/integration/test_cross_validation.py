@@ -15,6 +15,7 @@ from bert_playground.data.reading.table import read_table
 from bert_playground.ensemble_predictor import load_predictor
 from bert_playground.training.cross_validation import fold_fit, schedule
 from bert_playground.training.cross_validation.cross_validate import run_cross_validation
+from bert_playground.training.evaluation.calibrate import rows_of_run
 from bert_playground.training.evaluation.calibrate_blend import calibrate_blend
 from bert_playground.training.metrics.classification import accuracy, roc_auc
 
@@ -274,3 +275,9 @@ def test_shuffled_labels_are_answered_at_chance(tmp_path: Path, make_config) -> 
     error = np.sqrt((rows + 1) / (12 * (rows / 2) ** 2))  # of the ROC-AUC of guesses
     for member in (*members, "blend"):
         assert abs(roc_auc(truth, oof[member].to_numpy()) - 0.5) < 3.5 * error
+
+
+def test_the_run_of_a_fold_knows_which_rows_its_model_has_not_seen(result, fruit: Path) -> None:
+    oof = pl.read_parquet(result.run_dir.out_of_fold)
+    rows, _ = rows_of_run(result.run_dir.fold_fit(0, 2, "encoder") / "checkpoints" / "best")
+    assert rows["row"].to_list() == oof.filter(fold=2)["row"].to_list()

@@ -166,7 +166,16 @@ class Schedule:
         if member.is_encoder:
             config = settings_of_fold(config, self._share(member, num_fits))
         seeded = {"seed": config.training.seed + fold.repeat}
-        config = config.model_copy(update={"training": config.training.model_copy(update=seeded)})
+        rows: dict[str, Any] = {}
+        if (path := self.run.folds_file(fold.repeat)).is_file():
+            # What reads the run later, to calibrate or to export, finds the rows that the model has not seen.
+            rows = {"folds": path, "fold": fold.number}
+        config = config.model_copy(
+            update={
+                "training": config.training.model_copy(update=seeded),
+                "data": config.data.model_copy(update=rows),
+            }
+        )
         teacher = member.name.removesuffix("_pseudo") if member.uses_pseudo_labels else None
         return FoldFit(
             member,
