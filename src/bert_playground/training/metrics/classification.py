@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from bert_playground.training.metrics import numpy_metrics as exact
 from bert_playground.training.metrics import scikit_metrics as sk
 from bert_playground.training.metrics.metric import Array, Metric
 
@@ -18,7 +17,7 @@ def predicted_classes(scores: Array) -> Array:
 
 def accuracy(labels: Array, scores: Array) -> float:
     """The part of the rows that is right."""
-    return float(exact.accuracy_score(labels, predicted_classes(scores)))
+    return float(sk.accuracy_score(labels, predicted_classes(scores)))
 
 
 def balanced_accuracy(labels: Array, scores: Array) -> float:
@@ -30,12 +29,12 @@ def balanced_accuracy(labels: Array, scores: Array) -> float:
 
 def f1(labels: Array, scores: Array) -> float:
     """F1 of class 1, or the mean over classes when there are more than two."""
-    return float(exact.f1_score(labels, predicted_classes(scores), average=_average(scores)))
+    return float(sk.f1_score(labels, predicted_classes(scores), **_averaging(scores)))
 
 
 def f1_macro(labels: Array, scores: Array) -> float:
     """The unweighted mean of each class's F1."""
-    return float(exact.f1_score(labels, predicted_classes(scores), average="macro"))
+    return float(sk.f1_score(labels, predicted_classes(scores), average="macro", zero_division=0))
 
 
 def precision(labels: Array, scores: Array) -> float:
@@ -57,10 +56,10 @@ def roc_auc(labels: Array, scores: Array) -> float:
     """Area under the ROC curve; with more than two classes the mean of one class against the rest."""
     if scores.ndim == 1:
         _need_classes(labels, range(2))
-        return float(exact.roc_auc_score(labels, scores))
+        return float(sk.roc_auc_score(labels, scores))
     _need_classes(labels, range(scores.shape[1]))
     parts = [
-        exact.roc_auc_score(labels == label, scores[:, label]) for label in range(scores.shape[1])
+        sk.roc_auc_score(labels == label, scores[:, label]) for label in range(scores.shape[1])
     ]
     return float(np.mean(parts))
 
@@ -108,11 +107,7 @@ def log_loss(labels: Array, scores: Array) -> float:
 
 
 def _averaging(scores: Array) -> dict[str, Any]:
-    return {"average": _average(scores), "zero_division": 0}
-
-
-def _average(scores: Array) -> str:
-    return "binary" if scores.ndim == 1 else "macro"
+    return {"average": "binary" if scores.ndim == 1 else "macro", "zero_division": 0}
 
 
 def _need_classes(labels: Array, needed: range | tuple[int, ...]) -> None:

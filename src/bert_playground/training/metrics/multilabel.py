@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bert_playground.training.metrics import numpy_metrics as exact
 from bert_playground.training.metrics import scikit_metrics as sk
 from bert_playground.training.metrics.metric import Array, Metric
 
@@ -52,7 +51,7 @@ def roc_auc_each(labels: Array, scores: Array) -> list[float]:
     if len(constant):
         raise ValueError(f"all rows agree on label {', '.join(map(str, constant.tolist()))}")
     return [
-        float(exact.roc_auc_score(labels[:, label], scores[:, label]))
+        float(sk.roc_auc_score(labels[:, label], scores[:, label]))
         for label in range(labels.shape[1])
     ]
 
@@ -76,9 +75,7 @@ def report_each(labels: Array, scores: Array, names: Sequence[str]) -> dict[str,
     values = {}
     for label, name in enumerate(names):
         if len(np.unique(labels[:, label])) == 2:
-            values[f"roc_auc {name}"] = float(
-                exact.roc_auc_score(labels[:, label], scores[:, label])
-            )
+            values[f"roc_auc {name}"] = float(sk.roc_auc_score(labels[:, label], scores[:, label]))
     return values
 
 

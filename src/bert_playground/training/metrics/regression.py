@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bert_playground.training.metrics import numpy_metrics as exact
+from bert_playground.training.metrics import scikit_metrics as sk
 from bert_playground.training.metrics.metric import Array, Metric
 
 # Of |z| for a standard normal z: so far reach the intervals that hold 68 and 95 %.
@@ -11,19 +11,19 @@ QUANTILES = {68: 0.994457883209753, 95: 1.959963984540054}
 
 def rmse(labels: Array, scores: Array) -> float:
     """Root of the mean squared error, in the units of the target."""
-    return float(np.sqrt(exact.mean_squared_error(labels, scores)))
+    return float(np.sqrt(sk.mean_squared_error(labels, scores)))
 
 
 def mae(labels: Array, scores: Array) -> float:
     """Mean absolute error, in the units of the target."""
-    return float(exact.mean_absolute_error(labels, scores))
+    return float(sk.mean_absolute_error(labels, scores))
 
 
 def r2(labels: Array, scores: Array) -> float:
     """The part of the variance that is explained."""
     if len(labels) < 2 or np.ptp(labels) == 0:
         raise ValueError("the target does not vary")
-    return float(exact.r2_score(labels, scores))
+    return float(sk.r2_score(labels, scores))
 
 
 def rmsle(labels: Array, scores: Array) -> float:
