@@ -18,6 +18,8 @@ from bert_playground.data.splits.strategy import make_folds
 from bert_playground.data.targets.fit import Encoder, encode_targets, fit_targets
 from bert_playground.lookup import count_of
 
+UNEVEN = 1.5  # times the mean size, from which on a fold is said to be large
+
 
 @dataclass(frozen=True, eq=False)
 class Fold:
@@ -176,6 +178,7 @@ def _assign(
             raise ValueError(
                 "folds that follow each other in time are the same each time; leave --repeats out"
             )
+    notes += _describe_sizes(assignments[0], in_time=in_time)
     drawn = [
         [
             Fold(repeat, int(number), *rows_of_fold(numbers, int(number), in_time=in_time))
@@ -184,6 +187,22 @@ def _assign(
         for repeat, numbers in enumerate(assignments)
     ]
     return assignments, in_time, notes, drawn
+
+
+def _describe_sizes(numbers: np.ndarray, *, in_time: bool) -> list[str]:
+    """What is odd about the folds: rows that are in none, and sizes that differ much."""
+    sizes = np.unique(numbers[numbers >= 0], return_counts=True)[1]
+    found = []
+    if not in_time and (lonely := int((numbers < 0).sum())):
+        found.append(
+            f"{count_of(lonely, 'row')} in no fold, as their class has rows in one fold alone: every model learns from them, "
+            "none answers them"
+        )
+    if sizes.max() > UNEVEN * sizes.mean():
+        found.append(
+            f"folds of {sizes.min()} to {sizes.max()} rows, as groups stay together: scores of folds differ by that too"
+        )
+    return found
 
 
 def _cut_windows(
