@@ -2,12 +2,15 @@
 
 import multiprocessing
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TypeVar
 
+WATCH_SECONDS = 0.5
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -39,7 +42,9 @@ def _run_side_by_side(
     context = multiprocessing.get_context("spawn")  # MLX does not survive a fork
     with (
         _threads_shared(num_processes),
-        ProcessPoolExecutor(num_processes, mp_context=context, initializer=_set_up) as pool,
+        ProcessPoolExecutor(
+            num_processes, mp_context=context, initializer=_set_up, initargs=(os.getpid(),)
+        ) as pool,
     ):
         try:
             while True:
@@ -86,7 +91,18 @@ def threads_of_each(num_processes: int) -> int:
     return max(1, cores // num_processes)
 
 
-def _set_up() -> None:
+def _set_up(parent: int) -> None:
+    """Of each process: warnings alone, and an end of its own when the process that asked was killed.
+
+    Otherwise it would wait for ever, or write into a run that somebody goes on with.
+    """
     from bert_playground.logs import set_up_logs
 
     set_up_logs("WARNING")
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(WATCH_SECONDS)
+    os._exit(1)
