@@ -18,6 +18,7 @@ from bert_playground.export.onnx.build import DEFAULT_OPSET, build_onnx, prepare
 from bert_playground.export.onnx.doors import PLAN
 from bert_playground.export.onnx.files import (
     quantize_file,
+    remove_data,
     write_graph,
     write_predict,
     write_readme,
@@ -205,7 +206,13 @@ def _full_graph(model: BertWithHead, path: Path, opset: int, dtype: str) -> Onnx
         dtype == "int8"
     ):  # the file is still that of f32, which onnxruntime has read when this returns
         return OnnxModel(path)
-    return OnnxModel(build_onnx(model, opset=opset).SerializeToString())
+    whole = path.with_name("whole.onnx")
+    try:
+        write_graph(build_onnx(model, opset=opset), whole)
+        return OnnxModel(whole)
+    finally:
+        whole.unlink(missing_ok=True)
+        remove_data(whole)
 
 
 def _compare_labels(model: BertWithHead, member: OnnxMember, sample: pl.DataFrame) -> None:
