@@ -10,7 +10,6 @@ import polars as pl
 
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import prepare_again
-from bert_playground.data.reading.table import require_columns
 from bert_playground.data.schema.sampling import read_within
 from bert_playground.export.exported import Exported
 from bert_playground.export.huggingface import labels_of
@@ -155,7 +154,6 @@ def _find_rows(checkpoint: Path, pipeline: TextPipeline, data: Path | None) -> R
     drift = pipeline.watch_drift()
     if data is not None:
         frame, message = read_within(data, seed=0)
-        require_columns(frame, list(pipeline.targets), str(data))
         return Rows(drift.read(pipeline.rows_with_labels(frame)), f"{data}: {message}", True)
     try:
         frame, source = rows_of_run(checkpoint)
