@@ -27,7 +27,12 @@ from bert_playground.export.onnx.plan import (
     compile_member,
     compile_plan,
 )
-from bert_playground.export.onnx.standalone_rows import RowReader, latest_windows, read_csv
+from bert_playground.export.onnx.standalone_rows import (
+    RowReader,
+    latest_windows,
+    read_csv,
+    warn_of_strange_cells,
+)
 from tests.fitting import fit_pipeline
 
 STRANGE = ["", " ", "NA", "n/a", "None", "?", "NaN", "null", "#N/A", "-", "x", "[SEP]", "nil"]
@@ -295,11 +300,39 @@ def test_csv_files_of_any_separator_are_read(separator: str, tmp_path: Path) -> 
     path = tmp_path / "table.csv"
     with path.open("w", newline="", encoding="utf-8-sig") as file:
         written = csv.writer(file, delimiter=separator, lineterminator="\r\n")
-        written.writerows([["id", "text"], ["1", f'a "b"{separator} c\nd'], ["2"], []])
+        written.writerows([["id", "text"], ["1", f'a "b"{separator} c\nd'], ["2", ""], []])
     assert read_csv(path) == [
         {"id": "1", "text": f'a "b"{separator} c\nd'},
         {"id": "2", "text": ""},
     ]
+
+
+def test_faulty_files_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("a,b\n1,2\n3\n")
+    with pytest.raises(SystemExit, match="header has 2 cells, but row 2 has 1"):
+        read_csv(path)
+    path.write_bytes("a\n\xe9\n".encode("latin-1"))
+    with pytest.raises(SystemExit, match="cannot be read as a CSV in UTF-8"):
+        read_csv(path)
+    path.write_text("")
+    with pytest.raises(SystemExit, match="cannot be read as a CSV"):
+        read_csv(path)
+
+
+def test_cells_that_training_did_not_have_are_named(
+    fitted: TextPipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pieces = json.loads(json.dumps(compile_member(fitted)))["pieces"]
+    own = [piece for piece in pieces if piece["column"] in ("town", "price", "born")]
+    rows = make_frame(40, 1).to_dicts()
+    warn_of_strange_cells(rows, own)
+    assert capsys.readouterr().err == ""
+    warn_of_strange_cells([{**row, "town": "CORK", "price": "12,5"} for row in rows], own)
+    said = capsys.readouterr().err
+    assert "price: 40 of 40 cells are none that training had, such as '12,5'" in said
+    assert "town: 40 of 40" in said
+    assert "born" not in said
 
 
 def test_predict_py_is_one_file_that_imports_three_libraries() -> None:
