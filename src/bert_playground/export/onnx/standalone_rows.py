@@ -18,6 +18,7 @@ from bert_playground.export.onnx.standalone_cells import (
     Row,
     derive,
     read_time,
+    respell,
     say,
     spell,
     value_of,
@@ -101,11 +102,17 @@ class RowReader:
         self.tokenizer.encode_special_tokens = True
 
     def complete(self, rows: list[Row]) -> list[Row]:
-        """The rows with the columns that are computed of their other cells."""
-        derived = self.plan["derived"]
-        return [
-            {**row, **{column["name"]: derive(column, row) for column in derived}} for row in rows
-        ]
+        """The rows in the words of training, with the columns that are computed of their other cells."""
+        found = []
+        for row in rows:
+            said = {
+                name: respell(row[name], column) for name, column in self.plan["respelled"].items()
+            }
+            row = {**row, **said}
+            found.append(
+                {**row, **{column["name"]: derive(column, row) for column in self.plan["derived"]}}
+            )
+        return found
 
     def encode_texts(self, texts: list[str]) -> list[list[int]]:
         """The token ids of texts, without what stands around a row."""
