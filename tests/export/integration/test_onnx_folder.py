@@ -18,7 +18,7 @@ from bert_playground.config.load import load_config
 from bert_playground.data.reading.table import read_table
 from bert_playground.ensemble_predictor import load_predictor
 from bert_playground.export import export_model
-from bert_playground.export.onnx import find_graphs, inspect_onnx, load_onnx_predictor
+from bert_playground.export.onnx import build, find_graphs, inspect_onnx, load_onnx_predictor
 from bert_playground.export.onnx.folder import REPORT
 from bert_playground.training.run import run_training
 
@@ -121,6 +121,13 @@ def test_bert_predict_reads_the_folder(folder: Path, run: Path, passengers: Path
     np.testing.assert_allclose(variants, ours, atol=1e-5)
 
 
+def test_a_precision_of_mlx_is_refused_by_the_other_engine(run: Path, passengers: Path) -> None:
+    command = ["predict", "--test", passengers / "test.csv", "--checkpoint", run]
+    done = invoke(*command, "--engine", "onnx", "--precision", "bf16")
+    assert done.exit_code == 2
+    assert "computes in f32, not bf16" in done.output
+
+
 def test_the_mlx_engine_names_the_other_one(folder: Path, passengers: Path) -> None:
     done = invoke("predict", "--test", passengers / "test.csv", "--checkpoint", folder)
     assert done.exit_code == 2
@@ -138,6 +145,21 @@ def test_smaller_numbers_tell_what_they_cost(
     assert any("rows another label" in note for note in exported.notes)
     cost = json.loads((tmp_path / "out" / REPORT).read_text())["cost"]
     assert set(cost["before"]) == set(cost["after"])
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f16", "int8"])
+def test_weights_of_a_large_model_lie_beside_the_graph(
+    run: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str
+) -> None:
+    """As if a message could hold less."""
+    monkeypatch.setattr(build, "MOST_BYTES", 20_000)
+    exported = export_model(run, tmp_path / "out", format="onnx", dtype=dtype)
+    assert ("model.onnx_data" in exported.files) == (dtype != "int8")
+    assert not any(name.startswith("whole") for name in exported.files)
+    if dtype == "f32":
+        assert inspect_onnx(tmp_path / "out")["parameters"] == inspect_onnx(folder)["parameters"]
+    with pytest.raises(ValueError, match="write it with bert model export"):
+        load_onnx_predictor(run)
 
 
 def test_an_ensemble_is_averaged(passengers: Path, tmp_path: Path) -> None:

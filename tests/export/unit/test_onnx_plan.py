@@ -3,6 +3,7 @@
 import ast
 import csv
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from bert_playground.config.schema import DataSection
 from bert_playground.data.columns.derived_columns import DerivedColumn, add_derived
 from bert_playground.data.columns.parsing import CLOCK, DATE_FORMATS, read_date, read_number
 from bert_playground.data.columns.timestamps import read_times
+from bert_playground.data.drift.repair import match_values
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.targets.windows import Windows
 from bert_playground.data.templates.templates import TEMPLATES
@@ -27,7 +29,12 @@ from bert_playground.export.onnx.plan import (
     compile_member,
     compile_plan,
 )
-from bert_playground.export.onnx.standalone_rows import RowReader, latest_windows, read_csv
+from bert_playground.export.onnx.standalone_rows import (
+    RowReader,
+    latest_windows,
+    read_csv,
+    warn_of_strange_cells,
+)
 from tests.fitting import fit_pipeline
 
 STRANGE = ["", " ", "NA", "n/a", "None", "?", "NaN", "null", "#N/A", "-", "x", "[SEP]", "nil"]
@@ -295,11 +302,87 @@ def test_csv_files_of_any_separator_are_read(separator: str, tmp_path: Path) -> 
     path = tmp_path / "table.csv"
     with path.open("w", newline="", encoding="utf-8-sig") as file:
         written = csv.writer(file, delimiter=separator, lineterminator="\r\n")
-        written.writerows([["id", "text"], ["1", f'a "b"{separator} c\nd'], ["2"], []])
+        written.writerows([["id", "text"], ["1", f'a "b"{separator} c\nd'], ["2", ""], []])
     assert read_csv(path) == [
         {"id": "1", "text": f'a "b"{separator} c\nd'},
         {"id": "2", "text": ""},
     ]
+
+
+VALUES = (
+    ("male", "female"),
+    ("Yes", "No"),
+    ("0", "1"),
+    ("101", "102.0", "A", "a", "Le Havre"),
+    ("na", "none", "x"),
+    ("on", "off", "maybe"),
+)
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_categories_in_other_words_are_read_alike(values: tuple[str, ...]) -> None:
+    others = [
+        "MALE",
+        " Female ",
+        "TRUE",
+        "y",
+        "n",
+        "0.0",
+        "1.0",
+        "101.0",
+        "102",
+        "A",
+        "le  havre",
+        "\uff21",
+    ]
+    asked = [*dict.fromkeys([*ALL, *others])]
+    unknown = [cell for cell in asked if cells.value_of(cell) is not None]
+    stripped = [cell.strip() for cell in unknown]
+    named = ["none" if cell.lower() in cells.NONE else cell for cell in stripped]
+    found = match_values(values, pl.Series("v", stripped)).to_list()
+    expected = [
+        cell if name in values or new is None else new
+        for cell, name, new in zip(unknown, named, found, strict=True)
+    ]
+    column = {"values": list(values), "spelling": None}
+    assert [cells.respell(cell, column) for cell in unknown] == expected
+
+
+def test_drifted_categories_become_the_same_tokens(fitted: TextPipeline, tmp_path: Path) -> None:
+    frame = make_frame(60, 1).with_columns(pl.col("town").str.to_uppercase())
+    repaired = fitted.watch_drift().read(frame)
+    assert not repaired["town"].equals(frame["town"])
+    reader = make_reader(fitted, tmp_path)
+    ids, _ = reader.encode(reader.complete(frame.to_dicts()))
+    assert ids == [row.tolist() for row in fitted.tokenize(repaired.drop("y")).rows()]
+
+
+def test_faulty_files_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("a,b\n1,2\n3\n")
+    with pytest.raises(SystemExit, match="header has 2 cells, but row 2 has 1"):
+        read_csv(path)
+    path.write_bytes("a\n\xe9\n".encode("latin-1"))
+    with pytest.raises(SystemExit, match="cannot be read as a CSV in UTF-8"):
+        read_csv(path)
+    path.write_text("")
+    with pytest.raises(SystemExit, match="cannot be read as a CSV"):
+        read_csv(path)
+
+
+def test_cells_that_training_did_not_have_are_named(
+    fitted: TextPipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pieces = json.loads(json.dumps(compile_member(fitted)))["pieces"]
+    own = [piece for piece in pieces if piece["column"] in ("town", "price", "born")]
+    rows = make_frame(40, 1).to_dicts()
+    warn_of_strange_cells(rows, own)
+    assert capsys.readouterr().err == ""
+    warn_of_strange_cells([{**row, "town": "CORK", "price": "12,5"} for row in rows], own)
+    said = capsys.readouterr().err
+    assert "price: 40 of 40 cells are none that training had, such as '12,5'" in said
+    assert "town: 40 of 40" in said
+    assert "born" not in said
 
 
 def test_predict_py_is_one_file_that_imports_three_libraries() -> None:
@@ -311,6 +394,6 @@ def test_predict_py_is_one_file_that_imports_three_libraries() -> None:
         for node in ast.parse(source).body
         if isinstance(node, ast.Import | ast.ImportFrom)
     }
-    outside = modules - {"argparse", "bisect", "collections", "csv", "datetime", "json", "math", "pathlib", "re", "sys", "typing"}  # fmt: skip
+    outside = modules - sys.stdlib_module_names
     assert outside == {"numpy", "onnxruntime", "tokenizers"}
     ast.parse(source, feature_version=(3, 10))

@@ -11,6 +11,7 @@ from bert_playground.models.quantization_utils import dequantize_model
 FIRST_OPSET = 17  # with LayerNormalization
 LAST_OPSET = 23  # that this version of the graph was checked with
 DEFAULT_OPSET = 17  # read by every onnxruntime since 2022
+MOST_BYTES = 2**31 - 2**20  # of a message of protobuf
 
 
 def check_opset(opset: int) -> int:
@@ -72,3 +73,17 @@ def build_onnx(
     add_head(graph, model.head, hidden, inputs, joins=beside)
     name = type(model.encoder).__name__
     return graph.model(f"{name} with a {model.head.head_type} head, by bert-playground")
+
+
+def to_bytes(model: onnx.ModelProto) -> bytes:
+    """A graph as bytes, to be computed without a file.
+
+    Raises:
+        ValueError: it is too large for that.
+    """
+    if model.ByteSize() > MOST_BYTES:
+        raise ValueError(
+            f"the graph has {model.ByteSize() / 2**30:.1f} GB, and only 2 GB fit into one message; write it with "
+            "bert model export --format onnx, which puts the weights beside it, and give that folder"
+        )
+    return bytes(model.SerializeToString())

@@ -75,10 +75,10 @@ def inspect_onnx(path: Path) -> dict[str, Any]:
 def make_onnx_forward(model: BertWithHead, batch: Batch) -> Callable[[], object]:
     """A function that lets onnxruntime compute the logits of a batch once, in f32."""
     with extra_explained():
-        from bert_playground.export.onnx.build import build_onnx
+        from bert_playground.export.onnx.build import build_onnx, to_bytes
         from bert_playground.export.onnx.session import OnnxModel
 
-        graph = OnnxModel(build_onnx(model).SerializeToString())
+        graph = OnnxModel(to_bytes(build_onnx(model)))
     feed = graph.feed(batch.tokens)
 
     def work() -> object:

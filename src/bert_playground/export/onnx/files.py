@@ -10,11 +10,11 @@ import jinja2
 import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
+from bert_playground.export.onnx import build
 from bert_playground.export.onnx.graph import check_model
 from bert_playground.export.onnx.predictor import OnnxPredictor
 from bert_playground.files import write_text
 
-MOST_BYTES = 2**31 - 2**20  # of a message of protobuf
 OWN = "bert_playground"
 OPENING = '''"""Answer the rows of a CSV with the models in this folder: python predict.py test.csv submission.csv
 
@@ -30,7 +30,7 @@ def write_graph(model: onnx.ModelProto, path: Path) -> None:
     Raises:
         ValueError: ONNX's checker or its shape inference refuses it.
     """
-    if model.ByteSize() < MOST_BYTES:
+    if model.ByteSize() < build.MOST_BYTES:
         check_model(model)
         path.write_bytes(model.SerializeToString())
         return
@@ -67,6 +67,12 @@ def quantize_file(path: Path) -> None:
             weight_type=QuantType.QInt8,
             nodes_to_exclude=left,
         )
+    remove_data(path)  # all that is left fits into the graph
+
+
+def remove_data(path: Path) -> None:
+    """Remove the weights that lie beside a graph."""
+    path.with_name(f"{path.name}_data").unlink(missing_ok=True)
 
 
 @contextmanager

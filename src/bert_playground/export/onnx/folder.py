@@ -10,7 +10,6 @@ import polars as pl
 
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import prepare_again
-from bert_playground.data.reading.table import require_columns
 from bert_playground.data.schema.sampling import read_within
 from bert_playground.export.exported import Exported
 from bert_playground.export.huggingface import labels_of
@@ -18,6 +17,7 @@ from bert_playground.export.onnx.build import DEFAULT_OPSET, build_onnx, prepare
 from bert_playground.export.onnx.doors import PLAN
 from bert_playground.export.onnx.files import (
     quantize_file,
+    remove_data,
     write_graph,
     write_predict,
     write_readme,
@@ -155,7 +155,6 @@ def _find_rows(checkpoint: Path, pipeline: TextPipeline, data: Path | None) -> R
     drift = pipeline.watch_drift()
     if data is not None:
         frame, message = read_within(data, seed=0)
-        require_columns(frame, list(pipeline.targets), str(data))
         return Rows(drift.read(pipeline.rows_with_labels(frame)), f"{data}: {message}", True)
     try:
         frame, source = rows_of_run(checkpoint)
@@ -206,7 +205,13 @@ def _full_graph(model: BertWithHead, path: Path, opset: int, dtype: str) -> Onnx
         dtype == "int8"
     ):  # the file is still that of f32, which onnxruntime has read when this returns
         return OnnxModel(path)
-    return OnnxModel(build_onnx(model, opset=opset).SerializeToString())
+    whole = path.with_name("whole.onnx")
+    try:
+        write_graph(build_onnx(model, opset=opset), whole)
+        return OnnxModel(whole)
+    finally:
+        whole.unlink(missing_ok=True)
+        remove_data(whole)
 
 
 def _compare_labels(model: BertWithHead, member: OnnxMember, sample: pl.DataFrame) -> None:

@@ -8,6 +8,7 @@ import polars as pl
 
 from bert_playground.data.columns.derived_columns import DerivedColumn
 from bert_playground.data.columns.parsing import CLOCK
+from bert_playground.data.drift.cells import spell_number
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.targets.forecast import HorizonEncoder
 from bert_playground.data.targets.label_encoder import DTYPES, LabelEncoder
@@ -71,6 +72,7 @@ def compile_member(pipeline: TextPipeline) -> dict[str, Any]:
         "has_types": has_types,
         "pad_token_id": pipeline.pad_token_id,
         "separated": form.separated and not form.is_pair,
+        "respelled": _compile_respelled(pipeline),
         "derived": [compile_derived(column) for column in pipeline.derived],
         "pieces": [
             _compile_piece(feature, form, is_first=place == 0, is_last=place == last)
@@ -146,6 +148,18 @@ def _compile_piece(
         "token": token,
         "skipped": (opening if is_first else "") + closing if is_skipped else None,
     }
+
+
+def _compile_respelled(pipeline: TextPipeline) -> dict[str, Any]:
+    """The columns whose cells mean one of few values; see `drift.repair.match_values`, of which this is the plain form."""
+    found: dict[str, Any] = {}
+    for profile in pipeline.profiles:
+        if profile.form == "category" and profile.knows_values:
+            found[profile.column] = {"values": profile.values, "spelling": None}
+        elif profile.form == "number" and set(profile.edges) == {0.0, 1.0}:
+            words = spell_number(pl.Series([0.0, 1.0]), profile.spelling).to_list()
+            found[profile.column] = {"values": words, "spelling": profile.spelling}
+    return found
 
 
 def compile_derived(column: DerivedColumn) -> dict[str, Any]:

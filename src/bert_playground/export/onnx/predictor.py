@@ -11,7 +11,7 @@ import polars as pl
 from bert_playground.blending.decision import Decision
 from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.export.onnx.build import build_onnx, prepare_model
+from bert_playground.export.onnx.build import build_onnx, prepare_model, to_bytes
 from bert_playground.export.onnx.doors import PLAN, is_onnx_folder
 from bert_playground.export.onnx.session import Array, OnnxModel
 from bert_playground.inference import Predictions
@@ -141,7 +141,7 @@ def _load_members(
 
 def _build(folder: Path) -> OnnxMember:
     model = prepare_model(load_model(folder))
-    graph = OnnxModel(build_onnx(model).SerializeToString())
+    graph = OnnxModel(to_bytes(build_onnx(model)))
     return OnnxMember(graph, TextPipeline.load(folder), model.head.config)
 
 

@@ -4,6 +4,7 @@ import bisect
 import datetime
 import math
 import re
+import unicodedata
 from typing import Any
 
 Row = dict[str, str | None]
@@ -158,6 +159,49 @@ def read_items(text: str, separator: str) -> list[str]:
         text, separator = text.strip("[]"), ","
     items = [item.strip(" \t'\"") for item in text.split(separator)]
     return [item for item in items if item]
+
+
+# ---- cells that mean a value of training and are written otherwise ----
+
+TRUE = ("true", "yes", "y", "t", "1", "1.0", "on")
+FALSE = ("false", "no", "n", "f", "0", "0.0", "off")
+
+
+def keys_of(text: str) -> list[tuple[str, Any]]:
+    """What a cell has in common with others that mean the same: letters, a number, yes or no."""
+    folded = re.sub(r"\s+", " ", unicodedata.normalize("NFKC", text)).strip().lower()
+    keys: list[tuple[str, Any]] = [("letters", folded)]
+    if re.fullmatch(r"[-+]?[0-9]+(?:\.[0-9]+)?", text) and abs(float(text)) < 2**53:
+        keys.append(("number", float(text)))
+    if folded in TRUE or folded in FALSE:
+        keys.append(("meaning", folded in TRUE))
+    return keys
+
+
+def make_respelling(values: list[str]) -> dict[tuple[str, Any], str]:
+    """From such a key to the one value of training that has it; yes and no only where both are all the values."""
+    found: dict[tuple[str, Any], list[str]] = {}
+    for value in values:
+        for key in keys_of(value):
+            found.setdefault(key, []).append(value)
+    single = {key: own[0] for key, own in found.items() if len(own) == 1}
+    meant = {key[1] for key in single if key[0] == "meaning"}
+    is_closed = len(values) == 2 and meant == {True, False}
+    return {key: value for key, value in single.items() if key[0] != "meaning" or is_closed}
+
+
+def respell(cell: str | None, column: dict[str, Any]) -> str | None:
+    """A cell as training writes it, where it means one value of training; others stay as they are."""
+    text = value_of(cell)
+    if text is None or (
+        column["spelling"] is not None and read_number(text, column["spelling"]) is not None
+    ):
+        return cell
+    said = "none" if text.lower() in NONE else text
+    if said in column["values"]:
+        return cell
+    table = column.setdefault("table", make_respelling(column["values"]))
+    return next((table[key] for key in keys_of(text) if key in table), cell)
 
 
 # ---- what a piece of a row's text says of its cell; None: missing ----

@@ -13,10 +13,15 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 from bert_playground.export.onnx.standalone_cells import (
+    NONE,
+    Piece,
     Row,
     derive,
     read_time,
+    respell,
+    say,
     spell,
+    value_of,
     write_piece,
 )
 
@@ -28,12 +33,40 @@ Array = np.ndarray[Any, Any]
 def read_csv(path: Path) -> list[Row]:
     """The rows of a CSV; the sign that is most frequent in its first line separates cells."""
     csv.field_size_limit(2**31 - 1)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        counts = Counter(letter for letter in file.readline() if letter in ",;\t|")
-        file.seek(0)
-        rows = csv.reader(file, delimiter=counts.most_common(1)[0][0] if counts else ",")
-        header = [name.strip() for name in next(rows)]
-        return [dict(zip(header, [*row, *[""] * len(header)], strict=False)) for row in rows if row]
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            counts = Counter(letter for letter in file.readline() if letter in ",;\t|")
+            file.seek(0)
+            mark = counts.most_common(1)[0][0] if counts else ","
+            header, *rows = [row for row in csv.reader(file, delimiter=mark) if row]
+    except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
+        raise SystemExit(f"{path} cannot be read as a CSV in UTF-8: {error}") from error
+    ragged = [number for number, row in enumerate(rows, start=1) if len(row) != len(header)]
+    if ragged:
+        raise SystemExit(
+            f"{path}: the header has {len(header)} cells, but row {ragged[0]} has {len(rows[ragged[0] - 1])}; correct it"
+        )
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def warn_of_strange_cells(rows: list[Row], pieces: list[Piece]) -> None:
+    """Name columns of which many cells are none that training had: they are read as they stand."""
+    for piece in pieces:
+        column = piece["column"]
+        cells = [text for row in rows if (text := value_of(row[column])) is not None]
+        cells = [text for text in cells if text.lower() not in NONE]
+        if piece["form"] in ("number", "date") and piece["part"] != "hour":
+            strange = [text for text in cells if say(piece, text) == "missing"]
+        elif piece["form"] == "category":
+            strange = [text for text in cells if text not in piece["known"]]
+        else:
+            continue
+        if len(strange) > 0.2 * len(cells):
+            print(
+                f"warning: {column}: {len(strange)} of {len(cells)} cells are none that training had, such as "
+                f"{strange[0]!r}; they are read as they stand",
+                file=sys.stderr,
+            )
 
 
 def latest_windows(rows: list[Row], windows: dict[str, Any]) -> list[Row]:
@@ -69,11 +102,17 @@ class RowReader:
         self.tokenizer.encode_special_tokens = True
 
     def complete(self, rows: list[Row]) -> list[Row]:
-        """The rows with the columns that are computed of their other cells."""
-        derived = self.plan["derived"]
-        return [
-            {**row, **{column["name"]: derive(column, row) for column in derived}} for row in rows
-        ]
+        """The rows in the words of training, with the columns that are computed of their other cells."""
+        found = []
+        for row in rows:
+            said = {
+                name: respell(row[name], column) for name, column in self.plan["respelled"].items()
+            }
+            row = {**row, **said}
+            found.append(
+                {**row, **{column["name"]: derive(column, row) for column in self.plan["derived"]}}
+            )
+        return found
 
     def encode_texts(self, texts: list[str]) -> list[list[int]]:
         """The token ids of texts, without what stands around a row."""
@@ -292,6 +331,7 @@ def main() -> None:
     if plan["windows"] is not None:
         rows = latest_windows(rows, plan["windows"])
     members = [Member(HERE / each["folder"], each) for each in plan["members"]]
+    warn_of_strange_cells(members[0].reader.complete(rows), plan["members"][0]["pieces"])
     scores = average(
         [member.score(rows) for member in members],
         [each["weight"] for each in plan["members"]],
