@@ -7,12 +7,14 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from .base import AboveZero, Flag, Positive, Probability, Section, Unset, read_duration
 
+LEAST_FOLDS = 2
+
 
 class CrossValidationSection(Section):
     """Models on every fold, out-of-fold answers, and their blend."""
 
     folds: Annotated[
-        Annotated[int, Field(ge=2)] | Path | None,
+        int | Path | None,
         Unset("one split"),
         Flag("--folds", "N|FILE", panel="Cross-validation"),
     ] = Field(
@@ -54,7 +56,12 @@ class CrossValidationSection(Section):
     @classmethod
     def _read_number(cls, value: object) -> object:
         """The command line and the environment give text."""
-        return int(value) if isinstance(value, str) and value.strip().isdigit() else value
+        value = int(value) if isinstance(value, str) and value.strip().isdigit() else value
+        if isinstance(value, int) and value < LEAST_FOLDS:
+            raise ValueError(
+                f"expected at least {LEAST_FOLDS} folds, or a file of `bert data folds`"
+            )
+        return value
 
     @field_validator("members", mode="before")
     @classmethod
