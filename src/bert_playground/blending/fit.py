@@ -117,7 +117,11 @@ class Blend:
         else:
             text = f"{name} is not shown to add anything ({member.adds.value:.4f} ± {error:.4f})"
         if member.behind is not None and member.behind.value <= 2 * (member.behind.error or 0.0):
-            text += "; alone it is not shown to be worse than the blend" if len(self.members) > 1 else ""
+            text += (
+                "; alone it is not shown to be worse than the blend"
+                if len(self.members) > 1
+                else ""
+            )
         return text
 
     def to_dict(self) -> dict[str, Any]:
