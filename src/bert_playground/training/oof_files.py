@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from loguru import logger
 
 from bert_playground.data.reading.table import read_table, require_columns
 from bert_playground.data.schema.roles import infer_id_name
@@ -14,6 +15,7 @@ from bert_playground.data.targets.fit import split_target
 from bert_playground.lookup import nearest, shorten
 
 REPEAT = "repeat"
+BLENDED = "blend"  # in an oof.parquet
 ROWS = ("row", ROW)  # a row's number in the training table
 RESERVED = (*ROWS, FOLD, TIME_FOLD, REPEAT)
 KEY = "\0key"  # the place of ids that no column of the files can have
@@ -99,6 +101,7 @@ def read_oof_files(
         columns = [name for name in frame.columns if name not in others]
         others_id = infer_id_name(frame.select(columns)) if key in ROWS and columns else None
         columns = [name for name in columns if name != others_id]
+        columns = _without_own_blend(path, columns, frame.columns)
         if not columns:
             raise ValueError(
                 f"{path} has no column of predictions beside {shorten(frame.columns)}; expected one for each model, or "
@@ -111,6 +114,15 @@ def read_oof_files(
     folds, statements = _join_folds(files)
     ids = files[0].frame[KEY].alias(key or ROWS[0])
     return OofTable(tuple(files), ids, targets, folds, statements)
+
+
+def _without_own_blend(path: Path, columns: Sequence[str], found: Sequence[str]) -> list[str]:
+    """The columns of an oof.parquet of ours without those of its blend, in which the others count already."""
+    blended = [name for name in columns if name.split(":")[0] == BLENDED]
+    if not blended or REPEAT not in found or len(blended) == len(columns):
+        return list(columns)
+    logger.info(f"{path}: {shorten(blended)} is left out, as it is a blend of the other columns")
+    return [name for name in columns if name not in blended]
 
 
 def _find_targets(

@@ -39,7 +39,9 @@ def read_csv(path: Path) -> list[Row]:
             file.seek(0)
             mark = counts.most_common(1)[0][0] if counts else ","
             header, *rows = [row for row in csv.reader(file, delimiter=mark) if row]
-    except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
+    except OSError as error:
+        raise SystemExit(f"{path} cannot be opened: {error.strerror}; check the path") from error
+    except (UnicodeDecodeError, ValueError, csv.Error) as error:
         raise SystemExit(f"{path} cannot be read as a CSV in UTF-8: {error}") from error
     ragged = [number for number, row in enumerate(rows, start=1) if len(row) != len(header)]
     if ragged:
