@@ -281,3 +281,26 @@ def test_the_run_of_a_fold_knows_which_rows_its_model_has_not_seen(result, fruit
     oof = pl.read_parquet(result.run_dir.out_of_fold)
     rows, _ = rows_of_run(result.run_dir.fold_fit(0, 2, "encoder") / "checkpoints" / "best")
     assert rows["row"].to_list() == oof.filter(fold=2)["row"].to_list()
+
+
+def test_pseudo_labels_join_the_blend_only_where_they_win(
+    make_config, fruit: Path, tmp_path: Path
+) -> None:
+    frame = read_table(fruit)
+    frame[:90].write_csv(tmp_path / "train.csv")
+    frame[90:].drop("ripe", "price", "kind").write_csv(tmp_path / "test.csv")
+    settings = FOLDS | {
+        "data.train": tmp_path / "train.csv",
+        "cross_validation.members": ("encoder",),
+        "cross_validation.pseudo": 0.51,
+    }
+    result = run_cross_validation(make_config(**settings))
+    log = (result.run_dir.fold_fit(0, 0, "encoder_pseudo") / "train.log").read_text()
+    assert (
+        "of 30 rows of the test table are learned from too" in result.run_dir.train_log.read_text()
+    )
+    assert "step" in log
+    assert result.summary["failures"] == {}
+    # Both answer every row right, so nothing is gained.
+    assert "not shown to gain" in result.summary["skipped"]["encoder_pseudo"]
+    assert set(result.summary["member_metrics"]) == {"encoder"}

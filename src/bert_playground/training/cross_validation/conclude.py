@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ def conclude(
         else:
             answers[name] = {fold: _answer(run, name, fold, folds, None) for fold in fitted}
     found = OutOfFold.collect(folds, answers)
-    _drop_losing_pseudo(found, folds, config, schedule)
+    found = _drop_losing_pseudo(found, folds, config, schedule)
     rows = found.rows
     labels = folds.truth[rows]
     objective = make_objective(
@@ -152,7 +153,7 @@ def _answer(run: RunDir, name: str, fold: Fold, folds: PreparedFolds, epoch: int
 
 def _drop_losing_pseudo(
     found: OutOfFold, folds: PreparedFolds, config: RunConfig, schedule: "Schedule"
-) -> None:
+) -> OutOfFold:
     """Models that learned from pseudo-labels have to win against those that did not, by more than the standard error."""
     answers = dict(found.answers)
     rows = found.rows
@@ -160,9 +161,10 @@ def _drop_losing_pseudo(
         folds.prepared.schema.task, _metric_name(config, folds), _decode(folds.labels)
     )
     labels, numbers = folds.truth, folds.assignments[0]
-    for name in [name for name in answers if name.endswith("_pseudo")]:
-        before = name.removesuffix("_pseudo")
-        if before not in answers:
+    teachers = {member.name: member.teacher for member in schedule.members}
+    for name in found.answers:
+        before = teachers[name]
+        if before is None or before not in found.answers:
             continue
         gains = []
         for number in np.unique(numbers[rows]):
@@ -178,7 +180,7 @@ def _drop_losing_pseudo(
             why = f"pseudo-labels are not shown to gain: {objective.name} {gain:+.4f} ± {error:.4f} over the folds"
             schedule.skipped[name] = why
             logger.info(f"{name} is left out: {why}")
-    object.__setattr__(found, "answers", answers)
+    return replace(found, answers=answers)
 
 
 def _spread(scores: Array | None, rows: Array, folds: PreparedFolds) -> Array | None:

@@ -5,7 +5,6 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -90,7 +89,7 @@ def fit_on_fold(job: FoldFit) -> Fitted:
     started = time.perf_counter()
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
-        if job.member.uses_pseudo_labels:
+        if job.member.teacher is not None:
             job = replace(job, prepared=add_pseudo_labels(job.prepared, job.teacher, job.config))
         with nullcontext() if job.is_first else warnings_only():
             (_fit_encoder if job.member.is_encoder else _fit_beside)(job)
@@ -138,13 +137,8 @@ def _read_pipeline(job: FoldFit) -> TextPipeline:
 
 def _read_alone(config: RunConfig) -> RunConfig:
     """The configuration without a checkpoint, whose tokenizer is nothing to a model that reads columns."""
-    changes: dict[str, dict[str, Any]] = {"model": {"pretrained": None}, "data": {}}
-    return config.model_copy(
-        update={
-            section: getattr(config, section).model_copy(update=values)
-            for section, values in changes.items()
-        }
-    )
+    model = config.model.model_copy(update={"pretrained": None})
+    return config.model_copy(update={"model": model})
 
 
 def load_fold_model(folder: Path, epoch: int | None) -> AnyPredictor:

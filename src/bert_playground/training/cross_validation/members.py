@@ -25,13 +25,13 @@ class Member:
         name: of its column among the out-of-fold answers.
         is_encoder: whether it is trained by gradient descent; else it is fitted by another library.
         changes: section → settings that differ from the configuration, of an encoder.
-        uses_pseudo_labels: whether it learns from answers to the test table too.
+        teacher: the member whose answers to the test table it learns from too; None: from labels alone.
     """
 
     name: str
     is_encoder: bool
     changes: Changes = field(default_factory=dict)
-    uses_pseudo_labels: bool = False
+    teacher: str | None = None
 
     def configure(self, config: RunConfig, seed: int) -> RunConfig:
         """The configuration of one model of this member: a single run of its own seed."""
@@ -108,7 +108,7 @@ def _vary_encoder(found: Member | None, config: RunConfig) -> list[Member]:
                 f"{found.name}_pseudo",
                 is_encoder=True,
                 changes=first.changes,
-                uses_pseudo_labels=True,
+                teacher=first.name,
             )
         )
     return members

@@ -176,7 +176,6 @@ class Schedule:
                 "data": config.data.model_copy(update=rows),
             }
         )
-        teacher = member.name.removesuffix("_pseudo") if member.uses_pseudo_labels else None
         return FoldFit(
             member,
             fold.repeat,
@@ -185,7 +184,9 @@ class Schedule:
             config,
             self.folds.of(fold),
             dict(self.sources),
-            None if teacher is None else self.run.fold_fit(fold.repeat, fold.number, teacher),
+            None
+            if member.teacher is None
+            else self.run.fold_fit(fold.repeat, fold.number, member.teacher),
             threads_of_each(self.num_processes),
             is_first=fold is self.folds.folds[0] and self._is_first_encoder(member),
         )
