@@ -32,10 +32,10 @@ from bert_playground.data.schema.importance import rank_columns
 from bert_playground.data.targets.fit import (
     Encoder,
     encode_targets,
+    find_units,
     fit_targets,
     read_encoder,
 )
-from bert_playground.data.targets.forecast import HorizonEncoder
 from bert_playground.data.targets.label_encoder import LabelEncoder
 from bert_playground.data.targets.windows import Windows
 from bert_playground.data.templates.column_order import order_columns
@@ -342,9 +342,7 @@ class TextPipeline(RowText):
     @property
     def in_units(self) -> Callable[[np.ndarray], np.ndarray] | None:
         """From standardised numbers to the units of the target; None where answers are classes."""
-        if isinstance(self.labels, LabelEncoder | HorizonEncoder) and not self.labels.classes:
-            return self.labels.in_units
-        return None
+        return find_units(self.labels)
 
     def probabilities(self, scores: np.ndarray) -> pl.DataFrame:
         """One column of probabilities per class."""

@@ -29,7 +29,7 @@ def unpack_archive(archive: Path, folder: Path, most_bytes: int = MOST_BYTES) ->
 
     Raises:
         ValueError: a name leads out of the folder, an entry is a link or locked, the whole is too large for the limit or the
-            disk, or the archive is damaged.
+            disk, or the archive is damaged or of an unknown compression.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -41,7 +41,11 @@ def unpack_archive(archive: Path, folder: Path, most_bytes: int = MOST_BYTES) ->
                 left -= _write_entry(opened, entry, folder / path, left)
                 if left < 0:
                     raise ValueError(_too_large(archive, f"more than {most_bytes:,}", most_bytes))
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except NotImplementedError as error:  # a compression that zipfile does not know
+        raise ValueError(
+            f"{archive} cannot be unpacked here ({error}), and nothing of it was kept; unpack it by another program"
+        ) from error
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ValueError(
             f"{archive} is a damaged archive ({error}); nothing of it was kept: remove it and download again"
         ) from error

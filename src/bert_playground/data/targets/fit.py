@@ -1,6 +1,6 @@
 """fit_targets: which columns a target names, and the encoder of their labels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,19 @@ def encode_targets(encoder: Encoder, frame: pl.DataFrame, names: Sequence[str]) 
     if isinstance(encoder, LabelEncoder):
         return encoder.encode(frame[names[0]])
     return encoder.encode(frame.select(names))
+
+
+def find_units(encoder: Encoder) -> Callable[[np.ndarray], np.ndarray] | None:
+    """From standardised numbers to the units of the target; None where answers are classes."""
+    if isinstance(encoder, LabelEncoder | HorizonEncoder) and not encoder.classes:
+        return encoder.in_units
+    return None
+
+
+def name_answers(encoder: Encoder) -> tuple[str, ...]:
+    """The columns of scores [R, L]: classes, labels or steps; empty where a row has one number."""
+    names = encoder.columns if isinstance(encoder, HorizonEncoder) else encoder.classes
+    return tuple(map(str, names))
 
 
 def read_encoder(state: Mapping[str, Any]) -> Encoder:

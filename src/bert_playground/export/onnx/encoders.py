@@ -1,7 +1,7 @@
 """add_encoder: BERT, ModernBERT or NeoBERT as ONNX nodes, masks and rotary positions included."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from bert_playground.export.onnx.graph import Graph
 from bert_playground.lookup import look_up
 from bert_playground.models.bert import BertCore, Encoder, ModernBertCore, NeoBertCore
 from bert_playground.models.bert.layers.attention import SelfAttention
+from bert_playground.models.bert.layers.feedforward import GatedFeedForward
 from bert_playground.models.bert.layers.numeric_embedding import NumericEmbedding
 
 # Added to the scores of hidden keys: finite, so that a query without any key is no NaN.
@@ -140,10 +141,10 @@ def _rotate(graph: Graph, x: str, layer: SelfAttention, rotations: Rotations) ->
     return graph.node("Concat", *turned, axis=-1)
 
 
-def _add_gated(graph: Graph, x: str, layer: object, activation: str) -> str:
+def _add_gated(graph: Graph, x: str, layer: GatedFeedForward, activation: str) -> str:
     """down(activation(first half of up(x)) * second half)."""
     with graph.scope("feed_forward"):
-        up, down = layer.up, layer.down  # type: ignore[attr-defined]
+        up, down = layer.up, layer.down
         value, gate = graph.split(graph.linear(x, up, "up"), *[up.num_outputs // 2] * 2)
         inner = graph.node("Mul", graph.activate(value, activation), gate)
         return graph.linear(inner, down, "down")
@@ -227,8 +228,8 @@ def _add_rotary(graph: Graph, encoder: ModernBertCore | NeoBertCore, inputs: Inp
     return graph.norm(x, encoder.final_norm, "final_norm")
 
 
-CORES: dict[str, Callable[[Graph, Encoder, Inputs], str]] = {
-    "bert": _add_bert,  # type: ignore[dict-item]
-    "modernbert": _add_rotary,  # type: ignore[dict-item]
-    "neobert": _add_rotary,  # type: ignore[dict-item]
+CORES: dict[str, Callable[[Graph, Any, Inputs], str]] = {
+    "bert": _add_bert,
+    "modernbert": _add_rotary,
+    "neobert": _add_rotary,
 }

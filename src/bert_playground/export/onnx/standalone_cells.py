@@ -338,8 +338,8 @@ def derive_number(column: dict[str, Any], row: Row) -> str | None:
     kind, pairs = column["kind"], list(zip(column["sources"], column["forms"], strict=True))
     if kind == "days":
         texts = [(value_of(row[name]), form or "%Y-%m-%d") for name, form in pairs]
-        dates = [None if text is None else read_date(text, form) for text, form in texts]
-        return None if None in dates else str((dates[0] - dates[1]).days)  # type: ignore[operator]
+        later, earlier = (None if text is None else read_date(text, form) for text, form in texts)
+        return None if later is None or earlier is None else str((later - earlier).days)
     numbers = [
         read_number(None if (cell := row[name]) is None else cell.strip(), form)
         for name, form in pairs

@@ -218,12 +218,11 @@ class Member:
 
 def average(scores: list[Array], weights: list[float], has_deviation: bool) -> Array:
     """What several models answer together; of means and deviations those of the mixture."""
-    mean: Array = sum(weight * each for weight, each in zip(weights, scores, strict=True))  # type: ignore[assignment]
+    shares, stacked = np.array(weights), np.stack(scores)
+    mean: Array = np.tensordot(shares, stacked, axes=1)
     if has_deviation:
-        spread = [each[:, 1] ** 2 + (each[:, 0] - mean[:, 0]) ** 2 for each in scores]
-        mean[:, 1] = np.sqrt(
-            sum(weight * each for weight, each in zip(weights, spread, strict=True))
-        )
+        variances = stacked[..., 1] ** 2 + (stacked[..., 0] - mean[:, 0]) ** 2
+        mean[:, 1] = np.sqrt(np.tensordot(shares, variances, axes=1))
     return mean
 
 

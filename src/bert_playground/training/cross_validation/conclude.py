@@ -14,7 +14,7 @@ from bert_playground.blending import Blend, fit_blend
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare_folds import Fold, PreparedFolds
-from bert_playground.data.targets.fit import Encoder
+from bert_playground.data.targets.fit import find_units
 from bert_playground.files import replaced_directory
 from bert_playground.runs import BLEND_NAME, RunDir
 from bert_playground.training.cross_validation.epochs import choose_epochs
@@ -64,7 +64,7 @@ def conclude(
     rows = found.rows
     labels = folds.truth[rows]
     objective = make_objective(
-        folds.prepared.schema.task, _metric_name(config, folds), _decode(folds.labels)
+        folds.prepared.schema.task, _metric_name(config, folds), find_units(folds.labels)
     )
     blend = fit_blend(
         {name: found.mean(name)[rows] for name in found.answers},
@@ -95,10 +95,6 @@ def conclude(
 def _metric_name(config: RunConfig, folds: PreparedFolds) -> str | None:
     asked = config.checkpoint.best_model_metric or config.training.metric
     return asked or folds.prepared.schema.metric
-
-
-def _decode(labels: Encoder) -> Any:
-    return None if labels.classes else labels.in_units  # type: ignore[union-attr]
 
 
 def _model_folder(run: RunDir, name: str, fold: Fold) -> Path:
@@ -158,7 +154,7 @@ def _drop_losing_pseudo(
     answers = dict(found.answers)
     rows = found.rows
     objective = make_objective(
-        folds.prepared.schema.task, _metric_name(config, folds), _decode(folds.labels)
+        folds.prepared.schema.task, _metric_name(config, folds), find_units(folds.labels)
     )
     labels, numbers = folds.truth, folds.assignments[0]
     teachers = {member.name: member.teacher for member in schedule.members}
@@ -203,7 +199,7 @@ def _summarise(
     schema, rows = folds.prepared.schema, found.rows
     labels = folds.truth[rows]
     scorer = make_scorer(
-        schema.task, *([schema.metric] if schema.metric else []), decode=_decode(folds.labels)
+        schema.task, *([schema.metric] if schema.metric else []), decode=find_units(folds.labels)
     )
     members = {name: _as_val(scorer(labels, found.mean(name)[rows])) for name in found.answers}
     return {

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from bert_playground.data.prepare_folds import Fold, PreparedFolds
-from bert_playground.data.targets.fit import Encoder
+from bert_playground.data.targets.fit import Encoder, find_units, name_answers
 from bert_playground.files import write_bytes
 
 Array = np.ndarray[Any, Any]
@@ -109,12 +109,11 @@ class OutOfFold:
 
 def name_columns(member: str, scores: Array, labels: Encoder) -> list[pl.Series]:
     """Answers as columns, numbers in the units of the target; NaN becomes null."""
-    if not labels.classes:
-        scores = labels.in_units(scores)  # type: ignore[union-attr]
+    in_units = find_units(labels)
+    scores = scores if in_units is None else in_units(scores)
     if scores.ndim == 1:
         return [pl.Series(member, scores, nan_to_null=True)]
-    names = labels.classes or labels.columns  # type: ignore[union-attr]
     return [
         pl.Series(f"{member}:{name}", scores[:, place], nan_to_null=True)
-        for place, name in enumerate(names)
+        for place, name in enumerate(name_answers(labels))
     ]

@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from bert_playground.data.kaggle.records import Submission
 
@@ -294,9 +295,9 @@ def _moment(text: str) -> datetime:
 
 
 def _as_row(values: Sequence[object]) -> LedgerRow:
-    named = dict(zip(_names(LedgerRow), values, strict=True))
-    direction = named["higher_is_better"]
-    return LedgerRow(**named | {"higher_is_better": None if direction is None else bool(direction)})  # type: ignore[arg-type]
+    named: dict[str, Any] = dict(zip(_names(LedgerRow), values, strict=True))
+    direction = named["higher_is_better"]  # SQLite has no booleans
+    return LedgerRow(**named | {"higher_is_better": None if direction is None else bool(direction)})
 
 
 def _names(kind: type[LedgerRow] | type[Entry]) -> list[str]:
