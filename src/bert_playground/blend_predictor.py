@@ -17,6 +17,7 @@ from bert_playground.data.targets.align import align_scores
 from bert_playground.data.targets.fit import Encoder
 from bert_playground.files import write_text
 from bert_playground.inference import AnyPredictor, Array, Predictions, Predictor
+from bert_playground.models.ensemble import resolve_inside
 from bert_playground.models.hub_files import read_json
 from bert_playground.runs import BLEND_NAME, ESTIMATOR_NAME
 from bert_playground.tabular.predictor import TabularPredictor
@@ -194,11 +195,7 @@ def read_blend(folder: Path) -> dict[str, Any]:
             f"{path} is no blend in format {FORMAT}: it was changed, or comes of another version; copy the folder again, or "
             "train again"
         )
-    names = [name for folders in document["members"].values() for name in folders]
-    outside = [name for name in names if Path(name).is_absolute() or ".." in Path(name).parts]
-    if outside:
-        raise ValueError(f"{path} names models outside its folder: {', '.join(outside)}")
-    lost = [name for name in names if not (folder / name).is_dir()]
-    if lost:
-        raise FileNotFoundError(f"{folder} lacks {', '.join(lost)}; copy the whole folder again")
+    resolve_inside(
+        folder, [name for folders in document["members"].values() for name in folders], BLEND_NAME
+    )
     return document

@@ -3,6 +3,9 @@
 A value of None means "decided from the data or the model"; what was decided is printed and stored with the run.
 """
 
+from collections.abc import Mapping
+from typing import Any, Self
+
 from .sections.base import Section as Section
 from .sections.cross_validation import CrossValidationSection as CrossValidationSection
 from .sections.data import AugmentationSection as AugmentationSection
@@ -34,6 +37,14 @@ class RunConfig(Section):
     tracking: TrackingSection = TrackingSection()
     ensemble: EnsembleSection = EnsembleSection()
     cross_validation: CrossValidationSection = CrossValidationSection()
+
+    def with_changes(self, changes: Mapping[str, Mapping[str, Any]]) -> Self:
+        """The same with other values: section → setting → value, which are taken as they are."""
+        sections = {
+            name: getattr(self, name).model_copy(update=dict(values))
+            for name, values in changes.items()
+        }
+        return self.model_copy(update=sections)
 
     @property
     def split_seed(self) -> int:

@@ -1,6 +1,7 @@
 """prepare_folds: a table that is read and decided upon once, and the folds of its rows that every model shares."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,7 @@ class PreparedFolds:
         name = self.prepared.schema.id_column
         return self.table[name] if name in self.table.columns else None
 
-    @property
+    @cached_property
     def truth(self) -> np.ndarray:
         """The labels of all rows as numbers, [R] or [R, L]."""
         return encode_targets(self.labels, self.table, self.prepared.schema.targets)

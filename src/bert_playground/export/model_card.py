@@ -6,23 +6,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from huggingface_hub import ModelCardData
 
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.targets.forecast import HorizonEncoder
 from bert_playground.data.targets.label_encoder import LabelEncoder
+from bert_playground.jinja_templates import open_templates
 from bert_playground.models.checkpoint import SHARED_HEADS
 from bert_playground.models.hub_files import HUB_ID
 from bert_playground.run_record import RunRecord
 
-TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent),
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-)
+TEMPLATES = open_templates(Path(__file__).parent)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,23 @@ class Variation:
     sample_fraction: float | None = None
     fold: int | None = None
 
+    def settings(self, sample_fraction: float) -> dict[str, dict[str, Any]]:
+        """Section → setting → value of a configuration, but for the seed.
+
+        Args:
+            sample_fraction: that the configuration asks of all members.
+        """
+        changes: dict[str, dict[str, Any]] = {}
+        if self.architecture is not None:
+            changes["model"] = {"architecture": self.architecture}
+        if self.pooling is not None:
+            changes["head"] = {"pooling": self.pooling}
+        if self.sample_fraction is not None:
+            changes["data"] = {"sample_fraction": sample_fraction * self.sample_fraction}
+        if self.fold is not None:
+            changes.setdefault("data", {})["fold"] = self.fold
+        return changes
+
 
 def _other_seed(index: int, architecture: str | None) -> Variation:
     return Variation(index)
@@ -265,17 +282,30 @@ def read_manifest(directory: Path) -> Manifest:
         raise ValueError(
             f"{path} is no list of members in format {FORMAT}; train the ensemble again"
         )
-    outside = [name for name in names if Path(name).is_absolute() or ".." in Path(name).parts]
-    if outside:
-        raise ValueError(f"{path} names members outside its folder: {', '.join(outside)}")
-    lost = [name for name in names if not (directory / name).is_dir()]
-    if lost:
-        raise FileNotFoundError(f"{directory} lacks {', '.join(lost)}; copy the whole folder again")
+    folders = resolve_inside(directory, names, ENSEMBLE_NAME)
     return Manifest(
-        [directory / name for name in names],
+        folders,
         check_weights(values.get("weights"), len(names)),
         values.get("strategy"),
     )
+
+
+def resolve_inside(directory: Path, names: Sequence[str], listed_in: str) -> list[Path]:
+    """Folders of models that a file beside them names.
+
+    Raises:
+        ValueError: a name leads out of the folder.
+        FileNotFoundError: a folder is missing.
+    """
+    outside = [name for name in names if Path(name).is_absolute() or ".." in Path(name).parts]
+    if outside:
+        raise ValueError(
+            f"{directory / listed_in} names members outside its folder: {', '.join(outside)}"
+        )
+    lost = [name for name in names if not (directory / name).is_dir()]
+    if lost:
+        raise FileNotFoundError(f"{directory} lacks {', '.join(lost)}; copy the whole folder again")
+    return [directory / name for name in names]
 
 
 def check_weights(weights: Sequence[float] | None, num_members: int) -> tuple[float, ...]:

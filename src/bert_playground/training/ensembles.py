@@ -112,21 +112,9 @@ def vary_config(config: RunConfig, variation: Variation, run: RunDir) -> RunConf
         "ensemble": {"num_models": 1},
         "tracking": {"directory": config.tracking.directory or config.training.output_dir},
     }
-    if variation.architecture is not None:
-        changes["model"] = {"architecture": variation.architecture}
-    if variation.pooling is not None:
-        changes["head"] = {"pooling": variation.pooling}
-    if variation.sample_fraction is not None:
-        part = config.data.sample_fraction * variation.sample_fraction
-        changes["data"]["sample_fraction"] = part
-    if variation.fold is not None:
-        changes["data"]["fold"] = variation.fold
-    return config.model_copy(
-        update={
-            section: getattr(config, section).model_copy(update=values)
-            for section, values in changes.items()
-        }
-    )
+    for section, values in variation.settings(config.data.sample_fraction).items():
+        changes.setdefault(section, {}).update(values)
+    return config.with_changes(changes)
 
 
 def _write_members(run: RunDir, results: Sequence[RunResult], strategy: str) -> None:

@@ -122,10 +122,7 @@ def _choose_config(config: RunConfig) -> RunConfig:
         "lora": {"enabled": False},
         "model": {"pretrain": "off"},
     }
-    sections = {
-        name: getattr(config, name).model_copy(update=values) for name, values in changes.items()
-    }
-    return config.model_copy(update=sections)
+    return config.with_changes(changes)
 
 
 def _without_labels(pipeline: TextPipeline) -> RowText:

@@ -18,11 +18,12 @@ from bert_playground.models.hub_files import CONFIG, read_json
 from bert_playground.runs import RunDir
 from bert_playground.training.build import create_task_model, fit_pipeline, make_trainer
 from bert_playground.training.callbacks import create_progress
-from bert_playground.training.core import TrainState
 from bert_playground.training.fit_data import make_loaders
 
 
-def refit(prepared: Prepared, config: RunConfig, run: RunDir, state: TrainState) -> None:
+def refit(
+    prepared: Prepared, config: RunConfig, run: RunDir, epochs: int, best_step: int | None = None
+) -> None:
     """Train a new model on all rows that have labels, and keep it as `checkpoints/refit`.
 
     Everything that is fitted is fitted anew: vocabulary, bins, labels. It trains for the epochs after which the run was
@@ -33,7 +34,8 @@ def refit(prepared: Prepared, config: RunConfig, run: RunDir, state: TrainState)
         prepared: with validation rows.
         config: of the run.
         run: its folder.
-        state: of the run after its end.
+        epochs: after which the run was best.
+        best_step: after which it was, where `max_steps` cut that epoch short; None: it was whole.
 
     Raises:
         ValueError: the table is streamed, so its rows are not at hand together.
@@ -46,15 +48,11 @@ def refit(prepared: Prepared, config: RunConfig, run: RunDir, state: TrainState)
     rows = pl.concat([prepared.train, prepared.val.select(prepared.train.columns)])
     share = rows.height / prepared.train.height
     logger.info(
-        f"refit on all {count_of(rows.height, 'row')} for {count_of(state.best_epoch, 'epoch')}, after which validation "
+        f"refit on all {count_of(rows.height, 'row')} for {count_of(epochs, 'epoch')}, after which validation "
         "was best; the scores above are the forecast for it"
     )
-    is_whole = state.best_step == state.best_epoch * state.steps_per_epoch
-    most = (
-        None if is_whole else math.ceil(state.best_step * share)
-    )  # max_steps cut the best epoch short
-    settings = {"epochs": state.best_epoch, "max_steps": most}
-    config = config.model_copy(update={"training": config.training.model_copy(update=settings)})
+    most = None if best_step is None else math.ceil(best_step * share)
+    config = config.with_changes({"training": {"epochs": epochs, "max_steps": most}})
     mx.random.seed(config.training.seed)
     np.random.seed(config.training.seed)
     prepared = replace(prepared, train=rows)

@@ -65,6 +65,7 @@ def fit(
     run: RunDir,
     checkpoint: Path | None = None,
     *,
+    pipeline: TextPipeline | None = None,
     speaks: bool = True,
 ) -> RunResult:
     """Fit one model on prepared tables and write its run folder.
@@ -74,11 +75,15 @@ def fit(
         config: what was asked for: encoder, head, training.
         run: the folder; `start_run` has been there.
         checkpoint: to go on from, exactly where it stopped; None: from the beginning.
+        pipeline: that was fitted on these training rows for another model; None: that of the checkpoint, or
+            it is fitted now.
         speaks: whether it says what several models have in common; of an ensemble the first one does.
     """
     speaks = speaks and _speaks(run)
     pretrained_dir = fetch_folder(config.model.pretrained) if config.model.pretrained else None
-    pipeline = TextPipeline.load(checkpoint) if checkpoint else fit_pipeline(prepared, config)
+    pipeline = pipeline or (
+        TextPipeline.load(checkpoint) if checkpoint else fit_pipeline(prepared, config)
+    )
     for note in (*prepared.notes, *pipeline.statements):
         logger.info(note)
 
@@ -115,7 +120,8 @@ def fit(
     if summary["hint"]:
         logger.info(summary["hint"])
     if config.training.refit:
-        refit(prepared, config, run, state)
+        is_whole = state.best_step == state.best_epoch * state.steps_per_epoch
+        refit(prepared, config, run, state.best_epoch, None if is_whole else state.best_step)
         summary["files"]["refit"] = str(run.refit)
     write_json(run.summary, summary)
     return RunResult(run, state.best_metrics, run.kept, summary)

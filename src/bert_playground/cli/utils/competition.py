@@ -20,6 +20,15 @@ Name = Annotated[
         show_default=False,
     ),
 ]
+Competition = Annotated[
+    str | None,
+    typer.Option(
+        "--competition",
+        metavar="NAME",
+        help="its name on Kaggle or in datasets.yaml (default: that of the project in this folder)",
+        show_default=False,
+    ),
+]
 LedgerFile = Annotated[
     Path, typer.Option("--ledger", metavar="FILE", help="what was sent, and its scores")
 ]

@@ -220,6 +220,16 @@ Checkpoint = Annotated[
 MoreCheckpoints = Annotated[
     list[Path] | None, typer.Argument(metavar="FOLDER", hidden=True, show_default=False)
 ]
+Sample = Annotated[
+    Path | None,
+    typer.Option(
+        "--sample", metavar="FILE", help="sample submission to check against", show_default=False
+    ),
+]
+Proba = Annotated[
+    bool,
+    typer.Option("--proba", metavar="", help="write probabilities, not labels", show_default=False),
+]
 PredictBatchSize = Annotated[
     int, typer.Option("--batch-size", metavar="N", min=1, help="rows per batch")
 ]

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import jinja2
 import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -14,6 +13,7 @@ from bert_playground.export.onnx import build
 from bert_playground.export.onnx.graph import check_model
 from bert_playground.export.onnx.predictor import OnnxPredictor
 from bert_playground.files import write_text
+from bert_playground.jinja_templates import open_templates
 
 OWN = "bert_playground"
 OPENING = '''"""Answer the rows of a CSV with the models in this folder: python predict.py test.csv submission.csv
@@ -121,13 +121,7 @@ def predict_source() -> str:
 
 def write_readme(folder: Path, predictor: OnnxPredictor, *, dtype: str, has_recipe: bool) -> None:
     """README.md: what is in the folder, and how to ask it."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = open_templates(Path(__file__).parent)
     text = environment.get_template("readme.md.jinja").render(
         pipeline=predictor.pipeline,
         members=predictor.members,

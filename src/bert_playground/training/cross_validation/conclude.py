@@ -67,7 +67,7 @@ def conclude(
         folds.prepared.schema.task, _metric_name(config, folds), find_units(folds.labels)
     )
     blend = fit_blend(
-        {name: found.mean(name)[rows] for name in found.answers},
+        {name: found.means[name][rows] for name in found.answers},
         labels,
         folds.assignments[0][rows],
         objective,
@@ -166,7 +166,8 @@ def _drop_losing_pseudo(
         for number in np.unique(numbers[rows]):
             inside = rows[numbers[rows] == number]
             values = [
-                objective.judge(labels[inside], found.mean(each)[inside]) for each in (name, before)
+                objective.judge(labels[inside], found.means[each][inside])
+                for each in (name, before)
             ]
             gains.append(values[0] - values[1])
         gain = float(np.mean(gains))
@@ -201,7 +202,7 @@ def _summarise(
     scorer = make_scorer(
         schema.task, *([schema.metric] if schema.metric else []), decode=find_units(folds.labels)
     )
-    members = {name: _as_val(scorer(labels, found.mean(name)[rows])) for name in found.answers}
+    members = {name: _as_val(scorer(labels, found.means[name][rows])) for name in found.answers}
     return {
         "kind": "cross_validation",
         "task": schema.task,
@@ -246,7 +247,7 @@ def _measure_blend(
     if blend.nested is None or blend.nested_scores is None:
         rows = found.rows
         return scorer(
-            labels, blend.stack.score({name: found.mean(name)[rows] for name in found.answers})
+            labels, blend.stack.score({name: found.means[name][rows] for name in found.answers})
         )
     decided = scorer(labels, blend.nested)
     return {

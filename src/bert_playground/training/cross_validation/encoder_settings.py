@@ -34,12 +34,7 @@ def settings_of_fold(config: RunConfig, seconds: float | None) -> RunConfig:
             "early_stopping_patience": 0 if is_large and patience is None else patience,
         },
     }
-    return config.model_copy(
-        update={
-            section: getattr(config, section).model_copy(update=values)
-            for section, values in changes.items()
-        }
-    )
+    return config.with_changes(changes)
 
 
 def _less(first: float | None, second: float | None) -> float | None:

@@ -2,9 +2,10 @@
 
 import json
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
@@ -108,11 +109,18 @@ def _fit_encoder(job: FoldFit) -> None:
         write_run_config(run, job.config, job.sources)
     with log_to_file(run.train_log):
         start_run(run, job.config)
-        fit(job.prepared, job.config, run, checkpoint, speaks=job.is_first)
+        # A checkpoint brings its tokenizer, and a teacher more rows.
+        is_shared = job.config.model.pretrained is None and job.member.teacher is None
+        pipeline = (
+            share_pipeline(job.folder.parent / "pipeline", job.prepared, job.config)
+            if is_shared and checkpoint is None
+            else None
+        )
+        fit(job.prepared, job.config, run, checkpoint, pipeline=pipeline, speaks=job.is_first)
 
 
 def _fit_beside(job: FoldFit) -> None:
-    pipeline = _read_pipeline(job)
+    pipeline = share_pipeline(job.folder.parent / "pipeline", job.prepared, job.config)
     started = time.perf_counter()
     predictor = fit_tabular(
         job.member.name,
@@ -125,20 +133,21 @@ def _fit_beside(job: FoldFit) -> None:
     write_json(job.folder / SUMMARY, {"seconds": time.perf_counter() - started})
 
 
-def _read_pipeline(job: FoldFit) -> TextPipeline:
-    """How the rows of this fold are read; the first model beside the encoder leaves it for the others."""
-    folder = job.folder.parent / "pipeline"
-    if not (folder / "pipeline.json").is_file():
-        pipeline = fit_pipeline(job.prepared, _read_alone(job.config))
-        folder.mkdir(parents=True, exist_ok=True)
-        pipeline.save(folder)
+def share_pipeline(folder: Path, prepared: Prepared, config: RunConfig) -> TextPipeline:
+    """How the training rows are read without a checkpoint, whose tokenizer is nothing to a model that reads columns.
+
+    The first model that asks leaves it in the folder for the others, in whatever process.
+    """
+    if not folder.is_dir():
+        pipeline = fit_pipeline(prepared, config.with_changes({"model": {"pretrained": None}}))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder.parent, prefix=".pipeline.") as temporary:
+            own = Path(temporary) / folder.name
+            own.mkdir()
+            pipeline.save(own)
+            with suppress(OSError):  # another process was quicker, with the same
+                own.rename(folder)
     return TextPipeline.load(folder)
-
-
-def _read_alone(config: RunConfig) -> RunConfig:
-    """The configuration without a checkpoint, whose tokenizer is nothing to a model that reads columns."""
-    model = config.model.model_copy(update={"pretrained": None})
-    return config.model_copy(update={"model": model})
 
 
 def load_fold_model(folder: Path, epoch: int | None) -> AnyPredictor:

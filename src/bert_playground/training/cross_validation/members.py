@@ -8,7 +8,7 @@ from loguru import logger
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.lookup import look_up, shorten
-from bert_playground.models.ensemble import Variation, vary
+from bert_playground.models.ensemble import vary
 from bert_playground.models.hub_files import find_cached
 from bert_playground.tabular.estimators import ESTIMATORS, available_estimators, find_estimator
 from bert_playground.training.summary import SUGGESTED
@@ -45,12 +45,7 @@ class Member:
             changes[section] = {**changes.get(section, {}), **values}
         offset = changes["training"].pop("seed_offset", 0)
         changes["training"]["seed"] = seed + offset
-        return config.model_copy(
-            update={
-                section: getattr(config, section).model_copy(update=values)
-                for section, values in changes.items()
-            }
-        )
+        return config.with_changes(changes)
 
 
 def choose_members(config: RunConfig) -> tuple[Member, ...]:
@@ -97,7 +92,10 @@ def _vary_encoder(found: Member | None, config: RunConfig) -> list[Member]:
             Member(
                 f"{found.name}_{number}",
                 is_encoder=True,
-                changes=_join(found.changes, _describe_changes(variation, config)),
+                changes=_join(
+                    {"training": {"seed_offset": variation.seed_offset}, **found.changes},
+                    variation.settings(config.data.sample_fraction),
+                ),
             )
             for number, variation in enumerate(variations, start=1)
         ]
@@ -112,18 +110,6 @@ def _vary_encoder(found: Member | None, config: RunConfig) -> list[Member]:
             )
         )
     return members
-
-
-def _describe_changes(variation: Variation, config: RunConfig) -> dict[str, dict[str, Any]]:
-    changes: dict[str, dict[str, Any]] = {"training": {"seed_offset": variation.seed_offset}}
-    if variation.architecture is not None:
-        changes["model"] = {"architecture": variation.architecture}
-    if variation.pooling is not None:
-        changes["head"] = {"pooling": variation.pooling}
-    if variation.sample_fraction is not None:
-        part = config.data.sample_fraction * variation.sample_fraction
-        changes["data"] = {"sample_fraction": part}
-    return changes
 
 
 def _join(first: Changes, second: Changes) -> dict[str, dict[str, Any]]:

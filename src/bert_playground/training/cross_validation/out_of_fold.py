@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -49,11 +50,11 @@ class OutOfFold:
             found[member] = table
         return cls(folds, found)
 
-    @property
+    @cached_property
     def rows(self) -> Array:
         """The rows that every member answered, ascending."""
         answered = [
-            ~np.isnan(self.mean(name)).reshape(self.num_rows, -1).any(axis=1)
+            ~np.isnan(self.means[name]).reshape(self.num_rows, -1).any(axis=1)
             for name in self.answers
         ]
         return np.flatnonzero(np.all(answered, axis=0))
@@ -63,12 +64,10 @@ class OutOfFold:
         """R, of the table."""
         return self.folds.table.height
 
-    def mean(self, member: str) -> Array:
-        """Its answers, the mean of those of all repeats: [R] or [R, L]; NaN: none."""
-        table = self.answers[member]
-        is_there = ~np.isnan(table)
-        total = np.where(is_there, table, 0.0).sum(axis=0)
-        return np.where(is_there.any(axis=0), total / np.maximum(is_there.sum(axis=0), 1), np.nan)
+    @cached_property
+    def means(self) -> Mapping[str, Array]:
+        """Member → its answers, the mean of those of all repeats: [R] or [R, L]; NaN: none."""
+        return {name: _mean_of_repeats(table) for name, table in self.answers.items()}
 
     def write(self, path: Path, blended: Mapping[str, Array]) -> None:
         """Write a row for each answered row and repeat: its number, id, fold, repeat, target, and the members' answers.
@@ -105,6 +104,12 @@ class OutOfFold:
         buffer = BytesIO()
         pl.concat(parts, how="vertical_relaxed").write_parquet(buffer)
         write_bytes(path, buffer.getvalue())
+
+
+def _mean_of_repeats(table: Array) -> Array:
+    is_there = ~np.isnan(table)
+    total = np.where(is_there, table, 0.0).sum(axis=0)
+    return np.where(is_there.any(axis=0), total / np.maximum(is_there.sum(axis=0), 1), np.nan)
 
 
 def name_columns(member: str, scores: Array, labels: Encoder) -> list[pl.Series]:

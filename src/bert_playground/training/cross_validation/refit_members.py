@@ -1,6 +1,5 @@
 """refit_members: each member of the blend fitted once more, on all rows, to answer in place of its models of the folds."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from bert_playground.data.prepare import Prepared
 from bert_playground.runs import RunDir
 from bert_playground.tabular.predictor import fit_tabular
-from bert_playground.training.build import fit_pipeline
-from bert_playground.training.core import TrainState
 from bert_playground.training.cross_validation.encoder_settings import settings_of_fold
+from bert_playground.training.cross_validation.fold_fit import share_pipeline
+from bert_playground.training.cross_validation.members import Member
 from bert_playground.training.refit import refit
 from bert_playground.training.start import start_run, write_run_config
 
@@ -39,29 +39,38 @@ def refit_members(
     rows = replace(schedule.folds.prepared, train=table, val=table.head(0))
     found = {}
     for member in schedule.members:
-        if member.name not in names:
-            continue
-        folder = schedule.run.fold_fits / FOLDER / member.name
-        config = member.configure(schedule.config, schedule.config.training.seed)
-        if not member.is_encoder:
-            if not folder.is_dir():
-                logger.info(f"{member.name}: refit on all {table.height} rows")
-                pipeline = fit_pipeline(rows, config)
-                model = fit_tabular(member.name, pipeline, table, seed=config.training.seed)
-                folder.parent.mkdir(parents=True, exist_ok=True)
-                model.save(folder)
-            found[member.name] = [folder]
-            continue
-        run = RunDir(folder)
-        if not run.refit.is_dir():
-            folder.mkdir(parents=True, exist_ok=True)
-            config = settings_of_fold(schedule.configure(member) or config, None)
-            write_run_config(run, config, schedule.sources)
-            start_run(run, config)
-            run.checkpoints.mkdir(exist_ok=True)
-            steps = math.ceil(table.height / config.training.batch_size)
-            chosen = epochs[member.name]
-            state = TrainState(best_epoch=chosen, best_step=chosen * steps, steps_per_epoch=steps)
-            refit(rows, config, run, state)
-        found[member.name] = [run.refit]
+        if member.name in names:
+            folder = schedule.run.fold_fits / FOLDER / member.name
+            fit_once = _refit_encoder if member.is_encoder else _refit_beside
+            found[member.name] = [fit_once(schedule, member, rows, folder, epochs)]
     return found
+
+
+def _refit_beside(
+    schedule: "Schedule", member: Member, rows: Prepared, folder: Path, epochs: Mapping[str, int]
+) -> Path:
+    del epochs
+    if not folder.is_dir():
+        config = schedule.config
+        shared = folder.parent / "pipeline"
+        logger.info(f"{member.name}: refit on all {rows.train.height} rows")
+        pipeline = share_pipeline(shared, rows, config)
+        seed = config.training.seed
+        fit_tabular(member.name, pipeline, rows.train, seed=seed).save(folder)
+    return folder
+
+
+def _refit_encoder(
+    schedule: "Schedule", member: Member, rows: Prepared, folder: Path, epochs: Mapping[str, int]
+) -> Path:
+    run = RunDir(folder)
+    if not run.refit.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        configured = schedule.configure(member)
+        assert configured is not None  # its folds have been fitted by it
+        config = settings_of_fold(configured, None)
+        write_run_config(run, config, schedule.sources)
+        start_run(run, config)
+        run.checkpoints.mkdir(exist_ok=True)
+        refit(rows, config, run, epochs[member.name])
+    return run.refit

@@ -87,12 +87,7 @@ class Schedule:
         # Columns that the labels choose would tell the pretrained encoder of rows that it shall answer.
         blind: dict[str, Any] = {"derive": "off", "column_order": "table"}
         limit = {"max_time": self._share_of_pretraining(member)}
-        blinded = config.model_copy(
-            update={
-                "data": config.data.model_copy(update=blind),
-                "training": config.training.model_copy(update=limit),
-            }
-        )
+        blinded = config.with_changes({"data": blind, "training": limit})
         table = self.folds.table
         rows = replace(
             self.folds.prepared,
@@ -170,12 +165,7 @@ class Schedule:
         if (path := self.run.folds_file(fold.repeat)).is_file():
             # What reads the run later, to calibrate or to export, finds the rows that the model has not seen.
             rows = {"folds": path, "fold": fold.number}
-        config = config.model_copy(
-            update={
-                "training": config.training.model_copy(update=seeded),
-                "data": config.data.model_copy(update=rows),
-            }
-        )
+        config = config.with_changes({"training": seeded, "data": rows})
         return FoldFit(
             member,
             fold.repeat,

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import yaml
 
 from bert_playground.config.datasets import DatasetEntry
@@ -18,6 +17,7 @@ from bert_playground.data.prepare import write_table_folds
 from bert_playground.data.reading.table import read_table
 from bert_playground.data.schema import Schema, decide
 from bert_playground.files import remove_leftovers, write_text
+from bert_playground.jinja_templates import open_templates
 from bert_playground.lookup import shorten
 from bert_playground.training.kaggle.ledger import open_ledger
 from bert_playground.training.kaggle.project import Facts, Project
@@ -40,13 +40,7 @@ METRIC_WORDS = {
     "f-score": "f1",
     "f1": "f1",
 }
-TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent),
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-)
+TEMPLATES = open_templates(Path(__file__).parent)
 
 
 @dataclass(frozen=True)

@@ -52,16 +52,6 @@ Output = Annotated[
         "--output", metavar="FILE", help="CSV to write with --test (default submission.csv)"
     ),
 ]
-Sample = Annotated[
-    Path | None,
-    typer.Option(
-        "--sample", metavar="FILE", help="sample submission to check against", show_default=False
-    ),
-]
-Proba = Annotated[
-    bool,
-    typer.Option("--proba", metavar="", help="write probabilities, not labels", show_default=False),
-]
 
 
 @options.takes_settings("--target --id-column --task --class-order")
@@ -72,8 +62,8 @@ def blend(
     method: MethodName = Method.GREEDY,
     test: Test = None,
     output: Output = None,
-    sample: Sample = None,
-    proba: Proba = False,
+    sample: options.Sample = None,
+    proba: options.Proba = False,
     log_level: options.LogLevel = None,
     json: options.Json = False,
 ) -> None:

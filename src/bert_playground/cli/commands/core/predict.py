@@ -27,16 +27,6 @@ Test = Annotated[
     Path, typer.Option("--test", metavar="FILE", help="table to predict", show_default=False)
 ]
 Output = Annotated[Path, typer.Option("--output", metavar="FILE", help="CSV to write")]
-Sample = Annotated[
-    Path | None,
-    typer.Option(
-        "--sample", metavar="FILE", help="sample submission to check against", show_default=False
-    ),
-]
-Proba = Annotated[
-    bool,
-    typer.Option("--proba", metavar="", help="write probabilities, not labels", show_default=False),
-]
 
 EngineName = Annotated[
     Engine,
@@ -53,8 +43,8 @@ def predict(
     checkpoint: options.Checkpoint = None,
     more_checkpoints: options.MoreCheckpoints = None,
     output: Output = Path("submission.csv"),
-    sample: Sample = None,
-    proba: Proba = False,
+    sample: options.Sample = None,
+    proba: options.Proba = False,
     tta: options.Tta = 1,
     strict: options.Strict = False,
     batch_size: options.PredictBatchSize = 128,

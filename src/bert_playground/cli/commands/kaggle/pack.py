@@ -6,20 +6,11 @@ from typing import Annotated
 import typer
 
 from bert_playground.cli.utils import options
-from bert_playground.cli.utils.competition import choose_competition, find_entry
+from bert_playground.cli.utils.competition import Competition, choose_competition, find_entry
 from bert_playground.cli.utils.console import print_json, print_lines
 
 Run = Annotated[
     Path, typer.Argument(metavar="RUN", help="run folder or checkpoint", show_default=False)
-]
-Competition = Annotated[
-    str | None,
-    typer.Option(
-        "--competition",
-        metavar="NAME",
-        help="its name on Kaggle or in datasets.yaml (default: that of the project in this folder)",
-        show_default=False,
-    ),
 ]
 Output = Annotated[Path, typer.Option("--output", metavar="FOLDER", help="folder to make")]
 Owner = Annotated[

@@ -7,6 +7,7 @@ import typer
 
 from bert_playground.cli.utils import options
 from bert_playground.cli.utils.competition import (
+    Competition,
     LedgerFile,
     choose_competition,
     connect,
@@ -18,15 +19,6 @@ if TYPE_CHECKING:
     from bert_playground.training.kaggle.submit import Plan
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="the submission", show_default=False)]
-Competition = Annotated[
-    str | None,
-    typer.Option(
-        "--competition",
-        metavar="NAME",
-        help="its name on Kaggle or in datasets.yaml (default: that of the project in this folder)",
-        show_default=False,
-    ),
-]
 Run = Annotated[
     Path | None,
     typer.Option(
