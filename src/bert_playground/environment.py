@@ -40,6 +40,13 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
+def count_cores() -> int:
+    """The cores that this process may use, where the system says so; else all."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @cache
 def package_versions() -> Mapping[str, str | None]:
     """Version of each package that shapes the numbers; None: not installed."""

@@ -14,6 +14,7 @@ from bert_playground.blend_predictor import BlendPredictor
 from bert_playground.config import load_config
 from bert_playground.data.kaggle.submission import write_submission
 from bert_playground.data.reading.table import read_table
+from bert_playground.environment import count_cores
 from bert_playground.quickstart.films import ID, TARGET, Part, put_aside, read_films, write_tables
 from bert_playground.quickstart.picture import draw_scores
 from bert_playground.quickstart.scores import STACK, Score, judge, summarise
@@ -180,5 +181,5 @@ def choose_effort() -> Effort:
     if "no native kernels" in kernels.describe():
         settings |= {"model.hidden_size": 32, "model.num_layers": 1}
     else:  # two small models side by side beat one on two threads
-        settings["cross_validation.jobs"] = min(2, os.cpu_count() or 1)
+        settings["cross_validation.jobs"] = min(2, count_cores())
     return Effort(settings=settings)

@@ -10,6 +10,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TypeVar
 
+from bert_playground.environment import count_cores
+
 WATCH_SECONDS = 0.5
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -81,13 +83,7 @@ def _threads_shared(num_processes: int) -> Iterator[None]:
 def threads_of_each(num_processes: int) -> int:
     """How many threads one of several processes may use."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    cores = (
-        int(asked)
-        if asked.isdigit()
-        else len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1
-    )
+    cores = int(asked) if asked.isdigit() else count_cores()
     return max(1, cores // num_processes)
 
 

@@ -34,12 +34,12 @@ def _system() -> dict[str, Any]:
     import os
     import platform
 
+    from bert_playground.environment import count_cores
+
     return {
         "platform": platform.platform(),
         "python": platform.python_version(),
-        "cpu_cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cpu_cores": count_cores(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
     }
 
