@@ -51,6 +51,6 @@ def test_the_submission_answers_the_rows_put_aside(result):
 
 def test_the_stack_answers_as_its_folder_does(result):
     folder, test = Path(result.files["checkpoint"]), Path(result.files["test"])
-    scores = answer(RunDir(folder), test)[STACK]
+    scores = answer(RunDir(folder), test, {})[STACK]
     again = load_predictor(folder).predict(read_table(test))
     np.testing.assert_allclose(again, scores, rtol=1e-6)

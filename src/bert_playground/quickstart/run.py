@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from bert_playground.quickstart.films import ID, TARGET, Part, put_aside, read_f
 from bert_playground.quickstart.picture import draw_scores
 from bert_playground.quickstart.scores import STACK, Score, judge, summarise
 from bert_playground.runs import RunDir
+from bert_playground.tabular.estimators import ESTIMATORS
+from bert_playground.tabular.predictor import TabularPredictor, fit_tabular
 from bert_playground.training.cross_validation.cross_validate import run_cross_validation
 from bert_playground.training.cross_validation.fold_fit import answer_fold, load_fold_model
 
@@ -94,9 +97,10 @@ def run_quickstart(
         write_tables(tables, part)
         started, cpu_started = time.perf_counter(), _cpu_seconds()
         run = _train(tables / "train.csv", tables if number else output_dir, seed + number, effort)
+        baselines = fit_baselines(run, tables / "train.csv", seed + number)
         seconds += time.perf_counter() - started
         cpu_seconds += _cpu_seconds() - cpu_started
-        answers = answer(run, tables / "test.csv")
+        answers = answer(run, tables / "test.csv", baselines)
         judged.append(judge(part.test[TARGET], answers))
         runs.append(run)
         if not number:
@@ -136,8 +140,25 @@ def _train(table: Path, output_dir: Path, seed: int, effort: Effort) -> RunDir:
     return run_cross_validation(*load_config(None, {}, flags)).run_dir
 
 
-def answer(run: RunDir, table: Path) -> dict[str, np.ndarray]:
-    """P(hit) of each row by each model: the mean of a member's models of all folds, and the stack of the members."""
+def fit_baselines(run: RunDir, table: Path, seed: int) -> dict[str, TabularPredictor]:
+    """The models beside the encoder once more, on all training rows; columns are read as in the first fold."""
+    pipeline, rows = BlendPredictor.load(run.path).pipeline, read_table(table)
+    names = [name for name in MEMBERS if name in ESTIMATORS]
+    with ThreadPoolExecutor(len(names)) as pool:
+        fitted = pool.map(lambda name: fit_tabular(name, pipeline, rows, seed=seed), names)
+        return dict(zip(names, fitted, strict=True))
+
+
+def answer(
+    run: RunDir, table: Path, baselines: Mapping[str, TabularPredictor]
+) -> dict[str, np.ndarray]:
+    """P(hit) of each row by each model.
+
+    Args:
+        run: of the folds; its stack answers as its folder does, and its encoder by the mean of its models.
+        table: the rows.
+        baselines: that answer for themselves.
+    """
     blend = BlendPredictor.load(run.path)
     rows = read_table(table)
     answers = {}
@@ -147,6 +168,7 @@ def answer(run: RunDir, table: Path) -> dict[str, np.ndarray]:
         scores = [answer_fold(model, rows, blend.pipeline.labels) for model in models]
         answers[name] = np.mean(scores, axis=0)
     stacked = blend.stack.score(answers)
+    answers |= {name: model.predict(rows) for name, model in baselines.items()}
     return {STACK: stacked} | {MEMBERS[name]: scores for name, scores in answers.items()}
 
 
