@@ -48,14 +48,16 @@ def write_table(folder: Path, rest: pl.DataFrame, source: Path) -> Path:
     return path
 
 
-def train(table: Path, output: Path, seed: int, more: Mapping[str, object]) -> Path:
-    """`bert train` with its defaults but for `more`, dotted settings; the best checkpoint."""
+def train(
+    table: Path, output: Path, seed: int, more: Mapping[str, object], preset: str | None = None
+) -> Path:
+    """`bert train` with its defaults, or a preset, but for `more`, dotted settings; the checkpoint that answers for the run."""
     flags: dict[str, object] = {"data.train": table, "training.seed": seed}
     flags |= {"training.output_dir": output, "checkpoint.save_best_only": True}
-    config, _ = load_config(None, {}, flags | dict(more))
-    best = run_training(config).best_checkpoint
-    assert best is not None
-    return best
+    config, _ = load_config(preset, {}, flags | dict(more))
+    kept = run_training(config).run_dir.kept
+    assert kept is not None
+    return kept
 
 
 def judge(pipeline: TextPipeline, aside: pl.DataFrame, scores: np.ndarray) -> Scores:
