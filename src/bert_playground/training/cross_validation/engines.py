@@ -15,6 +15,7 @@ from bert_playground.environment import count_cores
 WATCH_SECONDS = 0.5
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+_kept: dict[int, ProcessPoolExecutor] = {}  # number of processes → those that run
 
 
 def run_jobs(
@@ -41,13 +42,7 @@ def _run_side_by_side(
     function: Callable[[Job], Result], jobs: Iterator[Job], num_processes: int
 ) -> Iterator[tuple[Job, Result]]:
     running: dict[Future[Result], Job] = {}
-    context = multiprocessing.get_context("spawn")  # MLX does not survive a fork
-    with (
-        _threads_shared(num_processes),
-        ProcessPoolExecutor(
-            num_processes, mp_context=context, initializer=_set_up, initargs=(os.getpid(),)
-        ) as pool,
-    ):
+    with processes(num_processes) as pool:
         try:
             while True:
                 while len(running) < num_processes and (job := next(jobs, None)) is not None:
@@ -64,6 +59,29 @@ def _run_side_by_side(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+@contextmanager
+def processes(num_processes: int) -> Iterator[ProcessPoolExecutor]:
+    """So many processes, which share the cores; several calls of `run_jobs` inside the block use the same.
+
+    Each begins by importing for seconds.
+    """
+    if _kept.get(num_processes) is not None:
+        yield _kept[num_processes]
+        return
+    context = multiprocessing.get_context("spawn")  # MLX does not survive a fork
+    with (
+        _threads_shared(num_processes),
+        ProcessPoolExecutor(
+            num_processes, mp_context=context, initializer=_set_up, initargs=(os.getpid(),)
+        ) as pool,
+    ):
+        _kept[num_processes] = pool
+        try:
+            yield pool
+        finally:
+            del _kept[num_processes]
 
 
 @contextmanager
