@@ -159,7 +159,9 @@ def make_trainer(
         drawn=f"val_{task.metric}" if monitor == "val_loss" else monitor,
         title=_name_run(config, pipeline.target) if pipeline else "",
     )
-    return build_trainer(model, config, run, recipe, objective, save)
+    trainer = build_trainer(model, config, run, recipe, objective, save)
+    trainer.row_names.read = None if pipeline is None else pipeline.tokenizer.read
+    return trainer
 
 
 def learns_squares(model: BertWithHead) -> bool:
@@ -216,6 +218,7 @@ def build_trainer(
             max_seconds=training.max_time,
             gradient_accumulation_steps=training.gradient_accumulation_steps,
             max_grad_norm=training.max_grad_norm,
+            skip_nonfinite=training.skip_nonfinite,
             logging_steps=training.logging_steps,
             use_compilation=training.use_compilation and is_compilation_worthwhile(),
             ema_decay=recipe.ema_decay if training.ema_decay is None else training.ema_decay,

@@ -45,6 +45,10 @@ class TrainingSection(Section):
     max_grad_norm: Annotated[AboveZero | None, Unset("off")] = Field(
         1.0, description="gradients are clipped to this norm"
     )
+    skip_nonfinite: Annotated[bool, Flag("--skip-nonfinite")] = Field(
+        False,
+        description="leave out an update whose loss or gradient is not finite, up to 10 in a row",
+    )
     refit: Annotated[
         bool,
         Flag("--refit", help="train once more on all rows, for the epochs that validation chose"),
@@ -116,7 +120,8 @@ class CheckpointSection(Section):
     enable_checkpointing: bool = Field(True, description="off: keep no weights at all")
     save_best_model: bool = Field(True, description="keep the best epoch as `best`")
     save_best_only: bool = Field(
-        False, description="keep `best` alone: no step checkpoints, no `final`"
+        False,
+        description="keep `best` alone, beside one step checkpoint until the run ends; no `final`",
     )
     best_model_metric: Annotated[str | None, Unset("the training metric, else val_loss")] = Field(
         None, description="such as val_accuracy"
@@ -126,6 +131,9 @@ class CheckpointSection(Section):
     ] = Field(None, description="whether more or less of it is better")
     save_steps: Annotated[Positive | None, Unset("each epoch")] = Field(
         None, description="a resumable checkpoint every n steps"
+    )
+    save_minutes: NonNegative = Field(
+        5.0, description="a resumable checkpoint too where the last one is this old; 0: none"
     )
     keep_last: Positive = Field(2, description="resumable checkpoints kept")
     keep_epochs: bool = Field(False, description="keep the model after each epoch, as `epoch_N`")
