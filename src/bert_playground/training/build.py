@@ -280,6 +280,7 @@ def _make_callbacks(
             asked.save_steps,
             asked.keep_last,
             asked.keep_epochs,
+            asked.save_minutes * 60 or None,
         )
         callbacks.append(Checkpointing(run, save, trainer.save, kept))
     callbacks.append(Curves(run.curves, objective.drawn, objective.title))

@@ -91,9 +91,19 @@ def find_resumable(path: Path) -> Path:
         raise FileNotFoundError(
             f"no run to resume at {path}: the folder does not exist{name_neighbours(path)}"
         )
-    raise FileNotFoundError(
-        f"{path} has no checkpoints/step_* to resume from; a run keeps them unless checkpoint.save_best_only is on"
-    )
+    raise FileNotFoundError(_why_not_resumable(path, RunDir(expand_pattern(path)[-1])))
+
+
+def _why_not_resumable(path: Path, run: RunDir) -> str:
+    if run.members() and not run.summary.is_file():
+        return f"{path} is an ensemble, whose members go on one by one; give the last of them: {run.members()[-1].path}"
+    if run.summary.is_file():
+        kept = "" if run.kept is None else f", or one from its weights: --model {run.kept}"
+        return (
+            f"{path} is finished, and has no checkpoints/step_* to go on from, as with checkpoint.save_best_only; start a "
+            f"new run{kept}"
+        )
+    return f"{path} is no run: it has neither {run.config.name} nor checkpoints/step_*; give the folder of a run"
 
 
 def _numpy_random_state() -> tuple[np.ndarray[Any, np.dtype[np.uint32]], int]:
