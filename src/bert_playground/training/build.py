@@ -32,6 +32,7 @@ from bert_playground.training.callbacks import (
     MetricsLog,
     create_progress,
 )
+from bert_playground.training.callbacks.own_callbacks import make_own_callbacks
 from bert_playground.training.class_weights import weights_from_labels
 from bert_playground.training.core import (
     OPTIMIZERS,
@@ -288,4 +289,4 @@ def _make_callbacks(
         directory = config.tracking.directory or training.output_dir
         settings = {f"{section}.{key}": value for section, group in config for key, value in group}
         callbacks.append(MLflowCallback(run, directory, config.tracking.experiment, settings))
-    return callbacks
+    return callbacks + make_own_callbacks(training.callbacks, training.callbacks_dir)

@@ -1,7 +1,9 @@
 """TrainingSection and its neighbours: the loop, the optimizer, what is kept, pretraining."""
 
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -18,6 +20,38 @@ from .base import (
 )
 
 Precision = Literal["auto", "f32", "bf16"]
+
+
+OwnCallback = str | dict[str, dict[str, Any]]
+
+
+def read_callbacks(value: Any) -> Any:
+    """Import paths, each alone or with the arguments of its constructor; a mapping is a list of such pairs.
+
+    Raises:
+        ValueError: something else.
+    """
+    items = [{key: each} for key, each in value.items()] if isinstance(value, Mapping) else value
+    if isinstance(items, str) or not isinstance(items, Sequence):
+        raise ValueError("expected a list, such as [my_module:MyCallback]")
+    return tuple(_read_callback(item) for item in items)
+
+
+def _read_callback(item: Any) -> OwnCallback:
+    path: Any = item
+    options: Any = {}
+    if isinstance(item, Mapping) and len(item) == 1:
+        ((path, options),) = item.items()
+    options = {} if options is None else options
+    if not isinstance(path, str) or not re.fullmatch(r"[\w.]+:\w+", path):
+        raise ValueError(
+            f"{item!r} is no import path, expected such as my_module:MyCallback, or my_module:MyCallback: {{patience: 3}}"
+        )
+    if not isinstance(options, Mapping):
+        raise ValueError(
+            f"the arguments of {path} are {options!r}, expected such as {{patience: 3}}"
+        )
+    return {path: dict(options)} if options else path
 
 
 class TrainingSection(Section):
@@ -82,6 +116,12 @@ class TrainingSection(Section):
     seed: Annotated[NotNegative, Flag("--seed", "N")] = Field(
         0, description="random seed of split, weights and order"
     )
+    callbacks: Annotated[tuple[OwnCallback, ...], BeforeValidator(read_callbacks)] = Field(
+        (), description="callbacks of one's own by import path, such as [my_module:MyCallback]"
+    )
+    callbacks_dir: Annotated[
+        Path | None, Unset("that of the configuration file, else the working directory")
+    ] = Field(None, description="folder that holds their modules")
     output_dir: Annotated[Path, Flag("--output-dir --output", "FOLDER", panel="The run")] = Field(
         Path("output"), description="folder for runs"
     )
