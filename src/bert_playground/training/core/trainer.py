@@ -32,7 +32,7 @@ from bert_playground.training.core.resume import load_resumable, random_key, sav
 from bert_playground.training.core.state import TrainState
 from bert_playground.training.core.step import count_rows, count_tokens, make_train_step
 from bert_playground.training.core.throughput import Throughput
-from bert_playground.training.core.time_limit import shorten_to_time
+from bert_playground.training.core.time_limit import ALL_STEPS, name_last_step, shorten_to_time
 
 Scorer = Callable[[np.ndarray[Any, Any], np.ndarray[Any, Any]], dict[str, float]]
 
@@ -169,8 +169,9 @@ class Trainer:
         state.total_steps = loop.epochs * steps_per_epoch
         if loop.max_steps is not None:
             state.total_steps = min(state.total_steps, loop.max_steps)
+        state.planned_steps = state.total_steps
         if state.step >= state.total_steps and state.finished_step == state.step:
-            state.stop_reason = "all steps taken"
+            state.stop_reason = ALL_STEPS
         return state
 
     def _train_epoch(self, train_data: Loader) -> None:
@@ -180,7 +181,7 @@ class Trainer:
         with closing(_batches(train_data, state)) as batches:
             while not state.stop_reason:
                 if state.step >= state.total_steps:
-                    state.stop_reason = "all steps taken"
+                    state.stop_reason = name_last_step(state, self.loop.max_seconds)
                     return
                 group = list(islice(batches, self.loop.gradient_accumulation_steps))
                 if not group:
