@@ -11,6 +11,7 @@ from loguru import logger
 
 from bert_playground.config.load import TYPED
 from bert_playground.config.schema import RunConfig
+from bert_playground.files import STORAGE
 from bert_playground.logs import log_to_file
 from bert_playground.lookup import expand_pattern
 from bert_playground.models.sizes import fit_to_checkpoint
@@ -84,8 +85,14 @@ def run_in_folder(
         error.add_note(_name_last_good(run, config, command))
         raise
     except KeyboardInterrupt as interrupt:
-        if run.resumable() or run.pretrained.resumable() or run.fold_fits.is_dir():
+        if _has_saved(run):
             interrupt.add_note(f"saved; go on with: bert {command} --resume {run.path}")
+        raise
+    except OSError as error:
+        if error.errno in STORAGE and _has_saved(run):
+            error.add_note(
+                f"what is complete is kept; go on afterwards with: bert {command} --resume {run.path}"
+            )
         raise
     finally:
         run.discard_unused()
@@ -126,6 +133,10 @@ def _is_unstarted(run: RunDir) -> bool:
     """Whether a run has written down what it was asked for, and neither a checkpoint to go on from nor its end."""
     parts = (run.summary, run.fold_fits, run.pretrained.config)
     return run.config.is_file() and not run.resumable() and not any(part.exists() for part in parts)
+
+
+def _has_saved(run: RunDir) -> bool:
+    return bool(run.resumable() or run.pretrained.resumable()) or run.fold_fits.is_dir()
 
 
 def _name_last_good(run: RunDir, config: RunConfig, command: str) -> str:

@@ -1,5 +1,6 @@
 """run_cross_validation: each row is answered by models that have not seen it, once, and what is complete is never fitted again."""
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -146,6 +147,21 @@ def test_a_stopped_run_goes_on_and_ends_as_an_unbroken_one(
     again = run_cross_validation(make_config(), resume=left)
     assert bits_of(again.run_dir.path) == bits_of(result.run_dir.path)
     assert (left / "folds/repeat_0/fold_0/encoder/summary.json").stat().st_mtime_ns == written
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_is_complete(
+    make_config, result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_at(patch, 1, OSError(errno.ENOSPC, "the disk is full", "model.safetensors"))
+        with pytest.raises(OSError, match="the disk is full") as stopped:
+            run_cross_validation(make_config(**FOLDS))
+    (note,) = stopped.value.__notes__
+    left = Path(note.split()[-1])
+    assert "go on afterwards with: bert train --resume" in note
+    assert (left / "folds/repeat_0/fold_0/encoder/summary.json").is_file()
+    again = run_cross_validation(make_config(), resume=left)
+    assert bits_of(again.run_dir.path) == bits_of(result.run_dir.path)
 
 
 def test_a_run_does_not_go_on_with_another_table(
