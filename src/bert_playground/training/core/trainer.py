@@ -232,17 +232,17 @@ class Trainer:
         found = find_divergence(self.model, batches, key)
         what = f"loss {loss:g}, gradient norm {state.gradient_norm:g}"
         where = f"not finite first: {found.part}\n  {self.row_names.describe(found)}"
-        advice = f"try a lower --lr (it was {state.learning_rate:g}) or --precision f32"
+        advice = f"try a lower --lr (it was {state.learning_rate:g})"
         if not self.loop.skip_nonfinite:
             raise DivergenceError(
-                f"training diverged at step {state.step + 1}: {what}; {advice}, or --skip-nonfinite, which leaves out such "
-                f"updates, up to {MOST_IN_A_ROW} in a row\n  {where}"
+                f"training diverged at step {state.step + 1}: {what}; {advice}, --precision f32, or --skip-nonfinite, "
+                f"which leaves out such updates, up to {MOST_IN_A_ROW} in a row\n  {where}"
             )
         state.skip_step()
         if state.skipped_in_a_row == MOST_IN_A_ROW:
             raise DivergenceError(
                 f"training diverged at step {state.step}: {what}, and the {MOST_IN_A_ROW} updates up to here were left out; "
-                f"{advice}\n  {where}"
+                f"{advice} or --precision f32\n  {where}"
             )
         logger.warning(f"step {state.step} is left out: {what}\n  {where}")
         state.batch += len(batches)
