@@ -10,6 +10,8 @@ from pathlib import Path
 
 import mlx.core as mx
 
+# The disk, or what a process may write: whoever writes next will meet it too.
+STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 OTHER_DISK = "choose another disk with --output"
 
 

@@ -88,6 +88,7 @@ class Summary(Document):
     epochs: int | None = None
     steps: int | None = None
     stop_reason: str | None = None
+    skipped_steps: int = 0
     train_rows: int | None = None
     val_rows: int | None = None
     parameters: int | None = None

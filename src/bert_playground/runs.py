@@ -146,7 +146,8 @@ class RunDir:
 
     def discard_unused(self) -> None:
         """Remove the folder of a run that ended before its first report: bad input leaves nothing behind."""
-        kept = (self.metrics, self.checkpoints, self.pretrained.checkpoints, self.fold_fits)
+        kept = [self.metrics, self.checkpoints, self.pretrained.checkpoints, self.fold_fits]
+        kept += [member.metrics for member in self.members()]
         if not any(path.exists() for path in kept):
             shutil.rmtree(self.path)
             with suppress(OSError):  # other runs lie beside it

@@ -25,6 +25,7 @@ SPELLINGS = {
     "model.num_attention_heads": "model.num_heads",
     "training.learning_rate": "optimizer.learning_rate",
     "use_compilation": "training.use_compilation",
+    "callbacks": "training.callbacks",
 }
 # The same for a value that is a setting of its own.
 VALUES = {("data.column_order", "shuffled"): ("augmentation.column_shuffle", 1.0)}
@@ -73,6 +74,7 @@ def load_config(
             )
         else:
             given[path] = item
+    _place_callbacks(given)
     try:
         config = RunConfig.model_validate(_nest(given))
     except ValidationError as error:
@@ -120,6 +122,16 @@ def _layers(
         yield SPELLINGS.get(path, path), Given(parse_value(value.strip()), "--set")
 
 
+def _place_callbacks(given: dict[str, Given]) -> None:
+    """Modules of callbacks lie beside the file that names them, wherever the run is resumed from."""
+    asked = given.get("training.callbacks")
+    if asked is None or "training.callbacks_dir" in given:
+        return
+    kind, _, path = asked.source.partition(" ")
+    folder = Path(path).parent if kind == "file" else Path()
+    given["training.callbacks_dir"] = Given(folder.resolve(), f"beside {asked.source}")
+
+
 def _disagree(path: str, one: Given, other: Given) -> bool:
     """Whether two values that were typed for a setting are not the same setting."""
     if one.source not in TYPED:
@@ -135,7 +147,9 @@ def _disagree(path: str, one: Given, other: Given) -> bool:
 def _flatten(mapping: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     for key, value in mapping.items():
         path = f"{prefix}{key}"
-        if isinstance(value, Mapping) and path not in paths():  # a few settings are mappings
+        if (
+            isinstance(value, Mapping) and SPELLINGS.get(path, path) not in paths()
+        ):  # a few settings are mappings
             if not value and path not in RunConfig.model_fields:
                 yield path, value
             yield from _flatten(value, f"{path}.")

@@ -32,6 +32,7 @@ from bert_playground.training.callbacks import (
     MetricsLog,
     create_progress,
 )
+from bert_playground.training.callbacks.own_callbacks import make_own_callbacks
 from bert_playground.training.class_weights import weights_from_labels
 from bert_playground.training.core import (
     OPTIMIZERS,
@@ -159,7 +160,9 @@ def make_trainer(
         drawn=f"val_{task.metric}" if monitor == "val_loss" else monitor,
         title=_name_run(config, pipeline.target) if pipeline else "",
     )
-    return build_trainer(model, config, run, recipe, objective, save)
+    trainer = build_trainer(model, config, run, recipe, objective, save)
+    trainer.row_names.read = None if pipeline is None else pipeline.tokenizer.read
+    return trainer
 
 
 def learns_squares(model: BertWithHead) -> bool:
@@ -216,6 +219,7 @@ def build_trainer(
             max_seconds=training.max_time,
             gradient_accumulation_steps=training.gradient_accumulation_steps,
             max_grad_norm=training.max_grad_norm,
+            skip_nonfinite=training.skip_nonfinite,
             logging_steps=training.logging_steps,
             use_compilation=training.use_compilation and is_compilation_worthwhile(),
             ema_decay=recipe.ema_decay if training.ema_decay is None else training.ema_decay,
@@ -277,6 +281,7 @@ def _make_callbacks(
             asked.save_steps,
             asked.keep_last,
             asked.keep_epochs,
+            asked.save_minutes * 60 or None,
         )
         callbacks.append(Checkpointing(run, save, trainer.save, kept))
     callbacks.append(Curves(run.curves, objective.drawn, objective.title))
@@ -284,4 +289,4 @@ def _make_callbacks(
         directory = config.tracking.directory or training.output_dir
         settings = {f"{section}.{key}": value for section, group in config for key, value in group}
         callbacks.append(MLflowCallback(run, directory, config.tracking.experiment, settings))
-    return callbacks
+    return callbacks + make_own_callbacks(training.callbacks, training.callbacks_dir)

@@ -78,8 +78,7 @@ class EnsembleTrainer:
             self.run = run
             return states
         finally:
-            if not any(member.metrics.exists() for member in run.members()):
-                run.discard_unused()
+            run.discard_unused()
 
     def _fit_data(self, train_data: Any, val_data: Any) -> FittedData:
         first, *others = self.ensemble.members

@@ -268,7 +268,10 @@ def _of_checkpoints(config: RunConfig, facts: RunFacts) -> Reasons:
     last = min(facts.steps(config), config.training.max_steps or facts.steps(config))
     if not asked.enable_checkpointing:
         names = "checkpoint.save_best_model checkpoint.save_best_only checkpoint.save_steps"
-        yield f"{names} checkpoint.keep_last", "checkpoint.enable_checkpointing is off"
+        yield (
+            f"{names} checkpoint.save_minutes checkpoint.keep_last",
+            "checkpoint.enable_checkpointing is off",
+        )
     if asked.save_best_only:
         names = "checkpoint.save_steps checkpoint.keep_last"
         yield names, "checkpoint.save_best_only keeps `best` alone"

@@ -116,6 +116,7 @@ def pretrain_encoder(
         _report, "val_loss", "min", drawn="val_accuracy", title=f"{name}: hidden words"
     )
     trainer = build_trainer(model, config, run, recipe, objective, save)
+    trainer.row_names.read = text.tokenizer.read
     if checkpoint is not None:
         trainer.resume(checkpoint)
         logger.info(f"resumed {checkpoint} after step {trainer.state.step}")
@@ -276,6 +277,7 @@ def _summarise(
         "epochs": state.epoch,
         "steps": state.step,
         "stop_reason": state.stop_reason,
+        "skipped_steps": state.skipped_steps,
         "train_rows": train_data.num_rows,
         "val_rows": val_data.num_rows,
         "mask_probability": train_data.masking.probability,

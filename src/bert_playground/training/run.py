@@ -1,6 +1,6 @@
 """run_training: prepare, pretrain where it is asked for, and fit, from tables to checkpoints; create_trainer: for models and loaders of one's own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
@@ -106,6 +106,7 @@ def fit(
         judged_by=prepared.schema.metric,
         is_former=checkpoint is not None and is_former_run(run),
     )
+    trainer.row_names.ids = _read_ids(prepared, train_data.num_rows)
     if checkpoint is not None:
         trainer.resume(checkpoint)
         logger.info(f"resumed {checkpoint} after step {trainer.state.step}")
@@ -185,6 +186,14 @@ def given_paths(config: RunConfig) -> list[str]:
         for section in config.model_fields_set
         for name in getattr(config, section).model_fields_set
     ]
+
+
+def _read_ids(prepared: Prepared, num_rows: int) -> tuple[str, Sequence[Any]] | None:
+    """The id column and its values; None: there is none, or batches have other rows than the table in memory."""
+    name = prepared.schema.id_column
+    if name not in prepared.train.columns or prepared.train.height != num_rows:
+        return None
+    return name, prepared.train[name].to_list()
 
 
 def _read_pooling(checkpoint: Path | None) -> dict[str, Any]:

@@ -11,10 +11,12 @@ from loguru import logger
 
 from bert_playground.config.load import TYPED
 from bert_playground.config.schema import RunConfig
+from bert_playground.files import STORAGE
 from bert_playground.logs import log_to_file
 from bert_playground.lookup import expand_pattern
 from bert_playground.models.sizes import fit_to_checkpoint
 from bert_playground.runs import RunDir
+from bert_playground.training.core.divergence import DivergenceError
 from bert_playground.training.core.resume import find_resumable
 from bert_playground.training.start import write_run_config
 
@@ -23,6 +25,7 @@ CHANGEABLE = (
     "training.epochs",
     "training.max_steps",
     "training.logging_steps",
+    "training.skip_nonfinite",
     "training.output_dir",
     "cross_validation.jobs",
     "cross_validation.time",
@@ -72,17 +75,33 @@ def run_in_folder(
         config = read_run_config(run, config, sources or {}, command)
     try:
         with log_to_file(run.train_log), _logged_errors():
+            if resume is not None and _is_unstarted(run):
+                logger.info(
+                    f"{run.path} was stopped before its first checkpoint: it starts from the beginning, with its stored "
+                    "configuration"
+                )
             return body(run, config, checkpoint)
+    except DivergenceError as error:
+        error.add_note(_name_last_good(run, config, command))
+        raise
     except KeyboardInterrupt as interrupt:
-        if run.resumable() or run.pretrained.resumable() or run.fold_fits.is_dir():
+        if _has_saved(run):
             interrupt.add_note(f"saved; go on with: bert {command} --resume {run.path}")
+        raise
+    except OSError as error:
+        if error.errno in STORAGE and _has_saved(run):
+            error.add_note(
+                f"what is complete is kept; go on afterwards with: bert {command} --resume {run.path}"
+            )
         raise
     finally:
         run.discard_unused()
 
 
 def _find_run(path: Path) -> tuple[RunDir, Path | None]:
-    """The run that `path` means, and its checkpoint to go on from; None: it pretrained first, or it has folds.
+    """The run that `path` means, and its checkpoint to go on from.
+
+    None: it pretrained first, it has folds, or it was stopped before its first checkpoint and starts once more.
 
     Raises:
         FileNotFoundError: there is none; see `find_resumable`.
@@ -94,8 +113,38 @@ def _find_run(path: Path) -> tuple[RunDir, Path | None]:
     if run is not None and run.pretrained.config.is_file() and not run.resumable():
         run.metrics.unlink(missing_ok=True)  # of steps that are taken again
         return run, None
+    if run is not None and run.path == found[-1].resolve() and _is_unstarted(run):
+        return run, None
     checkpoint = find_resumable(path)
     return RunDir.of_checkpoint(checkpoint), checkpoint
+
+
+def is_cross_validated(path: Path) -> bool:
+    """Whether the run to go on with has folds, or was stopped before it had made them."""
+    found = expand_pattern(path.expanduser())
+    run = RunDir.of_checkpoint(found[-1]) if found else None
+    if run is None or run.fold_fits.is_dir() or not _is_unstarted(run):
+        return run is not None and run.fold_fits.is_dir()
+    stored = json.loads(run.config.read_text(encoding="utf-8"))["values"]
+    return stored.get("cross_validation", {}).get("folds") is not None
+
+
+def _is_unstarted(run: RunDir) -> bool:
+    """Whether a run has written down what it was asked for, and neither a checkpoint to go on from nor its end."""
+    parts = (run.summary, run.fold_fits, run.pretrained.config)
+    return run.config.is_file() and not run.resumable() and not any(part.exists() for part in parts)
+
+
+def _has_saved(run: RunDir) -> bool:
+    return bool(run.resumable() or run.pretrained.resumable()) or run.fold_fits.is_dir()
+
+
+def _name_last_good(run: RunDir, config: RunConfig, command: str) -> str:
+    """What is left of a run that diverged."""
+    if not (saved := run.resumable()):
+        return "no checkpoint had been written yet" if run.kept is None else f"kept: {run.kept}"
+    skip = "" if config.training.skip_nonfinite else " --skip-nonfinite"
+    return f"kept: {saved[-1]}; go on from there with: bert {command} --resume {run.path}{skip}"
 
 
 @contextmanager

@@ -51,6 +51,7 @@ def summarise(
         "epochs": state.epoch,
         "steps": state.step,
         "stop_reason": state.stop_reason,
+        "skipped_steps": state.skipped_steps,
         "train_rows": train_data.num_rows,
         "val_rows": val_data.num_rows,
         "parameters": count_parameters(trainer.model),

@@ -1,9 +1,10 @@
-"""bert predict says how many rows each answer has, in words that fit their number."""
+"""bert predict says how many rows each answer has, in words that fit their number; bert train why a run ended early."""
 
 import polars as pl
 import pytest
 
 from bert_playground.cli.commands.core.predict import _summary
+from bert_playground.cli.utils.report import _end
 
 
 @pytest.mark.parametrize(
@@ -17,3 +18,12 @@ from bert_playground.cli.commands.core.predict import _summary
 )
 def test_the_number_of_rows_is_said_in_words_that_fit(answers, said):
     assert _summary(pl.DataFrame({"id": range(len(answers)), "y": answers})) == [said]
+
+
+def test_an_early_end_and_updates_that_were_left_out_are_said():
+    told = {"stop_reason": "", "skipped_steps": 0, "steps": 9}
+    assert _end(told) == _end(told | {"stop_reason": "all steps taken"}) == []
+    assert _end(told | {"stop_reason": "5 of 9 steps", "skipped_steps": 2}) == [
+        "ended early: 5 of 9 steps",
+        "2 of 9 updates were left out, as they were not finite",
+    ]

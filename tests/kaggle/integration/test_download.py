@@ -128,3 +128,13 @@ def test_an_expired_address_of_the_storage(signed_in: FakeKaggle) -> None:
     signed_in.faults["GET"] = Fault(403, "Expired")
     refused("download", "titanic")
     assert not FOLDER.exists()
+
+
+def test_a_file_that_lies_where_the_download_arrives(signed_in: FakeKaggle) -> None:
+    parts = Path("data/.titanic.download/all")
+    parts.mkdir(parents=True)
+    (parts / "notes.txt").write_text("mine")
+    said = refused("download", "titanic")
+    assert f"should have left one file in {parts}, which holds" in said.replace("\n", " ")
+    assert "notes.txt" in said
+    assert (parts / "notes.txt").is_file()

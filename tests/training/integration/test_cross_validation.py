@@ -1,5 +1,6 @@
 """run_cross_validation: each row is answered by models that have not seen it, once, and what is complete is never fitted again."""
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from loguru import logger
 
 from bert_playground.blend_predictor import BlendPredictor
 from bert_playground.blending.decision import Decision
@@ -17,6 +19,7 @@ from bert_playground.training.cross_validation import fold_fit, schedule
 from bert_playground.training.cross_validation.cross_validate import run_cross_validation
 from bert_playground.training.evaluation.calibrate import rows_of_run
 from bert_playground.training.evaluation.calibrate_blend import calibrate_blend
+from bert_playground.training.evaluation.evaluate import evaluate_table
 from bert_playground.training.metrics.classification import accuracy, roc_auc
 
 FOLDS = {
@@ -144,6 +147,21 @@ def test_a_stopped_run_goes_on_and_ends_as_an_unbroken_one(
     again = run_cross_validation(make_config(), resume=left)
     assert bits_of(again.run_dir.path) == bits_of(result.run_dir.path)
     assert (left / "folds/repeat_0/fold_0/encoder/summary.json").stat().st_mtime_ns == written
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_is_complete(
+    make_config, result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_at(patch, 1, OSError(errno.ENOSPC, "the disk is full", "model.safetensors"))
+        with pytest.raises(OSError, match="the disk is full") as stopped:
+            run_cross_validation(make_config(**FOLDS))
+    (note,) = stopped.value.__notes__
+    left = Path(note.split()[-1])
+    assert "go on afterwards with: bert train --resume" in note
+    assert (left / "folds/repeat_0/fold_0/encoder/summary.json").is_file()
+    again = run_cross_validation(make_config(), resume=left)
+    assert bits_of(again.run_dir.path) == bits_of(result.run_dir.path)
 
 
 def test_a_run_does_not_go_on_with_another_table(
@@ -304,3 +322,18 @@ def test_pseudo_labels_join_the_blend_only_where_they_win(
     # Both answer every row right, so nothing is gained.
     assert "not shown to gain" in result.summary["skipped"]["encoder_pseudo"]
     assert set(result.summary["member_metrics"]) == {"encoder"}
+
+
+def test_a_blend_says_that_it_was_trained_on_the_rows(result, fruit: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    sink = logger.add(lines.append, format="{message}", level="WARNING")
+    predictor = load_predictor(result.run_dir.path)
+    found = evaluate_table(predictor, fruit)
+    copy = tmp_path / "other.csv"
+    copy.write_text(fruit.read_text())
+    other = evaluate_table(predictor, copy)
+    model = load_predictor(result.run_dir.fold_fit(0, 0, "encoder"))
+    assert evaluate_table(model, fruit).is_seen
+    logger.remove(sink)
+    assert (found.is_seen, other.is_seen) == (True, False)
+    assert f"{result.run_dir.path} was trained on rows of {fruit}" in "".join(lines)

@@ -103,6 +103,7 @@ def assert_same_after_kill(make_config, train_once, tmp_path: Path, moment: str,
     ("moment", "step"),
     [
         pytest.param("first", 7, id="inside an epoch"),
+        pytest.param("first", 2, id="before its first checkpoint"),
         pytest.param("saving", 2, id="while a checkpoint is written"),
         pytest.param("last", 12, id="at the last step of an epoch", marks=pytest.mark.slow),
     ],
@@ -131,24 +132,47 @@ def test_a_run_killed_at_a_random_step_continues_exactly(
             {"training.gradient_checkpointing": True, "training.precision": "bf16"},
             id="gradient checkpointing in bf16",
         ),
+        pytest.param({"checkpoint.save_minutes": 1e-9}, id="checkpoints by time"),
     ],
 )
 def test_a_run_that_failed_continues_exactly(
     make_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, object]
 ) -> None:
+    settings = {**SETTINGS, **settings}
+    whole = run_training(make_config(**settings, **{"training.output_dir": tmp_path / "whole"}))
+    config = make_config(**settings, **{"training.output_dir": tmp_path / "failed"})
+    run = fail(config, monkeypatch)
+    resumed = run_training(config, resume=run.path)
+    assert outcome(resumed.run_dir) == outcome(whole.run_dir)
+
+
+def test_the_best_only_mode_keeps_one_checkpoint_to_go_on_from_until_its_end(
+    make_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {**SETTINGS, "checkpoint.save_best_only": True, "checkpoint.save_minutes": 1e-9}
+    whole = run_training(make_config(**settings, **{"training.output_dir": tmp_path / "whole"}))
+    config = make_config(**settings, **{"training.output_dir": tmp_path / "failed"})
+    run = fail(config, monkeypatch)
+    assert sorted(path.name for path in run.checkpoints.iterdir()) == ["best", "step_000010"]
+    run_training(config, resume=run.path)
+    for each in (run, whole.run_dir):
+        assert [path.name for path in each.checkpoints.iterdir()] == ["best"]
+    ours, theirs = (each.best / "model.safetensors" for each in (run, whole.run_dir))
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+def fail(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> RunDir:
+    """Train until an error after step 10; gives what is left."""
+
     class Fail(Callback):
         def on_step_end(self, state: TrainState) -> None:
             if state.step == 10:
                 raise RuntimeError("as a broken kernel would")
 
-    settings = {**SETTINGS, **settings}
-    whole = run_training(make_config(**settings, **{"training.output_dir": tmp_path / "whole"}))
-    config = make_config(**settings, **{"training.output_dir": tmp_path / "failed"})
     with monkeypatch.context() as patch:
         make_callbacks = build._make_callbacks
         patch.setattr(build, "_make_callbacks", lambda *a: [*make_callbacks(*a), Fail()])
         with pytest.raises(RuntimeError, match="broken kernel"):
             run_training(config)
     (folder,) = config.training.output_dir.iterdir()
-    resumed = run_training(config, resume=folder)
-    assert outcome(resumed.run_dir) == outcome(whole.run_dir)
+    return RunDir(folder)

@@ -1,17 +1,20 @@
-"""Where exceptions end: one clear message and exit code 2, or 130 for Ctrl-C."""
+"""Where exceptions end: one clear message and exit code 2, or that of a signal: 130 for Ctrl-C, 143 for SIGTERM."""
 
 import errno
 import os
+import signal
 import sys
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
+from bert_playground.signals import Stopped, stop_by_signals
+
 from .console import print_error
 
 BAD_INPUT = 2
-INTERRUPTED = 130  # 128 + SIGINT, as shells count
+SIGNAL = 128  # what shells add to the number of a signal
 
 
 class FriendlyGroup(TyperGroup):
@@ -21,13 +24,17 @@ class FriendlyGroup(TyperGroup):
         """Run the command that was asked for.
 
         Raises:
-            typer.Exit: code 2 for what the user can mend, 130 for Ctrl-C. Other exceptions are defects and pass.
+            typer.Exit: code 2 for what the user can mend, 130, 143 or 129 for Ctrl-C, SIGTERM or SIGHUP. Other exceptions
+                are defects and pass.
         """
         try:
-            return super().invoke(ctx)
+            with stop_by_signals():
+                return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            print_error("stopped by Ctrl-C", notes_of(error))
-            raise typer.Exit(INTERRUPTED) from error
+            signum = error.signum if isinstance(error, Stopped) else signal.SIGINT
+            name = "Ctrl-C" if signum == signal.SIGINT else signal.Signals(signum).name
+            print_error(f"stopped by {name}", notes_of(error))
+            raise typer.Exit(SIGNAL + signum) from error
         except BrokenPipeError as error:  # `bert info | head`: the reader has seen enough
             # Python flushes stdout once more at exit, and would complain again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

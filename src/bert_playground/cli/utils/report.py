@@ -66,7 +66,9 @@ def print_pretraining_report(summary: Mapping[str, Any]) -> None:
         ("metric", "this model", "by frequency alone"),
         [(_star(name, summary), value, baseline.get(name)) for name, value in metrics.items()],
     )
-    print_lines([f"* decided the best epoch, {summary['best_epoch']}", _work(summary)])
+    print_lines(
+        [f"* decided the best epoch, {summary['best_epoch']}", _work(summary), *_end(summary)]
+    )
     print_lines([*_files(files), "", "next:"])
     checkpoint = files.get("refit") or files.get("best") or files.get("final")
     if checkpoint is None:
@@ -95,7 +97,19 @@ def _cost(summary: Mapping[str, Any]) -> list[str]:
     return [
         f"* decided the best epoch, {summary['best_epoch']}; the last column answers from the training labels alone",
         _work(summary),
+        *_end(summary),
     ]
+
+
+def _end(summary: Mapping[str, Any]) -> list[str]:
+    """Why a run ended before its last epoch, and what it left out."""
+    reason, skipped = summary["stop_reason"], summary["skipped_steps"]
+    lines = [f"ended early: {reason}"] if reason not in ("", "all steps taken") else []
+    if skipped:
+        lines.append(
+            f"{skipped} of {summary['steps']} updates were left out, as they were not finite"
+        )
+    return lines
 
 
 def _work(summary: Mapping[str, Any]) -> str:

@@ -1,7 +1,9 @@
 """TrainingSection and its neighbours: the loop, the optimizer, what is kept, pretraining."""
 
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -18,6 +20,38 @@ from .base import (
 )
 
 Precision = Literal["auto", "f32", "bf16"]
+
+
+OwnCallback = str | dict[str, dict[str, Any]]
+
+
+def read_callbacks(value: Any) -> Any:
+    """Import paths, each alone or with the arguments of its constructor; a mapping is a list of such pairs.
+
+    Raises:
+        ValueError: something else.
+    """
+    items = [{key: each} for key, each in value.items()] if isinstance(value, Mapping) else value
+    if isinstance(items, str) or not isinstance(items, Sequence):
+        raise ValueError("expected a list, such as [my_module:MyCallback]")
+    return tuple(_read_callback(item) for item in items)
+
+
+def _read_callback(item: Any) -> OwnCallback:
+    path: Any = item
+    options: Any = {}
+    if isinstance(item, Mapping) and len(item) == 1:
+        ((path, options),) = item.items()
+    options = {} if options is None else options
+    if not isinstance(path, str) or not re.fullmatch(r"[\w.]+:\w+", path):
+        raise ValueError(
+            f"{item!r} is no import path, expected such as my_module:MyCallback, or my_module:MyCallback: {{patience: 3}}"
+        )
+    if not isinstance(options, Mapping):
+        raise ValueError(
+            f"the arguments of {path} are {options!r}, expected such as {{patience: 3}}"
+        )
+    return {path: dict(options)} if options else path
 
 
 class TrainingSection(Section):
@@ -44,6 +78,10 @@ class TrainingSection(Section):
     )
     max_grad_norm: Annotated[AboveZero | None, Unset("off")] = Field(
         1.0, description="gradients are clipped to this norm"
+    )
+    skip_nonfinite: Annotated[bool, Flag("--skip-nonfinite")] = Field(
+        False,
+        description="leave out an update whose loss or gradient is not finite, up to 10 in a row",
     )
     refit: Annotated[
         bool,
@@ -78,6 +116,12 @@ class TrainingSection(Section):
     seed: Annotated[NotNegative, Flag("--seed", "N")] = Field(
         0, description="random seed of split, weights and order"
     )
+    callbacks: Annotated[tuple[OwnCallback, ...], BeforeValidator(read_callbacks)] = Field(
+        (), description="callbacks of one's own by import path, such as [my_module:MyCallback]"
+    )
+    callbacks_dir: Annotated[
+        Path | None, Unset("that of the configuration file, else the working directory")
+    ] = Field(None, description="folder that holds their modules")
     output_dir: Annotated[Path, Flag("--output-dir --output", "FOLDER", panel="The run")] = Field(
         Path("output"), description="folder for runs"
     )
@@ -116,7 +160,8 @@ class CheckpointSection(Section):
     enable_checkpointing: bool = Field(True, description="off: keep no weights at all")
     save_best_model: bool = Field(True, description="keep the best epoch as `best`")
     save_best_only: bool = Field(
-        False, description="keep `best` alone: no step checkpoints, no `final`"
+        False,
+        description="keep `best` alone, beside one step checkpoint until the run ends; no `final`",
     )
     best_model_metric: Annotated[str | None, Unset("the training metric, else val_loss")] = Field(
         None, description="such as val_accuracy"
@@ -126,6 +171,9 @@ class CheckpointSection(Section):
     ] = Field(None, description="whether more or less of it is better")
     save_steps: Annotated[Positive | None, Unset("each epoch")] = Field(
         None, description="a resumable checkpoint every n steps"
+    )
+    save_minutes: NonNegative = Field(
+        5.0, description="a resumable checkpoint too where the last one is this old; 0: none"
     )
     keep_last: Positive = Field(2, description="resumable checkpoints kept")
     keep_epochs: bool = Field(False, description="keep the model after each epoch, as `epoch_N`")

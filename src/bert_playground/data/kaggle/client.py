@@ -27,6 +27,7 @@ from bert_playground.data.kaggle.records import (
     Limits,
     Submission,
 )
+from bert_playground.lookup import shorten
 
 Answer = TypeVar("Answer")
 MOST_TRIES = 3  # of a question that Kaggle puts off
@@ -139,6 +140,7 @@ class KaggleClient:
 
         Raises:
             KaggleError: it cannot be fetched; what has arrived stays in `folder`.
+            ValueError: other files lie there too.
         """
         return self._fetch(
             lambda quiet: self._api.competition_download_files(
@@ -214,12 +216,18 @@ class KaggleClient:
                     "on from there"
                 ) from None
             raise
-        (path,) = (
+        found = [
             each
             for each in folder.rglob("*")
             if each.is_file() and not each.name.endswith(".kaggle-partial")
-        )
-        return path
+        ]
+        if len(found) != 1:
+            inside = shorten((each.name for each in found), 5) or "no file"
+            raise ValueError(
+                f"the download of {competition!r} should have left one file in {folder}, which holds {inside}; remove that "
+                "folder and repeat the command"
+            )
+        return found[0]
 
     def _ask(self, act: Callable[[], Answer], competition: str | None = None) -> Answer:
         """Act, and again when Kaggle says how short a while to wait."""

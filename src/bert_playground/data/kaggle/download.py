@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bert_playground.data.kaggle.client import KaggleClient
 from bert_playground.data.kaggle.records import DataFile
-from bert_playground.data.kaggle.unpack import MOST_BYTES, unpack_archive
+from bert_playground.data.kaggle.unpack import MOST_BYTES, TooLargeError, unpack_archive
 from bert_playground.lookup import nearest, shorten
 
 
@@ -134,9 +134,10 @@ def _unpack_or_discard(archive: Path, folder: Path, most_bytes: int) -> None:
     """Unpack; a damaged or dangerous archive is not kept, a large one is: it need not come again."""
     try:
         unpack_archive(archive, folder, most_bytes)
-    except ValueError as error:
-        if "--max-size" not in str(error):
-            archive.unlink(missing_ok=True)
+    except TooLargeError:
+        raise
+    except ValueError:
+        archive.unlink(missing_ok=True)
         raise
 
 

@@ -16,6 +16,10 @@ CHUNK = 2**20
 SPARE = 2**26  # bytes that a disk keeps
 
 
+class TooLargeError(ValueError):
+    """An archive has more than may be unpacked; it is not to blame, and need not come again."""
+
+
 def unpack_archive(archive: Path, folder: Path, most_bytes: int = MOST_BYTES) -> list[Path]:
     """Unpack everything, or nothing: names, links and sizes are checked before the first byte is written.
 
@@ -28,8 +32,9 @@ def unpack_archive(archive: Path, folder: Path, most_bytes: int = MOST_BYTES) ->
         Relative paths of the files.
 
     Raises:
-        ValueError: a name leads out of the folder, an entry is a link or locked, the whole is too large for the limit or the
-            disk, or the archive is damaged or of an unknown compression.
+        TooLargeError: the whole is too large for the limit or the disk.
+        ValueError: a name leads out of the folder, an entry is a link or locked, or the archive is damaged or of an unknown
+            compression.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -40,10 +45,11 @@ def unpack_archive(archive: Path, folder: Path, most_bytes: int = MOST_BYTES) ->
             for entry, path in zip(entries, paths, strict=True):
                 left -= _write_entry(opened, entry, folder / path, left)
                 if left < 0:
-                    raise ValueError(_too_large(archive, f"more than {most_bytes:,}", most_bytes))
+                    raise _too_large(archive, f"more than {most_bytes:,}", most_bytes)
     except NotImplementedError as error:  # a compression that zipfile does not know
         raise ValueError(
-            f"{archive} cannot be unpacked here ({error}), and nothing of it was kept; unpack it by another program"
+            f"{archive} cannot be unpacked here ({error}), and nothing of it was kept; download its files one by one with "
+            "--file NAME"
         ) from error
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ValueError(
@@ -77,17 +83,17 @@ def _faults_of(entry: zipfile.ZipInfo) -> Iterator[str]:
 
 def _check_size(archive: Path, folder: Path, num_bytes: int, most_bytes: int) -> None:
     if num_bytes > most_bytes:
-        raise ValueError(_too_large(archive, f"{num_bytes:,}", most_bytes))
+        raise _too_large(archive, f"{num_bytes:,}", most_bytes)
     free = shutil.disk_usage(folder).free
     if num_bytes > free - SPARE:
-        raise ValueError(
+        raise TooLargeError(
             f"{archive} unpacks to {num_bytes:,} bytes, and {folder} has {free:,} left; nothing was written. Free some "
             "space, or choose another disk with --output"
         )
 
 
-def _too_large(archive: Path, num_bytes: str, most_bytes: int) -> str:
-    return (
+def _too_large(archive: Path, num_bytes: str, most_bytes: int) -> TooLargeError:
+    return TooLargeError(
         f"{archive} unpacks to {num_bytes} bytes, the limit is {most_bytes:,} ({most_bytes / GIB:g} GiB); nothing was "
         "kept. Raise it with --max-size GIB if that is right"
     )

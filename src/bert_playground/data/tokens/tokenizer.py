@@ -116,6 +116,10 @@ class TextTokenizer:
         """The vocabulary's entries with these ids."""
         return [str(self.tokenizer.id_to_token(int(number))) for number in ids]
 
+    def read(self, ids: Sequence[int]) -> str:
+        """The text that these ids spell, without special tokens."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
     def number_of(self, entries: Iterable[str]) -> list[int | None]:
         """The ids of entries of the vocabulary; None of one that it lacks."""
         return [self.tokenizer.token_to_id(entry) for entry in entries]

@@ -1,6 +1,7 @@
-"""Checkpointing: best, best-only, every n steps, final; keep last k."""
+"""Checkpointing: best, best-only, every n steps or minutes, final; keep last k."""
 
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,10 @@ class CheckpointPolicy:
 
     Attributes:
         best: the model at its best evaluation, in `best`.
-        best_only: nothing else: such a run cannot be resumed.
+        best_only: nothing else at the end of the run. Until then the newest of the resumable ones that time asks for is
+            there too, so that hours of work do not hang on a power supply.
         save_steps: a resumable checkpoint every n steps; None: after each epoch.
+        save_seconds: another one where the last is this old; None: never.
         keep_last: how many resumable ones stay.
         every_epoch: the model after each evaluation too, in `epoch_*`.
     """
@@ -33,6 +36,7 @@ class CheckpointPolicy:
     save_steps: int | None = None
     keep_last: int = 2
     every_epoch: bool = False
+    save_seconds: float | None = None
 
 
 class Checkpointing(Callback):
@@ -53,15 +57,19 @@ class Checkpointing(Callback):
         self.save_model = save_model
         self.save_resumable = save_resumable
         self.kept = kept
+        self.saved_at = time.monotonic()
 
     def on_train_begin(self, state: TrainState) -> None:
         """Clear what a killed run left half-written."""
         self.run.checkpoints.mkdir(exist_ok=True)
         remove_leftovers(self.run.checkpoints)
+        self.saved_at = time.monotonic()
 
     def on_step_end(self, state: TrainState) -> None:
-        """A resumable checkpoint every `save_steps`."""
-        if self.kept.save_steps and state.step % self.kept.save_steps == 0:
+        """A resumable checkpoint every `save_steps`, and after `save_seconds` without one."""
+        steps, seconds = self.kept.save_steps, self.kept.save_seconds
+        is_step = steps is not None and state.step % steps == 0 and not self.kept.best_only
+        if is_step or (seconds is not None and time.monotonic() - self.saved_at >= seconds):
             self._save_step(state)
 
     def on_evaluate_end(self, state: TrainState) -> None:
@@ -73,21 +81,28 @@ class Checkpointing(Callback):
 
     def on_epoch_end(self, state: TrainState) -> None:
         """A resumable checkpoint after each epoch, unless they are taken by steps."""
-        if self.kept.save_steps is None:
+        if self.kept.save_steps is None and not self.kept.best_only:
             self._save_step(state)
 
     def on_train_end(self, state: TrainState) -> None:
         """`final`, or a resumable checkpoint when the run was interrupted."""
+        kept = self.kept
         if state.stop_reason == INTERRUPTED:
-            self._save_step(state)
-        elif not self.kept.best_only:
+            if not kept.best_only or kept.save_seconds is not None:
+                self._save_step(state)
+        elif kept.best_only:
+            self._keep_last(0)
+        else:
             self._save(self.run.final)
 
     def _save_step(self, state: TrainState) -> None:
-        if self.kept.best_only:
-            return
         self._save(self.run.at_step(state.step), is_resumable=True)
-        for old in self.run.resumable()[: -self.kept.keep_last]:
+        self.saved_at = time.monotonic()
+        self._keep_last(1 if self.kept.best_only else self.kept.keep_last)
+
+    def _keep_last(self, number: int) -> None:
+        saved = self.run.resumable()
+        for old in saved[: max(len(saved) - number, 0)]:
             shutil.rmtree(old)
 
     def _save(self, target: Path, *, is_resumable: bool = False) -> None:

@@ -1,36 +1,76 @@
-"""interrupt_after_step: the first Ctrl-C is a wish, the second one an order."""
+"""interrupt_after_step: the first Ctrl-C, SIGTERM or SIGHUP is a wish; a second Ctrl-C is an order."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
 
 from loguru import logger
 
+from bert_playground.signals import ENDING, StopHandler, Stopped, leave_dead_terminal
 from bert_playground.training.core.state import TrainState
 
 INTERRUPTED = "interrupted"
 
 
+@dataclass
+class Interruption:
+    """What asked for the end, if anything did."""
+
+    signum: int = signal.SIGINT
+
+    def exception(self) -> KeyboardInterrupt:
+        """To be raised when everything is saved."""
+        is_ctrl_c = self.signum == signal.SIGINT
+        return KeyboardInterrupt() if is_ctrl_c else Stopped(self.signum)
+
+
 @contextmanager
-def interrupt_after_step(state: TrainState) -> Iterator[None]:
-    """Turn the first Ctrl-C into `state.stop_reason`, so that no step is left half-done; the second one acts as usual.
+def interrupt_after_step(state: TrainState) -> Iterator[Interruption]:
+    """Turn the first Ctrl-C, SIGTERM or SIGHUP into `state.stop_reason`, so that no step is left half-done.
 
-    Outside the main thread Python allows no signal handlers, and a run in the background may ignore Ctrl-C (`nohup … &`):
-    then nothing changes.
+    A second Ctrl-C acts as usual; the others are sent several times by those who send them, and stay wishes. What is
+    ignored stays ignored (`nohup … &`), and so do handlers that a program has for SIGTERM and SIGHUP. Outside the main
+    thread Python allows no handlers: then nothing changes.
     """
-    is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        yield
+    found = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield found
         return
+    before: dict[int, Any] = {
+        each: handler
+        for each in (signal.SIGINT, *ENDING)
+        if _is_replaceable(each, handler := signal.getsignal(each))
+    }
 
-    def wish(signum: int, frame: object) -> None:
+    def wish(signum: int, frame: FrameType | None) -> None:
+        leave_dead_terminal()
+        is_first = state.stop_reason != INTERRUPTED
         state.stop_reason = INTERRUPTED
-        signal.signal(signal.SIGINT, before)
-        logger.warning("stopping after this step; press Ctrl-C again to stop at once")
+        if is_first:
+            found.signum = signum
+            for handler in before.values():
+                if isinstance(handler, StopHandler):
+                    handler.is_stopping = True  # it need not raise when everything is saved
+            again = ""
+            if signal.SIGINT in before:
+                signal.signal(signal.SIGINT, before[signal.SIGINT])
+                again = "; press Ctrl-C again to stop at once"
+            logger.warning(f"stopping after this step{again}")
 
-    before = signal.signal(signal.SIGINT, wish)
+    for each in before:
+        signal.signal(each, wish)
     try:
-        yield
+        yield found
     finally:
-        signal.signal(signal.SIGINT, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _is_replaceable(signum: int, handler: Any) -> bool:
+    if handler is signal.SIG_IGN or handler is None:  # None: it was not installed by Python
+        return False
+    return signum == signal.SIGINT or handler is signal.SIG_DFL or isinstance(handler, StopHandler)

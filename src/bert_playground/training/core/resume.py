@@ -26,7 +26,7 @@ def save_resumable(folder: Path, state: TrainState, parameters: Tree, moments: M
     """
     keys, position = _numpy_random_state()
     arrays = flatten({"parameters": parameters, **moments})
-    arrays["random.mlx"] = cast("Any", mx.random.state)[0]
+    arrays["random.mlx"] = random_key()
     arrays["random.numpy"] = mx.array(keys)
     save_arrays(folder / ARRAYS_NAME, arrays)
     document = {"numpy_random_position": position, "state": state.to_dict()}
@@ -47,15 +47,28 @@ def load_resumable(folder: Path) -> tuple[TrainState, Tree, Moments]:
     document = json.loads((folder / STATE_NAME).read_text(encoding="utf-8"))
     arrays = mx.load(str(folder / ARRAYS_NAME))
     assert isinstance(arrays, dict)
-    # MLX lets its state be set through a seed only, and the key of a seed is its two 32-bit halves.
-    high, low = np.array(arrays.pop("random.mlx"))
-    mx.random.seed((int(high) << 32) | int(low))
+    set_random_key(arrays.pop("random.mlx"))
     keys = np.array(arrays.pop("random.numpy"), dtype=np.uint32)
     np.random.set_state(("MT19937", keys, document["numpy_random_position"], 0, 0.0))
     trees: dict[str, Any] = dict(tree_unflatten(list(arrays.items())))
     mx.eval(trees, mx.random.state)  # loading is lazy, and the file may be deleted soon
     parameters = trees.pop("parameters")
     return TrainState.from_dict(document["state"]), parameters, trees
+
+
+def random_key() -> mx.array:
+    """The random state of MLX."""
+    key: mx.array = cast("Any", mx.random.state)[0]
+    return key
+
+
+def set_random_key(key: mx.array) -> None:
+    """Set the random state of MLX.
+
+    It can be set through a seed only, and the key of a seed is its two 32-bit halves.
+    """
+    high, low = np.array(key)
+    mx.random.seed((int(high) << 32) | int(low))
 
 
 def find_resumable(path: Path) -> Path:
@@ -78,9 +91,19 @@ def find_resumable(path: Path) -> Path:
         raise FileNotFoundError(
             f"no run to resume at {path}: the folder does not exist{name_neighbours(path)}"
         )
-    raise FileNotFoundError(
-        f"{path} has no checkpoints/step_* to resume from; a run keeps them unless checkpoint.save_best_only is on"
-    )
+    raise FileNotFoundError(_why_not_resumable(path, RunDir(expand_pattern(path)[-1])))
+
+
+def _why_not_resumable(path: Path, run: RunDir) -> str:
+    if run.members() and not run.summary.is_file():
+        return f"{path} is an ensemble, whose members go on one by one; give the last of them: {run.members()[-1].path}"
+    if run.summary.is_file():
+        kept = "" if run.kept is None else f", or one from its weights: --model {run.kept}"
+        return (
+            f"{path} is finished, and has no checkpoints/step_* to go on from, as with checkpoint.save_best_only; start a "
+            f"new run{kept}"
+        )
+    return f"{path} is no run: it has neither {run.config.name} nor checkpoints/step_*; give the folder of a run"
 
 
 def _numpy_random_state() -> tuple[np.ndarray[Any, np.dtype[np.uint32]], int]:

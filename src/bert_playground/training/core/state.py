@@ -1,5 +1,6 @@
 """TrainState, History: facts about the run so far."""
 
+import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -46,6 +47,9 @@ class TrainState:
     report_loss: float = 0.0  # sum over the rows since the last report
     report_rows: int = 0
     stop_reason: str = ""
+    skipped_steps: int = 0  # of the steps, those whose update was left out as it was not finite
+    skipped_in_a_row: int = 0
+    planned_steps: int = 0  # `total_steps` before a limit of time shortened it
     history: History = field(default_factory=list)
 
     @property
@@ -56,6 +60,7 @@ class TrainState:
     def count_step(self, loss: float, rows: int, tokens: int) -> None:
         """Take one optimizer step with this mean loss into account."""
         self.step += 1
+        self.skipped_in_a_row = 0
         self.loss = loss
         self.rows += rows
         self.tokens += tokens
@@ -63,6 +68,12 @@ class TrainState:
         self.epoch_rows += rows
         self.report_loss += loss * rows
         self.report_rows += rows
+
+    def skip_step(self) -> None:
+        """Count a step whose update was left out; its rows have taught nothing, and its loss is no number."""
+        self.step += 1
+        self.skipped_steps += 1
+        self.skipped_in_a_row += 1
 
     def finish_epoch(self) -> None:
         """Count the epoch and forget its sums."""
@@ -115,8 +126,8 @@ class TrainState:
             return True
         # The metric first named may be missing from an older evaluation (one class only); then the newer one counts.
         new, best = metrics[self.monitor], self.best_metrics.get(self.monitor)
-        if best is None:
-            return True
+        if best is None or math.isnan(best):
+            return not math.isnan(new)
         if new == best:
             return metrics.get("val_loss", 0.0) < self.best_metrics.get("val_loss", 0.0)
         return new > best if self.mode == "max" else new < best

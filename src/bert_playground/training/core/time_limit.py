@@ -1,9 +1,10 @@
-"""shorten_to_time: fewer steps where a run would take longer than it may, so that its rate still falls to zero at the end."""
+"""shorten_to_time, name_last_step: fewer steps where a run would take longer than it may, so that its rate still falls to zero at the end."""
 
 from loguru import logger
 
 from bert_playground.training.core.state import TrainState
 
+ALL_STEPS = "all steps taken"
 FIRST_STEPS, FIRST_SECONDS = 10, 1.0  # before the pace is known; the first step also compiles
 MARGIN = 0.93  # of the time that is left: evaluations and checkpoints take their part
 CLEARLY = 0.98  # shorter by less than this is not worth another schedule
@@ -19,7 +20,9 @@ def shorten_to_time(state: TrainState, max_seconds: float) -> None:
         max_seconds: of all sittings together.
     """
     if state.seconds >= max_seconds:
-        state.stop_reason = state.stop_reason or "the time is up"
+        state.stop_reason = state.stop_reason or (
+            f"the time of {max_seconds:g} s is up after {state.step} of {state.planned_steps} steps"
+        )
         return
     if state.step < FIRST_STEPS or state.seconds < FIRST_SECONDS:
         return
@@ -31,3 +34,10 @@ def shorten_to_time(state: TrainState, max_seconds: float) -> None:
             f"they may: {max(affordable, state.step)} steps instead"
         )
         state.total_steps = max(affordable, state.step)
+
+
+def name_last_step(state: TrainState, max_seconds: float | None) -> str:
+    """Why no step follows, for the summary."""
+    if max_seconds is None or state.total_steps == state.planned_steps:
+        return ALL_STEPS
+    return f"{state.total_steps} of {state.planned_steps} steps were taken, as many as fit into {max_seconds:g} s"

@@ -11,6 +11,7 @@ from typing import Any
 
 import mlx.core as mx
 import numpy as np
+from loguru import logger
 
 from bert_playground.data.core.types import Batch, Loader
 from bert_playground.inference import Model, predict_batches
@@ -18,13 +19,20 @@ from bert_playground.memory import fit_cache_limit
 from bert_playground.models.heads import BaseHead
 from bert_playground.training.core.averaging import average_weights
 from bert_playground.training.core.callback import Callback
+from bert_playground.training.core.divergence import (
+    MOST_IN_A_ROW,
+    DivergenceError,
+    RowNames,
+    find_divergence,
+    find_nonfinite,
+)
 from bert_playground.training.core.interrupt import INTERRUPTED, interrupt_after_step
 from bert_playground.training.core.optimizer import AdamW, Moments, Schedule, Tree
-from bert_playground.training.core.resume import load_resumable, save_resumable
+from bert_playground.training.core.resume import load_resumable, random_key, save_resumable
 from bert_playground.training.core.state import TrainState
 from bert_playground.training.core.step import count_rows, count_tokens, make_train_step
 from bert_playground.training.core.throughput import Throughput
-from bert_playground.training.core.time_limit import shorten_to_time
+from bert_playground.training.core.time_limit import ALL_STEPS, name_last_step, shorten_to_time
 
 Scorer = Callable[[np.ndarray[Any, Any], np.ndarray[Any, Any]], dict[str, float]]
 
@@ -38,6 +46,7 @@ class Loop:
     max_seconds: float | None = None  # of training and evaluation; the schedule is shortened to it
     gradient_accumulation_steps: int = 1
     max_grad_norm: float | None = 1.0
+    skip_nonfinite: bool = False  # leave out an update that is not finite, instead of ending
     logging_steps: int = 10
     use_compilation: bool = False
     ema_decay: float = (
@@ -70,6 +79,7 @@ class Trainer:
         self.state = TrainState(monitor=loop.monitor, mode=loop.mode)
         self.moments: Moments = optimizer.create_moments(model.trainable_parameters())
         self.average: Tree = {}  # of the weights so far, where they are averaged
+        self.row_names = RowNames()
         self._step = make_train_step(
             model,
             optimizer,
@@ -81,18 +91,18 @@ class Trainer:
     def train(self, train_data: Loader, val_data: Loader | None = None) -> TrainState:
         """Train from the present state to the end, and return the state.
 
-        The first Ctrl-C ends the run after the current step: callbacks still get `on_train_end`, then KeyboardInterrupt
-        is raised. A second one ends it at once.
+        The first Ctrl-C, SIGTERM or SIGHUP ends the run after the current step: callbacks still get `on_train_end`, then
+        KeyboardInterrupt is raised, or `Stopped`, which is one. A second Ctrl-C ends it at once.
         """
         state = self._plan(train_data)
         try:
-            with interrupt_after_step(state):
+            with interrupt_after_step(state) as interruption:
                 self._run(train_data, val_data)
         finally:
             for callback in self.callbacks:
                 callback.close()
         if state.stop_reason == INTERRUPTED:
-            raise KeyboardInterrupt
+            raise interruption.exception()
         return state
 
     def evaluate(self, data: Loader) -> dict[str, float]:
@@ -100,7 +110,12 @@ class Trainer:
         return evaluate_model(self.model, data, self.scorer)
 
     def save(self, folder: Path) -> None:
-        """Write what `resume` reads into an existing folder."""
+        """Write what `resume` reads into an existing folder.
+
+        Raises:
+            DivergenceError: a weight is not finite.
+        """
+        self._check_weights()
         extra = {"average": self.average} if self.average else {}
         save_resumable(folder, self.state, self.model.trainable_parameters(), self.moments | extra)
 
@@ -116,10 +131,16 @@ class Trainer:
         self._notify("on_train_begin")
         while not state.stop_reason and state.epoch < state.num_epochs:
             self._notify("on_epoch_begin")
+            if state.stop_reason:
+                break
             self._train_epoch(train_data)
             if state.stop_reason == INTERRUPTED:
                 break
             self._finish_epoch(len(train_data), val_data)
+        if state.skipped_steps:
+            logger.warning(
+                f"{state.skipped_steps} of {state.step} updates were left out, as they were not finite"
+            )
         if self.average and state.stop_reason != INTERRUPTED:
             self.model.update(self.average)
         self._notify("on_train_end")
@@ -148,8 +169,9 @@ class Trainer:
         state.total_steps = loop.epochs * steps_per_epoch
         if loop.max_steps is not None:
             state.total_steps = min(state.total_steps, loop.max_steps)
+        state.planned_steps = state.total_steps
         if state.step >= state.total_steps and state.finished_step == state.step:
-            state.stop_reason = "all steps taken"
+            state.stop_reason = ALL_STEPS
         return state
 
     def _train_epoch(self, train_data: Loader) -> None:
@@ -159,7 +181,7 @@ class Trainer:
         with closing(_batches(train_data, state)) as batches:
             while not state.stop_reason:
                 if state.step >= state.total_steps:
-                    state.stop_reason = "all steps taken"
+                    state.stop_reason = name_last_step(state, self.loop.max_seconds)
                     return
                 group = list(islice(batches, self.loop.gradient_accumulation_steps))
                 if not group:
@@ -168,7 +190,8 @@ class Trainer:
                 throughput.measure()
                 if self.loop.max_seconds is not None:
                     shorten_to_time(state, self.loop.max_seconds)
-                if state.step % self.loop.logging_steps == 0 or state.step == 1:
+                is_report = state.step % self.loop.logging_steps == 0 or state.step == 1
+                if is_report and state.report_rows:
                     state.record_step()
                     throughput.restart()
                 self._notify("on_step_end")
@@ -176,35 +199,62 @@ class Trainer:
     def _take_step(self, batches: Sequence[Batch]) -> None:
         state = self.state
         state.learning_rate = self.schedule.rate(state.step, state.total_steps)
-        moments, self.moments = self.moments, {}
-        result = self._step(
-            self.model.trainable_parameters(), moments, batches, state.learning_rate, state.step + 1
-        )
-        # The model and this frame let go of the old arrays before evaluation, so they are updated in place.
-        self.model.update(result.parameters)
-        self.moments = result.moments
-        del moments
-        if self.loop.ema_decay:
-            before, self.average = self.average or result.parameters, {}
-            self.average = average_weights(
-                before, result.parameters, self.loop.ema_decay, state.step + 1
-            )
-            del before
-        mx.eval(result, self.average, mx.random.state)
-        fit_cache_limit()
+        key, parameters = random_key(), self.model.trainable_parameters()
+        number = state.step + 1 - state.skipped_steps
+        result = self._step(parameters, self.moments, batches, state.learning_rate, number)
+        mx.eval(result.loss, result.gradient_norm, mx.random.state)  # weights are not touched yet
         loss = float(np.array(result.loss))
         state.gradient_norm = float(np.array(result.gradient_norm))
         if not (math.isfinite(loss) and math.isfinite(state.gradient_norm)):
-            raise ValueError(
-                f"training diverged at step {state.step + 1}: loss {loss}, gradient norm {state.gradient_norm}; "
-                f"try a lower --lr (it was {state.learning_rate:g}) or --precision f32"
-            )
+            self.model.update(parameters)
+            self._skip_step(batches, loss, key)
+            return
+        # The model and this frame let go of the old arrays before evaluation, so they are updated in place.
+        self.model.update(result.parameters)
+        self.moments = result.moments
+        del parameters
+        if self.loop.ema_decay:
+            before, self.average = self.average or result.parameters, {}
+            self.average = average_weights(before, result.parameters, self.loop.ema_decay, number)
+            del before
+        mx.eval(result, self.average)
+        fit_cache_limit()
         state.batch += len(batches)
         state.count_step(loss, count_rows(batches), count_tokens(batches))
+
+    def _skip_step(self, batches: Sequence[Batch], loss: float, key: mx.array) -> None:
+        """Leave out an update that is not finite, where that is wanted.
+
+        Raises:
+            DivergenceError: it is not wanted, or was done too often; says where it begins and with which rows.
+        """
+        state = self.state
+        found = find_divergence(self.model, batches, key)
+        what = f"loss {loss:g}, gradient norm {state.gradient_norm:g}"
+        where = f"not finite first: {found.part}\n  {self.row_names.describe(found)}"
+        advice = f"try a lower --lr (it was {state.learning_rate:g})"
+        if not self.loop.skip_nonfinite:
+            raise DivergenceError(
+                f"training diverged at step {state.step + 1}: {what}; {advice}, --precision f32, or --skip-nonfinite, "
+                f"which leaves out such updates, up to {MOST_IN_A_ROW} in a row\n  {where}"
+            )
+        state.skip_step()
+        if state.skipped_in_a_row == MOST_IN_A_ROW:
+            raise DivergenceError(
+                f"training diverged at step {state.step}: {what}, and the {MOST_IN_A_ROW} updates up to here were left out; "
+                f"{advice} or --precision f32\n  {where}"
+            )
+        logger.warning(f"step {state.step} is left out: {what}\n  {where}")
+        state.batch += len(batches)
 
     def _finish_epoch(self, num_batches: int, val_data: Loader | None) -> None:
         """Evaluate and count the epoch; one that `max_steps` cut short is not counted."""
         state = self.state
+        self._check_weights()
+        if not state.epoch_rows:
+            raise DivergenceError(
+                f"training diverged in epoch {state.epoch + 1}: no update was finite"
+            )
         epoch_loss, epoch_number = state.epoch_loss / state.epoch_rows, state.epoch + 1
         if state.batch >= num_batches:
             state.finish_epoch()
@@ -217,6 +267,15 @@ class Trainer:
                 self._notify("on_evaluate_end")
         state.finished_step = state.step
         self._notify("on_epoch_end")
+
+    def _check_weights(self) -> None:
+        """Keep weights that a finite gradient made infinite out of every checkpoint."""
+        name = find_nonfinite(self.model.trainable_parameters())
+        if name is not None:
+            raise DivergenceError(
+                f"training diverged at step {self.state.step}: the weight {name} is not finite after its update; try a "
+                f"lower --lr (it was {self.state.learning_rate:g})"
+            )
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:

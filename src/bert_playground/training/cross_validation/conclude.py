@@ -11,6 +11,7 @@ from loguru import logger
 
 from bert_playground.blend_predictor import write_blend
 from bert_playground.blending import Blend, fit_blend
+from bert_playground.blending.objective import Objective, standard_error
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare_folds import Fold, PreparedFolds
@@ -59,13 +60,13 @@ def conclude(
             answers[name], epochs[name] = _answer_encoder(run, name, fitted, folds)
         else:
             answers[name] = {fold: _answer(run, name, fold, folds, None) for fold in fitted}
-    found = OutOfFold.collect(folds, answers)
-    found = _drop_losing_pseudo(found, folds, config, schedule)
-    rows = found.rows
-    labels = folds.truth[rows]
     objective = make_objective(
         folds.prepared.schema.task, _metric_name(config, folds), find_units(folds.labels)
     )
+    found = OutOfFold.collect(folds, answers)
+    found = _drop_losing_pseudo(found, folds, objective, schedule)
+    rows = found.rows
+    labels = folds.truth[rows]
     blend = fit_blend(
         {name: found.means[name][rows] for name in found.answers},
         labels,
@@ -83,9 +84,7 @@ def conclude(
         models = {name: [_model_folder(run, name, fold) for fold in answers[name]] for name in used}
     first = next(iter(models.values()))[0]
     write_blend(run.path, models, blend.stack, TextPipeline.load(first), folds.labels)
-    summary = _summarise(run, folds, found, blend, schedule, seconds) | {
-        "kept_epochs": epochs,
-    }
+    summary = _summarise(run, folds, found, blend, schedule, epochs, seconds)
     write_json(run.summary, summary)
     for sentence in blend.sentences():
         logger.info(sentence)
@@ -148,14 +147,11 @@ def _answer(run: RunDir, name: str, fold: Fold, folds: PreparedFolds, epoch: int
 
 
 def _drop_losing_pseudo(
-    found: OutOfFold, folds: PreparedFolds, config: RunConfig, schedule: "Schedule"
+    found: OutOfFold, folds: PreparedFolds, objective: Objective, schedule: "Schedule"
 ) -> OutOfFold:
     """Models that learned from pseudo-labels have to win against those that did not, by more than the standard error."""
     answers = dict(found.answers)
     rows = found.rows
-    objective = make_objective(
-        folds.prepared.schema.task, _metric_name(config, folds), find_units(folds.labels)
-    )
     labels, numbers = folds.truth, folds.assignments[0]
     teachers = {member.name: member.teacher for member in schedule.members}
     for name in found.answers:
@@ -170,11 +166,11 @@ def _drop_losing_pseudo(
                 for each in (name, before)
             ]
             gains.append(values[0] - values[1])
-        gain = float(np.mean(gains))
-        error = float(np.std(gains, ddof=1) / np.sqrt(len(gains)))
-        if gain <= error:
+        gain, error = float(np.mean(gains)), standard_error(np.array(gains))
+        if error is None or not gain > error:  # a metric that a fold does not define shows nothing
             del answers[name]
-            why = f"pseudo-labels are not shown to gain: {objective.name} {gain:+.4f} ± {error:.4f} over the folds"
+            spread = "" if error is None else f" ± {error:.4f}"
+            why = f"pseudo-labels are not shown to gain: {objective.name} {gain:+.4f}{spread} over the folds"
             schedule.skipped[name] = why
             logger.info(f"{name} is left out: {why}")
     return replace(found, answers=answers)
@@ -195,6 +191,7 @@ def _summarise(
     found: OutOfFold,
     blend: Blend,
     schedule: "Schedule",
+    epochs: Mapping[str, int],
     seconds: float,
 ) -> dict[str, Any]:
     schema, rows = folds.prepared.schema, found.rows
@@ -217,6 +214,7 @@ def _summarise(
         "blend": blend.to_dict(),
         "member_metrics": members,
         **schedule.told(),
+        "kept_epochs": epochs,
         "seconds": seconds,
         "files": {
             name: str(path)

@@ -4,13 +4,15 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 from bert_playground.environment import count_cores
+from bert_playground.signals import listen_as_worker, working
 
 WATCH_SECONDS = 0.5
 Job = TypeVar("Job")
@@ -46,7 +48,7 @@ def _run_side_by_side(
         try:
             while True:
                 while len(running) < num_processes and (job := next(jobs, None)) is not None:
-                    running[pool.submit(function, job)] = job
+                    running[pool.submit(_work, function, job)] = job
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -56,9 +58,23 @@ def _run_side_by_side(
                 f"a process that fitted models was killed, as the system does when memory is short; go on with fewer than "
                 f"{num_processes} --jobs"
             ) from error
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+
+
+def _work(function: Callable[[Job], Result], job: Job) -> Result:
+    with working():
+        return function(job)
+
+
+def _stop_workers(pool: ProcessPoolExecutor, workers: Sequence[BaseProcess]) -> None:
+    """Let them save where they are, and end; Ctrl-C meanwhile ends them at once."""
+    try:
+        for worker in workers:
+            worker.terminate()
+        pool.shutdown(cancel_futures=True)
+    except KeyboardInterrupt:
+        for worker in workers:
+            worker.kill()
+        raise
 
 
 @contextmanager
@@ -70,6 +86,7 @@ def processes(num_processes: int) -> Iterator[ProcessPoolExecutor]:
     if _kept.get(num_processes) is not None:
         yield _kept[num_processes]
         return
+    others = multiprocessing.active_children()
     context = multiprocessing.get_context("spawn")  # MLX does not survive a fork
     with (
         _threads_shared(num_processes),
@@ -80,6 +97,10 @@ def processes(num_processes: int) -> Iterator[ProcessPoolExecutor]:
         _kept[num_processes] = pool
         try:
             yield pool
+        except BaseException:
+            started = [each for each in multiprocessing.active_children() if each not in others]
+            _stop_workers(pool, started)
+            raise
         finally:
             del _kept[num_processes]
 
@@ -106,12 +127,13 @@ def threads_of_each(num_processes: int) -> int:
 
 
 def _set_up(parent: int) -> None:
-    """Of each process: warnings alone, and an end of its own when the process that asked was killed.
+    """Of each process: warnings alone, signals of the process that asked, and an end of its own when that was killed.
 
     Otherwise it would wait for ever, or write into a run that somebody goes on with.
     """
     from bert_playground.logs import set_up_logs
 
+    listen_as_worker()
     set_up_logs("WARNING")
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 

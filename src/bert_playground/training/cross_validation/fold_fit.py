@@ -16,7 +16,7 @@ from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared
 from bert_playground.data.targets.align import align_scores
 from bert_playground.data.targets.fit import Encoder
-from bert_playground.files import replaced_file
+from bert_playground.files import STORAGE, replaced_file
 from bert_playground.inference import AnyPredictor, Predictor
 from bert_playground.logs import log_to_file, warnings_only
 from bert_playground.runs import RunDir
@@ -86,6 +86,7 @@ def fit_on_fold(job: FoldFit) -> Fitted:
 
     Raises:
         KeyboardInterrupt: Ctrl-C; an encoder has saved where it was.
+        OSError: the disk is full, or fails.
     """
     if job.is_done:
         return Fitted(0.0)
@@ -96,8 +97,10 @@ def fit_on_fold(job: FoldFit) -> Fitted:
             job = replace(job, prepared=add_pseudo_labels(job.prepared, job.teacher, job.config))
         with nullcontext() if job.is_first else warnings_only():
             (_fit_encoder if job.member.is_encoder else _fit_beside)(job)
-    # A model that cannot be fitted here must not take the others with it.
+    # A model that cannot be fitted here must not take the others with it; they cannot be written to a full disk either.
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in STORAGE:
+            raise
         logger.debug(f"{job.folder}: {type(error).__name__}: {error}")
         return Fitted(time.perf_counter() - started, f"{type(error).__name__}: {error}")
     return Fitted(time.perf_counter() - started)

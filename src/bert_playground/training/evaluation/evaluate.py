@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from loguru import logger
+
 from bert_playground.config.datasets import load_datasets
 from bert_playground.data.drift.finding import Finding
 from bert_playground.data.pipeline import TextPipeline
@@ -11,6 +13,8 @@ from bert_playground.data.reading.table import read_table
 from bert_playground.data.schema.roles import recognise
 from bert_playground.data.schema.sampling import read_frames
 from bert_playground.inference import AnyPredictor, join_predictions
+from bert_playground.run_record import find_record, read_record
+from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME, RunDir
 from bert_playground.training.metrics.baseline import baseline_scores
 from bert_playground.training.metrics.multilabel import report_each
 from bert_playground.training.metrics.scorer import look_up_metric, make_scorer
@@ -25,12 +29,14 @@ class Evaluation:
         metrics: of the checkpoint, the loss first where it has one.
         constant: the same of the best constant answer to these very rows: what a model that never looks would score.
         drift: how the rows differ from those of training.
+        is_seen: whether the table is the one that the checkpoint was trained on.
     """
 
     num_rows: int
     metrics: dict[str, float]
     constant: dict[str, float]
     drift: tuple[Finding, ...] = ()
+    is_seen: bool = False
 
 
 def evaluate_table(
@@ -56,6 +62,12 @@ def evaluate_table(
             task; or the rows differ, and `strict`.
     """
     pipeline = predictor.pipeline
+    is_seen = _has_seen(predictor.checkpoint, data)
+    if is_seen:
+        logger.warning(
+            f"{predictor.checkpoint} was trained on rows of {data}, so these scores flatter it: what unseen rows score is in "
+            "the summary.json of its run"
+        )
     for name in also:  # before the work, not after it
         look_up_metric(name, pipeline.task)
     # Windows are cut from all rows of a series.
@@ -87,7 +99,22 @@ def evaluate_table(
         metrics |= report_each(labels, answer.scores, [str(name) for name in pipeline.classes])
     num_classes = len(pipeline.classes) or None
     constant = baseline_scores(labels, len(labels), num_classes, task=pipeline.task)
-    return Evaluation(len(labels), metrics, scorer(labels, constant), tuple(findings))
+    return Evaluation(len(labels), metrics, scorer(labels, constant), tuple(findings), is_seen)
+
+
+def _has_seen(checkpoint: Path, data: Path) -> bool:
+    """Whether the run of a checkpoint, an ensemble or a blend was trained on this very file."""
+    is_run = any((checkpoint / name).is_file() for name in (BLEND_NAME, ENSEMBLE_NAME))
+    is_told = is_run and RunDir(checkpoint).config.is_file()
+    try:
+        record = read_record(checkpoint) if is_told else find_record(checkpoint)
+    except ValueError:  # a damaged file of the run does not keep a checkpoint from being scored
+        return False
+    trained_on = None if record is None else record.setting("data.train")
+    if trained_on is None:
+        return False
+    path = Path(trained_on)
+    return path.exists() and data.exists() and path.samefile(data)
 
 
 def _own_metric(pipeline: TextPipeline, columns: Sequence[str]) -> str | None:

@@ -11,10 +11,12 @@ from bert_playground.environment import package_versions
 from bert_playground.files import replaced_directory, write_text
 from bert_playground.lookup import shorten
 from bert_playground.models.hub_files import read_json
-from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME, find_checkpoint
+from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME, ESTIMATOR_NAME, find_checkpoint
 
 UNKNOWN_OWNER = "INSERT_YOUR_USERNAME_HERE"
 ADAPTER_FILE = "adapter_config.json"
+CPU = "cpu"  # the extra that brings MLX
+BOOST = ("lightgbm", "catboost")  # estimators, and packages, of the extra boost
 # Of a run's folder: answers to training rows, which are the competition's, and what says where it was trained.
 LEFT_OUT = (
     "oof.parquet",
@@ -34,7 +36,7 @@ from pathlib import Path
 INPUT = Path("/kaggle/input")
 PACKED = next(path.parent for path in INPUT.rglob("checkpoint/{marker}")).parent
 subprocess.run(
-    [sys.executable, "-m", "pip", "install", "--no-index", "--find-links", str(PACKED / "wheels"), "bert-playground[cpu]"],
+    [sys.executable, "-m", "pip", "install", "--no-index", "--find-links", str(PACKED / "wheels"), "bert-playground[{extras}]"],
     check=True,
 )
 """
@@ -103,7 +105,7 @@ def pack_run(
         raise ValueError(f"{output} is there already; remove it, or choose another --output")
     found = _find_wheels(wheels)
     name = _as_title(f"bert {slug} {folder.resolve().name}")
-    user = owner or UNKNOWN_OWNER
+    user, extras = owner or UNKNOWN_OWNER, _find_extras(checkpoint)
     output.parent.mkdir(parents=True, exist_ok=True)
     with replaced_directory(output) as temporary:
         data, notebook = temporary / "dataset", temporary / "notebook"
@@ -111,14 +113,16 @@ def pack_run(
         (data / "wheels").mkdir()
         for wheel in found:
             shutil.copy2(wheel, data / "wheels")
-        write_text(data / "requirements.txt", _requirements())
+        write_text(data / "requirements.txt", _requirements(extras))
         dataset = {
             "title": name.replace("-", " "),
             "id": f"{user}/{name}",
             "licenses": [{"name": "other"}],
         }
         _write_json(data / "dataset-metadata.json", dataset)
-        _write_json(notebook / "predict.ipynb", make_notebook(slug, checkpoint, test, sample))
+        _write_json(
+            notebook / "predict.ipynb", make_notebook(slug, checkpoint, test, sample, extras)
+        )
         _write_json(notebook / "kernel-metadata.json", _kernel(user, name, slug))
         said = f"{len(found)} are there." if found else GET_WHEELS
         write_text(
@@ -128,12 +132,14 @@ def pack_run(
     return checkpoint
 
 
-def make_notebook(slug: str, checkpoint: Path, test: str, sample: str) -> dict[str, Any]:
+def make_notebook(
+    slug: str, checkpoint: Path, test: str, sample: str, extras: str = CPU
+) -> dict[str, Any]:
     """The notebook as Jupyter's JSON: install from the data set, predict, write submission.csv."""
     names = (BLEND_NAME, ENSEMBLE_NAME, "config.json")
     marker = next(name for name in names if (checkpoint / name).is_file())
     cells = [
-        INSTALL.replace("{marker}", marker),
+        INSTALL.replace("{marker}", marker).replace("{extras}", extras),
         PREDICT.format(slug=slug, test=test, sample=sample),
     ]
     return {
@@ -176,10 +182,17 @@ def _find_wheels(folder: Path | None) -> list[Path]:
     return found
 
 
-def _requirements() -> str:
+def _find_extras(checkpoint: Path) -> str:
+    """What the models of a checkpoint need installed, as pip writes it."""
+    estimators = {read_json(file)["estimator"] for file in checkpoint.rglob(ESTIMATOR_NAME)}
+    return f"boost,{CPU}" if estimators & set(BOOST) else CPU
+
+
+def _requirements(extras: str) -> str:
     pinned = [f"{name}=={found}" for name, found in package_versions().items() if found]
-    lines = [line.replace("bert-playground==", "bert-playground[cpu]==") for line in pinned]
-    for name in ("pydantic", "safetensors", "typer", "rich", "loguru", "jinja2", "scipy"):
+    lines = [line.replace("bert-playground==", f"bert-playground[{extras}]==") for line in pinned]
+    more = BOOST if extras != CPU else ()
+    for name in ("pydantic", "safetensors", "typer", "rich", "loguru", "jinja2", "scipy", *more):
         try:
             lines.append(f"{name}=={version(name)}")
         except PackageNotFoundError:

@@ -4,6 +4,7 @@ import io
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from loguru import logger
@@ -17,6 +18,7 @@ from bert_playground.training.callbacks import (
     Curves,
     EarlyStopping,
     MetricsLog,
+    checkpointing,
 )
 from bert_playground.training.callbacks.curves import draw_curves
 from bert_playground.training.callbacks.progress import (
@@ -34,6 +36,7 @@ from bert_playground.training.core import (
     Trainer,
     TrainState,
 )
+from bert_playground.training.core.interrupt import INTERRUPTED
 from bert_playground.training.metrics import make_scorer
 
 
@@ -158,6 +161,41 @@ def test_the_last_checkpoints_are_kept(tmp_path: Path) -> None:
     assert [path.name for path in run.resumable()] == ["step_000015", "step_000020"]
     assert len(written) == 4
     assert run.final.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("policy", "stop_reason", "during", "after"),
+    [
+        (CheckpointPolicy(save_seconds=300), "", [6, 12], [6, 12]),
+        (CheckpointPolicy(save_steps=5, save_seconds=300), "", [10, 15], [10, 15]),
+        (CheckpointPolicy(save_seconds=None), "", [], []),
+        (CheckpointPolicy(best_only=True, save_seconds=300), "", [12], []),
+        (CheckpointPolicy(best_only=True, save_seconds=300), INTERRUPTED, [12], [17]),
+        (CheckpointPolicy(best_only=True), INTERRUPTED, [], []),
+    ],
+)
+def test_checkpoints_by_time(  # a step takes 50 seconds
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    policy: CheckpointPolicy,
+    stop_reason: str,
+    during: list[int],
+    after: list[int],
+) -> None:
+    now = [0]
+    monkeypatch.setattr(checkpointing, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    run = RunDir.create(tmp_path)
+    callback = Checkpointing(run, lambda folder: None, lambda folder: None, policy)
+    state = TrainState()
+    callback.on_train_begin(state)
+    for state.step in range(1, 18):
+        now[0] += 50
+        callback.on_step_end(state)
+    assert [int(path.name[5:]) for path in run.resumable()] == during
+    state.stop_reason = stop_reason
+    callback.on_train_end(state)
+    assert [int(path.name[5:]) for path in run.resumable()] == after
+    assert run.final.is_dir() == (not policy.best_only)
 
 
 def test_metrics_log_drops_lines_written_after_the_checkpoint(tmp_path: Path) -> None:

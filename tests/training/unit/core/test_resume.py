@@ -50,7 +50,15 @@ def test_the_newest_complete_checkpoint_of_a_run_is_found(tmp_path: Path) -> Non
 
 
 def test_a_run_without_checkpoints_says_why(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="save_best_only"):
+    with pytest.raises(FileNotFoundError, match="no run: it has neither config"):
+        find_resumable(tmp_path)
+    member = tmp_path / "members" / "run_1"
+    member.mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match=f"ensemble.*give the last of them: {member}"):
+        find_resumable(tmp_path)
+    (tmp_path / "summary.json").touch()
+    (tmp_path / "checkpoints" / "best").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match=r"finished.*save_best_only.*--model .*best"):
         find_resumable(tmp_path)
     with pytest.raises(FileNotFoundError, match="does not exist"):
         find_resumable(tmp_path / "nowhere")

@@ -53,6 +53,7 @@ def evaluate(
                 "metrics": found.metrics,
                 "constant_answer": found.constant,
                 "checkpoint": predictor.checkpoint,
+                "trained_on": found.is_seen,
                 "drift": [finding.to_dict() for finding in found.drift],
             }
         )

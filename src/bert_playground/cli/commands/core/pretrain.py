@@ -10,7 +10,7 @@ from bert_playground.cli.utils.show_config import print_config
 
 @options.takes_settings(
     "--train --test --target --unlabeled --id-column --template --max-length --use-pretokenized --num-workers "
-    "--prefetch-size --model --mask-probability --epochs --max-steps --batch-size --lr --grad-accum --precision "
+    "--prefetch-size --model --mask-probability --epochs --max-steps --batch-size --lr --grad-accum --skip-nonfinite --precision "
     "--seed --no-compile --output-dir --logging-steps --mlflow --experiment"
 )
 def pretrain(

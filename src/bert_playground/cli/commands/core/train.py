@@ -19,7 +19,7 @@ DEFAULT_TABLE = Path("data/titanic/train.csv")
 @options.takes_settings(
     "--train --val --target --id-column --task --class-order --template --max-length --use-pretokenized "
     "--num-workers --prefetch-size --model --pretrain --lora --ensemble --diversity --epochs --max-steps --batch-size --lr "
-    "--grad-accum --refit --precision --metric --seed --no-compile --output-dir --max-time --logging-steps --mlflow "
+    "--grad-accum --skip-nonfinite --refit --precision --metric --seed --no-compile --output-dir --max-time --logging-steps --mlflow "
     "--experiment --folds --repeats --members --blend --time --jobs --pseudo"
 )
 def train(
@@ -69,13 +69,11 @@ def train(
 
 def _is_cross_validated(asked: "RunConfig", resume: Path | None) -> bool:
     """Whether folds are asked for, or a run to go on with has them."""
-    from bert_playground.lookup import expand_pattern
-    from bert_playground.runs import RunDir
+    from bert_playground.training.run_folder import is_cross_validated
 
     if resume is None:
         return asked.cross_validation.folds is not None
-    found = expand_pattern(resume.expanduser())
-    return bool(found) and RunDir(found[-1]).fold_fits.is_dir()
+    return is_cross_validated(resume)
 
 
 def _use_default_table(asked: "RunConfig") -> "RunConfig":
