@@ -3,13 +3,14 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from loguru import logger
 
-from bert_playground.config.schema import RunConfig
+from bert_playground.config.schema import OptimizerSection, RunConfig, SchedulerSection
 from bert_playground.data.augmentation.augmentation import Augmentation
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared
@@ -36,18 +37,27 @@ from bert_playground.training.class_weights import weights_from_labels
 from bert_playground.training.core import (
     OPTIMIZERS,
     SCHEDULES,
-    AdamW,
     Callback,
     Loop,
     Schedule,
     Trainer,
 )
+from bert_playground.training.core.depth import head_depth_of
+from bert_playground.training.core.optimizer import Optimizer
+from bert_playground.training.core.optimizers import GroupedOptimizer, optimizer_options
 from bert_playground.training.core.precision import set_precision, use_gradient_checkpointing
+from bert_playground.training.core.schedule import (
+    ONE_CYCLE_WARMUP_RATIO,
+    WARMUP_RATIO,
+    rise_linearly,
+    rise_of_one_cycle,
+    schedule_options,
+)
 from bert_playground.training.core.step import is_compilation_worthwhile
 from bert_playground.training.core.trainer import Scorer
 from bert_playground.training.integrations import MLflowCallback
 from bert_playground.training.metrics import choose_monitor, make_scorer
-from bert_playground.training.recipe import Recipe, as_before_averaging, choose_recipe
+from bert_playground.training.recipe import RATE_FACTORS, Recipe, as_before_averaging, choose_recipe
 
 
 def fit_pipeline(prepared: Prepared, config: RunConfig) -> TextPipeline:
@@ -208,8 +218,8 @@ def build_trainer(
     training = config.training
     trainer = Trainer(
         model,
-        _create_optimizer(config),
-        _create_schedule(config, recipe),
+        create_optimizer(config.optimizer, model),
+        create_schedule(config.scheduler, choose_rate(config.optimizer, recipe)),
         Loop(
             epochs=training.epochs or recipe.epochs,
             max_steps=training.max_steps,
@@ -238,19 +248,41 @@ def _name_run(config: RunConfig, what: str) -> str:
     return f"{config.data.train.parent.name}: {what}" if config.data.train else ""
 
 
-def _create_optimizer(config: RunConfig) -> AdamW:
-    options = config.optimizer
-    return look_up(OPTIMIZERS, options.type, "optimizer")(
-        weight_decay=options.weight_decay, beta1=options.beta1, beta2=options.beta2, eps=options.eps
+def create_optimizer(asked: OptimizerSection, model: Model) -> Optimizer:
+    """The optimizer that is asked for, with the settings that it has.
+
+    Raises:
+        ValueError: settings that contradict each other.
+    """
+    kind = look_up(OPTIMIZERS, asked.type, "optimizer")
+    given = asked.model_dump()
+    optimizer = kind(
+        **{name: given[name] for name in optimizer_options(kind) if given.get(name) is not None}
     )
+    if asked.layer_decay == 1.0:
+        return optimizer
+    return GroupedOptimizer(optimizer, head_depth_of(model), asked.layer_decay)
 
 
-def _create_schedule(config: RunConfig, recipe: Recipe) -> Schedule:
+def choose_rate(asked: OptimizerSection, recipe: Recipe) -> float:
+    """The peak learning rate: what was asked for, else the recipe's for this optimizer."""
+    return asked.learning_rate or recipe.learning_rate * RATE_FACTORS.get(asked.type, 1.0)
+
+
+def create_schedule(asked: SchedulerSection, peak: float) -> Schedule:
+    """The schedule that is asked for, with the settings that it has; `peak` is the highest rate."""
+    decay = look_up(SCHEDULES, asked.type, "schedule")
+    ratio, rise = WARMUP_RATIO, rise_linearly
+    if asked.type == "one_cycle":
+        ratio, rise = ONE_CYCLE_WARMUP_RATIO, rise_of_one_cycle
+    options = {name: getattr(asked, name) for name in sorted(schedule_options(decay))}
     return Schedule(
-        decay=look_up(SCHEDULES, config.scheduler.type, "schedule"),
-        peak=config.optimizer.learning_rate or recipe.learning_rate,
-        warmup_steps=config.scheduler.warmup_steps,
-        warmup_ratio=config.scheduler.warmup_ratio,
+        decay=partial(decay, **options),
+        peak=peak,
+        warmup_steps=asked.warmup_steps,
+        warmup_ratio=ratio if asked.warmup_ratio is None else asked.warmup_ratio,
+        rise=rise,
+        min_lr_ratio=asked.min_lr_ratio,
     )
 
 

@@ -10,8 +10,13 @@ from bert_playground.config.flags import settings
 from bert_playground.config.schema import RunConfig
 from bert_playground.models.lora import create_lora_config
 from bert_playground.tasks import TASKS
+from bert_playground.training.core.optimizers import OPTIMIZERS, optimizer_options
+from bert_playground.training.core.schedule import SCHEDULES, schedule_options
 
 NOT_GIVEN = ("default", "found")  # sources that nobody typed
+# Each belongs to some optimizers, or to some schedules, and not to others.
+OPTIMIZER_OPTIONS = {"weight_decay", "beta1", "beta2", "eps", "momentum", "nesterov"}
+SCHEDULE_OPTIONS = {"num_cycles", "power", "decay_ratio"}
 CLASSIFIERS = ("binary", "multiclass", "multilabel")
 Reasons = Iterator[tuple[str, str]]  # patterns of dotted paths, and why these have no effect
 
@@ -247,7 +252,25 @@ def _of_refit(config: RunConfig, facts: RunFacts) -> Reasons:
         yield "training.refit", "the model was made before, and a new one would be trained"
 
 
+def _of_optimizer(config: RunConfig, facts: RunFacts) -> Reasons:
+    kind = config.optimizer.type
+    has = set(optimizer_options(OPTIMIZERS[kind]))
+    names = " ".join(f"optimizer.{name}" for name in sorted(OPTIMIZER_OPTIONS - has))
+    yield names, f"{kind} has {', '.join(sorted(has & OPTIMIZER_OPTIONS))}"
+    if kind == "muon" and config.lora.enabled and not facts.is_ready_made:
+        reason = (
+            "with lora.enabled no hidden matrix is trained in full, so AdamW updates everything"
+        )
+        yield "optimizer.type optimizer.momentum optimizer.nesterov", reason
+
+
 def _of_schedule(config: RunConfig, facts: RunFacts) -> Reasons:
+    kind = config.scheduler.type
+    other = SCHEDULE_OPTIONS - schedule_options(SCHEDULES[kind])
+    names = " ".join(f"scheduler.{name}" for name in sorted(other))
+    yield names, f"the schedule {kind} has no such setting"
+    if kind == "constant":
+        yield "scheduler.min_lr_ratio", "the schedule constant never falls"
     steps = min(facts.steps(config), config.training.max_steps or facts.steps(config))
     warmup = config.scheduler.warmup_steps
     if warmup is None:
@@ -304,6 +327,7 @@ RULES = (
     _of_rows,
     _of_training,
     _of_refit,
+    _of_optimizer,
     _of_schedule,
     _of_checkpoints,
     _of_tracking,

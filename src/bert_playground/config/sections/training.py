@@ -13,11 +13,22 @@ from .base import (
     Positive,
     Probability,
     Section,
+    Share,
     Unset,
     read_duration,
 )
 
 Precision = Literal["auto", "f32", "bf16"]
+OptimizerName = Literal["adamw", "adam", "sgd", "lion", "adafactor", "muon"]
+ScheduleName = Literal[
+    "cosine",
+    "linear",
+    "constant",
+    "polynomial",
+    "cosine_with_restarts",
+    "one_cycle",
+    "warmup_stable_decay",
+]
 
 
 class TrainingSection(Section):
@@ -86,27 +97,57 @@ class TrainingSection(Section):
 class OptimizerSection(Section):
     """The optimizer."""
 
-    type: Literal["adamw"] = Field("adamw", description="name of the optimizer")
+    type: Annotated[OptimizerName, Flag("--optimizer", "NAME")] = Field(
+        "adamw", description="how gradients become steps"
+    )
     learning_rate: Annotated[AboveZero | None, Unset("by recipe"), Flag("--lr", "RATE")] = Field(
         None, description="peak learning rate"
     )
-    weight_decay: NonNegative = Field(0.01, description="decoupled, per step and learning rate")
-    beta1: Probability = Field(0.9, description="decay of the first moment")
-    beta2: Probability = Field(0.999, description="decay of the second moment")
-    eps: AboveZero = Field(1e-8, description="added to the root of the second moment")
+    weight_decay: Annotated[NonNegative | None, Unset("the optimizer's own")] = Field(
+        None,
+        description="of matrices: decoupled, per step and learning rate; adam, sgd: L2, added to gradients",
+    )
+    beta1: Annotated[Probability | None, Unset("the optimizer's own")] = Field(
+        None, description="decay of the first moment"
+    )
+    beta2: Annotated[Probability | None, Unset("the optimizer's own")] = Field(
+        None, description="decay of the second moment; lion: of the first"
+    )
+    eps: Annotated[AboveZero | None, Unset("the optimizer's own")] = Field(
+        None,
+        description="added to the root of the second moment; adafactor: to squared gradients",
+    )
+    momentum: Annotated[Probability | None, Unset("the optimizer's own")] = Field(
+        None, description="of sgd and muon, per step"
+    )
+    nesterov: Annotated[bool | None, Unset("the optimizer's own")] = Field(
+        None, description="Nesterov's momentum in sgd and muon"
+    )
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="factor of the learning rate per layer below the head; 1: off"
+    )
 
 
 class SchedulerSection(Section):
     """The learning rate over time."""
 
-    type: Literal["cosine", "linear", "constant"] = Field(
-        "cosine", description="how the rate falls after the warmup"
+    type: Annotated[ScheduleName, Flag("--scheduler", "NAME")] = Field(
+        "cosine", description="how the learning rate falls after warm-up"
     )
     warmup_steps: Annotated[NotNegative | None, Unset("warmup_ratio of all steps")] = Field(
         None, description="optimizer steps over which the rate rises"
     )
-    warmup_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.06, description="the same as a share of all steps"
+    warmup_ratio: Annotated[Share | None, Unset("0.06; one_cycle 0.3")] = Field(
+        None, description="the same as a share of all steps"
+    )
+    min_lr_ratio: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="what is left of the peak rate at the end, as a share of it"
+    )
+    num_cycles: Positive = Field(2, description="cosine waves of cosine_with_restarts")
+    power: AboveZero = Field(2.0, description="exponent of polynomial; 1: a line")
+    decay_ratio: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.2,
+        description="share of the steps after warm-up over which warmup_stable_decay falls",
     )
 
 

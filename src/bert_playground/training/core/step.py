@@ -12,7 +12,7 @@ from mlx.utils import tree_map
 
 from bert_playground import kernels
 from bert_playground.data.core.types import Batch
-from bert_playground.training.core.optimizer import AdamW, Moments, Tree, gradient_norm
+from bert_playground.training.core.optimizer import Moments, Optimizer, Tree, gradient_norm
 
 
 class StepResult(NamedTuple):
@@ -30,7 +30,7 @@ TrainStep = Callable[[Tree, Moments, Sequence[Batch], float, int], StepResult]
 
 def make_train_step(
     model: nn.Module,
-    optimizer: AdamW,
+    optimizer: Optimizer,
     *,
     max_grad_norm: float | None = 1.0,
     use_compilation: bool = True,

@@ -19,8 +19,9 @@ from bert_playground.models.heads import BaseHead
 from bert_playground.training.core.averaging import average_weights
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.interrupt import INTERRUPTED, interrupt_after_step
-from bert_playground.training.core.optimizer import AdamW, Moments, Schedule, Tree
+from bert_playground.training.core.optimizer import Moments, Optimizer, Tree
 from bert_playground.training.core.resume import load_resumable, save_resumable
+from bert_playground.training.core.schedule import Schedule
 from bert_playground.training.core.state import TrainState
 from bert_playground.training.core.step import count_rows, count_tokens, make_train_step
 from bert_playground.training.core.throughput import Throughput
@@ -53,7 +54,7 @@ class Trainer:
     def __init__(
         self,
         model: Model,
-        optimizer: AdamW,
+        optimizer: Optimizer,
         schedule: Schedule,
         loop: Loop,
         scorer: Scorer,

@@ -18,7 +18,7 @@ DEFAULT_TABLE = Path("data/titanic/train.csv")
 
 @options.takes_settings(
     "--train --val --target --id-column --task --class-order --template --max-length --use-pretokenized "
-    "--num-workers --prefetch-size --model --pretrain --lora --ensemble --diversity --epochs --max-steps --batch-size --lr "
+    "--num-workers --prefetch-size --model --pretrain --lora --ensemble --diversity --epochs --max-steps --batch-size --lr --optimizer --scheduler "
     "--grad-accum --refit --precision --metric --seed --no-compile --output-dir --max-time --logging-steps --mlflow "
     "--experiment --folds --repeats --members --blend --time --jobs --pseudo"
 )
