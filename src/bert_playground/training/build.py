@@ -3,21 +3,19 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from loguru import logger
 
-from bert_playground.config.schema import OptimizerSection, RunConfig, SchedulerSection
+from bert_playground.config.schema import RunConfig
 from bert_playground.data.augmentation.augmentation import Augmentation
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared
 from bert_playground.data.templates.features import has_free_text
 from bert_playground.data.templates.row_text import SCRATCH_TOKENIZER
 from bert_playground.inference import Model, has_adapters
-from bert_playground.lookup import look_up
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import save_model
 from bert_playground.models.factory import create_from_config
@@ -34,30 +32,21 @@ from bert_playground.training.callbacks import (
     create_progress,
 )
 from bert_playground.training.class_weights import weights_from_labels
-from bert_playground.training.core import (
-    OPTIMIZERS,
-    SCHEDULES,
-    Callback,
-    Loop,
-    Schedule,
-    Trainer,
-)
-from bert_playground.training.core.depth import head_depth_of
-from bert_playground.training.core.optimizer import Optimizer
-from bert_playground.training.core.optimizers import GroupedOptimizer, optimizer_options
+from bert_playground.training.core import Callback, Loop, Trainer
+from bert_playground.training.core.averaging import describe_average
 from bert_playground.training.core.precision import set_precision, use_gradient_checkpointing
-from bert_playground.training.core.schedule import (
-    ONE_CYCLE_WARMUP_RATIO,
-    WARMUP_RATIO,
-    rise_linearly,
-    rise_of_one_cycle,
-    schedule_options,
-)
+from bert_playground.training.core.regularization import NO_REGULARIZATION, Regularization
 from bert_playground.training.core.step import is_compilation_worthwhile
 from bert_playground.training.core.trainer import Scorer
+from bert_playground.training.create_optimizer import (
+    choose_rate,
+    create_optimizer,
+    create_schedule,
+    freeze,
+)
 from bert_playground.training.integrations import MLflowCallback
 from bert_playground.training.metrics import choose_monitor, make_scorer
-from bert_playground.training.recipe import RATE_FACTORS, Recipe, as_before_averaging, choose_recipe
+from bert_playground.training.recipe import Recipe, as_before_averaging, choose_recipe
 
 
 def fit_pipeline(prepared: Prepared, config: RunConfig) -> TextPipeline:
@@ -169,7 +158,14 @@ def make_trainer(
         drawn=f"val_{task.metric}" if monitor == "val_loss" else monitor,
         title=_name_run(config, pipeline.target) if pipeline else "",
     )
-    return build_trainer(model, config, run, recipe, objective, save)
+    freeze(model, training.freeze)
+    regularization = Regularization(
+        training.r_drop, training.mixup, training.adversarial, training.adversarial_epsilon
+    )
+    is_gradual = training.gradual_unfreezing
+    return build_trainer(
+        model, config, run, recipe, objective, save, regularization, is_gradual=is_gradual
+    )
 
 
 def learns_squares(model: BertWithHead) -> bool:
@@ -204,6 +200,9 @@ def build_trainer(
     recipe: Recipe,
     objective: Objective,
     save: Callable[[Path], None],
+    regularization: Regularization = NO_REGULARIZATION,
+    *,
+    is_gradual: bool = False,
 ) -> Trainer:
     """A trainer with its callbacks, whatever is learned.
 
@@ -214,11 +213,13 @@ def build_trainer(
         recipe: where the configuration leaves something open.
         objective: what the run is judged by.
         save: writes what readers of a checkpoint need into an existing folder.
+        regularization: beside the loss, of a task.
+        is_gradual: whether layers are unfrozen epoch by epoch.
     """
     training = config.training
     trainer = Trainer(
         model,
-        create_optimizer(config.optimizer, model),
+        create_optimizer(config.optimizer, model, is_gradual=is_gradual),
         create_schedule(config.scheduler, choose_rate(config.optimizer, recipe)),
         Loop(
             epochs=training.epochs or recipe.epochs,
@@ -229,6 +230,9 @@ def build_trainer(
             logging_steps=training.logging_steps,
             use_compilation=training.use_compilation and is_compilation_worthwhile(),
             ema_decay=recipe.ema_decay if training.ema_decay is None else training.ema_decay,
+            swa_start=training.swa_start,
+            regularization=regularization,
+            gradual_unfreezing=is_gradual,
             monitor=objective.monitor,
             mode=objective.mode,
         ),
@@ -240,50 +244,18 @@ def build_trainer(
     logger.info(
         f"{trainer.optimizer.describe(model.trainable_parameters())}; activations in {precision}"
     )
+    loop = trainer.loop
+    if loop.ema_decay or loop.swa_start is not None:
+        average = describe_average(loop.ema_decay, loop.swa_start)
+        logger.info(f"evaluated and kept: {average}; step_* checkpoints hold the raw ones too")
+    if trainer.unfreezing is not None:
+        logger.info(trainer.unfreezing.describe(loop.epochs))
     trainer.callbacks += _make_callbacks(trainer, config, run, recipe, objective, save)
     return trainer
 
 
 def _name_run(config: RunConfig, what: str) -> str:
     return f"{config.data.train.parent.name}: {what}" if config.data.train else ""
-
-
-def create_optimizer(asked: OptimizerSection, model: Model) -> Optimizer:
-    """The optimizer that is asked for, with the settings that it has.
-
-    Raises:
-        ValueError: settings that contradict each other.
-    """
-    kind = look_up(OPTIMIZERS, asked.type, "optimizer")
-    given = asked.model_dump()
-    optimizer = kind(
-        **{name: given[name] for name in optimizer_options(kind) if given.get(name) is not None}
-    )
-    if asked.layer_decay == 1.0:
-        return optimizer
-    return GroupedOptimizer(optimizer, head_depth_of(model), asked.layer_decay)
-
-
-def choose_rate(asked: OptimizerSection, recipe: Recipe) -> float:
-    """The peak learning rate: what was asked for, else the recipe's for this optimizer."""
-    return asked.learning_rate or recipe.learning_rate * RATE_FACTORS.get(asked.type, 1.0)
-
-
-def create_schedule(asked: SchedulerSection, peak: float) -> Schedule:
-    """The schedule that is asked for, with the settings that it has; `peak` is the highest rate."""
-    decay = look_up(SCHEDULES, asked.type, "schedule")
-    ratio, rise = WARMUP_RATIO, rise_linearly
-    if asked.type == "one_cycle":
-        ratio, rise = ONE_CYCLE_WARMUP_RATIO, rise_of_one_cycle
-    options = {name: getattr(asked, name) for name in sorted(schedule_options(decay))}
-    return Schedule(
-        decay=partial(decay, **options),
-        peak=peak,
-        warmup_steps=asked.warmup_steps,
-        warmup_ratio=ratio if asked.warmup_ratio is None else asked.warmup_ratio,
-        rise=rise,
-        min_lr_ratio=asked.min_lr_ratio,
-    )
 
 
 def _make_callbacks(

@@ -234,6 +234,7 @@ def _of_training(config: RunConfig, facts: RunFacts) -> Reasons:
     patience = training.early_stopping_patience
     if patience and patience >= facts.epochs and facts.has_validation:
         yield "training.early_stopping_patience", f"the run has {facts.epochs} epochs"
+    yield from _of_weights(config, facts)
     metric, decisive = training.metric, config.checkpoint.best_model_metric
     if metric and decisive and metric.removeprefix("val_") != decisive.removeprefix("val_"):
         reason = (
@@ -243,6 +244,24 @@ def _of_training(config: RunConfig, facts: RunFacts) -> Reasons:
     if not facts.has_validation:
         yield "training.early_stopping_patience training.eval_batch_size", "no validation rows"
         yield "training.metric", "there are no validation rows to measure it on"
+
+
+def _of_weights(config: RunConfig, facts: RunFacts) -> Reasons:
+    """What is trained, averaged and regularised."""
+    training = config.training
+    if training.swa_start is not None:
+        yield "training.ema_decay", "training.swa_start averages the weights instead"
+    if training.adversarial == "off":
+        yield "training.adversarial_epsilon", "training.adversarial is off"
+    if facts.task is None:
+        names = "training.freeze training.gradual_unfreezing training.r_drop training.mixup"
+        yield f"{names} training.adversarial*", "they are for bert train, and this is pretraining"
+    elif config.lora.enabled and not facts.is_ready_made and training.freeze == "embeddings":
+        yield "training.freeze", "with lora.enabled the embeddings are frozen anyway"
+    if training.freeze == "encoder":
+        yield "training.gradual_unfreezing optimizer.layer_decay", "the head alone is trained"
+    if training.r_drop and config.model.dropout == 0 and config.head.dropout == 0:
+        yield "training.r_drop", "without dropout (model.dropout, head.dropout) both passes are one"
 
 
 def _of_refit(config: RunConfig, facts: RunFacts) -> Reasons:

@@ -19,6 +19,7 @@ from .base import (
 )
 
 Precision = Literal["auto", "f32", "bf16"]
+Frozen = Literal["embeddings", "encoder"] | Positive
 OptimizerName = Literal["adamw", "adam", "sgd", "lion", "adafactor", "muon"]
 ScheduleName = Literal[
     "cosine",
@@ -66,6 +67,29 @@ class TrainingSection(Section):
     ema_decay: Annotated[Probability | None, Unset("by recipe")] = Field(
         None,
         description="the weights that are kept are an exponential moving average of this decay; 0: off",
+    )
+    swa_start: Annotated[float | None, Field(ge=0, lt=1), Unset("off")] = Field(
+        None,
+        description="the weights that are kept are their mean after this share of all steps, instead of ema_decay",
+    )
+    freeze: Annotated[Frozen | None, Unset("nothing")] = Field(
+        None,
+        description="what is not trained: embeddings, encoder, or N for the embeddings and the first N layers",
+    )
+    gradual_unfreezing: bool = Field(
+        False, description="train the head alone in the first epoch, then one more layer in each"
+    )
+    r_drop: NonNegative = Field(
+        0.0, description="weight of the divergence between two passes with other dropout masks"
+    )
+    mixup: NonNegative = Field(
+        0.0, description="alpha of the Beta distribution by which pooled vectors are mixed; 0: off"
+    )
+    adversarial: Literal["off", "fgm", "awp"] = Field(
+        "off", description="perturb word embeddings (fgm) or weight matrices (awp) in each step"
+    )
+    adversarial_epsilon: Annotated[AboveZero | None, Unset("fgm 0.1, awp 0.01")] = Field(
+        None, description="size of the perturbation, as a share of the norm of what is perturbed"
     )
     gradient_checkpointing: bool = Field(
         False, description="compute activations twice to store fewer of them"

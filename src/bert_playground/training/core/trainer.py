@@ -16,10 +16,12 @@ from bert_playground.data.core.types import Batch, Loader
 from bert_playground.inference import Model, predict_batches
 from bert_playground.memory import fit_cache_limit
 from bert_playground.models.heads import BaseHead
-from bert_playground.training.core.averaging import average_weights
+from bert_playground.training.core.averaging import average_weights, mean_weights
 from bert_playground.training.core.callback import Callback
+from bert_playground.training.core.freezing import Unfreezing, complete, complete_moments
 from bert_playground.training.core.interrupt import INTERRUPTED, interrupt_after_step
 from bert_playground.training.core.optimizer import Moments, Optimizer, Tree
+from bert_playground.training.core.regularization import NO_REGULARIZATION, Regularization
 from bert_playground.training.core.resume import load_resumable, save_resumable
 from bert_playground.training.core.schedule import Schedule
 from bert_playground.training.core.state import TrainState
@@ -44,6 +46,11 @@ class Loop:
     ema_decay: float = (
         0.0  # of the averaged weights that are evaluated and kept; 0: the weights as they are
     )
+    swa_start: float | None = (
+        None  # the share of all steps after which their mean is evaluated and kept; instead of EMA
+    )
+    regularization: Regularization = NO_REGULARIZATION
+    gradual_unfreezing: bool = False  # one more layer in each epoch, from the head down
     monitor: str = "val_loss"  # decides which evaluation is the best
     mode: str = "min"
 
@@ -69,6 +76,7 @@ class Trainer:
         self.scorer = scorer
         self.callbacks = list(callbacks)
         self.state = TrainState(monitor=loop.monitor, mode=loop.mode)
+        self.unfreezing = Unfreezing(model) if loop.gradual_unfreezing else None
         self.moments: Moments = optimizer.create_moments(model.trainable_parameters())
         self.average: Tree = {}  # of the weights so far, where they are averaged
         self._step = make_train_step(
@@ -76,6 +84,7 @@ class Trainer:
             optimizer,
             max_grad_norm=loop.max_grad_norm,
             use_compilation=loop.use_compilation,
+            regularization=loop.regularization,
             reduce_gradients=reduce_gradients,
         )
 
@@ -117,6 +126,7 @@ class Trainer:
         self._notify("on_train_begin")
         while not state.stop_reason and state.epoch < state.num_epochs:
             self._notify("on_epoch_begin")
+            self._unfreeze()
             self._train_epoch(train_data)
             if state.stop_reason == INTERRUPTED:
                 break
@@ -185,12 +195,8 @@ class Trainer:
         self.model.update(result.parameters)
         self.moments = result.moments
         del moments
-        if self.loop.ema_decay:
-            before, self.average = self.average or result.parameters, {}
-            self.average = average_weights(
-                before, result.parameters, self.loop.ema_decay, state.step + 1
-            )
-            del before
+        if self.loop.ema_decay or self.loop.swa_start is not None:
+            self.average = self._next_average(result.parameters)
         mx.eval(result, self.average, mx.random.state)
         fit_cache_limit()
         loss = float(np.array(result.loss))
@@ -202,6 +208,27 @@ class Trainer:
             )
         state.batch += len(batches)
         state.count_step(loss, count_rows(batches), count_tokens(batches))
+
+    def _next_average(self, parameters: Tree) -> Tree:
+        """The average with the weights after this step."""
+        state, loop = self.state, self.loop
+        before, self.average = self.average or parameters, {}
+        if loop.swa_start is None:
+            return average_weights(before, parameters, loop.ema_decay, state.step + 1)
+        if state.step < loop.swa_start * state.total_steps:
+            return {}
+        state.averaged_steps += 1
+        return mean_weights(before, parameters, state.averaged_steps)
+
+    def _unfreeze(self) -> None:
+        """Train the layers that this epoch trains; new ones begin without moments."""
+        if self.unfreezing is None:
+            return
+        self.unfreezing.advance(self.state.epoch)
+        parameters = self.model.trainable_parameters()
+        self.moments = complete_moments(self.moments, self.optimizer.create_moments(parameters))
+        if self.average:
+            self.average = complete(self.average, parameters)
 
     def _finish_epoch(self, num_batches: int, val_data: Loader | None) -> None:
         """Evaluate and count the epoch; one that `max_steps` cut short is not counted."""

@@ -8,6 +8,7 @@ import mlx.optimizers
 import numpy as np
 import pytest
 
+from bert_playground.training.core.freezing import complete_moments
 from bert_playground.training.core.optimizer import Optimizer, flatten
 from bert_playground.training.core.optimizers import (
     OPTIMIZERS,
@@ -291,7 +292,7 @@ def test_a_layer_that_is_unfrozen_later_begins_with_step_one() -> None:
         )
         parameters = flatten(parameters)
     parameters = to_mlx(start) | parameters
-    moments = optimizer.extend_moments(moments, parameters)
+    moments = complete_moments(moments, optimizer.create_moments(parameters))
     parameters, moments = optimizer.update(
         parameters, to_mlx(gradients[1]), moments, step=mx.array(3.0), **options
     )

@@ -46,14 +46,6 @@ class GroupedOptimizer:
             moments[STEPS] = {group: mx.array(0.0) for group in self._groups(parameters)}
         return moments
 
-    def extend_moments(self, moments: Moments, parameters: Tree) -> Moments:
-        """The same state, with a beginning for parameters that are trained from now on."""
-        fresh = self.create_moments(parameters)
-        return {
-            kind: unflatten(flatten(tree) | flatten(moments.get(kind, {})))
-            for kind, tree in fresh.items()
-        }
-
     def update(
         self,
         parameters: Tree,
