@@ -8,7 +8,7 @@ from bert_playground.inference import Model
 from bert_playground.lookup import count_of, look_up
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.training.core.depth import head_depth_of
-from bert_playground.training.core.freezing import freeze_below
+from bert_playground.training.core.freezing import freeze_below, freeze_encoder
 from bert_playground.training.core.optimizer import Optimizer
 from bert_playground.training.core.optimizers import OPTIMIZERS, GroupedOptimizer, optimizer_options
 from bert_playground.training.core.schedule import (
@@ -37,8 +37,10 @@ def freeze(model: BertWithHead, asked: Literal["embeddings", "encoder"] | int | 
             f"training.freeze is {asked}, but the encoder has {count_of(head_depth - 1, 'layer')}; give fewer, or "
             "`encoder` for all of it"
         )
-    named = {"embeddings": 1, "encoder": head_depth}
-    freeze_below(model, asked + 1 if isinstance(asked, int) else named[asked])
+    if asked == "encoder":
+        freeze_encoder(model)
+    else:
+        freeze_below(model, 1 if asked == "embeddings" else asked + 1)
 
 
 def create_optimizer(

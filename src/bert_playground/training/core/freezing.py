@@ -1,4 +1,4 @@
-"""freeze_below, Unfreezing: which layers are trained, from the start or one more in each epoch."""
+"""freeze_below, freeze_encoder, Unfreezing: which layers are trained, from the start or one more in each epoch."""
 
 from collections.abc import Iterable
 
@@ -10,10 +10,15 @@ from bert_playground.training.core.optimizer import Moments, Tree, flatten, unfl
 
 
 def freeze_below(model: nn.Module, depth: int) -> None:
-    """Freeze all parameters of layers under `depth`; 1: the embeddings, that of the head: the whole encoder."""
+    """Freeze all parameters of layers under `depth`; 1: the embeddings."""
     for own_depth, names in trained_layers(model).items():
         if own_depth < depth:
             _set_frozen(model, names, is_frozen=True)
+
+
+def freeze_encoder(model: nn.Module) -> None:
+    """Freeze all but the head."""
+    model.encoder.freeze()
 
 
 def trained_layers(model: nn.Module) -> dict[int, list[str]]:
@@ -25,7 +30,8 @@ def trained_layers(model: nn.Module) -> dict[int, list[str]]:
 
 
 class Unfreezing:
-    """Gradual unfreezing: the head alone in the first epoch, then one more layer below it in each.
+    """Gradual unfreezing: the head alone in the first epoch, then one more layer below it in each; the encoder's last norm
+    counts with the head.
 
     What was frozen before, such as the weights under adapters, stays frozen.
 
