@@ -41,6 +41,7 @@ from bert_playground.training.core.trainer import Scorer
 from bert_playground.training.create_optimizer import (
     choose_rate,
     create_optimizer,
+    create_regularization,
     create_schedule,
     freeze,
 )
@@ -124,7 +125,7 @@ def make_trainer(
         "is_pretrained": config.model.pretrained is not None or model.pretrained_dir is not None,
         "is_classification": task.is_classification,
     }
-    batch_size = training.batch_size * training.gradient_accumulation_steps
+    batch_size = training.rows_per_batch * training.gradient_accumulation_steps
     recipe = choose_recipe(
         **kind,
         has_adapters=config.lora.enabled or has_adapters(model),
@@ -159,12 +160,15 @@ def make_trainer(
         title=_name_run(config, pipeline.target) if pipeline else "",
     )
     freeze(model, training.freeze)
-    regularization = Regularization(
-        training.r_drop, training.mixup, training.adversarial, training.adversarial_epsilon
-    )
-    is_gradual = training.gradual_unfreezing
     return build_trainer(
-        model, config, run, recipe, objective, save, regularization, is_gradual=is_gradual
+        model,
+        config,
+        run,
+        recipe,
+        objective,
+        save,
+        create_regularization(training),
+        is_gradual=training.gradual_unfreezing,
     )
 
 

@@ -1,9 +1,9 @@
-"""create_optimizer, create_schedule, freeze: what the configuration says of how weights change."""
+"""create_optimizer, create_schedule, create_regularization, freeze: what the configuration says of how weights change."""
 
 from functools import partial
 from typing import Literal
 
-from bert_playground.config.schema import OptimizerSection, SchedulerSection
+from bert_playground.config.schema import OptimizerSection, SchedulerSection, TrainingSection
 from bert_playground.inference import Model
 from bert_playground.lookup import count_of, look_up
 from bert_playground.models.bert_with_head import BertWithHead
@@ -11,6 +11,7 @@ from bert_playground.training.core.depth import head_depth_of
 from bert_playground.training.core.freezing import freeze_below, freeze_encoder
 from bert_playground.training.core.optimizer import Optimizer
 from bert_playground.training.core.optimizers import OPTIMIZERS, GroupedOptimizer, optimizer_options
+from bert_playground.training.core.regularization import Regularization
 from bert_playground.training.core.schedule import (
     ONE_CYCLE_WARMUP_RATIO,
     SCHEDULES,
@@ -82,3 +83,8 @@ def create_schedule(asked: SchedulerSection, peak: float) -> Schedule:
         rise=rise,
         min_lr_ratio=asked.min_lr_ratio,
     )
+
+
+def create_regularization(asked: TrainingSection) -> Regularization:
+    """What is asked of each step beside the loss of the head."""
+    return Regularization(asked.r_drop, asked.mixup, asked.adversarial, asked.adversarial_epsilon)

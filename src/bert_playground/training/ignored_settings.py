@@ -226,7 +226,7 @@ def _of_training(config: RunConfig, facts: RunFacts) -> Reasons:
             "training.gradient_accumulation_steps",
             f"an epoch has {facts.batches_per_epoch} batches, which are one step",
         )
-    if training.batch_size > facts.num_rows and facts.has_rows:
+    if training.rows_per_batch > facts.num_rows and facts.has_rows:
         yield "training.batch_size", f"there are {facts.num_rows} rows, which are one batch"
     last = min(steps, training.max_steps or steps)
     if training.logging_steps > last:

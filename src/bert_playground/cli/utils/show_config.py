@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from bert_playground.config import RunConfig
 
 # A recipe decides by the rows, the task and the checkpoint's vocabulary, which a configuration does not know.
+USUAL_BATCH_SIZE = 32
 FEWEST_ROWS, MOST_ROWS = 1, 10**9
 
 
@@ -43,7 +44,9 @@ def list_recipe(config: "RunConfig", *, is_pretraining: bool) -> dict[str, str]:
     )
 
     training, is_pretrained = config.training, config.model.pretrained is not None
-    batch_size = training.batch_size * training.gradient_accumulation_steps
+    # A recipe does not change much with what auto will be.
+    rows = USUAL_BATCH_SIZE if training.batch_size == "auto" else training.batch_size
+    batch_size = rows * training.gradient_accumulation_steps
     recipes = [
         choose_pretraining_recipe(
             is_pretrained=is_pretrained, num_rows=num_rows, batch_size=batch_size

@@ -47,8 +47,8 @@ class TrainingSection(Section):
         Flag("--max-time", "30m"),
         BeforeValidator(read_duration),
     ] = Field(None, description="shorten the schedule so that training ends within, as 90s or 30m")
-    batch_size: Annotated[Positive, Flag("--batch-size", "N")] = Field(
-        32, description="rows per batch"
+    batch_size: Annotated[Positive | Literal["auto"], Flag("--batch-size", "N")] = Field(
+        32, description="rows per batch, or the most that fit into memory"
     )
     eval_batch_size: Positive = Field(128, description="rows per batch of validation")
     gradient_accumulation_steps: Annotated[Positive, Flag("--grad-accum", "N")] = Field(
@@ -116,6 +116,20 @@ class TrainingSection(Section):
     output_dir: Annotated[Path, Flag("--output-dir --output", "FOLDER", panel="The run")] = Field(
         Path("output"), description="folder for runs"
     )
+
+    @property
+    def rows_per_batch(self) -> int:
+        """The batch size as a number.
+
+        Raises:
+            ValueError: it is auto where only one model on one table settles it.
+        """
+        if self.batch_size == "auto":
+            raise ValueError(
+                "training.batch_size auto is settled by `bert train` for one encoder on one table, without --folds; give "
+                "a number here, such as --batch-size 32"
+            )
+        return self.batch_size
 
 
 class OptimizerSection(Section):

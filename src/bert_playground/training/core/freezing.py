@@ -30,10 +30,9 @@ def trained_layers(model: nn.Module) -> dict[int, list[str]]:
 
 
 class Unfreezing:
-    """Gradual unfreezing: the head alone in the first epoch, then one more layer below it in each; the encoder's last norm
-    counts with the head.
+    """Gradual unfreezing: the head alone in the first epoch, then one more layer below it in each.
 
-    What was frozen before, such as the weights under adapters, stays frozen.
+    The encoder's last norm counts with the head. What was frozen before, such as the weights under adapters, stays frozen.
 
     Reference: Howard and Ruder 2018, arXiv 1801.06146.
     """
