@@ -23,7 +23,9 @@ from bert_playground.training.trial_steps import make_trial
 LOWEST, HIGHEST = 1e-7, 10.0
 NUM_STEPS = 100
 SMOOTHING = 0.9  # of the moving average of the loss: about the last ten steps
+REACH = 5  # steps on both sides between which a slope is taken, as single batches are noisy
 DIVERGED = 4.0  # times the lowest smoothed loss
+SHOWN = 1.5  # times the first loss, in the picture
 FEWEST_STEPS = 20  # below this a curve says nothing
 WIDTH, HEIGHT = 6.5, 4.2  # of the picture, in inches
 
@@ -116,7 +118,10 @@ def suggest_rate(rates: Sequence[float], smoothed: Sequence[float]) -> float | N
     lowest = int(np.argmin(smoothed)) if len(smoothed) else 0
     if len(rates) < FEWEST_STEPS or lowest < 2:
         return None
-    slopes = np.gradient(np.asarray(smoothed), np.log(rates))[: lowest + 1]
+    middle = np.arange(lowest + 1)
+    before, after = np.maximum(middle - REACH, 0), np.minimum(middle + REACH, len(rates) - 1)
+    values, logs = np.asarray(smoothed), np.log(rates)
+    slopes = (values[after] - values[before]) / (logs[after] - logs[before])
     steepest = int(np.argmin(slopes))
     return float(f"{rates[steepest]:.1e}") if slopes[steepest] < 0 else None
 
@@ -132,11 +137,12 @@ def draw(
     figure = Figure(WIDTH, HEIGHT)
     box = Box(0.75, 0.65, WIDTH - 0.15, HEIGHT - 0.5)
     powers = [math.log10(rate) for rate in rates]
-    axes = Axes(figure, box, math.log10(HIGHEST), smoothed, start=math.log10(LOWEST))
-    high, low = axes.high, axes.low
-    clipped = [min(high, max(low, loss)) for loss in losses]
+    # Where the loss has diverged its height says nothing, and would flatten the rest.
+    shown = [min(loss, SHOWN * smoothed[0]) for loss in smoothed]
+    axes = Axes(figure, box, math.log10(HIGHEST), shown, start=math.log10(LOWEST))
+    clipped = [min(axes.high, max(axes.low, loss)) for loss in losses]
     axes.plot(list(zip(powers, clipped, strict=True)), fade(TRAIN, 0.3), 1)
-    axes.plot(list(zip(powers, smoothed, strict=True)), TRAIN)
+    axes.plot(list(zip(powers, shown, strict=True)), TRAIN)
     title = "loss, its moving average"
     if suggestion is not None:
         at = int(np.argmin(np.abs(np.log(rates) - math.log(suggestion))))
