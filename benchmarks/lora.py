@@ -29,7 +29,7 @@ from bert_playground.models.lora import Base, LoRAAdapter, create_lora_config
 from bert_playground.models.quantization_utils import quantized_layers
 from bert_playground.models.tokenwise import named_parameters
 from bert_playground.tokens import Tokens
-from bert_playground.training.core.optimizer import AdamW
+from bert_playground.training.core.optimizers import AdamW
 from bert_playground.training.core.precision import set_precision
 from bert_playground.training.core.step import is_compilation_worthwhile, make_train_step
 

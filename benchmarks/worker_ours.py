@@ -18,7 +18,7 @@ from bert_playground.models.bert.core import BertLayer
 from bert_playground.models.factory import create_model
 from bert_playground.models.tokenwise import cast_embeddings, prepack_weights
 from bert_playground.tokens import Tokens
-from bert_playground.training.core.optimizer import AdamW
+from bert_playground.training.core.optimizers import AdamW
 from bert_playground.training.core.step import make_train_step
 
 DTYPES = {"f32": mx.float32, "bf16": mx.bfloat16}

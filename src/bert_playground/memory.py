@@ -1,4 +1,4 @@
-"""Memory: what the machine has, what the process reached, and how much MLX keeps for reuse."""
+"""Memory: what the machine has and what of it is free, what the process reached, and how much MLX keeps for reuse."""
 
 import os
 import re
@@ -31,6 +31,21 @@ def machine_memory_bytes() -> int:
     except OSError:
         return total
     return min(total, int(allowed)) if allowed.isdigit() else total
+
+
+def available_memory_bytes() -> int:
+    """The memory that could be taken now: of the device, or of the machine and the container around this process."""
+    if mx.default_device() != mx.cpu:
+        device = mx.device_info()
+        sizes = (device.get(name) for name in ("max_recommended_working_set_size", "memory_size"))
+        total = next((int(size) for size in sizes if size), mx.get_memory_limit())
+        return total - mx.get_active_memory()
+    machine = machine_memory_bytes()
+    meminfo = Path("/proc/meminfo")
+    found = meminfo.exists() and re.search(
+        r"^MemAvailable:\s+(\d+) kB$", meminfo.read_text(encoding="ascii"), re.MULTILINE
+    )
+    return min(machine, int(found[1]) * 1024) if found else machine // 2
 
 
 def peak_memory_bytes() -> int:

@@ -74,6 +74,11 @@ class RunDir:
         return self.path / "curves.png"
 
     @property
+    def range_test(self) -> Path:
+        """The picture of the loss over rising learning rates, where `--find-lr` asked for it."""
+        return self.path / "learning_rates.png"
+
+    @property
     def checkpoints(self) -> Path:
         """The folder that holds `refit`, `best`, `final` and `step_*`."""
         return self.path / "checkpoints"

@@ -15,7 +15,7 @@ from bert_playground.memory import fit_cache_limit, peak_memory_bytes
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.tokenwise import prepack_weights
 from bert_playground.tokens import Tokens
-from bert_playground.training.core.optimizer import AdamW
+from bert_playground.training.core.optimizers import AdamW
 from bert_playground.training.core.precision import set_precision
 from bert_playground.training.core.step import can_compile, make_train_step
 from bert_playground.training.summary import count_parameters

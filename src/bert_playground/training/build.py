@@ -16,7 +16,6 @@ from bert_playground.data.prepare import Prepared
 from bert_playground.data.templates.features import has_free_text
 from bert_playground.data.templates.row_text import SCRATCH_TOKENIZER
 from bert_playground.inference import Model, has_adapters
-from bert_playground.lookup import look_up
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import save_model
 from bert_playground.models.factory import create_from_config
@@ -34,18 +33,19 @@ from bert_playground.training.callbacks import (
 )
 from bert_playground.training.callbacks.own_callbacks import make_own_callbacks
 from bert_playground.training.class_weights import weights_from_labels
-from bert_playground.training.core import (
-    OPTIMIZERS,
-    SCHEDULES,
-    AdamW,
-    Callback,
-    Loop,
-    Schedule,
-    Trainer,
-)
+from bert_playground.training.core import Callback, Loop, Trainer
+from bert_playground.training.core.averaging import describe_average
 from bert_playground.training.core.precision import set_precision, use_gradient_checkpointing
+from bert_playground.training.core.regularization import NO_REGULARIZATION, Regularization
 from bert_playground.training.core.step import is_compilation_worthwhile
 from bert_playground.training.core.trainer import Scorer
+from bert_playground.training.create_optimizer import (
+    choose_rate,
+    create_optimizer,
+    create_regularization,
+    create_schedule,
+    freeze,
+)
 from bert_playground.training.integrations import MLflowCallback
 from bert_playground.training.metrics import choose_monitor, make_scorer
 from bert_playground.training.recipe import Recipe, as_before_averaging, choose_recipe
@@ -126,7 +126,7 @@ def make_trainer(
         "is_pretrained": config.model.pretrained is not None or model.pretrained_dir is not None,
         "is_classification": task.is_classification,
     }
-    batch_size = training.batch_size * training.gradient_accumulation_steps
+    batch_size = training.rows_per_batch * training.gradient_accumulation_steps
     recipe = choose_recipe(
         **kind,
         has_adapters=config.lora.enabled or has_adapters(model),
@@ -160,7 +160,17 @@ def make_trainer(
         drawn=f"val_{task.metric}" if monitor == "val_loss" else monitor,
         title=_name_run(config, pipeline.target) if pipeline else "",
     )
-    trainer = build_trainer(model, config, run, recipe, objective, save)
+    freeze(model, training.freeze)
+    trainer = build_trainer(
+        model,
+        config,
+        run,
+        recipe,
+        objective,
+        save,
+        create_regularization(training),
+        is_gradual=training.gradual_unfreezing,
+    )
     trainer.row_names.read = None if pipeline is None else pipeline.tokenizer.read
     return trainer
 
@@ -197,6 +207,9 @@ def build_trainer(
     recipe: Recipe,
     objective: Objective,
     save: Callable[[Path], None],
+    regularization: Regularization = NO_REGULARIZATION,
+    *,
+    is_gradual: bool = False,
 ) -> Trainer:
     """A trainer with its callbacks, whatever is learned.
 
@@ -207,12 +220,14 @@ def build_trainer(
         recipe: where the configuration leaves something open.
         objective: what the run is judged by.
         save: writes what readers of a checkpoint need into an existing folder.
+        regularization: beside the loss, of a task.
+        is_gradual: whether layers are unfrozen epoch by epoch.
     """
     training = config.training
     trainer = Trainer(
         model,
-        _create_optimizer(config),
-        _create_schedule(config, recipe),
+        create_optimizer(config.optimizer, model, is_gradual=is_gradual),
+        create_schedule(config.scheduler, choose_rate(config.optimizer, recipe)),
         Loop(
             epochs=training.epochs or recipe.epochs,
             max_steps=training.max_steps,
@@ -223,6 +238,9 @@ def build_trainer(
             logging_steps=training.logging_steps,
             use_compilation=training.use_compilation and is_compilation_worthwhile(),
             ema_decay=recipe.ema_decay if training.ema_decay is None else training.ema_decay,
+            swa_start=training.swa_start,
+            regularization=regularization,
+            gradual_unfreezing=is_gradual,
             monitor=objective.monitor,
             mode=objective.mode,
         ),
@@ -234,28 +252,18 @@ def build_trainer(
     logger.info(
         f"{trainer.optimizer.describe(model.trainable_parameters())}; activations in {precision}"
     )
+    loop = trainer.loop
+    if loop.ema_decay or loop.swa_start is not None:
+        average = describe_average(loop.ema_decay, loop.swa_start)
+        logger.info(f"evaluated and kept: {average}; step_* checkpoints hold the raw ones too")
+    if trainer.unfreezing is not None:
+        logger.info(trainer.unfreezing.describe(loop.epochs))
     trainer.callbacks += _make_callbacks(trainer, config, run, recipe, objective, save)
     return trainer
 
 
 def _name_run(config: RunConfig, what: str) -> str:
     return f"{config.data.train.parent.name}: {what}" if config.data.train else ""
-
-
-def _create_optimizer(config: RunConfig) -> AdamW:
-    options = config.optimizer
-    return look_up(OPTIMIZERS, options.type, "optimizer")(
-        weight_decay=options.weight_decay, beta1=options.beta1, beta2=options.beta2, eps=options.eps
-    )
-
-
-def _create_schedule(config: RunConfig, recipe: Recipe) -> Schedule:
-    return Schedule(
-        decay=look_up(SCHEDULES, config.scheduler.type, "schedule"),
-        peak=config.optimizer.learning_rate or recipe.learning_rate,
-        warmup_steps=config.scheduler.warmup_steps,
-        warmup_ratio=config.scheduler.warmup_ratio,
-    )
 
 
 def _make_callbacks(

@@ -163,7 +163,7 @@ def make_loaders(
         threads["num_workers"] = data.num_workers
     cached: dict[str, Any] = {"cache_dir": data.cache_dir if data.use_pretokenized else None}
     order: dict[str, Any] = {
-        "batch_size": training.batch_size,
+        "batch_size": training.rows_per_batch,
         "shuffle": True,
         "seed": training.seed,
     }

@@ -10,8 +10,13 @@ from bert_playground.config.flags import settings
 from bert_playground.config.schema import RunConfig
 from bert_playground.models.lora import create_lora_config
 from bert_playground.tasks import TASKS
+from bert_playground.training.core.optimizers import OPTIMIZERS, optimizer_options
+from bert_playground.training.core.schedule import SCHEDULES, schedule_options
 
 NOT_GIVEN = ("default", "found")  # sources that nobody typed
+# Each belongs to some optimizers, or to some schedules, and not to others.
+OPTIMIZER_OPTIONS = {"weight_decay", "beta1", "beta2", "eps", "momentum", "nesterov"}
+SCHEDULE_OPTIONS = {"num_cycles", "power", "decay_ratio"}
 CLASSIFIERS = ("binary", "multiclass", "multilabel")
 Reasons = Iterator[tuple[str, str]]  # patterns of dotted paths, and why these have no effect
 
@@ -221,7 +226,7 @@ def _of_training(config: RunConfig, facts: RunFacts) -> Reasons:
             "training.gradient_accumulation_steps",
             f"an epoch has {facts.batches_per_epoch} batches, which are one step",
         )
-    if training.batch_size > facts.num_rows and facts.has_rows:
+    if training.rows_per_batch > facts.num_rows and facts.has_rows:
         yield "training.batch_size", f"there are {facts.num_rows} rows, which are one batch"
     last = min(steps, training.max_steps or steps)
     if training.logging_steps > last:
@@ -229,6 +234,7 @@ def _of_training(config: RunConfig, facts: RunFacts) -> Reasons:
     patience = training.early_stopping_patience
     if patience and patience >= facts.epochs and facts.has_validation:
         yield "training.early_stopping_patience", f"the run has {facts.epochs} epochs"
+    yield from _of_weights(config, facts)
     metric, decisive = training.metric, config.checkpoint.best_model_metric
     if metric and decisive and metric.removeprefix("val_") != decisive.removeprefix("val_"):
         reason = (
@@ -240,6 +246,24 @@ def _of_training(config: RunConfig, facts: RunFacts) -> Reasons:
         yield "training.metric", "there are no validation rows to measure it on"
 
 
+def _of_weights(config: RunConfig, facts: RunFacts) -> Reasons:
+    """What is trained, averaged and regularised."""
+    training = config.training
+    if training.swa_start is not None:
+        yield "training.ema_decay", "training.swa_start averages the weights instead"
+    if training.adversarial == "off":
+        yield "training.adversarial_epsilon", "training.adversarial is off"
+    if facts.task is None:
+        names = "training.freeze training.gradual_unfreezing training.r_drop training.mixup"
+        yield f"{names} training.adversarial*", "they are for bert train, and this is pretraining"
+    elif config.lora.enabled and not facts.is_ready_made and training.freeze == "embeddings":
+        yield "training.freeze", "with lora.enabled the embeddings are frozen anyway"
+    if training.freeze == "encoder":
+        yield "training.gradual_unfreezing optimizer.layer_decay", "the head alone is trained"
+    if training.r_drop and config.model.dropout == 0 and config.head.dropout == 0:
+        yield "training.r_drop", "without dropout (model.dropout, head.dropout) both passes are one"
+
+
 def _of_refit(config: RunConfig, facts: RunFacts) -> Reasons:
     if facts.task is None:
         yield "training.refit", "it is for bert train"
@@ -247,7 +271,25 @@ def _of_refit(config: RunConfig, facts: RunFacts) -> Reasons:
         yield "training.refit", "the model was made before, and a new one would be trained"
 
 
+def _of_optimizer(config: RunConfig, facts: RunFacts) -> Reasons:
+    kind = config.optimizer.type
+    has = set(optimizer_options(OPTIMIZERS[kind]))
+    names = " ".join(f"optimizer.{name}" for name in sorted(OPTIMIZER_OPTIONS - has))
+    yield names, f"{kind} has {', '.join(sorted(has & OPTIMIZER_OPTIONS))}"
+    if kind == "muon" and config.lora.enabled and not facts.is_ready_made:
+        reason = (
+            "with lora.enabled no hidden matrix is trained in full, so AdamW updates everything"
+        )
+        yield "optimizer.type optimizer.momentum optimizer.nesterov", reason
+
+
 def _of_schedule(config: RunConfig, facts: RunFacts) -> Reasons:
+    kind = config.scheduler.type
+    other = SCHEDULE_OPTIONS - schedule_options(SCHEDULES[kind])
+    names = " ".join(f"scheduler.{name}" for name in sorted(other))
+    yield names, f"the schedule {kind} has no such setting"
+    if kind == "constant":
+        yield "scheduler.min_lr_ratio", "the schedule constant never falls"
     steps = min(facts.steps(config), config.training.max_steps or facts.steps(config))
     warmup = config.scheduler.warmup_steps
     if warmup is None:
@@ -307,6 +349,7 @@ RULES = (
     _of_rows,
     _of_training,
     _of_refit,
+    _of_optimizer,
     _of_schedule,
     _of_checkpoints,
     _of_tracking,

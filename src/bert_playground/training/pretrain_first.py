@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from loguru import logger
 
-from bert_playground.config.schema import RunConfig
+from bert_playground.config.schema import RunConfig, TrainingSection
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared
 from bert_playground.data.templates.row_text import RowText
@@ -108,6 +108,8 @@ def _choose_config(config: RunConfig) -> RunConfig:
         "save_best_only": False,
     }
     checkpoint |= {"best_model_metric": None, "best_model_mode": None, "keep_last": 1}
+    asked = config.training.batch_size
+    batch_size = TrainingSection().batch_size if asked == "auto" else asked
     changes: dict[str, dict[str, object]] = {
         "training": {
             "epochs": config.pretraining.epochs,
@@ -115,6 +117,7 @@ def _choose_config(config: RunConfig) -> RunConfig:
             "metric": None,
             "early_stopping_patience": None,
             "callbacks": (),
+            "batch_size": batch_size,
         },
         "optimizer": {"learning_rate": None},
         "scheduler": {"warmup_steps": None},

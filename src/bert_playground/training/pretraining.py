@@ -109,7 +109,7 @@ def pretrain_encoder(
     recipe = choose_pretraining_recipe(
         is_pretrained=config.model.pretrained is not None,
         num_rows=train_data.num_rows,
-        batch_size=config.training.batch_size * config.training.gradient_accumulation_steps,
+        batch_size=config.training.rows_per_batch * config.training.gradient_accumulation_steps,
     )
     name = config.data.train.parent.name if config.data.train else ""
     objective = Objective(
@@ -199,7 +199,7 @@ def _make_loaders(
         return MaskedLoader(loader, masking, seed, text.number_tokens)
 
     return (
-        load(order[num_val:], training.batch_size, shuffle=True),
+        load(order[num_val:], training.rows_per_batch, shuffle=True),
         load(order[:num_val], training.eval_batch_size, shuffle=False),
     )
 

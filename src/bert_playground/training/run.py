@@ -19,6 +19,7 @@ from bert_playground.models.checkpoint import beyond_transformers
 from bert_playground.models.ensemble import Ensemble
 from bert_playground.models.hub_files import CONFIG, fetch_folder, read_json
 from bert_playground.runs import MEMBERS, RunDir
+from bert_playground.training.batch_size import settle_batch_size
 from bert_playground.training.build import create_task_model, fit_pipeline, make_trainer
 from bert_playground.training.core import Loop
 from bert_playground.training.ensemble_trainer import EnsembleTrainer
@@ -86,6 +87,7 @@ def fit(
     )
     for note in (*prepared.notes, *pipeline.statements):
         logger.info(note)
+    config = settle_batch_size(config, prepared, pipeline, run)
 
     if checkpoint is None and pretrained_dir is not None and speaks:
         warn_of_checkpoint_drift(pretrained_dir, prepared.train)

@@ -21,9 +21,14 @@ def start_run(run: RunDir, config: RunConfig) -> None:
     if config.tracking.mlflow:
         require_mlflow()
     check_own_callbacks(config.training.callbacks, config.training.callbacks_dir)
-    mx.random.seed(config.training.seed)
-    np.random.seed(config.training.seed)
+    seed_everything(config.training.seed)
     write_json(run.environment, {"seed": config.training.seed, **describe_environment()})
+
+
+def seed_everything(seed: int) -> None:
+    """Begin the random states of MLX and NumPy, which are all that a run draws from."""
+    mx.random.seed(seed)
+    np.random.seed(seed)
 
 
 def write_run_config(
@@ -40,6 +45,12 @@ def read_sources(run: RunDir) -> dict[str, str]:
     document = json.loads(run.config.read_text(encoding="utf-8"))
     sources: dict[str, str] = document["sources"]
     return sources
+
+
+def read_command(run: RunDir) -> str | None:
+    """The command of `bert` that began a run; None: another way."""
+    command: str | None = json.loads(run.config.read_text(encoding="utf-8")).get("command")
+    return command
 
 
 def is_former_run(run: RunDir) -> bool:

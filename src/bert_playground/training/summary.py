@@ -10,6 +10,7 @@ from bert_playground.data.pipeline import TextPipeline
 from bert_playground.memory import peak_memory_bytes
 from bert_playground.runs import RunDir
 from bert_playground.tasks import TASKS
+from bert_playground.training.core.averaging import describe_average
 from bert_playground.training.core.optimizer import flatten
 from bert_playground.training.core.trainer import Trainer
 from bert_playground.training.metrics import METRICS
@@ -57,6 +58,7 @@ def summarise(
         "parameters": count_parameters(trainer.model),
         "trained_parameters": count_parameters(trainer.model, trained_only=True),
         "precision": "bf16" if trainer.model.encoder.dtype == mx.bfloat16 else "f32",
+        "weights": describe_average(trainer.loop.ema_decay, trainer.loop.swa_start),
         "is_compiled": trainer.loop.use_compilation,
         "seconds": state.seconds,
         "rows_per_second": state.rows / train_seconds,

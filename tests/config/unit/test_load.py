@@ -218,7 +218,7 @@ def test_environment_values_are_read_like_yaml():
 
 def test_every_mistake_is_listed_with_source_and_nearest_key(tmp_path):
     file = write(
-        tmp_path, "training: {epoch: 3}\nepochs: 1\nmodel: 4\noptimizer: {type: adam}\nfoo: 1"
+        tmp_path, "training: {epoch: 3}\nepochs: 1\nmodel: 4\noptimizer: {type: adamx}\nfoo: 1"
     )
     message = mistakes(
         file, environment={"BERT_TRAINING__SEED": "-1"}, flags={"data.task": "binry"}
@@ -227,7 +227,7 @@ def test_every_mistake_is_listed_with_source_and_nearest_key(tmp_path):
     assert f"epochs (file {file}): unknown key; did you mean 'training.epochs'?" in message
     assert "model (file" in message
     assert "expected keys under it such as pretrained" in message
-    assert "optimizer.type = 'adam'" in message
+    assert "optimizer.type = 'adamx'" in message
     assert "did you mean 'adamw'?" in message
     assert "foo (file" in message
     assert "training.seed = -1 (environment BERT_TRAINING__SEED): should be greater than" in message

@@ -13,7 +13,7 @@ from bert_playground.data.core.types import Batch
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.heads import HeadConfig, create_head
 from bert_playground.tokens import Tokens
-from bert_playground.training.core.optimizer import AdamW
+from bert_playground.training.core.optimizers import AdamW
 from bert_playground.training.core.step import make_train_step
 from tests.models.layouts import as_packed
 from tests.models.tiny import VOCAB_SIZE, make_encoder

@@ -192,6 +192,14 @@ _SET = Annotated[
 ShowConfig = Annotated[
     bool, _flag("--show-config", help="print every value with its source, and stop", panel=_RUN)
 ]
+FindLr = Annotated[
+    bool,
+    _flag(
+        "--find-lr",
+        help="learning-rate range test: train some 100 steps at rising rates, suggest one, keep a picture",
+        panel="Training",
+    ),
+]
 Resume = Annotated[
     Path | None,
     _flag("--resume", metavar="RUN", help="go on with a stopped run: its folder", panel=_RUN),

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from bert_playground.config import RunConfig
 
 # A recipe decides by the rows, the task and the checkpoint's vocabulary, which a configuration does not know.
+USUAL_BATCH_SIZE = 32
 FEWEST_ROWS, MOST_ROWS = 1, 10**9
 
 
@@ -18,14 +19,14 @@ def print_config(
     """Print every setting; JSON has `meaning` where the value is null."""
     from bert_playground.config.flags import settings
 
-    recipe = list_recipe(config, is_pretraining=is_pretraining)
+    usual = list_recipe(config, is_pretraining=is_pretraining) | list_optimizer(config)
     rows, document = [], {}
     for path, setting in settings().items():
         section, key = path.split(".")
         value = getattr(config, section).model_dump(mode="json")[key]
         document[path] = {"value": value, "source": sources[path]}
         if value is None:
-            meaning = document[path]["meaning"] = recipe.get(path, setting.unset)
+            meaning = document[path]["meaning"] = usual.get(path, setting.unset)
         rows.append((path, meaning if value is None else _spell(value), sources[path]))
     if as_json:
         print_json(document)
@@ -36,10 +37,16 @@ def print_config(
 def list_recipe(config: "RunConfig", *, is_pretraining: bool) -> dict[str, str]:
     """What the recipe will choose for the settings it decides: a value, or the values that it chooses among."""
     from bert_playground.models.sizes import choose_size
-    from bert_playground.training.recipe import choose_pretraining_recipe, choose_recipe
+    from bert_playground.training.recipe import (
+        RATE_FACTORS,
+        choose_pretraining_recipe,
+        choose_recipe,
+    )
 
     training, is_pretrained = config.training, config.model.pretrained is not None
-    batch_size = training.batch_size * training.gradient_accumulation_steps
+    # A recipe does not change much with what auto will be.
+    rows = USUAL_BATCH_SIZE if training.batch_size == "auto" else training.batch_size
+    batch_size = rows * training.gradient_accumulation_steps
     recipes = [
         choose_pretraining_recipe(
             is_pretrained=is_pretrained, num_rows=num_rows, batch_size=batch_size
@@ -58,7 +65,8 @@ def list_recipe(config: "RunConfig", *, is_pretraining: bool) -> dict[str, str]:
             (FEWEST_ROWS, MOST_ROWS), _is_classification(config), {False, is_pretrained}
         )
     ]
-    rates = sorted({recipe.learning_rate for recipe in recipes})
+    factor = RATE_FACTORS.get(config.optimizer.type, 1.0)
+    rates = sorted({recipe.learning_rate * factor for recipe in recipes})
     patience = sorted({recipe.patience for recipe in recipes})
     epochs = sorted({recipe.epochs for recipe in recipes})
     decays = sorted({recipe.ema_decay for recipe in recipes})
@@ -67,6 +75,21 @@ def list_recipe(config: "RunConfig", *, is_pretraining: bool) -> dict[str, str]:
         "training.early_stopping_patience": f"by recipe: {' or '.join(map(str, patience))}",
         "training.ema_decay": f"by recipe: {' or '.join(f'{decay:g}' for decay in decays)}",
         "training.epochs": f"by recipe: {epochs[0]} to {epochs[-1]}, by the number of rows",
+    }
+
+
+def list_optimizer(config: "RunConfig") -> dict[str, str]:
+    """What the optimizer chooses by itself, and which of the settings it lacks."""
+    from bert_playground.training.core.optimizers import OPTIMIZERS, optimizer_options
+    from bert_playground.training.ignored_settings import OPTIMIZER_OPTIONS
+
+    kind = config.optimizer.type
+    own = optimizer_options(OPTIMIZERS[kind])
+    return {
+        f"optimizer.{name}": f"of {kind}: {_spell(own[name])}"
+        if name in own
+        else f"{kind} has none"
+        for name in OPTIMIZER_OPTIONS
     }
 
 

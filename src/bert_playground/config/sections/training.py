@@ -15,11 +15,23 @@ from .base import (
     Positive,
     Probability,
     Section,
+    Share,
     Unset,
     read_duration,
 )
 
 Precision = Literal["auto", "f32", "bf16"]
+Frozen = Literal["embeddings", "encoder"] | Positive
+OptimizerName = Literal["adamw", "adam", "sgd", "lion", "adafactor", "muon"]
+ScheduleName = Literal[
+    "cosine",
+    "linear",
+    "constant",
+    "polynomial",
+    "cosine_with_restarts",
+    "one_cycle",
+    "warmup_stable_decay",
+]
 
 
 OwnCallback = str | dict[str, dict[str, Any]]
@@ -69,8 +81,8 @@ class TrainingSection(Section):
         Flag("--max-time", "30m"),
         BeforeValidator(read_duration),
     ] = Field(None, description="shorten the schedule so that training ends within, as 90s or 30m")
-    batch_size: Annotated[Positive, Flag("--batch-size", "N")] = Field(
-        32, description="rows per batch"
+    batch_size: Annotated[Positive | Literal["auto"], Flag("--batch-size", "N")] = Field(
+        32, description="rows per batch, or the most that fit into memory"
     )
     eval_batch_size: Positive = Field(128, description="rows per batch of validation")
     gradient_accumulation_steps: Annotated[Positive, Flag("--grad-accum", "N")] = Field(
@@ -93,6 +105,29 @@ class TrainingSection(Section):
     ema_decay: Annotated[Probability | None, Unset("by recipe")] = Field(
         None,
         description="the weights that are kept are an exponential moving average of this decay; 0: off",
+    )
+    swa_start: Annotated[float | None, Field(ge=0, lt=1), Unset("off")] = Field(
+        None,
+        description="the weights that are kept are their mean after this share of all steps, instead of ema_decay",
+    )
+    freeze: Annotated[Frozen | None, Unset("nothing")] = Field(
+        None,
+        description="what is not trained: embeddings, encoder, or N for the embeddings and the first N layers",
+    )
+    gradual_unfreezing: bool = Field(
+        False, description="train the head alone in the first epoch, then one more layer in each"
+    )
+    r_drop: NonNegative = Field(
+        0.0, description="weight of the divergence between two passes with other dropout masks"
+    )
+    mixup: NonNegative = Field(
+        0.0, description="alpha of the Beta distribution by which pooled vectors are mixed; 0: off"
+    )
+    adversarial: Literal["off", "fgm", "awp"] = Field(
+        "off", description="perturb word embeddings (fgm) or weight matrices (awp) in each step"
+    )
+    adversarial_epsilon: Annotated[AboveZero | None, Unset("fgm 0.1, awp 0.01")] = Field(
+        None, description="size of the perturbation, as a share of the norm of what is perturbed"
     )
     gradient_checkpointing: bool = Field(
         False, description="compute activations twice to store fewer of them"
@@ -126,31 +161,75 @@ class TrainingSection(Section):
         Path("output"), description="folder for runs"
     )
 
+    @property
+    def rows_per_batch(self) -> int:
+        """The batch size as a number.
+
+        Raises:
+            ValueError: it is auto where only one model on one table settles it.
+        """
+        if self.batch_size == "auto":
+            raise ValueError(
+                "training.batch_size auto is settled by `bert train` for one encoder on one table, without --folds; give "
+                "a number here, such as --batch-size 32"
+            )
+        return self.batch_size
+
 
 class OptimizerSection(Section):
     """The optimizer."""
 
-    type: Literal["adamw"] = Field("adamw", description="name of the optimizer")
+    type: Annotated[OptimizerName, Flag("--optimizer", "NAME")] = Field(
+        "adamw", description="how gradients become steps"
+    )
     learning_rate: Annotated[AboveZero | None, Unset("by recipe"), Flag("--lr", "RATE")] = Field(
         None, description="peak learning rate"
     )
-    weight_decay: NonNegative = Field(0.01, description="decoupled, per step and learning rate")
-    beta1: Probability = Field(0.9, description="decay of the first moment")
-    beta2: Probability = Field(0.999, description="decay of the second moment")
-    eps: AboveZero = Field(1e-8, description="added to the root of the second moment")
+    weight_decay: Annotated[NonNegative | None, Unset("the optimizer's own")] = Field(
+        None,
+        description="of matrices: decoupled, per step and learning rate; adam, sgd: L2, added to gradients",
+    )
+    beta1: Annotated[Probability | None, Unset("the optimizer's own")] = Field(
+        None, description="decay of the first moment"
+    )
+    beta2: Annotated[Probability | None, Unset("the optimizer's own")] = Field(
+        None, description="decay of the second moment; lion: of the first"
+    )
+    eps: Annotated[AboveZero | None, Unset("the optimizer's own")] = Field(
+        None,
+        description="added to the root of the second moment; adafactor: to squared gradients",
+    )
+    momentum: Annotated[Probability | None, Unset("the optimizer's own")] = Field(
+        None, description="of sgd and muon, per step"
+    )
+    nesterov: Annotated[bool | None, Unset("the optimizer's own")] = Field(
+        None, description="Nesterov's momentum in sgd and muon"
+    )
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="factor of the learning rate per layer below the head; 1: off"
+    )
 
 
 class SchedulerSection(Section):
     """The learning rate over time."""
 
-    type: Literal["cosine", "linear", "constant"] = Field(
-        "cosine", description="how the rate falls after the warmup"
+    type: Annotated[ScheduleName, Flag("--scheduler", "NAME")] = Field(
+        "cosine", description="how the learning rate falls after warm-up"
     )
     warmup_steps: Annotated[NotNegative | None, Unset("warmup_ratio of all steps")] = Field(
         None, description="optimizer steps over which the rate rises"
     )
-    warmup_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.06, description="the same as a share of all steps"
+    warmup_ratio: Annotated[Share | None, Unset("0.06; one_cycle 0.3")] = Field(
+        None, description="the same as a share of all steps"
+    )
+    min_lr_ratio: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="what is left of the peak rate at the end, as a share of it"
+    )
+    num_cycles: Positive = Field(2, description="cosine waves of cosine_with_restarts")
+    power: AboveZero = Field(2.0, description="exponent of polynomial; 1: a line")
+    decay_ratio: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.2,
+        description="share of the steps after warm-up over which warmup_stable_decay falls",
     )
 
 

@@ -123,7 +123,15 @@ class BaseHead(nn.Module):
             ValueError: shapes that do not fit.
         """
         hidden, tokens = self.lay_out(hidden, tokens)
-        return self.forward(self.transform(self.join(self.pool(hidden, tokens), tokens)))
+        return self.answer(self.embed(hidden, tokens))
+
+    def embed(self, hidden: mx.array, tokens: Tokens) -> mx.array:
+        """One vector per row, numeric features included: [B, T, H] or [N, H] to [B, H]."""
+        return self.join(self.pool(hidden, tokens), tokens)
+
+    def answer(self, pooled: mx.array) -> mx.array:
+        """Logits of the vectors that `embed` made: [B, H] to [B, L], or [B] when there is one per row."""
+        return self.forward(self.transform(pooled))
 
     def lay_out(self, hidden: Any, tokens: Any) -> tuple[mx.array, Tokens]:
         """Tokens as they are; plain arrays as padded rows.
@@ -205,6 +213,11 @@ class BaseHead(nn.Module):
         if weights is None:
             return losses.mean()
         return (losses * weights).sum() / mx.maximum(weights.sum(), 1e-12)
+
+    def divergence(self, logits: mx.array, others: mx.array) -> mx.array:
+        """How much two answers to the same rows differ, [B] in f32: here the mean squared difference of the numbers."""
+        squares = mx.square(logits.astype(mx.float32) - others.astype(mx.float32))
+        return squares.reshape(squares.shape[0], -1).mean(axis=-1)
 
     def check_labels(self, labels: np.ndarray[Any, Any]) -> None:
         """Check a table's labels before training: a class number out of range would not be noticed later.

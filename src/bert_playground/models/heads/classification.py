@@ -7,7 +7,13 @@ import mlx.core as mx
 
 from bert_playground.models.heads.base import BaseHead
 from bert_playground.models.heads.config import HeadConfig
-from bert_playground.models.heads.losses import binary_cross_entropy, cross_entropy
+from bert_playground.models.heads.losses import (
+    bernoulli_divergence,
+    binary_cross_entropy,
+    categorical_divergence,
+    cross_entropy,
+    log_softmax,
+)
 
 
 class BinaryClassificationHead(BaseHead):
@@ -65,6 +71,10 @@ class BinaryClassificationHead(BaseHead):
             focal_gamma=self.config.focal_gamma if self.config.use_focal_loss else 0.0,
         )
 
+    def divergence(self, logits: mx.array, others: mx.array) -> mx.array:
+        """The symmetric Kullback-Leibler divergence of two answers, [B]."""
+        return bernoulli_divergence(logits, others)
+
     def predict(self, logits: mx.array) -> mx.array:
         """P(class 1), [B] in f32."""
         return mx.sigmoid(logits.astype(mx.float32) / self.config.temperature_scaling)
@@ -119,6 +129,10 @@ class MulticlassClassificationHead(BaseHead):
             label_smoothing=self.config.label_smoothing,
             focal_gamma=self.config.focal_gamma if self.config.use_focal_loss else 0.0,
         )
+
+    def divergence(self, logits: mx.array, others: mx.array) -> mx.array:
+        """The symmetric Kullback-Leibler divergence of two answers, [B]."""
+        return categorical_divergence(log_softmax(logits), log_softmax(others))
 
     def predict(self, logits: mx.array) -> mx.array:
         """The probability of each class, [B, L] in f32."""
@@ -179,6 +193,10 @@ class MultilabelClassificationHead(BaseHead):
             pos_weight=None if weight is None else mx.array(weight),
         )
         return losses.mean(axis=-1)
+
+    def divergence(self, logits: mx.array, others: mx.array) -> mx.array:
+        """The mean over the labels of the symmetric Kullback-Leibler divergence, [B]."""
+        return bernoulli_divergence(logits, others).mean(axis=-1)
 
     def predict(self, logits: mx.array) -> mx.array:
         """The probability of each label, [B, L] in f32; they need not sum to 1."""

@@ -156,3 +156,27 @@ def _log_sigmoid(x: mx.array) -> mx.array:
 
 def _difference(predictions: mx.array, targets: mx.array) -> mx.array:
     return predictions.astype(mx.float32) - targets.astype(mx.float32)
+
+
+def log_softmax(logits: mx.array) -> mx.array:
+    """Log P of each class, [B, L] in f32."""
+    logits = logits.astype(mx.float32)
+    return logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+
+
+def bernoulli_divergence(logits: mx.array, others: mx.array) -> mx.array:
+    """(KL(p, q) + KL(q, p)) / 2 of yes-or-no answers by their log odds; it is (p - q) * (logit p - logit q) / 2."""
+    logits, others = logits.astype(mx.float32), others.astype(mx.float32)
+    return 0.5 * (mx.sigmoid(logits) - mx.sigmoid(others)) * (logits - others)
+
+
+def categorical_divergence(log_p: mx.array, log_q: mx.array) -> mx.array:
+    """(KL(p, q) + KL(q, p)) / 2 of distributions over classes, given as logarithms: [B, L] to [B]."""
+    return 0.5 * ((mx.exp(log_p) - mx.exp(log_q)) * (log_p - log_q)).sum(axis=-1)
+
+
+def gaussian_divergence(answers: mx.array, others: mx.array) -> mx.array:
+    """(KL(p, q) + KL(q, p)) / 2 of normal distributions, given as [B, 2] of mean and standard deviation: to [B]."""
+    square = mx.square(answers[:, 0] - others[:, 0])
+    variance, other = mx.square(answers[:, 1]), mx.square(others[:, 1])
+    return 0.25 * ((variance + square) / other + (other + square) / variance - 2)

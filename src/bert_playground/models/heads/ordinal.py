@@ -9,6 +9,7 @@ import numpy as np
 from bert_playground.models.heads.base import BaseHead
 from bert_playground.models.heads.config import HeadConfig
 from bert_playground.models.heads.losses import (
+    categorical_divergence,
     cumulative_log_probabilities,
     pick,
     stepwise_log_probabilities,
@@ -111,6 +112,12 @@ class OrdinalRegressionHead(BaseHead):
     def row_losses(self, logits: mx.array, labels: mx.array) -> mx.array:
         """-log P(label) of each row; labels are integers in 0..K-1, numbered along the order."""
         return pick(self.log_probabilities(logits), labels)
+
+    def divergence(self, logits: mx.array, others: mx.array) -> mx.array:
+        """The symmetric Kullback-Leibler divergence of two answers, [B]."""
+        return categorical_divergence(
+            self.log_probabilities(logits), self.log_probabilities(others)
+        )
 
     def predict(self, logits: mx.array) -> mx.array:
         """The probability of each class, [B, K] in f32."""

@@ -12,6 +12,7 @@ from bert_playground.models.heads.base import BaseHead
 from bert_playground.models.heads.config import HeadConfig
 from bert_playground.models.heads.losses import (
     absolute_error,
+    gaussian_divergence,
     gaussian_likelihood,
     huber,
     squared_error,
@@ -82,6 +83,12 @@ class RegressionHead(BaseHead):
             return choose_loss(self.config)(logits, labels)
         answer = self.predict(logits)
         return gaussian_likelihood(answer[:, 0], answer[:, 1], labels)
+
+    def divergence(self, logits: mx.array, others: mx.array) -> mx.array:
+        """The squared difference; with uncertainty the Kullback-Leibler divergence of the normal distributions."""
+        if not self.config.uncertainty_estimation:
+            return super().divergence(logits, others)
+        return gaussian_divergence(self.predict(logits), self.predict(others))
 
     def predict(self, logits: mx.array) -> mx.array:
         """The predicted number, [B] in f32; with uncertainty [B, 2]: mean and standard deviation."""
@@ -191,10 +198,14 @@ class TimeSeriesRegressionHead(BaseHead):
             raise ValueError(
                 f"temporal_features: {came}, expected {wanted}; the head's num_temporal_features is {num_features}"
             )
-        pooled = self.transform(self.join(self.pool(hidden, tokens), tokens))
-        forecast = self.forward(pooled)
+        return self.answer(self.embed(hidden, tokens), temporal_features)
+
+    def answer(self, pooled: mx.array, temporal_features: mx.array | None = None) -> mx.array:
+        """The forecast of the vectors that `embed` made: [B, H] to [B, S]."""
+        transformed = self.transform(pooled)
+        forecast = self.forward(transformed)
         if self.config.use_temporal_features:
-            forecast = forecast + self.temporal(pooled, temporal_features)
+            forecast = forecast + self.temporal(transformed, temporal_features)
         return forecast
 
     def row_losses(self, logits: mx.array, labels: mx.array) -> mx.array:

@@ -1,4 +1,4 @@
-"""average_weights: the exponential moving average (EMA) of weights over the steps of a run."""
+"""average_weights: the exponential moving average (EMA) of weights; mean_weights: their mean over the last steps (SWA)."""
 
 from typing import cast
 
@@ -29,3 +29,29 @@ def average_weights(average: Tree, parameters: Tree, decay: float, step: int) ->
         return old + weight * (new - old)
 
     return cast("Tree", tree_map(move, average, parameters))
+
+
+def describe_average(ema_decay: float, swa_start: float | None) -> str:
+    """Which weights a run evaluates and keeps."""
+    if swa_start is not None:
+        return f"the mean of the weights after {swa_start:.0%} of the steps".replace("%", " %")
+    if ema_decay:
+        return f"the exponential moving average of the weights (decay {ema_decay:g})"
+    return "the weights as they are"
+
+
+def mean_weights(mean: Tree, parameters: Tree, count: int) -> Tree:
+    """The mean after one more step, in which all steps count the same: stochastic weight averaging.
+
+    Args:
+        mean: before the step; at the first one the parameters themselves.
+        parameters: after the step.
+        count: steps that the mean has then, from 1.
+
+    Reference: Izmailov et al. 2018, arXiv 1803.05407.
+    """
+
+    def move(old: mx.array, new: mx.array) -> mx.array:
+        return old + (new - old) / count
+
+    return cast("Tree", tree_map(move, mean, parameters))

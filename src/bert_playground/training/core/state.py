@@ -46,6 +46,7 @@ class TrainState:
     epoch_rows: int = 0
     report_loss: float = 0.0  # sum over the rows since the last report
     report_rows: int = 0
+    averaged_steps: int = 0  # whose weights are in the mean of `Loop.swa_start`
     stop_reason: str = ""
     skipped_steps: int = 0  # of the steps, those whose update was left out as it was not finite
     skipped_in_a_row: int = 0

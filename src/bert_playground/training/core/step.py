@@ -12,7 +12,12 @@ from mlx.utils import tree_map
 
 from bert_playground import kernels
 from bert_playground.data.core.types import Batch
-from bert_playground.training.core.optimizer import AdamW, Moments, Tree, gradient_norm
+from bert_playground.training.core.optimizer import Moments, Optimizer, Tree, gradient_norm
+from bert_playground.training.core.regularization import (
+    NO_REGULARIZATION,
+    Regularization,
+    make_gradients,
+)
 
 
 class StepResult(NamedTuple):
@@ -30,10 +35,11 @@ TrainStep = Callable[[Tree, Moments, Sequence[Batch], float, int], StepResult]
 
 def make_train_step(
     model: nn.Module,
-    optimizer: AdamW,
+    optimizer: Optimizer,
     *,
     max_grad_norm: float | None = 1.0,
     use_compilation: bool = True,
+    regularization: Regularization = NO_REGULARIZATION,
     reduce_gradients: Callable[[Tree], Tree] = lambda sums: sums,
 ) -> TrainStep:
     """A function (parameters, moments, batches, learning rate, step from 1) -> StepResult.
@@ -47,18 +53,11 @@ def make_train_step(
         optimizer: gives the update.
         max_grad_norm: gradients whose joint norm is larger are scaled down to it; None: never.
         use_compilation: trace each new shape of batch once through `mx.compile`.
+        regularization: what is asked of the gradients beside the loss of the head.
         reduce_gradients: sums a tree of arrays over the ranks of a distributed run; it gets gradients, loss and number of
             examples together, all of them sums, once per step and before the norm. By default there is one rank.
     """
-
-    def loss_of(parameters: Tree, batch: Batch) -> mx.array:
-        model.update(parameters)
-        assert batch.labels is not None
-        # The sum, not the mean: sums of several batches can be added before the one division.
-        loss: mx.array = model.head.loss(model(batch.tokens), batch.labels)
-        return loss * batch.labels.shape[0]
-
-    loss_and_gradients = mx.value_and_grad(loss_of)
+    loss_and_gradients = make_gradients(model, regularization)
 
     def update(
         parameters: Tree,
@@ -84,14 +83,18 @@ def make_train_step(
         return StepResult(parameters, moments, loss / rows, norm)
 
     def whole_step(
-        parameters: Tree, moments: Moments, batch: Batch, scalars: dict[str, mx.array]
+        parameters: Tree,
+        moments: Moments,
+        batch: Batch,
+        mixing: mx.array,
+        scalars: dict[str, mx.array],
     ) -> StepResult:
-        return update(parameters, moments, *loss_and_gradients(parameters, batch), scalars)
+        return update(parameters, moments, *loss_and_gradients(parameters, batch, mixing), scalars)
 
     def accumulate(
-        parameters: Tree, loss: mx.array, gradients: Tree, batch: Batch
+        parameters: Tree, loss: mx.array, gradients: Tree, batch: Batch, mixing: mx.array
     ) -> tuple[mx.array, Tree]:
-        more_loss, more = loss_and_gradients(parameters, batch)
+        more_loss, more = loss_and_gradients(parameters, batch, mixing)
         return loss + more_loss, tree_map(mx.add, gradients, more)
 
     if use_compilation:
@@ -111,10 +114,12 @@ def make_train_step(
             "step": mx.array(float(step)),
         }
         if len(batches) == 1:
-            return StepResult(*whole_step(parameters, moments, batches[0], scalars))
+            mixing = regularization.draw_mixing()
+            return StepResult(*whole_step(parameters, moments, batches[0], mixing, scalars))
         loss, gradients = mx.array(0.0), tree_map(mx.zeros_like, parameters)
         for batch in batches:
-            loss, gradients = accumulate(parameters, loss, gradients, batch)
+            mixing = regularization.draw_mixing()
+            loss, gradients = accumulate(parameters, loss, gradients, batch, mixing)
             mx.eval(loss, gradients)  # so that only one batch's activations are alive
         return StepResult(*update(parameters, moments, loss, gradients, scalars))
 

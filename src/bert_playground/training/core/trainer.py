@@ -17,7 +17,7 @@ from bert_playground.data.core.types import Batch, Loader
 from bert_playground.inference import Model, predict_batches
 from bert_playground.memory import fit_cache_limit
 from bert_playground.models.heads import BaseHead
-from bert_playground.training.core.averaging import average_weights
+from bert_playground.training.core.averaging import average_weights, mean_weights
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.divergence import (
     MOST_IN_A_ROW,
@@ -26,9 +26,12 @@ from bert_playground.training.core.divergence import (
     find_divergence,
     find_nonfinite,
 )
+from bert_playground.training.core.freezing import Unfreezing, complete, complete_moments
 from bert_playground.training.core.interrupt import INTERRUPTED, interrupt_after_step
-from bert_playground.training.core.optimizer import AdamW, Moments, Schedule, Tree
+from bert_playground.training.core.optimizer import Moments, Optimizer, Tree
+from bert_playground.training.core.regularization import NO_REGULARIZATION, Regularization
 from bert_playground.training.core.resume import load_resumable, random_key, save_resumable
+from bert_playground.training.core.schedule import Schedule
 from bert_playground.training.core.state import TrainState
 from bert_playground.training.core.step import count_rows, count_tokens, make_train_step
 from bert_playground.training.core.throughput import Throughput
@@ -52,6 +55,11 @@ class Loop:
     ema_decay: float = (
         0.0  # of the averaged weights that are evaluated and kept; 0: the weights as they are
     )
+    swa_start: float | None = (
+        None  # the share of all steps after which their mean is evaluated and kept; instead of EMA
+    )
+    regularization: Regularization = NO_REGULARIZATION
+    gradual_unfreezing: bool = False  # one more layer in each epoch, from the head down
     monitor: str = "val_loss"  # decides which evaluation is the best
     mode: str = "min"
 
@@ -62,7 +70,7 @@ class Trainer:
     def __init__(
         self,
         model: Model,
-        optimizer: AdamW,
+        optimizer: Optimizer,
         schedule: Schedule,
         loop: Loop,
         scorer: Scorer,
@@ -77,6 +85,7 @@ class Trainer:
         self.scorer = scorer
         self.callbacks = list(callbacks)
         self.state = TrainState(monitor=loop.monitor, mode=loop.mode)
+        self.unfreezing = Unfreezing(model) if loop.gradual_unfreezing else None
         self.moments: Moments = optimizer.create_moments(model.trainable_parameters())
         self.average: Tree = {}  # of the weights so far, where they are averaged
         self.row_names = RowNames()
@@ -85,6 +94,7 @@ class Trainer:
             optimizer,
             max_grad_norm=loop.max_grad_norm,
             use_compilation=loop.use_compilation,
+            regularization=loop.regularization,
             reduce_gradients=reduce_gradients,
         )
 
@@ -133,6 +143,7 @@ class Trainer:
             self._notify("on_epoch_begin")
             if state.stop_reason:
                 break
+            self._unfreeze()
             self._train_epoch(train_data)
             if state.stop_reason == INTERRUPTED:
                 break
@@ -213,10 +224,8 @@ class Trainer:
         self.model.update(result.parameters)
         self.moments = result.moments
         del parameters
-        if self.loop.ema_decay:
-            before, self.average = self.average or result.parameters, {}
-            self.average = average_weights(before, result.parameters, self.loop.ema_decay, number)
-            del before
+        if self.loop.ema_decay or self.loop.swa_start is not None:
+            self.average = self._next_average(result.parameters, number)
         mx.eval(result, self.average)
         fit_cache_limit()
         state.batch += len(batches)
@@ -246,6 +255,27 @@ class Trainer:
             )
         logger.warning(f"step {state.step} is left out: {what}\n  {where}")
         state.batch += len(batches)
+
+    def _next_average(self, parameters: Tree, number: int) -> Tree:
+        """The average with the weights after this update, of which there were so many."""
+        state, loop = self.state, self.loop
+        before, self.average = self.average or parameters, {}
+        if loop.swa_start is None:
+            return average_weights(before, parameters, loop.ema_decay, number)
+        if state.step < loop.swa_start * state.total_steps:
+            return {}
+        state.averaged_steps += 1
+        return mean_weights(before, parameters, state.averaged_steps)
+
+    def _unfreeze(self) -> None:
+        """Train the layers that this epoch trains; new ones begin without moments."""
+        if self.unfreezing is None:
+            return
+        self.unfreezing.advance(self.state.epoch)
+        parameters = self.model.trainable_parameters()
+        self.moments = complete_moments(self.moments, self.optimizer.create_moments(parameters))
+        if self.average:
+            self.average = complete(self.average, parameters)
 
     def _finish_epoch(self, num_batches: int, val_data: Loader | None) -> None:
         """Evaluate and count the epoch; one that `max_steps` cut short is not counted."""

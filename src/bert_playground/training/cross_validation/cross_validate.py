@@ -48,6 +48,7 @@ def _cross_validate(run: RunDir, config: RunConfig, sources: Mapping[str, str]) 
         raise ValueError(
             "a blend is made of checkpoints; leave checkpoint.enable_checkpointing on, or --folds out"
         )
+    _ = config.training.rows_per_batch  # one number for all folds
     members = choose_members(config)
     start_run(run, config)
     folds = prepare_folds(config)

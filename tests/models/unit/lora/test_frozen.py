@@ -14,7 +14,7 @@ from bert_playground.data.core.types import Batch
 from bert_playground.models.bert_with_head import ENCODERS, BertWithHead
 from bert_playground.models.factory import create_model
 from bert_playground.models.lora import LORA_PRESETS, LoRAAdapter, create_lora_config
-from bert_playground.training.core.optimizer import AdamW
+from bert_playground.training.core.optimizers import AdamW
 from bert_playground.training.core.step import can_compile, make_train_step
 from tests.models.layouts import as_packed
 from tests.models.tiny import largest_difference, make_rows

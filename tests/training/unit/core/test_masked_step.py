@@ -11,7 +11,7 @@ from bert_playground.data.tokens.masking import Masking
 from bert_playground.data.tokens.token_table import TokenizedTable
 from bert_playground.models.bert import BertConfig, BertCore
 from bert_playground.models.masked_lm import MaskedLM, create_masked_lm
-from bert_playground.training.core.optimizer import AdamW
+from bert_playground.training.core.optimizers import AdamW
 from bert_playground.training.core.step import StepResult, can_compile, make_train_step
 
 MASKING = Masking(4, np.arange(5, 50, dtype=np.int32))

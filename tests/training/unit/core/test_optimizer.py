@@ -6,13 +6,9 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from bert_playground.training.core.optimizer import (
-    SCHEDULES,
-    AdamW,
-    Schedule,
-    gradient_norm,
-    is_decayed,
-)
+from bert_playground.training.core.optimizer import gradient_norm, is_decayed
+from bert_playground.training.core.optimizers import AdamW
+from bert_playground.training.core.schedule import SCHEDULES, Schedule
 
 
 def test_warm_up_is_a_line_to_the_peak() -> None:

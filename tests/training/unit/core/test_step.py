@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten, tree_map
 
-from bert_playground.training.core.optimizer import AdamW
+from bert_playground.training.core.optimizers import AdamW
 from bert_playground.training.core.step import can_compile, count_rows, make_train_step
 
 needs_compiler = pytest.mark.skipif(not can_compile(), reason="mx.compile needs g++ on a Linux CPU")

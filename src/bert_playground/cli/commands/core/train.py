@@ -19,13 +19,15 @@ DEFAULT_TABLE = Path("data/titanic/train.csv")
 @options.takes_settings(
     "--train --val --target --id-column --task --class-order --template --max-length --use-pretokenized "
     "--num-workers --prefetch-size --model --pretrain --lora --ensemble --diversity --epochs --max-steps --batch-size --lr "
-    "--grad-accum --skip-nonfinite --refit --precision --metric --seed --no-compile --output-dir --max-time --logging-steps --mlflow "
+    "--optimizer --scheduler --grad-accum --skip-nonfinite --refit --precision --metric --seed --no-compile --output-dir "
+    "--max-time --logging-steps --mlflow "
     "--experiment --folds --repeats --members --blend --time --jobs --pseudo"
 )
 def train(
     context: typer.Context,
     resume: options.Resume = None,
     show_config: options.ShowConfig = False,
+    find_lr: options.FindLr = False,
     log_level: options.LogLevel = None,
     json: options.Json = False,
 ) -> None:
@@ -39,6 +41,9 @@ def train(
         return
     if resume is None and asked.data.train is None:
         asked, sources = _use_default_table(asked), {**sources, "data.train": "found"}
+    if find_lr:
+        _find_lr(asked, resume, as_json=json)
+        return
     if _is_cross_validated(asked, resume):
         from bert_playground.cli.utils.blend_report import print_blend_report
         from bert_playground.training.cross_validation.cross_validate import run_cross_validation
@@ -65,6 +70,23 @@ def train(
         print_json(result.summary)
     else:
         print_report(result.summary, _test_beside(asked.data.train))
+
+
+def _find_lr(asked: "RunConfig", resume: Path | None, *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from bert_playground.cli.utils.range_test import print_range_test
+    from bert_playground.training.find_learning_rate import find_learning_rate
+
+    if resume is not None:
+        raise ValueError(
+            "--find-lr tests a new run, and --resume goes on with another; leave one out"
+        )
+    found = find_learning_rate(asked)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        print_range_test(found)
 
 
 def _is_cross_validated(asked: "RunConfig", resume: Path | None) -> bool:
