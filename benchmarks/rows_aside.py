@@ -9,8 +9,9 @@ import polars as pl
 from bert_playground.config import load_config
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.schema.roles import read_test_columns, recognise
-from bert_playground.inference import Predictor
+from bert_playground.ensemble_predictor import load_predictor
 from bert_playground.training import run_training
+from bert_playground.training.ensembles import train_ensemble
 from bert_playground.training.metrics import make_scorer
 
 MAX_CLASSES = 50  # more different labels are numbers, and rows are put aside as chance has it
@@ -48,14 +49,18 @@ def write_table(folder: Path, rest: pl.DataFrame, source: Path) -> Path:
     return path
 
 
-def train(table: Path, output: Path, seed: int, more: Mapping[str, object]) -> Path:
-    """`bert train` with its defaults but for `more`, dotted settings; the best checkpoint."""
+def train(
+    table: Path, output: Path, seed: int, more: Mapping[str, object], preset: str | None = None
+) -> Path:
+    """`bert train` with its defaults, or a preset, but for `more`, dotted settings; the folder that answers for the run."""
     flags: dict[str, object] = {"data.train": table, "training.seed": seed}
     flags |= {"training.output_dir": output, "checkpoint.save_best_only": True}
-    config, _ = load_config(None, {}, flags | dict(more))
-    best = run_training(config).best_checkpoint
-    assert best is not None
-    return best
+    config, _ = load_config(preset, {}, flags | dict(more))
+    if config.ensemble.num_models > 1:
+        return train_ensemble(config).run_dir.path
+    kept = run_training(config).run_dir.kept
+    assert kept is not None
+    return kept
 
 
 def judge(pipeline: TextPipeline, aside: pl.DataFrame, scores: np.ndarray) -> Scores:
@@ -69,8 +74,8 @@ def judge(pipeline: TextPipeline, aside: pl.DataFrame, scores: np.ndarray) -> Sc
 
 def score(checkpoint: Path, aside: pl.DataFrame, num_variants: int = 1) -> Scores:
     """What a checkpoint scores on labelled rows."""
-    predictor = Predictor.load(checkpoint)
-    answers = predictor.predict(aside, num_variants=num_variants)
+    predictor = load_predictor(checkpoint)
+    answers = predictor.score(aside, num_variants=num_variants).scores
     return judge(predictor.pipeline, aside, answers)
 
 

@@ -3,11 +3,13 @@
     uv run python benchmarks/settings_gain.py --train train.csv --try data.numeric_features=auto [--seeds 3] [--rows 2000]
     uv run python benchmarks/settings_gain.py --train train.csv --try augmentation.token_masking=0.1 \
         --try augmentation.value_swap=0.1,augmentation.column_dropout=0.1 [--tta 8] [--set data.template=key_value]
+    uv run python benchmarks/settings_gain.py --train train.csv --preset quick --preset production --preset kaggle
 
 Per seed a quarter of the rows is put aside, stratified by class; `bert train` with its defaults learns the rest (or so many
 rows of it) as it is and with each setting that is tried, and the best checkpoints answer the rows put aside, once. Seeds
 and rows are the same for all, so differences are taken seed by seed. `--first-seed 100` gives other parts, to choose settings
-on; `--set` changes all sides alike.
+on; `--set` changes all sides alike. With `--preset` the presets of that name are the sides, the first one in the place of the
+defaults.
 """
 
 import argparse
@@ -39,7 +41,9 @@ def measure(asked: argparse.Namespace) -> dict[str, list[Scores]]:
     same |= {"model.pretrained": asked.model} if asked.model else {}
     for text in asked.set:
         same |= read_settings(text)
-    tried = {DEFAULT: {}} | {text: read_settings(text) for text in asked.tries}
+    presets: dict[str, str | None] = {name: name for name in asked.preset} or {DEFAULT: None}
+    sides = [(name, preset, {}) for name, preset in presets.items()]
+    sides += [(text, None, read_settings(text)) for text in asked.tries]
     found: dict[str, list[Scores]] = {}
     for seed in range(asked.first_seed, asked.first_seed + asked.seeds):
         is_aside = choose_rows(frame, roles.targets, round(asked.aside * frame.height), seed)
@@ -48,8 +52,8 @@ def measure(asked: argparse.Namespace) -> dict[str, list[Scores]]:
             rest = rest.filter(choose_rows(rest, roles.targets, asked.rows, seed))
         with tempfile.TemporaryDirectory() as folder:
             table = write_table(Path(folder), rest, asked.train)
-            for name, more in tried.items():
-                checkpoint = train(table, Path(folder) / "runs", seed, same | more)
+            for name, preset, more in sides:
+                checkpoint = train(table, Path(folder) / "runs", seed, same | more, preset)
                 for number in (1, *([asked.tta] if asked.tta else [])):
                     label = name if number == 1 else f"{name}, tta {number}"
                     scores = score(checkpoint, aside[: asked.most_aside], number)
@@ -66,6 +70,7 @@ def main() -> None:
     parser.add_argument("--train", type=Path, required=True)
     parser.add_argument("--target", help="column to predict; default: inferred")
     parser.add_argument("--try", dest="tries", action="append", default=[], metavar="KEY=VALUE,…")
+    parser.add_argument("--preset", action="append", default=[], metavar="NAME")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE,…")
     parser.add_argument("--model", help="a checkpoint to start from; default: random weights")
     parser.add_argument("--rows", type=int, help="training rows; default: all not put aside")

@@ -28,7 +28,7 @@ def output(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def result(output):
-    return run_quickstart(output, effort=Effort(2, 2, 120, TINY))
+    return run_quickstart(output, effort=Effort(2, 2, 120, settings=TINY))
 
 
 def test_all_models_are_scored_on_all_rows(result):

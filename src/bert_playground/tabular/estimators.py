@@ -1,5 +1,6 @@
 """ESTIMATORS: the models beside the encoder, each with one modest setting for all tables; available_estimators."""
 
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from loguru import logger
 
 from bert_playground.lookup import look_up
 from bert_playground.tabular.features import Matrix
@@ -33,11 +35,13 @@ class Question:
         num_classes: that it tells apart; None: it answers a number.
         seed: of all that is drawn.
         num_threads: that it may use; None: all.
+        max_seconds: of fitting, after which LightGBM and CatBoost keep the rounds that they have; None: no limit.
     """
 
     num_classes: int | None
     seed: int
     num_threads: int | None = 1
+    max_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Estimator:
         predict: model, rows, question → probabilities [R, K] or numbers [R].
         save: model, path.
         load: path, question → model; ValueError for a file that is none.
+        can_stop: whether `fit` ends early, with a model, when its time is over.
     """
 
     layout: str
@@ -61,6 +66,7 @@ class Estimator:
     predict: Callable[[Any, Matrix, Question], Array]
     save: Callable[[Any, Path], None]
     load: Callable[[Path, Question], Any]
+    can_stop: bool = False
 
 
 def find_estimator(name: str) -> Estimator:
@@ -94,6 +100,36 @@ def limit_threads(num_threads: int | None) -> Iterator[None]:
 
     with threadpool_limits(num_threads):
         yield
+
+
+class _RoundLimit:
+    """Counts rounds of boosting, and ends them when their time is over."""
+
+    def __init__(self, library: str, num_rounds: int, max_seconds: float | None) -> None:
+        self.library, self.num_rounds, self.num_done = library, num_rounds, 0
+        self.end = np.inf if max_seconds is None else time.perf_counter() + max_seconds
+
+    def has_time(self) -> bool:
+        """Whether another round may follow the one that was just done."""
+        self.num_done += 1
+        if time.perf_counter() < self.end or self.num_done == self.num_rounds:
+            return True
+        logger.info(
+            f"{self.library} ends after {self.num_done} of {self.num_rounds} rounds, as its time is over"
+        )
+        return False
+
+    def after_iteration(self, info: Any) -> bool:
+        """What CatBoost calls after each round."""
+        del info
+        return self.has_time()
+
+    def __call__(self, environment: Any) -> None:
+        """What LightGBM calls after each round."""
+        import lightgbm
+
+        if not self.has_time():
+            raise lightgbm.callback.EarlyStopException(environment.iteration, [])
 
 
 def _no_model(*_: Any) -> Any:
@@ -211,7 +247,8 @@ def _fit_lightgbm(rows: Matrix, targets: Array, question: Question) -> Any:
         params={"verbosity": -1},
     )
     rounds = ROUNDS if len(targets) < MANY_ROWS else ROUNDS_OF_MANY
-    booster = lightgbm.train({**settings, **objective}, table, rounds)
+    limit = _RoundLimit("LightGBM", rounds, question.max_seconds)
+    booster = lightgbm.train({**settings, **objective}, table, rounds, callbacks=[limit])
     return lightgbm.Booster(model_str=booster.model_to_string())
 
 
@@ -236,8 +273,9 @@ def _load_lightgbm(path: Path, question: Question) -> Any:
 
 def _fit_catboost(rows: Matrix, targets: Array, question: Question) -> Any:
     model = _make_catboost(question)
+    rounds = ROUNDS if len(targets) < MANY_ROWS else ROUNDS_OF_MANY
     model.set_params(
-        iterations=ROUNDS if len(targets) < MANY_ROWS else ROUNDS_OF_MANY,
+        iterations=rounds,
         learning_rate=0.08,
         depth=6,
         random_seed=question.seed,
@@ -245,7 +283,8 @@ def _fit_catboost(rows: Matrix, targets: Array, question: Question) -> Any:
         allow_writing_files=False,
         verbose=False,
     )
-    return model.fit(_catboost_pool(rows, targets))
+    limit = _RoundLimit("CatBoost", rounds, question.max_seconds)
+    return model.fit(_catboost_pool(rows, targets), callbacks=[limit])
 
 
 def _make_catboost(question: Question) -> Any:
@@ -304,6 +343,6 @@ ESTIMATORS: dict[str, Estimator] = {
     "constant": _sklearn("nothing", _no_model),
     "linear": _sklearn("sparse", _fit_linear),
     "boosting": _sklearn("dense", _fit_boosting),
-    "lightgbm": Estimator("dense", ".txt", "lightgbm", *_LIGHTGBM),
-    "catboost": Estimator("dense", ".cbm", "catboost", *_CATBOOST),
+    "lightgbm": Estimator("dense", ".txt", "lightgbm", *_LIGHTGBM, can_stop=True),
+    "catboost": Estimator("dense", ".cbm", "catboost", *_CATBOOST, can_stop=True),
 }

@@ -1,5 +1,6 @@
 """fit_tabular; TabularPredictor: a model beside the encoder that answers rows as a checkpoint does."""
 
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from bert_playground.tabular.outputs import Output
 from bert_playground.tasks import TASKS
 
 Array = np.ndarray[Any, Any]
+LEAST_SECONDS = 1.0  # of fitting, however long the features took
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ def fit_tabular(
     *,
     seed: int = 0,
     num_threads: int | None = 1,
+    max_seconds: float | None = None,
 ) -> TabularPredictor:
     """Fit a model beside the encoder.
 
@@ -150,21 +153,23 @@ def fit_tabular(
         train: the training rows, with their labels.
         seed: of all that is drawn.
         num_threads: that it may use; None: all.
+        max_seconds: that features and all targets may take, as far as the library can stop; None: no limit.
 
     Raises:
         ValueError: the estimator is unknown, its library is not installed, or labels are missing.
     """
+    started = time.perf_counter()
     estimator = find_estimator(name)
     if not train.height:
         raise ValueError(f"there are no rows to fit the estimator {name!r} on")
     labels = pipeline.encode_labels(train)
     features, matrix = TabularFeatures.fit(pipeline, train, estimator.layout, seed)
     columns = list(labels.T) if labels.ndim == 2 else [labels]
-    num_classes = _count_classes(pipeline)
-    outputs = tuple(
-        _fit_output(estimator, matrix, column, Question(num_classes, seed, num_threads))
-        for column in columns
-    )
+    each = None
+    if max_seconds is not None:
+        each = max(max_seconds - (time.perf_counter() - started), LEAST_SECONDS) / len(columns)
+    question = Question(_count_classes(pipeline), seed, num_threads, each)
+    outputs = tuple(_fit_output(estimator, matrix, column, question) for column in columns)
     return TabularPredictor(name, pipeline, features, outputs, seed, num_threads=num_threads)
 
 

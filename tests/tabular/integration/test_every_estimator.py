@@ -50,6 +50,23 @@ def test_an_estimator_answers_the_same_after_save_and_load(
     assert sorted(tmp_path.iterdir()) == [tmp_path / "model"]
 
 
+@pytest.mark.parametrize("name", [name for name, each in ESTIMATORS.items() if each.can_stop])
+def test_boosting_whose_time_is_over_keeps_the_rounds_that_it_has(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require(name)
+    (train, pipeline), later = make_fitted("multiclass"), make_table("multiclass", 20, seed=1)
+    monkeypatch.setattr("bert_playground.tabular.predictor.LEAST_SECONDS", 0.0)
+    stopped = fit_tabular(name, pipeline, train, max_seconds=0.0)
+    monkeypatch.setattr("bert_playground.tabular.estimators.ROUNDS", 1)
+    np.testing.assert_array_equal(
+        stopped.predict(later), fit_tabular(name, pipeline, train).predict(later)
+    )
+    stopped.save(tmp_path / "model")
+    loaded = TabularPredictor.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict(later), stopped.predict(later))
+
+
 @pytest.mark.parametrize("name", ["linear", "boosting"])
 def test_an_estimator_learns_what_there_is_and_nothing_of_shuffled_labels(name: str) -> None:
     (train, pipeline), later = make_fitted("binary", 300), make_table("binary", 300, seed=1)

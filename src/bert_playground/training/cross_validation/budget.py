@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 
 CONCLUSION = 0.07  # of the time: answering all folds and blending
+GRACE = 0.04  # of the time, by which the last folds of a member that was begun may exceed it
 MOST_OF_REST = 0.6  # that one encoder takes where others wait
 
 
@@ -25,6 +26,10 @@ class Budget:
         if self.seconds is None:
             return float("inf")
         return self.seconds * (1 - CONCLUSION) - (time.perf_counter() - self.started)
+
+    def lets_finish(self, seconds: float) -> bool:
+        """Whether so much more fits into the time and its grace."""
+        return self.seconds is None or seconds <= self.left + GRACE * self.seconds
 
     def share(self, num_fits: int, num_processes: int, *, others_wait: bool) -> float | None:
         """What one of the fits that a member still needs may take; None: as long as it likes.

@@ -44,6 +44,7 @@ class FoldFit:
         sources: of the configuration's values.
         teacher: the folder of the model of the same fold whose answers to the test table are learned from too.
         num_threads: of libraries that take them.
+        max_seconds: that a model beside the encoder may take, as far as its library can stop; None: no limit.
         is_first: whether it says what all folds have in common.
     """
 
@@ -56,6 +57,7 @@ class FoldFit:
     sources: dict[str, str]
     teacher: Path | None = None
     num_threads: int = 1
+    max_seconds: float | None = None
     is_first: bool = False
 
     @property
@@ -131,6 +133,7 @@ def _fit_beside(job: FoldFit) -> None:
         job.prepared.train,
         seed=job.config.training.seed,
         num_threads=job.num_threads,
+        max_seconds=job.max_seconds,
     )
     predictor.save(job.folder / "model")
     write_json(job.folder / SUMMARY, {"seconds": time.perf_counter() - started})

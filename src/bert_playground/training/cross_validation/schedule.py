@@ -9,6 +9,7 @@ from loguru import logger
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.prepare_folds import Fold, PreparedFolds
 from bert_playground.runs import RunDir
+from bert_playground.tabular.estimators import ESTIMATORS
 from bert_playground.training.cross_validation.budget import Budget
 from bert_playground.training.cross_validation.encoder_settings import settings_of_fold
 from bert_playground.training.cross_validation.engines import run_jobs, threads_of_each
@@ -137,13 +138,19 @@ class Schedule:
         share = self._share(member, num_fits)
         if share is None or share >= self._need(member):
             return True
+        if self.fitted.get(member.name) and self._may_finish(member, num_fits):
+            return True  # its other folds would be for nothing
         self.skipped[member.name] = f"there was no time for {num_fits} of its folds"
         logger.warning(f"{member.name} is left out: no time is left for {num_fits} of its folds")
         return False
 
+    def _may_finish(self, member: Member, num_fits: int) -> bool:
+        rounds = -(-num_fits // self.num_processes)
+        return self.budget.lets_finish(rounds * self._need(member))
+
     def _need(self, member: Member) -> float:
-        """Seconds of one more fold: an encoder makes do with any, another model takes what its folds took so far."""
-        if member.is_encoder:
+        """Seconds of one more fold: who can stop makes do with any, another model takes what its folds took so far."""
+        if member.is_encoder or ESTIMATORS[member.name].can_stop:
             return LEAST_SECONDS
         taken = self.fitted.get(member.name, [])
         return sum(taken) / len(taken) if taken else 0.0
@@ -178,6 +185,7 @@ class Schedule:
             if member.teacher is None
             else self.run.fold_fit(fold.repeat, fold.number, member.teacher),
             threads_of_each(self.num_processes),
+            None if member.is_encoder else self._share(member, num_fits),
             is_first=fold is self.folds.folds[0] and self._is_first_encoder(member),
         )
 

@@ -56,7 +56,7 @@ def quickstart(
         [
             result.verdict,
             "All models learned from the same rows: boosting and the linear model from all at once, encoder and stack by folds. ± is the standard error over the parts, each with a seed of its own.",
-            f"trained in {result.seconds:.0f} s ({result.cpu_seconds:.0f} s of all cores together)",
+            f"trained and judged in {result.seconds:.0f} s ({result.cpu_seconds:.0f} s of all cores together)",
             "",
             *(f"{name:<{max(map(len, files))}}  {path}" for name, path in files.items()),
             "",
