@@ -99,7 +99,9 @@ def leave_dead_terminal() -> None:
     """Write no more to a terminal that was closed: each message would fail, and end what is to be saved."""
     for descriptor in (1, 2):
         if _is_hung_up(descriptor):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, descriptor)
+            os.close(nowhere)
 
 
 def _is_hung_up(descriptor: int) -> bool:

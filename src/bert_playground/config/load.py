@@ -128,8 +128,8 @@ def _place_callbacks(given: dict[str, Given]) -> None:
     if asked is None or "training.callbacks_dir" in given:
         return
     kind, _, path = asked.source.partition(" ")
-    folder = Path(path).parent if kind == "file" else Path()
-    given["training.callbacks_dir"] = Given(folder.resolve(), f"beside {asked.source}")
+    folder, source = (Path(path).parent, path) if kind == "file" else (Path(), "working directory")
+    given["training.callbacks_dir"] = Given(folder.resolve(), source)
 
 
 def _disagree(path: str, one: Given, other: Given) -> bool:
@@ -147,9 +147,8 @@ def _disagree(path: str, one: Given, other: Given) -> bool:
 def _flatten(mapping: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     for key, value in mapping.items():
         path = f"{prefix}{key}"
-        if (
-            isinstance(value, Mapping) and SPELLINGS.get(path, path) not in paths()
-        ):  # a few settings are mappings
+        is_setting = SPELLINGS.get(path, path) in paths()
+        if isinstance(value, Mapping) and not is_setting:  # a few settings are mappings
             if not value and path not in RunConfig.model_fields:
                 yield path, value
             yield from _flatten(value, f"{path}.")

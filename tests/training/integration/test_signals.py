@@ -156,9 +156,18 @@ def test_pretraining_saves_too(fruit: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("jobs", "is_for_group"), [(1, False), (2, False), (2, True)])
+@pytest.mark.parametrize(
+    ("jobs", "signum", "is_for_group"),
+    [
+        (1, signal.SIGTERM, False),
+        (2, signal.SIGTERM, False),
+        (2, signal.SIGTERM, True),
+        (2, signal.SIGINT, True),  # as a terminal sends Ctrl-C
+    ],
+)
+@pytest.mark.usefixtures("_ctrl_c_as_on_a_terminal")
 def test_folds_save_in_every_process(
-    fruit: Path, tmp_path: Path, jobs: int, is_for_group: bool
+    fruit: Path, tmp_path: Path, jobs: int, signum: int, is_for_group: bool
 ) -> None:
     folds = f"--folds 2 --members encoder --jobs {jobs}".split()
     process = train("train", fruit, tmp_path, *folds, start_new_session=True)
@@ -167,11 +176,11 @@ def test_folds_save_in_every_process(
         lambda: len(list(tmp_path.glob(begun))) == jobs and has_started(tmp_path, begun)(), process
     )
     if is_for_group:
-        os.killpg(process.pid, signal.SIGTERM)
+        os.killpg(process.pid, signum)
     else:
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(signum)
     _, told = process.communicate(timeout=60)
-    assert process.returncode == 143, told
+    assert process.returncode == 128 + signum, told
     run = only_run(tmp_path)
     assert f"saved; go on with: bert train --resume {run.path}" in told
     assert "Traceback" not in told

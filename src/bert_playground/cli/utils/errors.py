@@ -14,7 +14,7 @@ from bert_playground.signals import Stopped, stop_by_signals
 from .console import print_error
 
 BAD_INPUT = 2
-SIGNAL = 128  # what shells add to the number of a signal
+BY_SIGNAL = 128  # what shells add to the number of a signal
 
 
 class FriendlyGroup(TyperGroup):
@@ -34,7 +34,7 @@ class FriendlyGroup(TyperGroup):
             signum = error.signum if isinstance(error, Stopped) else signal.SIGINT
             name = "Ctrl-C" if signum == signal.SIGINT else signal.Signals(signum).name
             print_error(f"stopped by {name}", notes_of(error))
-            raise typer.Exit(SIGNAL + signum) from error
+            raise typer.Exit(BY_SIGNAL + signum) from error
         except BrokenPipeError as error:  # `bert info | head`: the reader has seen enough
             # Python flushes stdout once more at exit, and would complain again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

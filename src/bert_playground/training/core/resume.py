@@ -103,7 +103,7 @@ def _why_not_resumable(path: Path, run: RunDir) -> str:
             f"{path} is finished, and has no checkpoints/step_* to go on from, as with checkpoint.save_best_only; start a "
             f"new run{kept}"
         )
-    return f"{path} is no run: it has neither {run.config.name} nor checkpoints/step_*; give the folder of a run"
+    return f"{path} is no run to resume: it has no {run.config.name} and no checkpoints/step_*; give the folder of a run"
 
 
 def _numpy_random_state() -> tuple[np.ndarray[Any, np.dtype[np.uint32]], int]:

@@ -4,11 +4,10 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 from bert_playground.environment import count_cores
@@ -17,7 +16,7 @@ from bert_playground.signals import listen_as_worker, working
 WATCH_SECONDS = 0.5
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-_kept: dict[int, ProcessPoolExecutor] = {}  # number of processes → those that run
+_kept: dict[int, "Processes"] = {}  # number of processes → those that run
 
 
 def run_jobs(
@@ -58,6 +57,9 @@ def _run_side_by_side(
                 f"a process that fitted models was killed, as the system does when memory is short; go on with fewer than "
                 f"{num_processes} --jobs"
             ) from error
+        except BaseException:
+            pool.stop()
+            raise
 
 
 def _work(function: Callable[[Job], Result], job: Job) -> Result:
@@ -65,42 +67,40 @@ def _work(function: Callable[[Job], Result], job: Job) -> Result:
         return function(job)
 
 
-def _stop_workers(pool: ProcessPoolExecutor, workers: Sequence[BaseProcess]) -> None:
-    """Let them save where they are, and end; Ctrl-C meanwhile ends them at once."""
-    try:
-        for worker in workers:
-            worker.terminate()
-        pool.shutdown(cancel_futures=True)
-    except KeyboardInterrupt:
-        for worker in workers:
-            worker.kill()
-        raise
+class Processes(ProcessPoolExecutor):
+    """Processes that import the package once, and can be told to end."""
+
+    def __init__(self, num_processes: int) -> None:
+        """Make them; each begins by importing for seconds."""
+        context = multiprocessing.get_context("spawn")  # MLX does not survive a fork
+        super().__init__(
+            num_processes, mp_context=context, initializer=_set_up, initargs=(os.getpid(),)
+        )
+        self._others = multiprocessing.active_children()
+
+    def stop(self) -> None:
+        """Let them save where they are, and end; Ctrl-C meanwhile ends them at once."""
+        ours = [each for each in multiprocessing.active_children() if each not in self._others]
+        try:
+            for process in ours:
+                process.terminate()
+            self.shutdown(cancel_futures=True)
+        except KeyboardInterrupt:
+            for process in ours:
+                process.kill()
+            raise
 
 
 @contextmanager
-def processes(num_processes: int) -> Iterator[ProcessPoolExecutor]:
-    """So many processes, which share the cores; several calls of `run_jobs` inside the block use the same.
-
-    Each begins by importing for seconds.
-    """
+def processes(num_processes: int) -> Iterator[Processes]:
+    """So many processes, which share the cores; several calls of `run_jobs` inside the block use the same."""
     if _kept.get(num_processes) is not None:
         yield _kept[num_processes]
         return
-    others = multiprocessing.active_children()
-    context = multiprocessing.get_context("spawn")  # MLX does not survive a fork
-    with (
-        _threads_shared(num_processes),
-        ProcessPoolExecutor(
-            num_processes, mp_context=context, initializer=_set_up, initargs=(os.getpid(),)
-        ) as pool,
-    ):
+    with _threads_shared(num_processes), Processes(num_processes) as pool:
         _kept[num_processes] = pool
         try:
             yield pool
-        except BaseException:
-            started = [each for each in multiprocessing.active_children() if each not in others]
-            _stop_workers(pool, started)
-            raise
         finally:
             del _kept[num_processes]
 

@@ -50,7 +50,7 @@ def test_the_newest_complete_checkpoint_of_a_run_is_found(tmp_path: Path) -> Non
 
 
 def test_a_run_without_checkpoints_says_why(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no run: it has neither config"):
+    with pytest.raises(FileNotFoundError, match="no run to resume: it has no config"):
         find_resumable(tmp_path)
     member = tmp_path / "members" / "run_1"
     member.mkdir(parents=True)
