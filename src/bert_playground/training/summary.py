@@ -39,6 +39,7 @@ def summarise(
         "mode": state.mode,
         "metrics": state.best_metrics,
         "last_metrics": state.metrics,
+        "raw_metrics": state.raw_metrics,
         "baseline": baseline,
         "hint": suggest_next(
             state.best_metrics,

@@ -132,6 +132,9 @@ class Trainer:
                 break
             self._finish_epoch(len(train_data), val_data)
         if self.average and state.stop_reason != INTERRUPTED:
+            if val_data is not None:
+                raw = self.evaluate(val_data)
+                state.raw_metrics = {f"val_{name}": value for name, value in raw.items()}
             self.model.update(self.average)
         self._notify("on_train_end")
 
