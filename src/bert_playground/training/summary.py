@@ -58,7 +58,7 @@ def summarise(
         "parameters": count_parameters(trainer.model),
         "trained_parameters": count_parameters(trainer.model, trained_only=True),
         "precision": "bf16" if trainer.model.encoder.dtype == mx.bfloat16 else "f32",
-        "weights": describe_average(trainer.loop.ema_decay, trainer.loop.swa_start),
+        "weights": describe_weights(trainer),
         "is_compiled": trainer.loop.use_compilation,
         "seconds": state.seconds,
         "rows_per_second": state.rows / train_seconds,
@@ -77,6 +77,14 @@ def summarise(
             if path.exists()
         },
     }
+
+
+def describe_weights(trainer: Trainer) -> str:
+    """Which weights the best checkpoint holds."""
+    loop, state = trainer.loop, trainer.state
+    if loop.swa_start is not None and state.best_step <= loop.swa_start * state.total_steps:
+        return "the weights as they are, as the best epoch came before training.swa_start"
+    return describe_average(loop.ema_decay, loop.swa_start)
 
 
 def measure_baseline(

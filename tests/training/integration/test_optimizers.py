@@ -85,6 +85,13 @@ def test_swa_keeps_the_mean_of_the_last_steps(make_config) -> None:
     assert "after 50 %" in result.summary["weights"]
 
 
+def test_a_best_epoch_before_swa_is_said_to_hold_raw_weights(make_config) -> None:
+    config = make_config(**{"training.swa_start": 0.9, "training.epochs": 1, "training.max_steps": 1})  # fmt: skip
+    summary = run_training(config).summary
+    assert summary["weights"].startswith("the weights as they are")
+    assert summary["raw_metrics"] == {}
+
+
 def test_layers_are_unfrozen_one_by_one(make_config) -> None:
     config = make_config(
         **{"training.gradual_unfreezing": True, "training.ema_decay": 0.0, "training.epochs": 3}
@@ -124,21 +131,3 @@ def test_a_frozen_layer_learns_nothing_and_costs_no_state(make_config, tmp_path:
     config = make_config(**{"training.freeze": "encoder", "training.epochs": 1})
     arrays = arrays_of(run_training(config).run_dir)
     assert not any(name.startswith(("m.encoder", "v.encoder")) for name in arrays)
-
-
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"optimizer.type": "sgd", "optimizer.beta1": 0.8}, "sgd has momentum, nesterov"),
-        ({"optimizer.momentum": 0.8}, "adamw has beta1, beta2, eps, weight_decay"),
-        ({"scheduler.power": 3}, "the schedule cosine has no such setting"),
-        ({"training.swa_start": 0.5, "training.ema_decay": 0.9}, "averages the weights instead"),
-    ],
-)
-def test_a_setting_that_another_optimizer_has_is_said(make_config, settings, said: str) -> None:
-    from bert_playground.config import load_config
-    from bert_playground.training.ignored_settings import RunFacts, ignored_settings
-
-    config, sources = load_config(environment={}, flags=settings)
-    (found,) = ignored_settings(config, sources, RunFacts("binary", 960, 30, 3))
-    assert said in found
