@@ -10,7 +10,7 @@ from bert_playground.data.pipeline import TextPipeline
 from bert_playground.memory import peak_memory_bytes
 from bert_playground.runs import RunDir
 from bert_playground.tasks import TASKS
-from bert_playground.training.core.averaging import describe_average
+from bert_playground.training.core.averaging import describe_average, is_averaged
 from bert_playground.training.core.optimizer import flatten
 from bert_playground.training.core.trainer import Trainer
 from bert_playground.training.metrics import METRICS
@@ -82,7 +82,9 @@ def summarise(
 def describe_weights(trainer: Trainer) -> str:
     """Which weights the best checkpoint holds."""
     loop, state = trainer.loop, trainer.state
-    if loop.swa_start is not None and state.best_step <= loop.swa_start * state.total_steps:
+    if loop.swa_start is not None and not is_averaged(
+        loop.swa_start, state.best_step, state.total_steps
+    ):
         return "the weights as they are, as the best epoch came before training.swa_start"
     return describe_average(loop.ema_decay, loop.swa_start)
 

@@ -85,13 +85,6 @@ def test_swa_keeps_the_mean_of_the_last_steps(make_config) -> None:
     assert "after 50 %" in result.summary["weights"]
 
 
-def test_a_best_epoch_before_swa_is_said_to_hold_raw_weights(make_config) -> None:
-    config = make_config(**{"training.swa_start": 0.9, "training.epochs": 1, "training.max_steps": 1})  # fmt: skip
-    summary = run_training(config).summary
-    assert summary["weights"].startswith("the weights as they are")
-    assert summary["raw_metrics"] == {}
-
-
 def test_layers_are_unfrozen_one_by_one(make_config) -> None:
     config = make_config(
         **{"training.gradual_unfreezing": True, "training.ema_decay": 0.0, "training.epochs": 3}

@@ -16,7 +16,7 @@ from bert_playground.data.core.types import Batch, Loader
 from bert_playground.inference import Model, predict_batches
 from bert_playground.memory import fit_cache_limit
 from bert_playground.models.heads import BaseHead
-from bert_playground.training.core.averaging import average_weights, mean_weights
+from bert_playground.training.core.averaging import average_weights, is_averaged, mean_weights
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.freezing import Unfreezing, complete, complete_moments
 from bert_playground.training.core.interrupt import INTERRUPTED, interrupt_after_step
@@ -218,7 +218,7 @@ class Trainer:
         before, self.average = self.average or parameters, {}
         if loop.swa_start is None:
             return average_weights(before, parameters, loop.ema_decay, state.step + 1)
-        if state.step < loop.swa_start * state.total_steps:
+        if not is_averaged(loop.swa_start, state.step + 1, state.total_steps):
             return {}
         state.averaged_steps += 1
         return mean_weights(before, parameters, state.averaged_steps)
