@@ -40,12 +40,12 @@ def available_memory_bytes() -> int:
         sizes = (device.get(name) for name in ("max_recommended_working_set_size", "memory_size"))
         total = next((int(size) for size in sizes if size), mx.get_memory_limit())
         return total - mx.get_active_memory()
-    machine = machine_memory_bytes()
+    left = machine_memory_bytes() - peak_memory_bytes()
     meminfo = Path("/proc/meminfo")
     found = meminfo.exists() and re.search(
         r"^MemAvailable:\s+(\d+) kB$", meminfo.read_text(encoding="ascii"), re.MULTILINE
     )
-    return min(machine, int(found[1]) * 1024) if found else machine // 2
+    return min(left, int(found[1]) * 1024) if found else left // 2
 
 
 def peak_memory_bytes() -> int:

@@ -78,7 +78,7 @@ def load_config(
     try:
         config = RunConfig.model_validate(_nest(given))
     except ValidationError as error:
-        offenders += [_describe(details, given) for details in error.errors()]
+        offenders += _describe(error.errors(), given)
     if offenders:
         raise ValueError("the configuration has mistakes:\n  " + "\n  ".join(offenders))
     return config, {path: given[path].source if path in given else "default" for path in paths()}
@@ -174,15 +174,24 @@ def _unknown(path: str) -> str:
     return "unknown key" + (hint or f"; the sections are {', '.join(RunConfig.model_fields)}")
 
 
-def _describe(details: ErrorDetails, given: Mapping[str, Given]) -> str:
-    path = ".".join(str(part) for part in details["loc"][:2])
-    item = given[path]
+def _describe(errors: Sequence[ErrorDetails], given: Mapping[str, Given]) -> list[str]:
+    """One line for each setting; a setting of several types has an error for each of them."""
+    messages: dict[str, list[str]] = {}
+    for details in errors:
+        path = ".".join(str(part) for part in details["loc"][:2])
+        said = messages.setdefault(path, [])
+        if (message := _explain(details, given[path])) not in said:
+            said.append(message)
+    return [f"{_say(path, given[path])}: {', or '.join(said)}" for path, said in messages.items()]
+
+
+def _explain(details: ErrorDetails, item: Given) -> str:
     message, hint = details["msg"].removeprefix("Input "), ""
     if details["type"] == "literal_error":
         hint = nearest(str(item.value), re.findall(r"'([^']+)'", details["ctx"]["expected"]))
     elif details["type"] == "tuple_type":
         message = "should be a list, such as [Name, Ticket]"
-    return f"{_say(path, item)}: {message}{hint}"
+    return message + hint
 
 
 def _say(path: str, item: Given) -> str:

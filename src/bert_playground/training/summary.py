@@ -10,7 +10,7 @@ from bert_playground.data.pipeline import TextPipeline
 from bert_playground.memory import peak_memory_bytes
 from bert_playground.runs import RunDir
 from bert_playground.tasks import TASKS
-from bert_playground.training.core.averaging import describe_average
+from bert_playground.training.core.averaging import describe_average, is_averaged
 from bert_playground.training.core.optimizer import flatten
 from bert_playground.training.core.trainer import Trainer
 from bert_playground.training.metrics import METRICS
@@ -39,6 +39,7 @@ def summarise(
         "mode": state.mode,
         "metrics": state.best_metrics,
         "last_metrics": state.metrics,
+        "raw_metrics": state.raw_metrics,
         "baseline": baseline,
         "hint": suggest_next(
             state.best_metrics,
@@ -58,7 +59,7 @@ def summarise(
         "parameters": count_parameters(trainer.model),
         "trained_parameters": count_parameters(trainer.model, trained_only=True),
         "precision": "bf16" if trainer.model.encoder.dtype == mx.bfloat16 else "f32",
-        "weights": describe_average(trainer.loop.ema_decay, trainer.loop.swa_start),
+        "weights": describe_weights(trainer),
         "is_compiled": trainer.loop.use_compilation,
         "seconds": state.seconds,
         "rows_per_second": state.rows / train_seconds,
@@ -77,6 +78,16 @@ def summarise(
             if path.exists()
         },
     }
+
+
+def describe_weights(trainer: Trainer) -> str:
+    """Which weights the best checkpoint holds."""
+    loop, state = trainer.loop, trainer.state
+    if loop.swa_start is not None and not is_averaged(
+        loop.swa_start, state.best_step, state.total_steps
+    ):
+        return "the weights as they are, as the best epoch came before training.swa_start"
+    return describe_average(loop.ema_decay, loop.swa_start)
 
 
 def measure_baseline(

@@ -228,7 +228,7 @@ def test_every_mistake_is_listed_with_source_and_nearest_key(tmp_path):
     assert "model (file" in message
     assert "expected keys under it such as pretrained" in message
     assert "optimizer.type = 'adamx'" in message
-    assert "did you mean 'adamw'?" in message
+    assert "did you mean 'adam'?" in message
     assert "foo (file" in message
     assert "training.seed = -1 (environment BERT_TRAINING__SEED): should be greater than" in message
     assert "data.task = 'binry' (flag --task)" in message
@@ -279,3 +279,19 @@ def test_shuffled_columns_are_an_augmentation(tmp_path: Path) -> None:
     assert config.augmentation.column_shuffle == 1.0
     assert config.data.column_order == RunConfig().data.column_order
     assert sources["augmentation.column_shuffle"] == f"file {path}"
+
+
+def test_a_setting_of_several_types_has_one_line():
+    message = mistakes(None, flags={"training.batch_size": "many", "training.freeze": "embedings"})
+    batch_size, freeze = message.splitlines()[1:]
+    assert "should be a valid integer" in batch_size
+    assert "or should be 'auto'" in batch_size
+    assert "did you mean 'embeddings'?" in freeze
+
+
+def test_a_batch_size_is_a_number_or_auto():
+    for given, expected in (("16", 16), (16, 16), ("auto", "auto")):
+        config, _ = load_config(flags={"training.batch_size": given})
+        assert config.training.batch_size == expected
+    with pytest.raises(ValueError, match="batch_size auto is settled by `bert train`"):
+        assert config.training.rows_per_batch

@@ -23,6 +23,13 @@ def test_what_is_kept_is_what_was_evaluated(make_config) -> None:
     assert again.loss == pytest.approx(result.metrics["val_loss"], abs=1e-5)
 
 
+def test_the_raw_weights_are_evaluated_beside_the_average(make_config) -> None:
+    summary = run_training(make_config(**{"training.ema_decay": 0.9})).summary
+    assert summary["weights"] == "the exponential moving average of the weights (decay 0.9)"
+    assert set(summary["raw_metrics"]) == set(summary["last_metrics"])
+    assert summary["raw_metrics"]["val_loss"] != summary["last_metrics"]["val_loss"]
+
+
 def test_a_resumable_checkpoint_holds_both_and_the_final_one_the_average(make_config) -> None:
     run = run_training(make_config(**{"training.ema_decay": 0.9})).run_dir
     arrays = load_file(run.resumable()[-1] / ARRAYS_NAME)
@@ -38,3 +45,8 @@ def test_without_it_nothing_is_averaged(make_config) -> None:
     run = run_training(make_config(**{"training.ema_decay": 0})).run_dir
     arrays = load_file(run.resumable()[-1] / ARRAYS_NAME)
     assert not any(name.startswith("average") for name in arrays)
+
+
+def test_without_an_average_there_are_no_raw_metrics(make_config) -> None:
+    summary = run_training(make_config(**{"training.ema_decay": 0, "training.epochs": 1})).summary
+    assert (summary["weights"], summary["raw_metrics"]) == ("the weights as they are", {})

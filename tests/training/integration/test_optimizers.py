@@ -124,21 +124,3 @@ def test_a_frozen_layer_learns_nothing_and_costs_no_state(make_config, tmp_path:
     config = make_config(**{"training.freeze": "encoder", "training.epochs": 1})
     arrays = arrays_of(run_training(config).run_dir)
     assert not any(name.startswith(("m.encoder", "v.encoder")) for name in arrays)
-
-
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"optimizer.type": "sgd", "optimizer.beta1": 0.8}, "sgd has momentum, nesterov"),
-        ({"optimizer.momentum": 0.8}, "adamw has beta1, beta2, eps, weight_decay"),
-        ({"scheduler.power": 3}, "the schedule cosine has no such setting"),
-        ({"training.swa_start": 0.5, "training.ema_decay": 0.9}, "averages the weights instead"),
-    ],
-)
-def test_a_setting_that_another_optimizer_has_is_said(make_config, settings, said: str) -> None:
-    from bert_playground.config import load_config
-    from bert_playground.training.ignored_settings import RunFacts, ignored_settings
-
-    config, sources = load_config(environment={}, flags=settings)
-    (found,) = ignored_settings(config, sources, RunFacts("binary", 960, 30, 3))
-    assert said in found

@@ -87,9 +87,12 @@ def outcome(run: RunDir) -> dict[str, object]:
     }
 
 
-def assert_same_after_kill(make_config, train_once, tmp_path: Path, moment: str, step: int) -> None:
-    whole = train_once(**SETTINGS)
-    config = make_config(**SETTINGS, **{"training.output_dir": tmp_path / "killed"})
+def assert_same_after_kill(
+    make_config, train_once, tmp_path: Path, moment: str, step: int, **more: object
+) -> None:
+    settings = {**SETTINGS, **more}
+    whole = train_once(**settings)
+    config = make_config(**settings, **{"training.output_dir": tmp_path / "killed"})
     run = kill(config, moment, step)
     run_training(config, resume=run.path)
     expected, found = outcome(whole.run_dir), outcome(run)
@@ -122,6 +125,28 @@ def test_a_run_killed_at_a_random_step_continues_exactly(
     dice = random.Random(number)
     step = dice.randint(5, 18)
     assert_same_after_kill(make_config, train_once, tmp_path, dice.choice(["first", "last"]), step)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param({"lora.enabled": True, "training.ema_decay": 0.9}, id="adapters, average"),
+        pytest.param(
+            {"optimizer.layer_decay": 0.8, "training.swa_start": 0.3, "training.mixup": 0.4},
+            id="rates by layer, swa, mixup",
+        ),
+        pytest.param(
+            {"training.gradual_unfreezing": True, "training.adversarial": "fgm"},
+            id="gradual unfreezing, fgm",
+        ),
+    ],
+)
+def test_a_killed_run_with_muon_continues_exactly(
+    make_config, train_once, tmp_path: Path, more: dict[str, object]
+) -> None:
+    more = {"optimizer.type": "muon", **more}
+    assert_same_after_kill(make_config, train_once, tmp_path, "first", 9, **more)
 
 
 @pytest.mark.parametrize(

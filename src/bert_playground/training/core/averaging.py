@@ -31,6 +31,11 @@ def average_weights(average: Tree, parameters: Tree, decay: float, step: int) ->
     return cast("Tree", tree_map(move, average, parameters))
 
 
+def is_averaged(swa_start: float, step: int, total_steps: int) -> bool:
+    """Whether the mean has the weights after this step, from 1; it always has those after the last one."""
+    return step > swa_start * total_steps
+
+
 def describe_average(ema_decay: float, swa_start: float | None) -> str:
     """Which weights a run evaluates and keeps."""
     if swa_start is not None:

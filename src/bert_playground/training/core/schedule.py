@@ -1,4 +1,4 @@
-"""SCHEDULES: how the learning rate falls, by the names of transformers and PyTorch; Schedule: warm-up and fall together."""
+"""SCHEDULES: how the learning rate falls, by the names that transformers and torch use; Schedule: warm-up and fall together."""
 
 import inspect
 import math

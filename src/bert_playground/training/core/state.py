@@ -35,6 +35,9 @@ class TrainState:
     metrics: dict[str, float] = field(
         default_factory=dict
     )  # of the last evaluation, names start with val_
+    raw_metrics: dict[str, float] = field(
+        default_factory=dict
+    )  # of the last weights themselves, where averaged ones are evaluated
     monitor: str = ""  # the metric that decides which epoch is best, such as val_accuracy
     mode: str = "max"
     best_metrics: dict[str, float] = field(default_factory=dict)

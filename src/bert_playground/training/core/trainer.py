@@ -17,7 +17,7 @@ from bert_playground.data.core.types import Batch, Loader
 from bert_playground.inference import Model, predict_batches
 from bert_playground.memory import fit_cache_limit
 from bert_playground.models.heads import BaseHead
-from bert_playground.training.core.averaging import average_weights, mean_weights
+from bert_playground.training.core.averaging import average_weights, is_averaged, mean_weights
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.divergence import (
     MOST_IN_A_ROW,
@@ -153,6 +153,9 @@ class Trainer:
                 f"{state.skipped_steps} of {state.step} updates were left out, as they were not finite"
             )
         if self.average and state.stop_reason != INTERRUPTED:
+            if val_data is not None:
+                raw = self.evaluate(val_data)
+                state.raw_metrics = {f"val_{name}": value for name, value in raw.items()}
             self.model.update(self.average)
         self._notify("on_train_end")
 
@@ -262,7 +265,7 @@ class Trainer:
         before, self.average = self.average or parameters, {}
         if loop.swa_start is None:
             return average_weights(before, parameters, loop.ema_decay, number)
-        if state.step < loop.swa_start * state.total_steps:
+        if not is_averaged(loop.swa_start, state.step + 1, state.total_steps):
             return {}
         state.averaged_steps += 1
         return mean_weights(before, parameters, state.averaged_steps)

@@ -2,8 +2,12 @@
 
 import mlx.core as mx
 import numpy as np
+import pytest
 
-from bert_playground.training.core.averaging import average_weights
+from bert_playground.training.core import SCHEDULES, AdamW, Loop, Schedule, Trainer
+from bert_playground.training.core.averaging import average_weights, is_averaged, mean_weights
+from bert_playground.training.metrics import make_scorer
+from bert_playground.training.summary import describe_weights
 
 
 def follow(values: list[float], decay: float) -> float:
@@ -37,3 +41,27 @@ def test_nested_trees_and_the_weights_themselves_stay_as_they_are() -> None:
     assert weights["a"][0]["w"].tolist() == [1.0, 2.0]
     assert 1.0 < float(average["a"][0]["w"][0]) < 2.0
     assert 3.0 < float(average["b"][0]) < 4.0
+
+
+def test_the_mean_weighs_all_steps_alike() -> None:
+    mean = {"w": mx.array([4.0])}
+    for count, value in enumerate([4.0, 1.0, 7.0, 0.0], start=1):
+        mean = mean_weights(mean, {"w": mx.array([value])}, count)
+    assert mean["w"].item() == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(
+    ("start", "averaged"), [(0.0, [1, 2, 3, 4]), (0.5, [3, 4]), (0.7, [3, 4]), (0.99, [4])]
+)
+def test_the_mean_begins_after_a_share_of_the_steps(start: float, averaged: list[int]) -> None:
+    assert [step for step in (1, 2, 3, 4) if is_averaged(start, step, 4)] == averaged
+
+
+def test_a_best_epoch_before_the_mean_begins_is_said_to_hold_raw_weights(make_model) -> None:
+    loop = Loop(epochs=2, swa_start=0.5)
+    schedule = Schedule(SCHEDULES["constant"], peak=1e-3)
+    trainer = Trainer(make_model(), AdamW(), schedule, loop, make_scorer("binary"))
+    trainer.state.total_steps, trainer.state.best_step = 10, 5
+    assert describe_weights(trainer).startswith("the weights as they are, as the best epoch")
+    trainer.state.best_step = 6
+    assert describe_weights(trainer) == "the mean of the weights after 50 % of the steps"

@@ -1,4 +1,4 @@
-"""The family of optimizers: OPTIMIZERS, by the names of PyTorch and transformers."""
+"""The family of optimizers: OPTIMIZERS, by the names that torch and transformers use."""
 
 from bert_playground.training.core.optimizers.adafactor import Adafactor as Adafactor
 from bert_playground.training.core.optimizers.adam import Adam as Adam
