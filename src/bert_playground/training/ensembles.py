@@ -19,9 +19,10 @@ from bert_playground.runs import ENSEMBLE_NAME, RunDir
 from bert_playground.training.members import describe_variation, fit_members
 from bert_playground.training.metrics.scorer import make_scorer
 from bert_playground.training.pretrain_first import pretrain_first
+from bert_playground.training.report.conclude import conclude_run
 from bert_playground.training.run import fit
 from bert_playground.training.run_folder import RunResult, run_in_folder
-from bert_playground.training.start import start_run, write_json, write_run_config
+from bert_playground.training.start import start_run, write_run_config
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ def vary_config(config: RunConfig, variation: Variation, run: RunDir) -> RunConf
         "training": {
             "seed": config.training.seed + variation.seed_offset,
             "output_dir": run.path / "members",
+            "report": False,  # that of all members together shows each
         },
         "data": {"split_seed": config.split_seed},
         "ensemble": {"num_models": 1},
@@ -168,7 +170,7 @@ def _conclude(
             "members": str(run.path / ENSEMBLE_NAME),
         },
     }
-    write_json(run.summary, summary)
+    conclude_run(run, summary, prepared, has_report=config.training.report)
     return EnsembleResult(run, metrics, member_metrics, summary)
 
 

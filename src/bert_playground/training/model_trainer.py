@@ -26,7 +26,8 @@ from bert_playground.training.fit_data import (
 )
 from bert_playground.training.ignored_settings import RunFacts, log_ignored_settings
 from bert_playground.training.metrics import make_scorer
-from bert_playground.training.start import start_run, write_json, write_run_config
+from bert_playground.training.report.conclude import conclude_run
+from bert_playground.training.start import start_run, write_run_config
 from bert_playground.training.summary import summarise
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ class ModelTrainer:
             names = label_names(self.model, data.pipeline)
             summary["thresholds"] = tune_thresholds(run, names, data.val, self.model)
         if summary:
-            write_json(run.summary, summary)
+            conclude_run(run, summary, data.prepared, has_report=config.training.report)
         if run.kept is not None:
             logger.info(f"checkpoint: {run.kept}")
 

@@ -114,6 +114,7 @@ def _choose_config(config: RunConfig) -> RunConfig:
             "max_steps": None,
             "metric": None,
             "early_stopping_patience": None,
+            "report": False,
         },
         "optimizer": {"learning_rate": None},
         "scheduler": {"warmup_steps": None},

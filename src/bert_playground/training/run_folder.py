@@ -24,6 +24,7 @@ CHANGEABLE = (
     "training.max_steps",
     "training.logging_steps",
     "training.output_dir",
+    "training.report",
     "cross_validation.jobs",
     "cross_validation.time",
     "checkpoint.",

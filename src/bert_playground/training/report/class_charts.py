@@ -90,8 +90,8 @@ def _draw_curves(answers: Answers) -> list[Figure]:
     shown = asked[:MOST_CURVES]
     areas = [(name, roc_auc_score(*pair), average_precision_score(*pair)) for name, *pair in shown]
     of = "" if len(asked) == len(shown) else f" of the {len(shown)} most frequent classes"
-    rocs = ", ".join(f"{name} {area:.4f}" for name, area, _ in areas)
-    averages = ", ".join(f"{name} {area:.4f}" for name, _, area in areas)
+    rocs = ", ".join(f"{area:.4f} of {name}" for name, area, _ in areas)
+    averages = ", ".join(f"{area:.4f} of {name}" for name, _, area in areas)
     roc = Chart(
         f"ROC curve{of}; area: {rocs}.", UNIT, UNIT, "false positive rate", "true positive rate"
     )

@@ -1,4 +1,4 @@
-"""conclude_run: the last thing of every run: summary.json, and the report where it is wanted."""
+"""conclude_run, write_late: the last thing of every run: summary.json, and the report where it is wanted."""
 
 from typing import Any
 
@@ -21,9 +21,13 @@ def conclude_run(
     write_json(run.summary, summary)
     if not has_report:
         return
-    # scikit-learn and Jinja are loaded when training is over.
-    from bert_playground.training.report.write import report_run
-
-    if report_run(run, prepared):
+    if write_late(run, prepared):
         summary["files"] = {**summary.get("files", {}), "report": str(run.report_path)}
         write_json(run.summary, summary)
+
+
+def write_late(run: RunDir, prepared: Prepared | None) -> bool:
+    """`report_run`, whose libraries are loaded when training is over."""
+    from bert_playground.training.report.write import report_run
+
+    return report_run(run, prepared)

@@ -109,9 +109,7 @@ def show_results(record: RunRecord, answers: Answers | None) -> list[Block]:
     blocks: list[Block] = [
         Table("Metrics on rows that were not trained on", tuple(columns), tuple(rows))
     ]
-    notes = (
-        [f"* decided which epoch is best: {summary.monitor}"] if summary.monitor in metrics else []
-    )
+    notes = ["* decided which epoch is best"] if summary.monitor in metrics else []
     notes += [
         _compare(name, metrics[name], again[name])
         for name in again
