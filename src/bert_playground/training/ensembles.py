@@ -15,6 +15,7 @@ from bert_playground.ensemble_predictor import (
 from bert_playground.inference import AnyPredictor, Predictions, Predictor
 from bert_playground.models.ensemble import Variation, vary, write_manifest
 from bert_playground.models.sizes import fit_to_checkpoint
+from bert_playground.run_lock import hold_run
 from bert_playground.runs import ENSEMBLE_NAME, RunDir
 from bert_playground.training.members import describe_variation, fit_members
 from bert_playground.training.metrics.scorer import make_scorer
@@ -64,24 +65,25 @@ def train_ensemble(config: RunConfig, sources: Mapping[str, str] | None = None) 
     architecture = config.model.architecture if config.model.pretrained is None else None
     variations = vary(asked.diversity_strategy, asked.num_models, architecture)
     run = RunDir.create(config.training.output_dir)
-    try:
-        prepared = prepare(config)
-        config = pretrain_first(prepared, config, run)
-        results = fit_members(
-            variations,
-            lambda _, variation: fit_variation(prepared, config, variation, run, sources),
-            seed=config.training.seed,
-            on_fitted=lambda results: _write_members(run, results, asked.diversity_strategy),
-        )
-    except KeyboardInterrupt as interrupt:
-        if (run.path / ENSEMBLE_NAME).is_file():
-            interrupt.add_note(f"they answer together: {run.path}")
-        raise
-    finally:
-        if not (run.path / ENSEMBLE_NAME).is_file():
-            run.discard_unused()
-    write_run_config(run, config, sources)
-    return _conclude(run, config, prepared, variations, results)
+    with hold_run(run):
+        try:
+            prepared = prepare(config)
+            config = pretrain_first(prepared, config, run)
+            results = fit_members(
+                variations,
+                lambda _, variation: fit_variation(prepared, config, variation, run, sources),
+                seed=config.training.seed,
+                on_fitted=lambda results: _write_members(run, results, asked.diversity_strategy),
+            )
+        except KeyboardInterrupt as interrupt:
+            if (run.path / ENSEMBLE_NAME).is_file():
+                interrupt.add_note(f"they answer together: {run.path}")
+            raise
+        finally:
+            if not (run.path / ENSEMBLE_NAME).is_file():
+                run.discard_unused()
+        write_run_config(run, config, sources)
+        return _conclude(run, config, prepared, variations, results)
 
 
 def fit_variation(

@@ -11,6 +11,7 @@ from bert_playground.data.core.types import Loader
 from bert_playground.data.reading.examples import read_examples
 from bert_playground.logs import log_to_file
 from bert_playground.models.bert_with_head import BertWithHead
+from bert_playground.run_lock import hold_run
 from bert_playground.runs import RunDir
 from bert_playground.training.build import make_trainer
 from bert_playground.training.core import Callback, Trainer, TrainState
@@ -89,7 +90,7 @@ class ModelTrainer:
         run = RunDir.create(config.training.output_dir)
         try:
             write_run_config(run, config, self.sources)
-            with log_to_file(run.train_log):
+            with hold_run(run), log_to_file(run.train_log):
                 return self._fit(data, config, run)
         except KeyboardInterrupt as interrupt:
             if saved := run.resumable():

@@ -14,6 +14,7 @@ from bert_playground.config.schema import RunConfig
 from bert_playground.logs import log_to_file
 from bert_playground.lookup import expand_pattern
 from bert_playground.models.sizes import fit_to_checkpoint
+from bert_playground.run_lock import hold_run
 from bert_playground.runs import RunDir
 from bert_playground.training.core.resume import find_resumable
 from bert_playground.training.start import write_run_config
@@ -72,7 +73,7 @@ def run_in_folder(
         run, checkpoint = _find_run(resume)
         config = read_run_config(run, config, sources or {}, command)
     try:
-        with log_to_file(run.train_log), _logged_errors():
+        with hold_run(run), log_to_file(run.train_log), _logged_errors():
             return body(run, config, checkpoint)
     except KeyboardInterrupt as interrupt:
         if run.resumable() or run.pretrained.resumable() or run.fold_fits.is_dir():
