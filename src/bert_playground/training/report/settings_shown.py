@@ -2,24 +2,10 @@
 
 from typing import Any
 
+from bert_playground.config.changes import list_changes
 from bert_playground.config.flags import settings
-from bert_playground.config.schema import RunConfig
 from bert_playground.run_record import RunRecord
 from bert_playground.training.report.blocks import Block, Cell, Table, Text
-
-
-def list_changes(values: dict[str, dict[str, Any]]) -> dict[str, tuple[Any, Any]]:
-    """Dotted path → value and default of the settings that differ; what this version does not know is left out."""
-    defaults = RunConfig().model_dump(mode="json")
-    found = {}
-    for path in settings():
-        section, key = path.split(".")
-        if key not in values.get(section, {}):
-            continue
-        value, default = values[section][key], defaults[section][key]
-        if value != default:
-            found[path] = (value, default)
-    return found
 
 
 def show_settings(record: RunRecord) -> list[Block]:
