@@ -90,13 +90,16 @@ def _draw_curves(answers: Answers) -> list[Figure]:
     shown = asked[:MOST_CURVES]
     areas = [(name, roc_auc_score(*pair), average_precision_score(*pair)) for name, *pair in shown]
     of = "" if len(asked) == len(shown) else f" of the {len(shown)} most frequent classes"
-    rocs = ", ".join(f"{area:.4f} of {name}" for name, area, _ in areas)
-    averages = ", ".join(f"{area:.4f} of {name}" for name, _, area in areas)
+    if answers.task == "binary":
+        rocs, averages = (f"{value:.4f}" for value in areas[0][1:])
+    else:
+        rocs = ", ".join(f"{name} {area:.4f}" for name, area, _ in areas)
+        averages = ", ".join(f"{name} {area:.4f}" for name, _, area in areas)
     roc = Chart(
-        f"ROC curve{of}; area: {rocs}.", UNIT, UNIT, "false positive rate", "true positive rate"
+        f"ROC curve{of}; area {rocs}.", UNIT, UNIT, "false positive rate", "true positive rate"
     )
     pr = Chart(
-        f"Precision-recall curve{of}; average precision: {averages}.",
+        f"Precision-recall curve{of}; average precision {averages}.",
         UNIT,
         UNIT,
         "recall",
@@ -111,8 +114,8 @@ def _draw_curves(answers: Answers) -> list[Figure]:
         pr.line(list(zip(recall.tolist(), precision.tolist(), strict=True)), series, legend)
         pr.guide((0, float(truth.mean())), (1, float(truth.mean())))
     return [
-        Figure(roc.to_svg(), f"ROC{of}; area: {rocs}. On the dashed line the score tells nothing."),
-        Figure(pr.to_svg(), f"Precision and recall{of}; average precision: {averages}. Dashed: what chance reaches."),
+        Figure(roc.to_svg(), f"ROC{of}; area {rocs}. On the dashed line the score tells nothing."),
+        Figure(pr.to_svg(), f"Precision and recall{of}; average precision {averages}. Dashed: what chance reaches."),
     ]  # fmt: skip
 
 

@@ -45,7 +45,8 @@ def list_commands(record: RunRecord) -> list[Block]:
             (f"bert model calibrate --checkpoint {folder}", "make probabilities mean what they say")
         )
     lines.append(_show(folder))
-    lines.append((f"bert runs compare {folder} latest", "is another run better than this one?"))
+    parent = quote(str(run.path.parent))
+    lines.append((f"bert runs list --output-dir {parent}", "this run among the others beside it"))
     return [Commands(tuple(lines))]
 
 

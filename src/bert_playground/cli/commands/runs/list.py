@@ -75,23 +75,21 @@ def list_(
     if not shown:
         print_lines([f"no run in {folder}" if not entries else f"none of {len(entries)} runs fits"])
         return
-    columns = _metric_columns(shown, sort)
+    metrics = _metric_columns(shown, sort)
+    facts = [
+        name
+        for name in ("kind", "target", "model")
+        if len({entry.value(name) for entry in shown}) > 1
+    ]
     print_table(
-        f"{len(shown)} of {len(entries)} runs in {folder}",
-        ("run", "status", "kind", "target", "model", *(name.removeprefix("val_") for name in columns), "seconds"),
+        f"{len(shown)} of {len(entries)} runs in {folder}{_say_common(shown, facts)}",
+        ("run", "status", *facts, *(name.removeprefix("val_") for name in metrics)),
         [
-            (
-                entry.name,
-                entry.status,
-                entry.kind,
-                entry.value("target"),
-                entry.model,
-                *(entry.value(name) for name in columns),
-                None if (seconds := entry.value("seconds")) is None else round(seconds),
-            )
+            (entry.name, entry.status, *(entry.value(name) for name in (*facts, *metrics)))
             for entry in shown
         ],
-    )  # fmt: skip
+        keeps_names=True,
+    )
     broken = [entry for entry in shown if entry.fault and entry.status == "broken"]
     print_lines(f"{entry.name} cannot be read: {entry.fault}" for entry in broken)
 
@@ -106,6 +104,13 @@ def _metric_columns(entries: "list[RunEntry]", sort: str | None) -> list[str]:
     kept: list[str] = []
     for name in names:
         is_new = name not in (f"val_{each}" for each in kept)
-        if is_new and any(entry.value(name) is not None for entry in entries) and name != "seconds":
+        if is_new and any(entry.value(name) is not None for entry in entries):
             kept.append(name)
     return kept[:5]
+
+
+def _say_common(entries: "list[RunEntry]", facts: list[str]) -> str:
+    """What all of them have in common, which takes no column."""
+    common = [name for name in ("kind", "target", "model") if name not in facts]
+    values = [str(value) for name in common if (value := entries[0].value(name))]
+    return f": {', '.join(values)}" if values else ""
