@@ -26,7 +26,7 @@ from bert_playground.training.fit_data import (
 from bert_playground.training.ignored_settings import RunFacts, log_ignored_settings
 from bert_playground.training.match_classes import match_classes
 from bert_playground.training.members import fit_members
-from bert_playground.training.report.conclude import write_late
+from bert_playground.training.report import conclude
 from bert_playground.training.start import start_run, write_run_config
 
 
@@ -80,7 +80,7 @@ class EnsembleTrainer:
                 states = self._fit_members(data, run)
             self.run = run
             if self.config.training.report:
-                write_late(run, data.prepared)
+                conclude.write_late(run, data.prepared)
             return states
         finally:
             if not any(member.metrics.exists() for member in run.members()):

@@ -46,22 +46,20 @@ def say_overview(record: RunRecord, answers: Answers | None) -> str:
         if name in summary.baseline:
             said += f", where the best constant answer has {summary.baseline[name]:.4f}"
         parts.append(said)
-    sentence = f"{'; '.join(parts)}."
-    sentence = sentence[0].upper() + sentence[1:]
-    return f"{sentence} {_say_course(record)}".strip()
+    return f"{'; '.join(parts)}. {_say_course(record)}".strip()
 
 
 def _say_model(record: RunRecord) -> str:
     if record.summary.blend:
         names = [str(member.get("name")) for member in record.summary.blend.get("members", ())]
-        return f"a blend of {count_of(len(names), 'model')} ({', '.join(names)}) over folds"
+        return f"A blend of {count_of(len(names), 'model')} ({', '.join(names)}) over folds"
     if record.members:
         return f"{len(record.members)} models that answer together"
     pretrained = record.setting("model.pretrained")
     if pretrained is not None:
         adapters = " with LoRA" if record.setting("lora.enabled") else ""
-        return f"{pretrained}{adapters}"
-    return f"{record.setting('model.architecture') or 'an encoder'} from random weights"
+        return f"Fine-tuned: {pretrained}{adapters}"
+    return f"A {record.setting('model.architecture') or 'model'} from random weights"
 
 
 def _say_course(record: RunRecord) -> str:

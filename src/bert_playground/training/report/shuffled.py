@@ -68,13 +68,13 @@ def _answer_all(answer: Callable[[pl.DataFrame], Array], rows: pl.DataFrame) -> 
 def choose_rows(num_rows: int, num_columns: int, num_trained: int) -> int:
     """How many rows are answered again with each column shuffled, so that it costs a small part of the training.
 
-    A training row costs about three answers, and a tenth of that may be spent: from 64 rows, of which fewer tell little, to
-    1,000, which tell all that matters.
+    A training row costs about three answers, and a twentieth of that may be spent: from 100 rows, of which fewer tell
+    little, to 1,000, which tell all that matters.
 
     Args:
         num_rows: that there are.
         num_columns: to shuffle.
         num_trained: rows that training has seen, each as often as it was.
     """
-    wanted = num_trained * 3 // 10 // max(1, num_columns + 1)
-    return min(num_rows, max(64, min(1000, wanted)))
+    wanted = num_trained * 3 // 20 // max(1, num_columns + 1)
+    return min(num_rows, max(100, min(1000, wanted)))
