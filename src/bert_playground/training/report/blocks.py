@@ -8,6 +8,15 @@ from markupsafe import Markup
 Cell = str | float | int | None
 
 
+def spell_number(value: float) -> str:
+    """Four decimals of usual numbers, one of large ones, four digits of very small ones."""
+    if isinstance(value, int):
+        return f"{value:,}"
+    if value == 0 or 1e-3 <= abs(value) < 1e3:
+        return f"{value:.4f}"
+    return f"{value:,.1f}" if 1e3 <= abs(value) < 1e12 else f"{value:.4g}"
+
+
 @dataclass(frozen=True)
 class Text:
     """Paragraphs."""

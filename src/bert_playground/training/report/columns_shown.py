@@ -2,28 +2,27 @@
 
 import numpy as np
 
+from bert_playground.lookup import count_of
 from bert_playground.run_record import RunRecord
 from bert_playground.training.report.answers import row_losses
 from bert_playground.training.report.blocks import Block, Figure, Figures, Table, Text
 from bert_playground.training.report.gradients import explain_rows
 from bert_playground.training.report.scored import Scored
-from bert_playground.training.report.shuffled import HOW, Effect, choose_rows, shuffle_columns
+from bert_playground.training.report.shuffled import HOW, Effect, plan_shuffles, shuffle_columns
 from bert_playground.training.report.svg import Bar, draw_bars
 
 MOST_BARS = 15
-MOST_COLUMNS = 60  # that are shuffled
 GRADIENT_ROWS = 64
 
 
 def show_columns(record: RunRecord, scored: Scored) -> list[Block]:
     """Two views of what drove the answers."""
     shares, num_explained = _share_gradients(scored)
-    effects, num_shuffled = _shuffle(record, scored)
+    effects, looked_at = _shuffle(record, scored)
     figures, notes = [], []
     if effects:
         figures.append(_draw_effects(effects, scored.answers.loss_name))
-        of = f"{num_shuffled} of {scored.frame.height} rows that were not trained on"
-        notes.append(f"{HOW.format(loss=scored.answers.loss_name)} Looked at: {of}.")
+        notes.append(f"{HOW.format(loss=scored.answers.loss_name)} Looked at: {looked_at}.")
     if shares:
         figures.append(_draw_shares(shares))
         notes.append(
@@ -50,22 +49,34 @@ def _share_gradients(scored: Scored) -> tuple[dict[str, float], int]:
     return explain_rows(reader.load(), scored.frame[rows]).by_column(), len(rows)
 
 
-def _shuffle(record: RunRecord, scored: Scored) -> tuple[list[Effect], int]:
+def _shuffle(record: RunRecord, scored: Scored) -> tuple[list[Effect], str]:
+    """The effects, and which rows and columns were looked at."""
     if scored.again is None:
-        return [], 0
-    columns = [name for name in scored.pipeline.columns if name in scored.frame.columns]
-    columns = columns[:MOST_COLUMNS]
-    summary = record.summary
+        return [], ""
+    summary, columns = record.summary, _rank_columns(scored)
     num_trained = (summary.train_rows or scored.frame.height) * (summary.epochs or 1)
-    rows = _pick(scored.unseen, choose_rows(len(scored.unseen), len(columns), num_trained))
+    plan = plan_shuffles(len(scored.unseen), len(columns), num_trained)
+    rows = _pick(scored.unseen, plan.rows)
     labels = scored.answers.labels[rows]
     effects = shuffle_columns(
         scored.again,
         lambda scores: row_losses(scored.answers.task, labels, scores),
         scored.frame[rows],
-        columns,
+        columns[: plan.columns],
     )
-    return effects, len(rows)
+    said = f"{len(rows)} of {count_of(scored.frame.height, 'row')} that were not trained on"
+    if plan.columns < len(columns):
+        said += (
+            f", and the {plan.columns} of {len(columns)} columns that tell most of the target alone"
+        )
+    return effects, said
+
+
+def _rank_columns(scored: Scored) -> list[str]:
+    """Those that are read, the most telling ones first; of free text, and of others that were not measured, all is expected."""
+    told = {profile.column: profile.importance for profile in scored.pipeline.profiles}
+    names = [name for name in scored.pipeline.columns if name in scored.frame.columns]
+    return sorted(names, key=lambda name: -(1.0 if told.get(name) is None else told[name] or 0.0))
 
 
 def _draw_effects(effects: list[Effect], loss: str) -> Figure:

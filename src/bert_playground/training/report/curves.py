@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import isfinite
 
 from bert_playground.run_record import EvaluationRow, RunRecord
-from bert_playground.training.report.blocks import Block, Figure, Figures, Table
+from bert_playground.training.report.blocks import Block, Figure, Figures, Table, spell_number
 from bert_playground.training.report.overview import headline
 from bert_playground.training.report.svg import Chart, Point, Range
 
@@ -34,9 +34,9 @@ def _draw_losses(record: RunRecord) -> Figure | None:
     points = [*trained, *validated]
     said = "loss over steps"
     if validated:
-        said = f"validation loss from {validated[0][1]:.4g} to {validated[-1][1]:.4g}"
+        said = f"validation loss from {spell_number(validated[0][1])} to {spell_number(validated[-1][1])}"
         lowest = min(validated, key=lambda point: point[1])
-        said += f", lowest {lowest[1]:.4g} at step {lowest[0]:g}"
+        said += f", lowest {spell_number(lowest[1])} at step {lowest[0]:g}"
     chart = Chart(f"Loss: {said}.", _steps(points), Range.of(*(y for _, y in points)), STEPS)
     chart.line(trained, 1, "training")
     chart.line(validated, 2, "validation")
@@ -54,7 +54,7 @@ def _draw_metric(record: RunRecord) -> Figure | None:
     if name is None or not points or name == "val_loss":
         return None
     shown = name.removeprefix("val_")
-    said = f"{shown} from {points[0][1]:.4g} to {points[-1][1]:.4g}"
+    said = f"{shown} from {spell_number(points[0][1])} to {spell_number(points[-1][1])}"
     chart = Chart(f"Validation {said}.", _steps(points), Range.of(*(y for _, y in points)), STEPS)
     chart.line(points, 2)
     chart.dots(points, 2)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from bert_playground.training.report.answers import Answers, Array
-from bert_playground.training.report.blocks import Block, Figure, Figures, Table
+from bert_playground.training.report.blocks import Block, Figure, Figures, Table, spell_number
 from bert_playground.training.report.svg import Chart, Range
 
 MOST_DOTS = 800
@@ -44,7 +44,9 @@ def _draw_residuals(truth: Array, answered: Array) -> Figure:
         low, high = low - 0.5, high + 0.5
     heights, edges = np.histogram(np.clip(errors, low, high), NUM_BINS, (low, high))
     middle, mean = float(np.median(errors)), float(errors.mean())
-    said = f"half of the errors lie above {middle:.4g}, their mean is {mean:.4g}"
+    said = (
+        f"half of the errors lie above {spell_number(middle)}, their mean is {spell_number(mean)}"
+    )
     chart = Chart(
         f"Histogram of answer minus truth: {said}.",
         Range(float(low), float(high)),
@@ -73,7 +75,7 @@ def _tabulate_parts(target: str, truth: Array, answered: Array) -> Table | None:
         if len(errors):
             rows.append(
                 (
-                    f"{edges[part]:,.4g} to {edges[part + 1]:,.4g}",
+                    f"{edges[part]:,.6g} to {edges[part + 1]:,.6g}",
                     len(errors),
                     float(np.sqrt(np.square(errors).mean())),
                     float(np.abs(errors).mean()),

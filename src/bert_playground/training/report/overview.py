@@ -6,7 +6,7 @@ from bert_playground.lookup import count_of
 from bert_playground.run_record import RunRecord
 from bert_playground.training.metrics.scorer import METRICS
 from bert_playground.training.report.answers import Answers
-from bert_playground.training.report.blocks import Block, Cell, Notes, Table
+from bert_playground.training.report.blocks import Block, Cell, Notes, Table, spell_number
 
 PRETRAINING = "hidden words"  # the task of a pretraining run
 # Activations in bf16 and sums in another order move metrics by less than this.
@@ -42,9 +42,9 @@ def say_overview(record: RunRecord, answers: Answers | None) -> str:
     if name is not None:
         rows = summary.val_rows or (answers.num_rows if answers else 0)
         where = "out of fold on" if record.summary.blend else "on"
-        said = f"{name.removeprefix('val_')} {metrics[name]:.4f} {where} {count_of(rows, 'row')} that it was not trained on"
+        said = f"{name.removeprefix('val_')} {spell_number(metrics[name])} {where} {count_of(rows, 'row')} that it was not trained on"
         if name in summary.baseline:
-            said += f", where the best constant answer has {summary.baseline[name]:.4f}"
+            said += f", where the best constant answer has {spell_number(summary.baseline[name])}"
         parts.append(said)
     return f"{'; '.join(parts)}. {_say_course(record)}".strip()
 
@@ -126,6 +126,6 @@ def _differs(name: str, metrics: Mapping[str, float], again: Mapping[str, float]
 
 def _compare(name: str, then: float, now: float) -> str:
     return (
-        f"{name.removeprefix('val_')} is {now:.4f} by the answers of this page, and {then:.4f} in the summary: they were "
+        f"{name.removeprefix('val_')} is {spell_number(now)} by the answers of this page, and {spell_number(then)} in the summary: they were "
         "computed or decided otherwise, or the table has changed since"
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from markupsafe import Markup, escape
 
 from bert_playground.jinja_templates import open_templates
-from bert_playground.training.report.blocks import Cell, Section
+from bert_playground.training.report.blocks import Cell, Section, spell_number
 
 TEMPLATE, STYLE = "report.html.jinja", "report.css"
 FOLDER = Path(__file__).parent
@@ -46,12 +46,3 @@ def show_number(value: Cell) -> Markup:
     if isinstance(value, str | bool):
         return escape(str(value))
     return Markup('<data value="{}">{}</data>').format(repr(value), spell_number(value))
-
-
-def spell_number(value: float) -> str:
-    """Four decimals of usual numbers, four digits of very small or large ones."""
-    if isinstance(value, int):
-        return f"{value:,}"
-    if value == 0 or 1e-3 <= abs(value) < 1e4:
-        return f"{value:.4f}"
-    return f"{value:,.1f}" if 1e4 <= abs(value) < 1e12 else f"{value:.4g}"

@@ -27,7 +27,9 @@ def show_rows(scored: Scored) -> list[Block]:
         )
         for row in worst
     )
-    intro = "The rows that surprised the model most: a confident answer, and another truth. Their text is what it read."
+    is_number = scored.answers.in_units is not None
+    how = "an answer far from the truth" if is_number else "a confident answer, and another truth"
+    intro = f"The rows that surprised the model most: {how}. Their text is what it read."
     if is_explained:
         intro += f" {_say_signs(scored)} Gradient times input, word by word."
     return [Text((intro,)), Cards(scored.answers.loss_name, cards)]

@@ -9,6 +9,7 @@ import polars as pl
 Array = np.ndarray[Any, Any]
 SEED = 0
 CHUNK = 4096  # rows of one call
+MOST_COLUMNS = 60  # that are shuffled
 # Shuffled, and not blanked: a blank is something that training may never have seen in a column, so that the answer to it
 # would say more of blanks than of the column.
 HOW = (
@@ -65,16 +66,24 @@ def _answer_all(answer: Callable[[pl.DataFrame], Array], rows: pl.DataFrame) -> 
     return np.concatenate([answer(part) for part in parts])
 
 
-def choose_rows(num_rows: int, num_columns: int, num_trained: int) -> int:
-    """How many rows are answered again with each column shuffled, so that it costs a small part of the training.
+class Plan(NamedTuple):
+    """How much is shuffled: so many rows, and so many columns."""
 
-    A training row costs about three answers, and a twentieth of that may be spent: from 100 rows, of which fewer tell
-    little, to 1,000, which tell all that matters.
+    rows: int
+    columns: int
+
+
+def plan_shuffles(num_rows: int, num_columns: int, num_trained: int) -> Plan:
+    """As many rows and columns as cost a twentieth of the training, to which a row costs about three answers.
+
+    At least 1,500 answers are asked for: 50 rows, of which fewer tell little, of 10 columns or more; and 1,000 rows tell all
+    that matters.
 
     Args:
         num_rows: that there are.
         num_columns: to shuffle.
         num_trained: rows that training has seen, each as often as it was.
     """
-    wanted = num_trained * 3 // 20 // max(1, num_columns + 1)
-    return min(num_rows, max(100, min(1000, wanted)))
+    answers = max(1500, num_trained * 3 // 20)
+    columns = min(num_columns, MOST_COLUMNS, max(10, answers // 50 - 1))
+    return Plan(min(num_rows, max(50, min(1000, answers // (columns + 1)))), columns)
