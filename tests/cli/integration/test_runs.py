@@ -1,8 +1,8 @@
 """bert runs: folders of runs, whole, stopped, running and broken, listed, shown, compared, opened and removed."""
 
 import json
-import multiprocessing
-import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -191,39 +191,36 @@ def test_remove_asks_and_refuses_what_is_no_run_of_its_own(runs, tmp_path):
     assert not victim.exists()
 
 
-def _train(path: Path, begun, done) -> None:
-    with hold_run(RunDir(path)):
-        begun.set()
-        done.wait(20)
+HOLD = """
+import sys
+from pathlib import Path
+from bert_playground.run_lock import hold_run
+from bert_playground.runs import RunDir
+with hold_run(RunDir(Path(sys.argv[1]))):
+    print("begun", flush=True)
+    sys.stdin.read()
+"""
 
 
 def test_a_run_that_is_underway_is_seen_and_stays(runs):
     path = runs / "run_20260104_000000"
-    context = multiprocessing.get_context("spawn")
-    begun, done = context.Event(), context.Event()
-    process = context.Process(target=_train, args=(path, begun, done))
-    process.start()
-    try:
-        assert begun.wait(20)
-        assert is_running(RunDir(path))
-        found = json.loads(
-            run("list", "--output-dir", runs, "--status", "running", "--json").stdout
-        )
-        assert [each["run"] for each in found] == [str(path)]
-        refused = run("remove", path, "--yes")
-        assert refused.exit_code == 2
-        assert f"underway in process {process.pid}" in refused.output
-        with pytest.raises(ValueError, match="is underway in process"), hold_run(RunDir(path)):
-            pass
-        os.kill(process.pid, 9)  # the lock goes with the process, however that ends
-        process.join()
-        assert not is_running(RunDir(path))
-        with hold_run(RunDir(path)):
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], **pipes) as process:
+        try:
+            assert process.stdout.readline() == "begun\n"
             assert is_running(RunDir(path))
-    finally:
-        done.set()
-        process.kill()
-        process.join()
+            found = run("list", "--output-dir", runs, "--status", "running", "--json")
+            assert [each["run"] for each in json.loads(found.stdout)] == [str(path)]
+            refused = run("remove", path, "--yes")
+            assert refused.exit_code == 2
+            assert f"underway in process {process.pid}" in refused.output
+            with pytest.raises(ValueError, match="is underway in process"), hold_run(RunDir(path)):
+                pass
+        finally:
+            process.kill()
+    assert not is_running(RunDir(path))  # the lock went with the process
+    with hold_run(RunDir(path)):
+        assert is_running(RunDir(path))
     assert not is_running(RunDir(path))
 
 
