@@ -52,7 +52,7 @@ def _tabulate(prepared: Prepared, pipeline: TextPipeline | None, *, has_folds: b
         frame.select(missing).row(0) if frame.height else (None,) * len(names)
         for frame in (train, val)
     ]
-    distinct = train.select(pl.col(name).n_unique() for name in names).row(0)
+    distinct = train.select(pl.col(name).drop_nulls().n_unique() for name in names).row(0)
     rows: list[tuple[Cell, ...]] = []
     for place, name in enumerate(names):
         profile = profiles.get(name)

@@ -75,7 +75,10 @@ class Explained:
             else:
                 is_cut = is_full and place > read_to
                 weight = None if is_cut else float(sums[place] / most)
-                pieces.append(Piece(text, weight, is_cut, name))
+                said = text.lstrip()
+                if said != text:
+                    pieces.append(Piece(text[: len(text) - len(said)]))
+                pieces.append(Piece(said, weight, is_cut, name))
         return tuple(pieces)
 
     def _by_piece(self, spans: Sequence[Span], values: Array) -> Array:

@@ -1,5 +1,6 @@
 """show_settings: what was asked for beyond the defaults; show_environment: what the run was computed with."""
 
+import shlex
 from typing import Any
 
 from bert_playground.config.changes import list_changes
@@ -40,7 +41,7 @@ def show_environment(record: RunRecord) -> list[Block]:
     """Versions, device, commit and seed."""
     found = record.environment
     rows: list[tuple[Cell, ...]] = [
-        ("command", " ".join(found.command) or None),
+        ("command", shlex.join(["bert", *found.command[1:]]) if found.command else None),
         ("seed", found.seed),
         ("computed by", found.computed_by),
         ("device", found.device),

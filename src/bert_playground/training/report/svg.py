@@ -122,7 +122,7 @@ class Chart:
         """The whole chart."""
         legend, right = [], float(WIDTH - RIGHT)
         for series, name in reversed(self._legend):
-            right -= 7 * len(name) + 30
+            right -= 7.5 * len(name) + 34
             legend.append(
                 Markup('<line class="line s{}" x1="{}" y1="14" x2="{}" y2="14"/>').format(
                     series, right, right + 20
