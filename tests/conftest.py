@@ -1,4 +1,4 @@
-"""What all tests share: one process per core, a clean environment, no pictures, and a tiny table."""
+"""What all tests share: one process per core, a clean environment, no pictures, no reports, and a tiny table."""
 
 import gc
 import os
@@ -88,6 +88,23 @@ def _no_pictures() -> Iterator[Callable[..., None]]:
 def _real_pictures(_no_pictures: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     """Curves are drawn all the same."""
     monkeypatch.setattr("bert_playground.training.callbacks.curves.draw_curves", _no_pictures)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_reports() -> Iterator[Callable[..., bool]]:
+    """A run writes the beginning of a page instead of its report, which would answer its rows once more."""
+    from bert_playground.training.report import conclude
+
+    original = conclude.write_late
+    conclude.write_late = lambda run, prepared: bool(run.report_path.write_text("<!doctype html>"))
+    yield original
+    conclude.write_late = original
+
+
+@pytest.fixture
+def _real_reports(_no_reports: Callable[..., bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports are written all the same."""
+    monkeypatch.setattr("bert_playground.training.report.conclude.write_late", _no_reports)
 
 
 @pytest.fixture(autouse=True)

@@ -79,6 +79,11 @@ class RunDir:
         return self.path / "learning_rates.png"
 
     @property
+    def report_path(self) -> Path:
+        """The page that shows the whole run; one file, without links to others."""
+        return self.path / "report.html"
+
+    @property
     def checkpoints(self) -> Path:
         """The folder that holds `refit`, `best`, `final` and `step_*`."""
         return self.path / "checkpoints"

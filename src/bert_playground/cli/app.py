@@ -32,6 +32,12 @@ from .commands.model.export import export
 from .commands.model.inspect import inspect
 from .commands.model.merge import merge
 from .commands.model.quantize import quantize
+from .commands.runs.compare import compare as compare_runs
+from .commands.runs.list import list_
+from .commands.runs.open import open_
+from .commands.runs.remove import remove
+from .commands.runs.report import report
+from .commands.runs.show import show
 from .utils.errors import FriendlyGroup
 from .utils.options import SettingsCommand
 
@@ -66,6 +72,17 @@ data_group = typer.Typer(
 for data_command in (describe, preview, compare, folds):
     data_group.command(cls=SettingsCommand)(data_command)
 app.add_typer(data_group, name="data")
+
+runs_group = typer.Typer(
+    help="List, show, compare, open and remove runs; write the report of one.", no_args_is_help=True
+)
+runs_group.command("list")(list_)
+runs_group.command()(show)
+runs_group.command("compare")(compare_runs)
+runs_group.command()(report)
+runs_group.command("open")(open_)
+runs_group.command()(remove)
+app.add_typer(runs_group, name="runs")
 
 kaggle_group = typer.Typer(
     help="Competitions on Kaggle: a project folder, checked submissions, a ledger of scores.",

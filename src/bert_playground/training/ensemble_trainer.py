@@ -11,6 +11,7 @@ from bert_playground.config.schema import RunConfig
 from bert_playground.data.core.types import Loader
 from bert_playground.data.loaders.mlx_loader import MLXLoader
 from bert_playground.models.ensemble import Ensemble, Variation, vary, write_manifest
+from bert_playground.run_lock import hold_run
 from bert_playground.runs import RunDir
 from bert_playground.training.build import make_trainer
 from bert_playground.training.core import TrainState
@@ -25,6 +26,7 @@ from bert_playground.training.fit_data import (
 from bert_playground.training.ignored_settings import RunFacts, log_ignored_settings
 from bert_playground.training.match_classes import match_classes
 from bert_playground.training.members import fit_members
+from bert_playground.training.report import conclude
 from bert_playground.training.start import start_run, write_run_config
 
 
@@ -74,8 +76,11 @@ class EnsembleTrainer:
             write_run_config(run, self.config, self.sources)
             for note in data.notes:
                 logger.info(note)
-            states = self._fit_members(data, run)
+            with hold_run(run):
+                states = self._fit_members(data, run)
             self.run = run
+            if self.config.training.report:
+                conclude.write_late(run, data.prepared)
             return states
         finally:
             run.discard_unused()

@@ -15,13 +15,15 @@ from bert_playground.ensemble_predictor import (
 from bert_playground.inference import AnyPredictor, Predictions, Predictor
 from bert_playground.models.ensemble import Variation, vary, write_manifest
 from bert_playground.models.sizes import fit_to_checkpoint
+from bert_playground.run_lock import hold_run
 from bert_playground.runs import ENSEMBLE_NAME, RunDir
 from bert_playground.training.members import describe_variation, fit_members
 from bert_playground.training.metrics.scorer import make_scorer
 from bert_playground.training.pretrain_first import pretrain_first
+from bert_playground.training.report.conclude import conclude_run
 from bert_playground.training.run import fit
 from bert_playground.training.run_folder import RunResult, run_in_folder
-from bert_playground.training.start import start_run, write_json, write_run_config
+from bert_playground.training.start import start_run, write_run_config
 
 
 @dataclass(frozen=True)
@@ -63,24 +65,25 @@ def train_ensemble(config: RunConfig, sources: Mapping[str, str] | None = None) 
     architecture = config.model.architecture if config.model.pretrained is None else None
     variations = vary(asked.diversity_strategy, asked.num_models, architecture)
     run = RunDir.create(config.training.output_dir)
-    try:
-        prepared = prepare(config)
-        config = pretrain_first(prepared, config, run)
-        results = fit_members(
-            variations,
-            lambda _, variation: fit_variation(prepared, config, variation, run, sources),
-            seed=config.training.seed,
-            on_fitted=lambda results: _write_members(run, results, asked.diversity_strategy),
-        )
-    except KeyboardInterrupt as interrupt:
-        if (run.path / ENSEMBLE_NAME).is_file():
-            interrupt.add_note(f"they answer together: {run.path}")
-        raise
-    finally:
-        if not (run.path / ENSEMBLE_NAME).is_file():
-            run.discard_unused()
-    write_run_config(run, config, sources)
-    return _conclude(run, config, prepared, variations, results)
+    with hold_run(run):
+        try:
+            prepared = prepare(config)
+            config = pretrain_first(prepared, config, run)
+            results = fit_members(
+                variations,
+                lambda _, variation: fit_variation(prepared, config, variation, run, sources),
+                seed=config.training.seed,
+                on_fitted=lambda results: _write_members(run, results, asked.diversity_strategy),
+            )
+        except KeyboardInterrupt as interrupt:
+            if (run.path / ENSEMBLE_NAME).is_file():
+                interrupt.add_note(f"they answer together: {run.path}")
+            raise
+        finally:
+            if not (run.path / ENSEMBLE_NAME).is_file():
+                run.discard_unused()
+        write_run_config(run, config, sources)
+        return _conclude(run, config, prepared, variations, results)
 
 
 def fit_variation(
@@ -107,6 +110,7 @@ def vary_config(config: RunConfig, variation: Variation, run: RunDir) -> RunConf
         "training": {
             "seed": config.training.seed + variation.seed_offset,
             "output_dir": run.path / "members",
+            "report": False,  # that of all members together shows each
         },
         "data": {"split_seed": config.split_seed},
         "ensemble": {"num_models": 1},
@@ -168,7 +172,7 @@ def _conclude(
             "members": str(run.path / ENSEMBLE_NAME),
         },
     }
-    write_json(run.summary, summary)
+    conclude_run(run, summary, prepared, has_report=config.training.report)
     return EnsembleResult(run, metrics, member_metrics, summary)
 
 

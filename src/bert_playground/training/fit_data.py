@@ -31,12 +31,14 @@ class FittedData(NamedTuple):
         val: the validation rows; None: there are none.
         pipeline: that makes them; None: they came as loaders.
         notes: what was decided, in sentences.
+        prepared: the tables behind the loaders; None: there are none.
     """
 
     train: Any  # a Loader; of one's own it need have no more than that
     val: Any
     pipeline: TextPipeline | None = None
     notes: tuple[str, ...] = ()
+    prepared: Prepared | None = None
 
 
 def fit_data(
@@ -96,7 +98,7 @@ def fit_data(
     train, val = make_loaders(pipeline, prepared, asked)
     if config.data.sample_fraction < 1:
         train = train.sample(config.data.sample_fraction, config.training.seed)
-    return FittedData(train, val, pipeline, (*prepared.notes, *pipeline.statements))
+    return FittedData(train, val, pipeline, (*prepared.notes, *pipeline.statements), prepared)
 
 
 def is_loader(data: Any) -> TypeGuard[Loader]:

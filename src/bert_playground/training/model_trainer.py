@@ -11,6 +11,7 @@ from bert_playground.data.core.types import Loader
 from bert_playground.data.reading.examples import read_examples
 from bert_playground.logs import log_to_file
 from bert_playground.models.bert_with_head import BertWithHead
+from bert_playground.run_lock import hold_run
 from bert_playground.runs import RunDir
 from bert_playground.training.build import make_trainer
 from bert_playground.training.core import Callback, Trainer, TrainState
@@ -26,7 +27,8 @@ from bert_playground.training.fit_data import (
 )
 from bert_playground.training.ignored_settings import RunFacts, log_ignored_settings
 from bert_playground.training.metrics import make_scorer
-from bert_playground.training.start import start_run, write_json, write_run_config
+from bert_playground.training.report.conclude import conclude_run
+from bert_playground.training.start import start_run, write_run_config
 from bert_playground.training.summary import summarise
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ class ModelTrainer:
         run = RunDir.create(config.training.output_dir)
         try:
             write_run_config(run, config, self.sources)
-            with log_to_file(run.train_log):
+            with hold_run(run), log_to_file(run.train_log):
                 return self._fit(data, config, run)
         except KeyboardInterrupt as interrupt:
             if saved := run.resumable():
@@ -192,7 +194,7 @@ class ModelTrainer:
             names = label_names(self.model, data.pipeline)
             summary["thresholds"] = tune_thresholds(run, names, data.val, self.model)
         if summary:
-            write_json(run.summary, summary)
+            conclude_run(run, summary, data.prepared, has_report=config.training.report)
         if run.kept is not None:
             logger.info(f"checkpoint: {run.kept}")
 

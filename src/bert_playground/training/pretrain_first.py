@@ -118,6 +118,7 @@ def _choose_config(config: RunConfig) -> RunConfig:
             "early_stopping_patience": None,
             "callbacks": (),
             "batch_size": batch_size,
+            "report": False,
         },
         "optimizer": {"learning_rate": None},
         "scheduler": {"warmup_steps": None},

@@ -40,8 +40,9 @@ from bert_playground.training.build import Objective, build_trainer
 from bert_playground.training.core import Trainer
 from bert_playground.training.ignored_settings import RunFacts, log_ignored_settings
 from bert_playground.training.recipe import choose_pretraining_recipe
+from bert_playground.training.report.conclude import conclude_run
 from bert_playground.training.run_folder import RunResult, run_in_folder
-from bert_playground.training.start import read_sources, start_run, write_json
+from bert_playground.training.start import read_sources, start_run
 from bert_playground.training.summary import count_parameters
 
 
@@ -132,7 +133,7 @@ def pretrain_encoder(
     log_ignored_settings(config, read_sources(run), facts)
     state = trainer.train(train_data, val_data)
     summary = {"train": str(config.data.train)} | _summarise(run, trainer, train_data, val_data)
-    write_json(run.summary, summary)
+    conclude_run(run, summary, has_report=config.training.report)
     return RunResult(run, state.best_metrics, run.kept, summary)
 
 

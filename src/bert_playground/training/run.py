@@ -29,8 +29,9 @@ from bert_playground.training.ignored_settings import RunFacts, log_ignored_sett
 from bert_playground.training.model_trainer import ModelTrainer
 from bert_playground.training.pretrain_first import is_pretrained_first, pretrain_first
 from bert_playground.training.refit import refit
+from bert_playground.training.report.conclude import conclude_run
 from bert_playground.training.run_folder import RunResult, run_in_folder
-from bert_playground.training.start import is_former_run, read_sources, start_run, write_json
+from bert_playground.training.start import is_former_run, read_sources, start_run
 from bert_playground.training.summary import summarise
 
 Configuration = RunConfig | Mapping[str, Any] | str | Path
@@ -126,7 +127,7 @@ def fit(
         is_whole = state.best_step == state.best_epoch * state.steps_per_epoch
         refit(prepared, config, run, state.best_epoch, None if is_whole else state.best_step)
         summary["files"]["refit"] = str(run.refit)
-    write_json(run.summary, summary)
+    conclude_run(run, summary, prepared, has_report=config.training.report)
     return RunResult(run, state.best_metrics, run.kept, summary)
 
 

@@ -15,6 +15,7 @@ from bert_playground.files import STORAGE
 from bert_playground.logs import log_to_file
 from bert_playground.lookup import expand_pattern
 from bert_playground.models.sizes import fit_to_checkpoint
+from bert_playground.run_lock import hold_run
 from bert_playground.runs import RunDir
 from bert_playground.training.core.divergence import DivergenceError
 from bert_playground.training.core.resume import find_resumable
@@ -27,6 +28,7 @@ CHANGEABLE = (
     "training.logging_steps",
     "training.skip_nonfinite",
     "training.output_dir",
+    "training.report",
     "cross_validation.jobs",
     "cross_validation.time",
     "checkpoint.",
@@ -74,7 +76,7 @@ def run_in_folder(
         run, checkpoint = _find_run(resume)
         config = read_run_config(run, config, sources or {}, command)
     try:
-        with log_to_file(run.train_log), _logged_errors():
+        with hold_run(run), log_to_file(run.train_log), _logged_errors():
             if resume is not None and _is_unstarted(run):
                 logger.info(
                     f"{run.path} was stopped before its first checkpoint: it starts from the beginning, with its stored "

@@ -15,8 +15,21 @@ def print_json(content: Any) -> None:
     sys.stdout.write(json.dumps(content, indent=2, default=_plain) + "\n")
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; cells that are numbers stand right, the first column is the name of the row."""
+def print_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    keeps_names: bool = False,
+) -> None:
+    """Print a table; cells that are numbers stand right, the first column is the name of the row.
+
+    Args:
+        title: above it.
+        columns: the headings.
+        rows: the cells.
+        keeps_names: whether the names of rows are to be copied, so that other columns are folded for them.
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -26,7 +39,12 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         is_number = bool(rows) and all(
             row[position] is None or isinstance(row[position], float | int) for row in rows
         )
-        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
+        table.add_column(
+            column,
+            justify="right" if is_number else "left",
+            overflow="fold",
+            no_wrap=keeps_names and position == 0,
+        )
     for row in rows:
         table.add_row(*(Text(spell(value)) for value in row))
     _console().print(table)

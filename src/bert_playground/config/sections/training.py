@@ -160,6 +160,7 @@ class TrainingSection(Section):
     output_dir: Annotated[Path, Flag("--output-dir --output", "FOLDER", panel="The run")] = Field(
         Path("output"), description="folder for runs"
     )
+    report: bool = Field(True, description="write report.html, a page on the whole run, at its end")
 
     @property
     def rows_per_batch(self) -> int:

@@ -35,7 +35,7 @@ def align_scores(scores: Array, labels: Encoder, reference: Encoder) -> Array:
     scores = np.asarray(scores, dtype=np.float64)
     if isinstance(labels, HorizonEncoder):
         assert isinstance(reference, HorizonEncoder)
-        return _standardise(labels.in_units(scores), reference)
+        return standardise(labels.in_units(scores), reference)
     if isinstance(labels, LabelEncoder) and not labels.classes:
         assert isinstance(reference, LabelEncoder)
         if (labels.uses_log, labels.mean, labels.scale) == (
@@ -44,14 +44,17 @@ def align_scores(scores: Array, labels: Encoder, reference: Encoder) -> Array:
             reference.scale,
         ):
             return scores[:, 0] if scores.ndim == 2 else scores
-        return _standardise(labels.in_units(scores), reference)
+        return standardise(labels.in_units(scores), reference)
     if labels.classes == reference.classes:
         return scores
     return _place_classes(scores, labels, reference)
 
 
-def _standardise(values: Array, reference: LabelEncoder | HorizonEncoder) -> Array:
-    """Numbers in units, as the reference learns them; log1p is not defined at -1, which a model may fall below."""
+def standardise(values: Array, reference: LabelEncoder | HorizonEncoder) -> Array:
+    """Numbers in the units of the target as an encoder of numbers learns them: [R] or [R, S].
+
+    log1p is not defined at -1, which a model may fall below: such numbers are held just above.
+    """
     if reference.uses_log:
         values = np.log1p(np.maximum(values, -1 + 1e-9))
     if isinstance(reference, HorizonEncoder):

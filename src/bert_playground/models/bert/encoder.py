@@ -96,15 +96,15 @@ class Encoder(nn.Module):
         return probabilities
 
     def add_numbers(self, tokens: Tokens) -> Tokens:
-        """The same tokens, with what the numbers of their rows add to their embeddings.
+        """The same tokens, with what the numbers of their rows add to their embeddings, beside what is added already.
 
         Raises:
             ValueError: the batch has other numbers than the encoder was made for.
         """
         if not self.num_numbers:
             return tokens
-        added = self.numbers(tokens, self.dtype)
-        return tokens._replace(added=added if tokens.added is None else added + tokens.added)
+        numbers = self.numbers(tokens, self.dtype)
+        return tokens._replace(added=numbers if tokens.added is None else tokens.added + numbers)
 
     def run_layer(
         self,

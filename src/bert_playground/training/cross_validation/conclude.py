@@ -30,8 +30,8 @@ from bert_playground.training.cross_validation.out_of_fold import OutOfFold
 from bert_playground.training.cross_validation.refit_members import refit_members
 from bert_playground.training.metrics.scorer import METRICS, make_scorer
 from bert_playground.training.objectives import make_objective
+from bert_playground.training.report.conclude import conclude_run
 from bert_playground.training.run_folder import RunResult
-from bert_playground.training.start import write_json
 
 if TYPE_CHECKING:
     from bert_playground.training.cross_validation.schedule import Schedule
@@ -85,9 +85,9 @@ def conclude(
     first = next(iter(models.values()))[0]
     write_blend(run.path, models, blend.stack, TextPipeline.load(first), folds.labels)
     summary = _summarise(run, folds, found, blend, schedule, epochs, seconds)
-    write_json(run.summary, summary)
     for sentence in blend.sentences():
         logger.info(sentence)
+    conclude_run(run, summary, folds.prepared, has_report=config.training.report)
     return RunResult(run, summary["metrics"], run.path, summary)
 
 

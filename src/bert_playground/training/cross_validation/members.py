@@ -45,6 +45,7 @@ class Member:
             changes[section] = {**changes.get(section, {}), **values}
         offset = changes["training"].pop("seed_offset", 0)
         changes["training"]["seed"] = seed + offset
+        changes["training"]["report"] = False  # that of the run over folds shows each member
         return config.with_changes(changes)
 
 

@@ -1,0 +1,1 @@
+"""bert runs: list, show, compare, open, report and remove run folders."""
