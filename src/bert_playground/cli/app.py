@@ -27,6 +27,15 @@ from .commands.kaggle.start import start
 from .commands.kaggle.submissions import submissions
 from .commands.kaggle.submit import submit
 from .commands.kaggle.whoami import whoami
+from .commands.mlflow.best import best
+from .commands.mlflow.compare import compare as mlflow_compare
+from .commands.mlflow.doctor import doctor
+from .commands.mlflow.export import export as mlflow_export
+from .commands.mlflow.promote import promote
+from .commands.mlflow.register import register
+from .commands.mlflow.runs import runs
+from .commands.mlflow.show import show
+from .commands.mlflow.ui import ui
 from .commands.model.calibrate import calibrate
 from .commands.model.export import export
 from .commands.model.inspect import inspect
@@ -85,6 +94,23 @@ kaggle_group.command()(submissions)
 kaggle_group.command()(leaderboard)
 kaggle_group.command()(limits)
 app.add_typer(kaggle_group, name="kaggle")
+
+mlflow_group = typer.Typer(
+    help="What was tracked by `--mlflow`: runs, their models, MLflow's page.", no_args_is_help=True
+)
+for name, mlflow_command in {
+    "ui": ui,
+    "runs": runs,
+    "show": show,
+    "compare": mlflow_compare,
+    "best": best,
+    "register": register,
+    "promote": promote,
+    "export": mlflow_export,
+    "doctor": doctor,
+}.items():
+    mlflow_group.command(name)(mlflow_command)
+app.add_typer(mlflow_group, name="mlflow")
 
 
 def main() -> None:

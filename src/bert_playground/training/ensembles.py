@@ -22,6 +22,7 @@ from bert_playground.training.pretrain_first import pretrain_first
 from bert_playground.training.run import fit
 from bert_playground.training.run_folder import RunResult, run_in_folder
 from bert_playground.training.start import start_run, write_json, write_run_config
+from bert_playground.training.track_run import track_run
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,14 @@ def train_ensemble(config: RunConfig, sources: Mapping[str, str] | None = None) 
     architecture = config.model.architecture if config.model.pretrained is None else None
     variations = vary(asked.diversity_strategy, asked.num_models, architecture)
     run = RunDir.create(config.training.output_dir)
+    with track_run(run, config, sources):
+        return _train_together(run, config, sources, variations)
+
+
+def _train_together(
+    run: RunDir, config: RunConfig, sources: Mapping[str, str], variations: Sequence[Variation]
+) -> EnsembleResult:
+    strategy = config.ensemble.diversity_strategy
     try:
         prepared = prepare(config)
         config = pretrain_first(prepared, config, run)
@@ -70,7 +79,7 @@ def train_ensemble(config: RunConfig, sources: Mapping[str, str] | None = None) 
             variations,
             lambda _, variation: fit_variation(prepared, config, variation, run, sources),
             seed=config.training.seed,
-            on_fitted=lambda results: _write_members(run, results, asked.diversity_strategy),
+            on_fitted=lambda results: _write_members(run, results, strategy),
         )
     except KeyboardInterrupt as interrupt:
         if (run.path / ENSEMBLE_NAME).is_file():

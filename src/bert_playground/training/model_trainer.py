@@ -28,6 +28,7 @@ from bert_playground.training.ignored_settings import RunFacts, log_ignored_sett
 from bert_playground.training.metrics import make_scorer
 from bert_playground.training.start import start_run, write_json, write_run_config
 from bert_playground.training.summary import summarise
+from bert_playground.training.track_run import track_run
 
 if TYPE_CHECKING:
     from bert_playground.data.pipeline import TextPipeline
@@ -88,7 +89,7 @@ class ModelTrainer:
         run = RunDir.create(config.training.output_dir)
         try:
             write_run_config(run, config, self.sources)
-            with log_to_file(run.train_log):
+            with log_to_file(run.train_log), track_run(run, config, self.sources):
                 return self._fit(data, config, run)
         except KeyboardInterrupt as interrupt:
             if saved := run.resumable():

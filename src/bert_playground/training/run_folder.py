@@ -16,7 +16,8 @@ from bert_playground.lookup import expand_pattern
 from bert_playground.models.sizes import fit_to_checkpoint
 from bert_playground.runs import RunDir
 from bert_playground.training.core.resume import find_resumable
-from bert_playground.training.start import write_run_config
+from bert_playground.training.start import read_sources, write_run_config
+from bert_playground.training.track_run import track_run
 
 # What a resumed run may change without becoming another run.
 CHANGEABLE = (
@@ -70,8 +71,13 @@ def run_in_folder(
     else:
         run, checkpoint = _find_run(resume)
         config = read_run_config(run, config, sources or {}, command)
+        sources = read_sources(run)
     try:
-        with log_to_file(run.train_log), _logged_errors():
+        with (
+            log_to_file(run.train_log),
+            _logged_errors(),
+            track_run(run, config, sources, command, is_resumed=resume is not None),
+        ):
             return body(run, config, checkpoint)
     except KeyboardInterrupt as interrupt:
         if run.resumable() or run.pretrained.resumable() or run.fold_fits.is_dir():
