@@ -98,18 +98,15 @@ app.add_typer(kaggle_group, name="kaggle")
 mlflow_group = typer.Typer(
     help="What was tracked by `--mlflow`: runs, their models, MLflow's page.", no_args_is_help=True
 )
-for name, mlflow_command in {
-    "ui": ui,
-    "runs": runs,
-    "show": show,
-    "compare": mlflow_compare,
-    "best": best,
-    "register": register,
-    "promote": promote,
-    "export": mlflow_export,
-    "doctor": doctor,
-}.items():
-    mlflow_group.command(name)(mlflow_command)
+mlflow_group.command()(ui)
+mlflow_group.command()(runs)
+mlflow_group.command()(show)
+mlflow_group.command("compare")(mlflow_compare)
+mlflow_group.command()(best)
+mlflow_group.command()(register)
+mlflow_group.command()(promote)
+mlflow_group.command("export")(mlflow_export)
+mlflow_group.command()(doctor)
 app.add_typer(mlflow_group, name="mlflow")
 
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,8 @@ def import_mlflow() -> Any:
     # What does not get through is sent again by the outbox; here a failure should be noticed soon.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # where --json goes
+    warnings.filterwarnings("ignore", module=r"mlflow(\.|$)")
     import mlflow
 
     for name in ("mlflow", "alembic"):  # what matters of their messages is in the errors

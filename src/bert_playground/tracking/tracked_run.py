@@ -75,7 +75,7 @@ class TrackedRun:
         self._values: deque[tuple[str, float, int, int]] = deque()
         self._num_lost_values = 0
         self._system: SystemMetrics | None = None
-        self.outbox = Outbox(is_passing, self._explain) if parent is None else parent.outbox
+        self.outbox: Outbox = Outbox(is_passing, self._explain) if parent is None else parent.outbox
         self.outbox.put(Letter("the beginning of the run", self._begin))
 
     @property
@@ -163,6 +163,11 @@ class TrackedRun:
             loss.counts["metric values"] += self._num_lost_values
             loss.reason = loss.reason or "too many waited"
         return loss
+
+    def discard(self) -> Loss | None:
+        """Remove a run that ended before it had anything to tell, and wait as `finish` does."""
+        self._put("the run", lambda: self.client.delete_run(self.run_id))
+        return self.finish("FAILED")
 
     def _put(self, what: str, send: Any, size: int = 0) -> None:
         def send_unless_faulty() -> None:

@@ -62,13 +62,18 @@ def track_run(
         is_resumed: whether the folder has been worked on before.
 
     Raises:
-        ValueError: the extra is not installed, or MLFLOW_TRACKING_URI is no address.
+        ValueError: the extra is not installed.
     """
     if not config.tracking.mlflow:
         yield
         return
     require_mlflow()
-    tracked = _begin(run, config, sources or {}, command, is_resumed=is_resumed)
+    try:
+        tracked = _begin(run, config, sources or {}, command, is_resumed=is_resumed)
+    except ValueError as error:
+        logger.warning(f"MLflow: this run is not tracked: {error}")
+        yield
+        return
     _active.append(tracked)
     status = "FAILED"
     try:
@@ -76,6 +81,10 @@ def track_run(
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"
+        raise
+    except Exception as error:
+        first = str(error).partition("\n")[0]
+        tracked.set_tags({f"{PREFIX}error": f"{type(error).__name__}: {first}"})
         raise
     finally:
         _active.remove(tracked)
@@ -182,7 +191,8 @@ def _conclude(tracked: TrackedRun, run: RunDir, config: RunConfig, status: str) 
             if status != "FAILED" and config.tracking.log_model and not tracked.is_nested:
                 temporary = Path(tempfile.mkdtemp(prefix=".mlflow.", dir=run.path))
                 _log_model(tracked, run, config, temporary)
-        loss = tracked.finish(status)
+        has_begun = any(each.exists() for each in (run.metrics, run.checkpoints, run.fold_fits))
+        loss = tracked.finish(status) if has_begun or run.members() else tracked.discard()
         if loss is not None:
             _tell(tracked, config, loss)
     except Exception as error:
