@@ -9,7 +9,13 @@ from typing import Any
 
 from bert_playground.files import replaced_directory, write_text
 from bert_playground.lookup import nearest, shorten
-from bert_playground.tracking.store import connect, database_file, explain, hide_secrets
+from bert_playground.tracking.store import (
+    connect,
+    database_file,
+    explain,
+    hide_secrets,
+    import_mlflow,
+)
 from bert_playground.tracking.tracked_run import PREFIX
 
 MOST_RUNS = 1000  # that are looked through
@@ -88,6 +94,8 @@ class Store:
             )
         self.address = address
         self.client = self.ask(lambda: connect(address))
+        # Where MLflow takes the address of a model, models:/…, apart, it looks in the default store.
+        import_mlflow().set_tracking_uri(address)
         self._experiments: dict[str, str] = {}
 
     def ask(self, question: Any) -> Any:
@@ -340,8 +348,4 @@ def _download_model(store: Store, model_id: str, folder: Path) -> None:
     from mlflow.artifacts import download_artifacts
 
     folder.mkdir()
-    store.ask(
-        lambda: download_artifacts(
-            artifact_uri=f"models:/{model_id}", dst_path=str(folder), tracking_uri=store.address
-        )
-    )
+    store.ask(lambda: download_artifacts(artifact_uri=f"models:/{model_id}", dst_path=str(folder)))

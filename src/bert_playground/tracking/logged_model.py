@@ -9,20 +9,18 @@ from typing import Any
 import mlx.core as mx
 import polars as pl
 
+from bert_playground.blend_predictor import PIPELINE
 from bert_playground.inference import AnyPredictor
+from bert_playground.models.ensemble import read_manifest
 from bert_playground.models.hub_files import read_json
 from bert_playground.predict_table import answer_rows
-from bert_playground.runs import ESTIMATOR_NAME
+from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME, ESTIMATOR_NAME
 from bert_playground.tracking.frames import make_signature, to_pandas
 from bert_playground.tracking.store import import_mlflow
 
 CHECKPOINT = "checkpoint"  # the name of the artifact in the model
 ADAPTER_FILE = "adapter_config.json"
-# Of a folder of several models: what answers no rows.
-LEFT_OUT = (
-    "oof.parquet", "answers.*", "*.log", "*.png", "*.html", "metrics.jsonl", "optimizer.safetensors", "state.json",
-    "step_*", "epoch_*", "pretrained", "mlflow",
-)  # fmt: skip
+RESUMING = ("optimizer.safetensors", "state.json")  # files that answer no rows
 EXAMPLE_ROWS = 3
 EXAMPLE_MOMENTS = 50  # of a table of series, from which windows are cut
 
@@ -49,12 +47,7 @@ def save_pyfunc(predictor: AnyPredictor, folder: Path, rows: pl.DataFrame | None
         signature = make_signature(example, answer_rows(predictor, example))
     linked = folder.parent / CHECKPOINT
     try:
-        shutil.copytree(
-            predictor.checkpoint,
-            linked,
-            ignore=shutil.ignore_patterns(*LEFT_OUT),
-            copy_function=_link,
-        )
+        _copy(predictor.checkpoint, linked)
         save_model(
             str(folder),
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
@@ -65,6 +58,29 @@ def save_pyfunc(predictor: AnyPredictor, folder: Path, rows: pl.DataFrame | None
         )
     finally:
         shutil.rmtree(linked, ignore_errors=True)
+
+
+def _copy(checkpoint: Path, target: Path) -> None:
+    """What answers rows, as links where the disk has them: of a folder of several models the ones that it names."""
+    target.mkdir()
+    for part in _parts(checkpoint):
+        source, copy = checkpoint / part, target / part
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            ignored = shutil.ignore_patterns(*RESUMING)
+            shutil.copytree(source, copy, ignore=ignored, copy_function=_link)
+        else:
+            _link(str(source), str(copy))
+
+
+def _parts(checkpoint: Path) -> list[str]:
+    if (checkpoint / BLEND_NAME).is_file():
+        members = read_json(checkpoint / BLEND_NAME)["members"]
+        return [BLEND_NAME, PIPELINE, *(name for folders in members.values() for name in folders)]
+    if (checkpoint / ENSEMBLE_NAME).is_file():
+        folders = read_manifest(checkpoint).members
+        return [ENSEMBLE_NAME, *(str(folder.relative_to(checkpoint)) for folder in folders)]
+    return [path.name for path in checkpoint.iterdir() if path.name not in RESUMING]
 
 
 def requirements(checkpoint: Path) -> list[str]:

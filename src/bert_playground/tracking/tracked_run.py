@@ -143,8 +143,12 @@ class TrackedRun:
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         self._put("the model", lambda: self._send_model(folder, name, step), size)
 
-    def finish(self, status: str = "FINISHED") -> Loss | None:
+    def finish(self, status: str = "FINISHED", *, is_kept: bool = True) -> Loss | None:
         """End the run as FINISHED, FAILED or KILLED, and wait until all is written, or nothing moves any more.
+
+        Args:
+            status: how it ended.
+            is_kept: whether it has anything to tell; else it is removed.
 
         Returns:
             What was lost; None: the run that it is shown under will tell.
@@ -156,6 +160,8 @@ class TrackedRun:
             "the end of the run",
             lambda: self.client.set_terminated(self.run_id, status=status, end_time=ended),
         )
+        if not is_kept:
+            self._put("the removal of the run", lambda: self.client.delete_run(self.run_id))
         if self.is_nested:
             return None
         loss = self.outbox.close()
@@ -163,11 +169,6 @@ class TrackedRun:
             loss.counts["metric values"] += self._num_lost_values
             loss.reason = loss.reason or "too many waited"
         return loss
-
-    def discard(self) -> Loss | None:
-        """Remove a run that ended before it had anything to tell, and wait as `finish` does."""
-        self._put("the run", lambda: self.client.delete_run(self.run_id))
-        return self.finish("FAILED")
 
     def _put(self, what: str, send: Any, size: int = 0) -> None:
         def send_unless_faulty() -> None:

@@ -192,7 +192,7 @@ def _conclude(tracked: TrackedRun, run: RunDir, config: RunConfig, status: str) 
                 temporary = Path(tempfile.mkdtemp(prefix=".mlflow.", dir=run.path))
                 _log_model(tracked, run, config, temporary)
         has_begun = any(each.exists() for each in (run.metrics, run.checkpoints, run.fold_fits))
-        loss = tracked.finish(status) if has_begun or run.members() else tracked.discard()
+        loss = tracked.finish(status, is_kept=has_begun or bool(run.members()))
         if loss is not None:
             _tell(tracked, config, loss)
     except Exception as error:
@@ -250,7 +250,7 @@ def _log_model(tracked: TrackedRun, run: RunDir, config: RunConfig, temporary: P
         save_pyfunc(predictor, temporary / MODEL, rows)
     except Exception as error:
         logger.warning(
-            f"MLflow: the checkpoint is logged as files, as it cannot be a pyfunc model: {hide_secrets(error)}"
+            f"MLflow: the checkpoint is logged as files, as it cannot be a pyfunc model: {hide_secrets(error)[:500]}"
         )
         if not is_together:
             tracked.log_folder(kept, "checkpoint")

@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from loguru import logger
@@ -13,6 +13,9 @@ from bert_playground.tracking import TrackedRun, connect, outbox, store_address
 from bert_playground.tracking.browse import Store
 from bert_playground.tracking.tracked_run import Beginning
 from bert_playground.training import run_training
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 QUICK = {"training.epochs": 1, "tracking.log_model": False, "tracking.system_metrics": False}
 
@@ -120,6 +123,13 @@ def test_a_run_that_breaks_off_is_failed_and_one_that_was_killed_is_marked_when_
     assert not again.finish("FAILED").counts
     statuses = {run.run_id: run.status for run in Store(address).list_runs("fruit")}
     assert statuses == {killed.run_id: "KILLED", again.run_id: "FAILED"}
+
+
+def test_bad_input_leaves_nothing_behind(track, new_store) -> None:
+    output = new_store()
+    with pytest.raises(ValueError, match="colours"):
+        track(run_training, **QUICK, **{"tracking.directory": output, "data.target": "colours"})
+    assert Store(store_address(output)).list_runs() == []
 
 
 def test_calls_return_at_once(new_store) -> None:

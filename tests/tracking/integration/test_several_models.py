@@ -11,6 +11,7 @@ from bert_playground.training import run_training
 from bert_playground.training.cross_validation.cross_validate import run_cross_validation
 from bert_playground.training.ensembles import train_ensemble
 
+pytestmark = pytest.mark.slow
 ONE = {"training.epochs": 1}
 
 
