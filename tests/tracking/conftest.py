@@ -74,13 +74,12 @@ def load_pyfunc() -> Callable[..., Any]:
 
     def load(store: Any, run: Any, checkpoint: Path) -> Any:
         if run.run_id not in loaded:
-            import mlflow
             import mlflow.pyfunc
 
             from bert_playground.ensemble_predictor import load_predictor
 
-            mlflow.set_tracking_uri(store.address)
-            model = mlflow.pyfunc.load_model(f"models:/{run.model_id}")
+            with store.as_default():
+                model = mlflow.pyfunc.load_model(f"models:/{run.model_id}")
             loaded[run.run_id] = load_predictor(checkpoint), model
         return loaded[run.run_id]
 

@@ -1,7 +1,9 @@
 """What was tracked, read back: find_experiments, list_runs, find_run, best_run, compare_runs, export_run."""
 
 import json
-from collections.abc import Container, Iterable, Sequence
+import os
+from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,13 +12,14 @@ from typing import Any
 from bert_playground.files import replaced_directory, write_text
 from bert_playground.lookup import nearest, shorten
 from bert_playground.tracking.store import (
+    TRACKING_URI,
     connect,
     database_file,
     explain,
     hide_secrets,
     import_mlflow,
 )
-from bert_playground.tracking.tracked_run import PREFIX
+from bert_playground.tracking.tracked_run import PREFIX, SOURCE, SUMMARY
 
 MOST_RUNS = 1000  # that are looked through
 PARENT = "mlflow.parentRunId"
@@ -34,7 +37,7 @@ class Run:
         status: one of STATUSES.
         began: in UTC.
         seconds: that it took; None: it has not ended.
-        metrics: their last values, and the best ones as best_….
+        metrics: their last values, and as summary/… those of the best epoch.
         params: settings.
         given: those that somebody set, with where.
         tags: everything else.
@@ -65,7 +68,7 @@ class Run:
 
     def metric(self, name: str) -> float | None:
         """The best value of a metric, where it was kept, else the last one."""
-        return self.metrics.get(f"best_{name}", self.metrics.get(name))
+        return self.metrics.get(f"{SUMMARY}{name}", self.metrics.get(name))
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -94,8 +97,6 @@ class Store:
             )
         self.address = address
         self.client = self.ask(lambda: connect(address))
-        # Where MLflow takes the address of a model, models:/…, apart, it looks in the default store.
-        import_mlflow().set_tracking_uri(address)
         self._experiments: dict[str, str] = {}
 
     def ask(self, question: Any) -> Any:
@@ -110,6 +111,17 @@ class Store:
             raise
         except Exception as error:
             raise ValueError(f"MLflow: {explain(error, self.address)}") from error
+
+    @contextmanager
+    def as_default(self) -> Iterator[None]:
+        """Inside the block MLflow's default store, in which it looks for models:/…, is this one."""
+        mlflow = import_mlflow()
+        before = os.environ.get(TRACKING_URI)
+        mlflow.set_tracking_uri(self.address)  # which writes it into the environment
+        try:
+            yield
+        finally:
+            mlflow.set_tracking_uri(before)
 
     @property
     def experiments(self) -> dict[str, str]:
@@ -218,7 +230,11 @@ class Store:
             seconds=None if ended is None else (ended - began) / 1000,
             metrics=dict(run.data.metrics),
             params=dict(run.data.params),
-            given=json.loads(tags.get(f"{PREFIX}given") or "{}"),
+            given={
+                name.removeprefix(SOURCE): by
+                for name, by in tags.items()
+                if name.startswith(SOURCE)
+            },
             tags=tags,
             tables=tuple(
                 {
@@ -289,7 +305,7 @@ def _direction(runs: Sequence[Run], name: str, maximized: Container[str]) -> str
     for run in runs:
         if run.tags.get(f"{PREFIX}monitor") == name and f"{PREFIX}mode" in run.tags:
             return run.tags[f"{PREFIX}mode"]
-    bare = name.removeprefix("best_").removeprefix("baseline_").removeprefix("val_")
+    bare = name.removeprefix(SUMMARY).removeprefix("baseline_").removeprefix("val_")
     return "max" if bare in maximized else "min"
 
 

@@ -50,7 +50,8 @@ def register_model(store: Store, run: Run, name: str, alias: str | None = None) 
             name, source=f"models:/{run.model_id}", run_id=run.run_id, model_id=run.model_id
         )
 
-    made = store.ask(register)
+    with store.as_default():
+        made = store.ask(register)
     if alias is not None:
         store.ask(lambda: client.set_registered_model_alias(name, alias, made.version))
     return _read(store, name, str(made.version))

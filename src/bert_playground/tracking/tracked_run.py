@@ -26,6 +26,8 @@ MOST_VALUES = 100_000  # of metrics that wait
 BATCH_METRICS, BATCH_PARAMS = 1000, 100  # that MLflow takes at once
 LONGEST_PARAM, LONGEST_TAG = 6000, 5000  # characters that MLflow takes
 PREFIX = "bert_playground."  # of our own tags
+SUMMARY = "summary/"  # of the metrics that a run has one value of; MLflow makes a section of them
+SOURCE = "source."  # of the tags that say who gave a setting
 
 
 @dataclass(frozen=True)
@@ -220,10 +222,11 @@ class TrackedRun:
 
     def _end_former(self) -> None:
         """A process that was killed has left its run as running."""
-        folder = self.beginning.tags[f"{PREFIX}run"].replace("'", "\\'")
+        folder = self.beginning.tags[f"{PREFIX}run"]
+        quote = '"' if "'" in folder else "'"
         for run in self.client.search_runs(
             [self.experiment_id],
-            f"tags.`{PREFIX}run` = '{folder}' and attributes.status = 'RUNNING'",
+            f"tags.`{PREFIX}run` = {quote}{folder}{quote} and attributes.status = 'RUNNING'",
         ):
             self.client.set_terminated(run.info.run_id, status="KILLED")
 

@@ -18,8 +18,9 @@ from bert_playground.lookup import expand_pattern
 from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME, RunDir
 from bert_playground.tracking import TrackedRun, choose_store, require_mlflow
 from bert_playground.tracking.datasets import TrackedTable
+from bert_playground.tracking.outbox import Loss
 from bert_playground.tracking.store import hide_secrets, is_server, store_address
-from bert_playground.tracking.tracked_run import PREFIX, Beginning
+from bert_playground.tracking.tracked_run import PREFIX, SOURCE, SUMMARY, Beginning
 from bert_playground.training.integrations import numbers_of
 
 MODEL = "model"  # its name in MLflow
@@ -152,14 +153,12 @@ def _begin(
     address = (
         store_address(directory) if directory else choose_store(None, config.training.output_dir)
     )
-    given = {path: source for path, source in sources.items() if source != "default"}
     tags = {
         f"{PREFIX}run": str(run.path.resolve()),
         f"{PREFIX}kind": _kind(config, command, is_member=parent is not None),
-        f"{PREFIX}given": json.dumps(given),
         "mlflow.source.type": "LOCAL",
         "mlflow.source.name": f"bert {command}",
-        **{f"source.{path}": source for path, source in given.items()},
+        **{f"{SOURCE}{path}": by for path, by in sources.items() if by != "default"},
     }
     if (commit := git_commit()) is not None:
         tags["mlflow.source.git.commit"] = commit
@@ -192,9 +191,10 @@ def _conclude(tracked: TrackedRun, run: RunDir, config: RunConfig, status: str) 
                 temporary = Path(tempfile.mkdtemp(prefix=".mlflow.", dir=run.path))
                 _log_model(tracked, run, config, temporary)
         has_begun = any(each.exists() for each in (run.metrics, run.checkpoints, run.fold_fits))
-        loss = tracked.finish(status, is_kept=has_begun or bool(run.members()))
-        if loss is not None:
-            _tell(tracked, config, loss)
+        is_kept = has_begun or bool(run.members())
+        loss = tracked.finish(status, is_kept=is_kept)
+        if loss is not None and is_kept:
+            _tell(tracked, loss)
     except Exception as error:
         logger.warning(f"MLflow: the end of the run is not tracked: {hide_secrets(error)}")
     finally:
@@ -209,19 +209,19 @@ def _log_files(tracked: TrackedRun, run: RunDir) -> None:
 
 
 def _log_summary(tracked: TrackedRun, run: RunDir) -> None:
-    """The best metrics as best_…, beside the curves, whose last value MLflow shows."""
+    """The metrics of the best epoch and what the run took, in a section of their own: of a curve MLflow shows the last value."""
     if not run.summary.is_file():
         return
     summary = json.loads(run.summary.read_text(encoding="utf-8"))
     step = summary.get("best_step") or 0
     metrics = summary.get("metrics", {})
-    numbers = {f"best_{name}": value for name, value in metrics.items()}
+    numbers = metrics | {name: summary[name] for name in MEASURED if summary.get(name) is not None}
     numbers |= {f"baseline_{name}": value for name, value in summary.get("baseline", {}).items()}
+    numbers = {f"{SUMMARY}{name}": value for name, value in numbers.items()}
     if not run.metrics.is_file():  # of folds or members together: there are no curves
         numbers |= metrics
     for name, values in summary.get("member_metrics", {}).items():
         numbers |= {f"member/{name}/{metric}": value for metric, value in values.items()}
-    numbers |= {name: summary[name] for name in MEASURED if summary.get(name) is not None}
     tracked.log_metrics({k: v for k, v in numbers.items() if isinstance(v, int | float)}, step)
     said = {
         name: summary.get(name) for name in ("monitor", "mode", "task", "target", "stop_reason")
@@ -267,7 +267,7 @@ def _raw_rows(config: RunConfig, targets: tuple[str, ...]) -> pl.DataFrame | Non
     return first.drop(targets, strict=False)
 
 
-def _tell(tracked: TrackedRun, config: RunConfig, loss: Any) -> None:
+def _tell(tracked: TrackedRun, loss: Loss) -> None:
     if loss.counts:
         logger.warning(f"MLflow: not tracked: {hide_secrets(loss)}; the run folder has all of it")
     if tracked.fault or not tracked.run_id:

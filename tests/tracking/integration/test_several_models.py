@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from bert_playground.predict_table import predict_table
@@ -69,7 +70,7 @@ def test_models_of_folds_are_runs_inside_it(track, load_pyfunc, fruit, tmp_path)
     ("target", "settings"),
     [
         ("price", {}),
-        ("ripe,kind", {"data.task": "multilabel"}),
+        ("ripe,large", {"data.drop_columns": ["price", "kind"]}),
         ("ripe", {"data.text_pair": ["colour", "size"]}),
     ],
     ids=["regression", "multilabel", "text pair"],
@@ -77,7 +78,11 @@ def test_models_of_folds_are_runs_inside_it(track, load_pyfunc, fruit, tmp_path)
 def test_other_tasks_answer_in_their_own_units(
     track, load_pyfunc, fruit, tmp_path, target: str, settings
 ) -> None:
-    result, output = track(run_training, target, **ONE, **settings)
+    size = pl.when(pl.col("size") == "large").then(pl.lit("yes")).otherwise(pl.lit("no"))
+    table = tmp_path / "train.csv"
+    pl.read_csv(fruit).with_columns(large=size).write_csv(table)
+    settings = {**ONE, "data.train": table, **settings}
+    result, output = track(run_training, target, **settings)
     store = Store(store_address(output))
     (run,) = store.list_runs("fruit")
     assert_same_answers(load_pyfunc, store, run, result.run_dir.path, fruit, tmp_path)

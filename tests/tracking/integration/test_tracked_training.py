@@ -53,7 +53,7 @@ def test_every_line_of_the_history_is_a_point_of_a_curve(tracked, store, run) ->
 def test_the_best_metrics_are_those_of_the_summary(tracked, run) -> None:
     for name, value in tracked[0].summary["metrics"].items():
         assert run.metric(name) == pytest.approx(value)
-    assert run.metrics["train_rows"] == tracked[0].summary["train_rows"]
+    assert run.metrics["summary/train_rows"] == tracked[0].summary["train_rows"]
 
 
 def test_the_table_has_the_digest_that_sha256sum_gives(fruit: Path, run) -> None:
@@ -103,7 +103,8 @@ def test_signature_example_and_requirements_are_with_the_model(
     assert {each.name for each in model.metadata.signature.params.params} == {"proba", "tta"}
     assert model.input_example.shape[0] == 3
     assert model.predict(model.input_example).shape == (3, 2)
-    needed = Path(mlflow.pyfunc.get_model_dependencies(f"models:/{run.model_id}")).read_text()
+    with store.as_default():
+        needed = Path(mlflow.pyfunc.get_model_dependencies(f"models:/{run.model_id}")).read_text()
     assert "bert-playground[cpu]==" in needed
 
 
