@@ -1,4 +1,4 @@
-"""MLflowCallback: trainer events to the tracked run."""
+"""MLflowCallback: trainer events to tracking/tracked_run.py."""
 
 from collections.abc import Mapping
 from typing import Any
