@@ -19,7 +19,7 @@ from bert_playground.tracking.store import (
     hide_secrets,
     import_mlflow,
 )
-from bert_playground.tracking.tracked_run import PREFIX, SOURCE, SUMMARY
+from bert_playground.tracking.tracked_run import BEST, PREFIX, RESULT, SOURCE
 
 MOST_RUNS = 1000  # that are looked through
 PARENT = "mlflow.parentRunId"
@@ -37,7 +37,7 @@ class Run:
         status: one of STATUSES.
         began: in UTC.
         seconds: that it took; None: it has not ended.
-        metrics: their last values, and as summary/… those of the best epoch.
+        metrics: their last values, and as …_best those of the best epoch.
         params: settings.
         given: those that somebody set, with where.
         tags: everything else.
@@ -68,7 +68,7 @@ class Run:
 
     def metric(self, name: str) -> float | None:
         """The best value of a metric, where it was kept, else the last one."""
-        return self.metrics.get(f"{SUMMARY}{name}", self.metrics.get(name))
+        return self.metrics.get(f"{name}{BEST}", self.metrics.get(name))
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -305,18 +305,24 @@ def _direction(runs: Sequence[Run], name: str, maximized: Container[str]) -> str
     for run in runs:
         if run.tags.get(f"{PREFIX}monitor") == name and f"{PREFIX}mode" in run.tags:
             return run.tags[f"{PREFIX}mode"]
-    bare = name.removeprefix(SUMMARY).removeprefix("baseline_").removeprefix("val_")
+    bare = name.removesuffix(BEST).removeprefix("val_")
     return "max" if bare in maximized else "min"
 
 
 def compare_runs(runs: Sequence[Run]) -> dict[str, dict[str, list[Any]]]:
-    """Settings that differ, and the metrics that at least two have: name → the value of each run."""
+    """Settings and results that differ, and the metrics that at least two have: name → the value of each run."""
     names = list(dict.fromkeys(name for run in runs for name in run.params))
-    settings = {name: [run.params.get(name) for run in runs] for name in names}
+    params = {name: [run.params.get(name) for run in runs] for name in names}
+    differing = {name: row for name, row in params.items() if len(set(row)) > 1}
     metrics = list(dict.fromkeys(name for run in runs for name in run.metrics))
     measured = {name: [run.metrics.get(name) for run in runs] for name in metrics}
     return {
-        "settings": {name: row for name, row in settings.items() if len(set(row)) > 1},
+        "settings": {k: row for k, row in differing.items() if not k.startswith(RESULT)},
+        "results": {
+            name.removeprefix(RESULT): row
+            for name, row in differing.items()
+            if name.startswith(RESULT)
+        },
         "metrics": {
             name: row
             for name, row in measured.items()

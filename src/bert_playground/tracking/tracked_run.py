@@ -26,7 +26,8 @@ MOST_VALUES = 100_000  # of metrics that wait
 BATCH_METRICS, BATCH_PARAMS = 1000, 100  # that MLflow takes at once
 LONGEST_PARAM, LONGEST_TAG = 6000, 5000  # characters that MLflow takes
 PREFIX = "bert_playground."  # of our own tags
-SUMMARY = "summary/"  # of the metrics that a run has one value of; MLflow makes a section of them
+BEST = "_best"  # ends the names of metrics of the best epoch
+RESULT = "result."  # begins the names of parameters that came out
 SOURCE = "source."  # of the tags that say who gave a setting
 
 

@@ -20,7 +20,7 @@ from bert_playground.tracking import TrackedRun, choose_store, require_mlflow
 from bert_playground.tracking.datasets import TrackedTable
 from bert_playground.tracking.outbox import Loss
 from bert_playground.tracking.store import hide_secrets, is_server, store_address
-from bert_playground.tracking.tracked_run import PREFIX, SOURCE, SUMMARY, Beginning
+from bert_playground.tracking.tracked_run import BEST, PREFIX, RESULT, SOURCE, Beginning
 from bert_playground.training.integrations import numbers_of
 
 MODEL = "model"  # its name in MLflow
@@ -209,20 +209,21 @@ def _log_files(tracked: TrackedRun, run: RunDir) -> None:
 
 
 def _log_summary(tracked: TrackedRun, run: RunDir) -> None:
-    """The metrics of the best epoch and what the run took, in a section of their own: of a curve MLflow shows the last value."""
+    """The metrics of the best epoch, as MLflow shows the last one of a curve; what has no curve is a parameter, or the page would draw it."""
     if not run.summary.is_file():
         return
     summary = json.loads(run.summary.read_text(encoding="utf-8"))
     step = summary.get("best_step") or 0
     metrics = summary.get("metrics", {})
-    numbers = metrics | {name: summary[name] for name in MEASURED if summary.get(name) is not None}
-    numbers |= {f"baseline_{name}": value for name, value in summary.get("baseline", {}).items()}
-    numbers = {f"{SUMMARY}{name}": value for name, value in numbers.items()}
+    numbers = {f"{name}{BEST}": value for name, value in metrics.items()}
     if not run.metrics.is_file():  # of folds or members together: there are no curves
         numbers |= metrics
     for name, values in summary.get("member_metrics", {}).items():
         numbers |= {f"member/{name}/{metric}": value for metric, value in values.items()}
     tracked.log_metrics({k: v for k, v in numbers.items() if isinstance(v, int | float)}, step)
+    results = {name: summary[name] for name in MEASURED if summary.get(name) is not None}
+    results |= {f"baseline_{name}": value for name, value in summary.get("baseline", {}).items()}
+    tracked.log_params({f"{RESULT}{name}": value for name, value in results.items()})
     said = {
         name: summary.get(name) for name in ("monitor", "mode", "task", "target", "stop_reason")
     }

@@ -46,7 +46,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         for step in range(3):
             tracked.log_metrics({"val_accuracy": accuracy - 0.1 * step, "val_loss": step}, step)
-        tracked.log_metrics({"summary/val_accuracy": accuracy}, 0)
+        tracked.log_metrics({"val_accuracy_best": accuracy}, 0)
         tracked.log_file(model / "MLmodel")
         if number == 2:
             tracked.log_model(model, "model")
@@ -117,7 +117,7 @@ def test_show_prints_settings_with_who_gave_them(store) -> None:
 def test_compare_shows_what_differs(store) -> None:
     table = run_json("compare", "run_1", "run_3")
     assert table["settings"] == {"training.epochs": ["1", "3"]}
-    assert table["metrics"]["summary/val_accuracy"] == [0.7, 0.8]
+    assert table["metrics"]["val_accuracy_best"] == [0.7, 0.8]
     assert "training.seed" not in run("compare", "run_1", "run_3").stdout
 
 

@@ -53,7 +53,7 @@ def test_every_line_of_the_history_is_a_point_of_a_curve(tracked, store, run) ->
 def test_the_best_metrics_are_those_of_the_summary(tracked, run) -> None:
     for name, value in tracked[0].summary["metrics"].items():
         assert run.metric(name) == pytest.approx(value)
-    assert run.metrics["summary/train_rows"] == tracked[0].summary["train_rows"]
+    assert run.params["result.train_rows"] == str(tracked[0].summary["train_rows"])
 
 
 def test_the_table_has_the_digest_that_sha256sum_gives(fruit: Path, run) -> None:

@@ -29,8 +29,11 @@ def compare(runs: RunNames, store: StoreName = None, json: options.Json = False)
         print_json({"runs": [{"name": run.name, "run_id": run.run_id} for run in found], **table})
         return
     names = [f"{run.name} ({run.run_id[:6]})" for run in found]
-    for what, rows in (("settings that differ", table["settings"]), ("metrics", table["metrics"])):
-        print_table(what, (what.split()[0], *names), [(name, *row) for name, row in rows.items()])
+    for what in ("settings", "results", "metrics"):
+        title = what if what == "metrics" else f"{what} that differ"
+        rows = [(name, *row) for name, row in table[what].items()]
+        if rows:
+            print_table(title, (what, *names), rows)
     digests = table["tables"]["training"]
     if len(set(digests)) > 1:
         listed = ", ".join(str(digest) for digest in digests)

@@ -7,6 +7,8 @@ from bert_playground.cli.utils.tracking import RunName, StoreName, open_store
 
 def show(run: RunName, store: StoreName = None, json: options.Json = False) -> None:
     """Show a tracked run: settings that were given, metrics, tables, files, model, and the runs inside it."""
+    from bert_playground.tracking.tracked_run import RESULT
+
     opened = open_store(store)
     found = opened.find_run(run)
     inside, files = opened.children(found), opened.files(found)
@@ -24,6 +26,8 @@ def show(run: RunName, store: StoreName = None, json: options.Json = False) -> N
         [(path, found.params.get(path), source) for path, source in sorted(found.given.items())],
     )
     print_table("metrics", ("metric", "value"), sorted(_measured(found.metrics).items()))
+    results = {k.removeprefix(RESULT): v for k, v in found.params.items() if k.startswith(RESULT)}
+    print_lines([", ".join(f"{name} {value}" for name, value in results.items())])
     if inside:
         rows = [(each.name, each.run_id[:8], each.status) for each in inside]
         print_table("runs inside it", ("run", "id", "status"), rows)
