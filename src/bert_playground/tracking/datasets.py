@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,13 @@ class TrackedTable:
 
 
 def digest_file(path: Path) -> str:
-    """The first letters of the SHA-256 of a file, read in pieces."""
+    """The first letters of the SHA-256 of a file, read in pieces, and once for all members of an ensemble."""
+    facts = path.stat()
+    return _digest(path, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _digest(path: Path, size: int, changed: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_LENGTH]
 

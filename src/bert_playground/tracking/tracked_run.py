@@ -1,6 +1,7 @@
 """TrackedRun: a run in MLflow, or one inside another, written by an outbox so that training neither waits nor ends."""
 
 import getpass
+import re
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ from bert_playground.tracking.system_metrics import SystemMetrics
 
 MOST_VALUES = 100_000  # of metrics that wait
 BATCH_METRICS, BATCH_PARAMS = 1000, 100  # that MLflow takes at once
-LONGEST_PARAM, LONGEST_TAG = 6000, 5000  # characters that MLflow takes
+LONGEST_PARAM, LONGEST_TAG, LONGEST_NAME = 6000, 5000, 250  # characters that MLflow takes
 PREFIX = "bert_playground."  # of our own tags
 BEST = "_best"  # ends the names of metrics of the best epoch
 RESULT = "result."  # begins the names of parameters that came out
@@ -110,7 +111,7 @@ class TrackedRun:
             if len(self._values) >= MOST_VALUES:
                 self._num_lost_values += 1
             else:
-                self._values.append((name, float(value), now, step))
+                self._values.append((_allowed(name), float(value), now, step))
         if is_new:
             self._put("metrics", self._send_metrics)
 
@@ -158,6 +159,8 @@ class TrackedRun:
         """
         if self._system is not None:
             self._system.stop()
+        if self._values:
+            self._put("metrics", self._send_metrics)
         ended = _now()
         self._put(
             "the end of the run",
@@ -247,11 +250,18 @@ class TrackedRun:
         entities = import_mlflow().entities
         while self._values:
             waiting = list(self._values)[:BATCH_METRICS]
-            self.client.log_batch(
-                self.run_id, metrics=[entities.Metric(*value) for value in waiting]
-            )
-            for _ in waiting:
-                self._values.popleft()
+            batch = [entities.Metric(*value) for value in waiting]
+            try:
+                self.client.log_batch(self.run_id, metrics=batch)
+            except Exception as error:
+                if not is_passing(error):  # or it would be tried before all later values
+                    self._drop_values(len(waiting))
+                raise
+            self._drop_values(len(waiting))
+
+    def _drop_values(self, number: int) -> None:
+        for _ in range(number):
+            self._values.popleft()
 
     def _log_system(self, metrics: Mapping[str, float], step: int) -> None:
         if self.run_id:
@@ -291,6 +301,11 @@ def find_or_create_experiment(client: Any, address: str, name: str) -> str:
 
 def _cut(tags: Mapping[str, str]) -> dict[str, str]:
     return {name: hide_secrets(value)[:LONGEST_TAG] for name, value in tags.items()}
+
+
+def _allowed(name: str) -> str:
+    """The name of a metric without the signs that MLflow refuses, such as those of a class's name."""
+    return re.sub(r"[^\w\-. :/]", "_", name)[:LONGEST_NAME]
 
 
 def _now() -> int:

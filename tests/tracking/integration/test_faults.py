@@ -89,6 +89,24 @@ def test_an_experiment_that_cannot_be_used_is_a_warning(
     assert told in line
 
 
+def test_a_place_where_no_database_can_be_made_is_a_warning(track, said, tmp_path) -> None:
+    (tmp_path / "file").touch()
+    result, _ = track(run_training, **QUICK, **{"tracking.directory": tmp_path / "file" / "sub"})
+    assert result.best_checkpoint.is_dir()
+    assert any("this run is not tracked" in line for line in said)
+
+
+def test_one_value_that_is_refused_costs_no_other(new_store) -> None:
+    output = new_store()
+    tracked = TrackedRun(store_address(output), Beginning("fruit", "run_1"))
+    tracked.log_metrics({"f1 of ä?*": 0.5, "": 1.0}, 1)
+    tracked.outbox.close()
+    again = TrackedRun(store_address(output), Beginning("fruit", "run_2"))
+    again.log_metrics({"f1 of ä?*": 0.5}, 1)
+    assert not again.finish().counts
+    assert Store(store_address(output)).find_run("run_2").metrics == {"f1 of ä__": 0.5}
+
+
 def test_a_database_of_another_version_names_the_command(track, said, new_store) -> None:
     import sqlite3
 

@@ -10,7 +10,7 @@ from bert_playground.cli.utils.console import print_json, print_lines
 from bert_playground.cli.utils.tracking import StoreName, open_store
 
 Name = Annotated[
-    str, typer.Argument(metavar="NAME", help="the registered model", show_default=False)
+    str, typer.Argument(metavar="NAME", help="name of the registered model", show_default=False)
 ]
 Number = Annotated[
     str,

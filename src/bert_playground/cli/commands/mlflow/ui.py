@@ -32,6 +32,9 @@ def ui(
         print_lines([hide_secrets(shlex.join(words))])
         return
     say(f"{page}   (Ctrl-C ends it)")
-    status = subprocess.run(words, check=False).returncode
+    try:
+        status = subprocess.run(words, check=False).returncode
+    except KeyboardInterrupt:
+        return
     if status:
         raise ValueError(f"the page ended with {status}; tried: {hide_secrets(shlex.join(words))}")
