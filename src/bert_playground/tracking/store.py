@@ -172,8 +172,14 @@ def explain(error: BaseException, address: str) -> str:
         return f"the database {where} is of another version of MLflow; `bert mlflow doctor --upgrade` copies it and brings it up to date"
     if "readonly" in whole or "unable to open" in whole:
         return f"{where} cannot be written; change the permissions, or train with --output-dir elsewhere"
+    if re.search("error code 40[13]|UNAUTHENTICATED|PERMISSION_DENIED", whole):
+        return (
+            f"{where} refuses: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, for "
+            "somebody who may write there"
+        )
     if re.search(
-        "Connection refused|Max retries|timed out|Name or service not known|resolve", whole
+        "Connection refused|Max retries|timed out|Name or service not known|Failed to resolve",
+        whole,
     ):
         return f"no MLflow server answers at {where}; start it, or correct {TRACKING_URI}"
     if "deleted" in whole.lower() and "experiment" in whole.lower():

@@ -28,7 +28,7 @@ from bert_playground.training.ignored_settings import RunFacts, log_ignored_sett
 from bert_playground.training.metrics import make_scorer
 from bert_playground.training.start import start_run, write_json, write_run_config
 from bert_playground.training.summary import summarise
-from bert_playground.training.track_run import track_run
+from bert_playground.training.track_run import track_run, track_tables
 
 if TYPE_CHECKING:
     from bert_playground.data.pipeline import TextPipeline
@@ -152,6 +152,10 @@ class ModelTrainer:
         start_run(run, config)
         for note in data.notes:
             logger.info(note)
+        if data.pipeline is not None:
+            num_val = None if data.val is None else data.val.num_rows
+            columns, targets = data.pipeline.columns, data.pipeline.targets
+            track_tables(config, list(columns), targets, data.train.num_rows, num_val)
         trainer = make_trainer(
             self.model,
             config,

@@ -91,7 +91,8 @@ def fit(
     if checkpoint is None and pretrained_dir is not None and speaks:
         warn_of_checkpoint_drift(pretrained_dir, prepared.train)
     prepared = _read_own_val(prepared, pipeline, config)
-    track_tables(config, prepared.train, prepared.val.height, pipeline.targets)
+    frame = prepared.train
+    track_tables(config, frame.columns, pipeline.targets, frame.height, prepared.val.height)
     train_data, val_data = make_loaders(pipeline, prepared, config)
     assert train_data.labels is not None
     model = create_task_model(config, pipeline, train_data.labels, _read_pooling(checkpoint))

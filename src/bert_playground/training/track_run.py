@@ -3,7 +3,7 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -93,26 +93,31 @@ def track_run(
 
 
 def track_tables(
-    config: RunConfig, train: pl.DataFrame, num_val: int, targets: tuple[str, ...]
+    config: RunConfig,
+    columns: Sequence[str],
+    targets: Sequence[str],
+    num_train: int,
+    num_val: int | None = None,
 ) -> None:
-    """Log which tables a tracked run reads, with digests.
+    """Log which tables a tracked run reads, with digests; rows that were in memory have none.
 
     Args:
         config: of the run.
-        train: the training rows.
+        columns: of the training table.
+        targets: those of them that are learned.
+        num_train: rows that are trained on.
         num_val: rows of the validation table, where it is a table of its own.
-        targets: columns that are learned.
     """
     tracked = active_run()
     if tracked is None or not config.tracking.mlflow:
         return
-    columns = tuple(train.columns)
     for context, given, num_rows in (
-        ("training", config.data.train, train.height),
+        ("training", config.data.train, num_train),
         ("validation", config.data.val, num_val),
     ):
         for path in [] if given is None else expand_pattern(given):
-            tracked.log_table(TrackedTable(path, columns, targets, num_rows), context)
+            table = TrackedTable(path, tuple(columns), tuple(targets), num_rows)
+            tracked.log_table(table, context)
 
 
 def track_fold(folder: Path, name: str, params: Mapping[str, Any]) -> None:

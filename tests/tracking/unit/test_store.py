@@ -69,6 +69,7 @@ def test_secrets_of_addresses_are_not_shown(text: str, shown: str) -> None:
         ("Detected out-of-date database schema (found version 1)", "bert mlflow doctor --upgrade"),
         ("(sqlite3.OperationalError) attempt to write a readonly database", "cannot be written"),
         ("Max retries exceeded: Connection refused", "no MLflow server answers at"),
+        ("request failed with error code 401 != 200", "set MLFLOW_TRACKING_USERNAME"),
         ("something else\nwith more lines", "something else (http://***@host)"),
     ],
 )

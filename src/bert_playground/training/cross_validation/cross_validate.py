@@ -54,7 +54,8 @@ def _cross_validate(run: RunDir, config: RunConfig, sources: Mapping[str, str]) 
     folds = prepare_folds(config)
     for note in folds.prepared.notes:
         logger.info(note)
-    track_tables(config, folds.table, 0, folds.prepared.schema.targets)
+    table = folds.table
+    track_tables(config, table.columns, folds.prepared.schema.targets, table.height)
     run.fold_fits.mkdir(exist_ok=True)
     _keep_folds(run, folds)
     logger.info(
