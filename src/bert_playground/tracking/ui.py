@@ -1,4 +1,4 @@
-"""find_ui: the command that shows a store's page in a browser, by whatever full MLflow there is."""
+"""ui_command: what shows the page of a store in a browser, by whatever full MLflow there is; find_launcher: which."""
 
 import os
 import shutil
