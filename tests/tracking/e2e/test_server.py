@@ -39,17 +39,14 @@ def free_port() -> int:
 
 
 def environment(**values: str) -> dict[str, str]:
-    """As is, with the package of this checkout."""
-    source = str(Path(__file__).parents[3] / "src")
-    return (
-        os.environ
-        | {
-            "PYTHONPATH": source,
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        }
-        | values
-    )
+    """As is, with the package of this checkout, and MLflow's programs before all others."""
+    own = {
+        "PYTHONPATH": str(Path(__file__).parents[3] / "src"),
+        "PATH": f"{Path(PYTHON).parent}:{os.environ['PATH']}",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    return os.environ | own | values
 
 
 @contextmanager
@@ -61,19 +58,24 @@ def served(words: list[str], page: str, log: Path, **values: str) -> Iterator[su
             stdout=output, stderr=subprocess.STDOUT, cwd=log.parent, env=environment(**values), start_new_session=True,
         )  # fmt: skip
     try:
-        for _ in range(1200):
-            if process.poll() is not None:
-                break
-            try:
-                urllib.request.urlopen(page, timeout=2).close()
-                yield process
-                return
-            except OSError:
-                time.sleep(0.2)
-        pytest.fail(f"{page} did not come up:\n{log.read_text()[-3000:]}")
+        if not answers(process, page):
+            pytest.fail(f"{page} did not come up:\n{log.read_text()[-3000:]}")
+        yield process
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def answers(process: subprocess.Popen, page: str) -> bool:
+    for _ in range(1200):
+        if process.poll() is not None:
+            return False
+        try:
+            urllib.request.urlopen(page, timeout=2).close()
+            return True
+        except OSError:
+            time.sleep(0.2)
+    return False
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +115,13 @@ def test_columns_that_are_missing_are_named_by_the_model_itself(
     _, model = load_pyfunc(store, run, tracked[0].run_dir.path)
     with pytest.raises(Exception, match=r"lacks 1 column\(s\): 'colour'"):
         model.predict(model.input_example.drop(columns="colour"))
+
+
+def test_the_model_answers_in_threads_as_servers_have_them(
+    store, run, load_pyfunc, tracked
+) -> None:
+    _, model = load_pyfunc(store, run, tracked[0].run_dir.path)
+    rows = model.input_example
+    with ThreadPoolExecutor(2) as threads:
+        answers = list(threads.map(lambda _: model.predict(rows), range(4)))
+    assert all(answer.equals(model.predict(rows)) for answer in answers)
