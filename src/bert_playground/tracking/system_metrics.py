@@ -7,6 +7,8 @@ from typing import Any
 
 from loguru import logger
 
+from bert_playground.tracking.store import import_mlflow
+
 SECONDS = (
     10.0  # between two measurements, unless MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL says otherwise
 )
@@ -48,6 +50,7 @@ class SystemMetrics:
 
 
 def _create_monitors() -> tuple[list[Any], float]:
+    import_mlflow()
     from mlflow.environment_variables import MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL
     from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
     from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
