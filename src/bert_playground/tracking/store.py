@@ -3,9 +3,12 @@
 import logging
 import os
 import re
+import sqlite3
 import warnings
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 INSTALL = 'uv sync --extra mlflow, or pip install "bert-playground[mlflow]"'
@@ -141,11 +144,28 @@ def import_mlflow() -> Any:
 
 
 def connect(address: str) -> Any:
-    """An MlflowClient of a store; that of a new SQLite file makes the file and its tables, which takes seconds."""
+    """An MlflowClient of a store; a new SQLite file is made first, with its tables, which takes seconds."""
     mlflow = import_mlflow()
-    if (file := database_file(address)) is not None:
+    file = database_file(address)
+    if file is not None and not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
+        _create_database(file)
     return mlflow.MlflowClient(tracking_uri=address)
+
+
+def _create_database(file: Path) -> None:
+    """Whole or not at all: MLflow cannot go on with tables that a killed process left half-made."""
+    mlflow = import_mlflow()
+    with TemporaryDirectory(dir=file.parent, prefix=f".{file.name}.") as folder:
+        first, whole = Path(folder) / "first.db", Path(folder) / "whole.db"
+        mlflow.MlflowClient(tracking_uri=f"sqlite:///{first.resolve()}").search_experiments()
+        with closing(sqlite3.connect(first)) as database:
+            database.execute("VACUUM INTO ?", (str(whole),))
+        try:
+            os.link(whole, file)
+        except OSError:  # a disk without links, or another process was quicker
+            if not file.exists():
+                whole.replace(file)
 
 
 def is_passing(error: BaseException) -> bool:
@@ -168,6 +188,8 @@ def explain(error: BaseException, address: str) -> str:
     first = text[0] if text else type(error).__name__
     where = hide_secrets(address)
     whole = str(error)
+    if "_alembic_tmp" in whole:
+        return f"the tables of {where} were left half-made; move it away, and it is made anew"
     if "out-of-date" in whole or "Can't locate revision" in whole or "no such table" in whole:
         return f"the database {where} is of another version of MLflow; `bert mlflow doctor --upgrade` copies it and brings it up to date"
     if "readonly" in whole or "unable to open" in whole:

@@ -1,5 +1,6 @@
 """A store that cannot be used is a warning: the run goes on, and is complete."""
 
+import shutil
 import socket
 import threading
 import time
@@ -148,6 +149,36 @@ def test_bad_input_leaves_nothing_behind(track, new_store) -> None:
     with pytest.raises(ValueError, match="colours"):
         track(run_training, **QUICK, **{"tracking.directory": output, "data.target": "colours"})
     assert Store(store_address(output)).list_runs() == []
+
+
+def test_a_new_database_is_there_whole_or_not_at_all(
+    tables, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the process is killed while MLflow makes the tables."""
+
+    class Killed(BaseException):
+        pass
+
+    class Client:
+        def __init__(self, tracking_uri: str) -> None:
+            shutil.copy2(tables, tracking_uri.removeprefix("sqlite:///"))
+
+        def search_experiments(self) -> None:
+            if kills:
+                raise Killed
+
+    import mlflow
+
+    monkeypatch.setattr(mlflow, "MlflowClient", Client)
+    kills = [True]
+    with pytest.raises(Killed):
+        connect(store_address(tmp_path))
+    assert not (tmp_path / "mlflow.db").exists()
+    kills.clear()
+    connect(store_address(tmp_path))
+    monkeypatch.undo()
+    assert Store(store_address(tmp_path)).list_runs() == []
+    assert list(tmp_path.iterdir()) == [tmp_path / "mlflow.db"]
 
 
 def test_calls_return_at_once(new_store) -> None:
