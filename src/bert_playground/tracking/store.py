@@ -97,7 +97,7 @@ def is_server(address: str) -> bool:
 
 def hide_secrets(text: object) -> str:
     """The text without passwords and tokens of the addresses in it."""
-    hidden = re.sub(r"(\w[\w+.-]*://)([^/\s@]+)@", r"\1***@", str(text))
+    hidden = re.sub(r"(\w[\w+.-]*://)\S*@", r"\1***@", str(text))
     return re.sub(
         r"([?&;][\w-]*(?:password|passwd|pwd|token|secret|key|sig)[\w-]*=)[^&;\s]+",
         r"\1***",

@@ -255,9 +255,9 @@ def _log_model(tracked: TrackedRun, run: RunDir, config: RunConfig, temporary: P
         rows = _raw_rows(config, predictor.pipeline.targets)
         save_pyfunc(predictor, temporary / MODEL, rows)
     except Exception as error:
-        logger.warning(
-            f"MLflow: the checkpoint is logged as files, as it cannot be a pyfunc model: {hide_secrets(error)[:500]}"
-        )
+        instead = "left out" if is_together else "logged as files"
+        reason = hide_secrets(error)[:500]
+        logger.warning(f"MLflow: the model is {instead}, as it cannot be a pyfunc: {reason}")
         if not is_together:
             tracked.log_folder(kept, "checkpoint")
         return

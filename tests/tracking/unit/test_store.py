@@ -54,6 +54,7 @@ def test_an_unknown_scheme_is_refused_without_its_secret(tmp_path: Path) -> None
     [
         ("postgresql://me:pw@host/db", "postgresql://***@host/db"),
         ("failed at http://me:p%40w@host:5000/x now", "failed at http://***@host:5000/x now"),
+        ("mysql://me:p/w@x@host/db", "mysql://***@host/db"),
         ("https://host/?token=abc&a=1", "https://host/?token=***&a=1"),
         ("mssql://host/db?user=a;password=b", "mssql://host/db?user=a;password=***"),
         ("sqlite:////home/me/mlflow.db", "sqlite:////home/me/mlflow.db"),
