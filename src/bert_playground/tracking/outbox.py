@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from loguru import logger
 
 CAPACITY = 5000  # letters, after which new ones are lost
-PATIENCE = 20.0  # seconds that an end waits for one letter, plus what its size takes
+PATIENCE = 10.0  # seconds that an end waits for one letter, plus what its size takes
 SLOWEST = 2**19  # bytes per second of an upload that is still waited for
 OUTAGE_PATIENCE = 8.0  # seconds that an end waits for a server that was away
 LONGEST_PAUSE = 30.0  # seconds between two attempts
