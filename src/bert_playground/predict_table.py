@@ -1,4 +1,4 @@
-"""predict_table: a file of rows to a table of ids and answers, part by part where it is large."""
+"""predict_table: a file of rows to a table of ids and answers, part by part where it is large; answer_rows: rows that are read already."""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -43,34 +43,75 @@ def predict_table(
         ValueError: it is faulty or lacks columns; or probabilities are asked of a number; or it differs, and `strict`.
     """
     pipeline = predictor.pipeline
-    if probabilities and not pipeline.classes:
-        raise ValueError(
-            f"{pipeline.target} is a number and has no probabilities; leave out --proba"
-        )
     # Windows are cut from all rows of a series.
     frames = read_frames(path) if pipeline.windows is None else iter([read_table(path)])
     drift = drift or pipeline.watch_drift()
     first_row = 0
     for frame in frames:
-        rows, ids = pipeline.prediction_rows(frame)
-        if ids is None and pipeline.id_column is not None and first_row == 0:
+        if first_row == 0 and pipeline.windows is None and _lacks_id(predictor, frame):
             logger.warning(
                 f"{path} lacks the id column {pipeline.id_column!r} of the training table: its rows are named by their "
                 'number from 0, in the column "id"'
             )
-        scores = predictor.predict(rows, num_variants=num_variants, drift=drift)
-        write = _probabilities if probabilities else _answers
-        yield make_submission(
-            ids,
-            write(predictor, scores, sample_columns),
-            id_column=None if ids is None else ids.name,
-            target=pipeline.target,
-            # Of one target, columns of probabilities are named by class alone.
-            is_named=not (probabilities and len(pipeline.targets) == 1),
+        yield answer_rows(
+            predictor,
+            frame,
+            probabilities=probabilities,
+            sample_columns=sample_columns,
+            num_variants=num_variants,
+            drift=drift,
             first_row=first_row,
         )
         first_row += frame.height
     drift.conclude(str(path), strict=strict)
+
+
+def answer_rows(
+    predictor: AnyPredictor,
+    frame: pl.DataFrame,
+    *,
+    probabilities: bool = False,
+    sample_columns: Collection[str] = (),
+    num_variants: int = 1,
+    drift: TableDrift | None = None,
+    first_row: int = 0,
+) -> pl.DataFrame:
+    """The ids of rows, or their numbers, and the answers, as `bert predict` writes them; see `predict_table`.
+
+    Args:
+        predictor: as there.
+        frame: rows as `read_table` gives them.
+        probabilities: as there.
+        sample_columns: as there.
+        num_variants: as there.
+        drift: as there.
+        first_row: the number of the first of them in their table.
+
+    Raises:
+        ValueError: columns are missing; or probabilities are asked of a number.
+    """
+    pipeline = predictor.pipeline
+    if probabilities and not pipeline.classes:
+        raise ValueError(
+            f"{pipeline.target} is a number and has no probabilities; leave out --proba"
+        )
+    rows, ids = pipeline.prediction_rows(frame)
+    scores = predictor.predict(rows, num_variants=num_variants, drift=drift)
+    write = _probabilities if probabilities else _answers
+    return make_submission(
+        ids,
+        write(predictor, scores, sample_columns),
+        id_column=None if ids is None else ids.name,
+        target=pipeline.target,
+        # Of one target, columns of probabilities are named by class alone.
+        is_named=not (probabilities and len(pipeline.targets) == 1),
+        first_row=first_row,
+    )
+
+
+def _lacks_id(predictor: AnyPredictor, frame: pl.DataFrame) -> bool:
+    name = predictor.pipeline.id_column
+    return name is not None and name not in frame.columns
 
 
 def _answers(

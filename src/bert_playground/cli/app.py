@@ -27,17 +27,26 @@ from .commands.kaggle.start import start
 from .commands.kaggle.submissions import submissions
 from .commands.kaggle.submit import submit
 from .commands.kaggle.whoami import whoami
+from .commands.mlflow.best import best
+from .commands.mlflow.compare import compare as mlflow_compare
+from .commands.mlflow.doctor import doctor
+from .commands.mlflow.export import export as mlflow_export
+from .commands.mlflow.promote import promote
+from .commands.mlflow.register import register
+from .commands.mlflow.runs import runs
+from .commands.mlflow.show import show as mlflow_show
+from .commands.mlflow.ui import ui
 from .commands.model.calibrate import calibrate
 from .commands.model.export import export
 from .commands.model.inspect import inspect
 from .commands.model.merge import merge
 from .commands.model.quantize import quantize
-from .commands.runs.compare import compare as compare_runs
+from .commands.runs.compare import compare as runs_compare
 from .commands.runs.list import list_
 from .commands.runs.open import open_
 from .commands.runs.remove import remove
 from .commands.runs.report import report
-from .commands.runs.show import show
+from .commands.runs.show import show as runs_show
 from .utils.errors import FriendlyGroup
 from .utils.options import SettingsCommand
 
@@ -77,8 +86,8 @@ runs_group = typer.Typer(
     help="List, show, compare, open and remove runs; write the report of one.", no_args_is_help=True
 )
 runs_group.command("list")(list_)
-runs_group.command()(show)
-runs_group.command("compare")(compare_runs)
+runs_group.command("show")(runs_show)
+runs_group.command("compare")(runs_compare)
 runs_group.command()(report)
 runs_group.command("open")(open_)
 runs_group.command()(remove)
@@ -102,6 +111,20 @@ kaggle_group.command()(submissions)
 kaggle_group.command()(leaderboard)
 kaggle_group.command()(limits)
 app.add_typer(kaggle_group, name="kaggle")
+
+mlflow_group = typer.Typer(
+    help="What was tracked by `--mlflow`: runs, their models, MLflow's page.", no_args_is_help=True
+)
+mlflow_group.command()(ui)
+mlflow_group.command()(runs)
+mlflow_group.command("show")(mlflow_show)
+mlflow_group.command("compare")(mlflow_compare)
+mlflow_group.command()(best)
+mlflow_group.command()(register)
+mlflow_group.command()(promote)
+mlflow_group.command("export")(mlflow_export)
+mlflow_group.command()(doctor)
+app.add_typer(mlflow_group, name="mlflow")
 
 
 def main() -> None:

@@ -49,6 +49,7 @@ from bert_playground.training.create_optimizer import (
 from bert_playground.training.integrations import MLflowCallback
 from bert_playground.training.metrics import choose_monitor, make_scorer
 from bert_playground.training.recipe import Recipe, as_before_averaging, choose_recipe
+from bert_playground.training.track_run import active_run
 
 
 def fit_pipeline(prepared: Prepared, config: RunConfig) -> TextPipeline:
@@ -293,8 +294,7 @@ def _make_callbacks(
         )
         callbacks.append(Checkpointing(run, save, trainer.save, kept))
     callbacks.append(Curves(run.curves, objective.drawn, objective.title))
-    if config.tracking.mlflow:
-        directory = config.tracking.directory or training.output_dir
-        settings = {f"{section}.{key}": value for section, group in config for key, value in group}
-        callbacks.append(MLflowCallback(run, directory, config.tracking.experiment, settings))
+    tracked = active_run()
+    if config.tracking.mlflow and tracked is not None:
+        callbacks.append(MLflowCallback(tracked))
     return callbacks + make_own_callbacks(training.callbacks, training.callbacks_dir)

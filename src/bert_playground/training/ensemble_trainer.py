@@ -28,6 +28,7 @@ from bert_playground.training.match_classes import match_classes
 from bert_playground.training.members import fit_members
 from bert_playground.training.report import conclude
 from bert_playground.training.start import start_run, write_run_config
+from bert_playground.training.track_run import track_run
 
 
 class EnsembleTrainer:
@@ -76,7 +77,7 @@ class EnsembleTrainer:
             write_run_config(run, self.config, self.sources)
             for note in data.notes:
                 logger.info(note)
-            with hold_run(run):
+            with hold_run(run), track_run(run, self.config, self.sources):
                 states = self._fit_members(data, run)
             self.run = run
             if self.config.training.report:
@@ -118,13 +119,17 @@ class EnsembleTrainer:
                 rows = _sample(rows, variation.sample_fraction, seed)
             runs.append(RunDir.create(run.path / "members"))
             write_run_config(runs[-1], self.config, self.sources)
-            start_run(runs[-1], self.config)
+            with track_run(runs[-1], self.config, self.sources):
+                return fit_in(runs[-1], number, seed, rows)
+
+        def fit_in(folder: RunDir, number: int, seed: int, rows: Loader) -> TrainState:
+            start_run(folder, self.config)
             mx.random.seed(seed)
             trainer = make_trainer(
                 members[number],
                 self.config,
                 pipeline=data.pipeline,
-                run=runs[-1],
+                run=folder,
                 num_rows=self.num_rows or rows.num_rows,
                 judged_by=data.pipeline.schema.metric if data.pipeline else None,
             )
@@ -143,7 +148,7 @@ class EnsembleTrainer:
             state = trainer.train(rows, data.val)
             if data.val is not None and wants_thresholds(members[number], self.config):
                 names = label_names(members[number], data.pipeline)
-                tune_thresholds(runs[-1], names, data.val, members[number])
+                tune_thresholds(folder, names, data.val, members[number])
             return state
 
         def write_members(states: Sequence[TrainState]) -> None:

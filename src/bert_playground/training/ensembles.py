@@ -24,6 +24,7 @@ from bert_playground.training.report.conclude import conclude_run
 from bert_playground.training.run import fit
 from bert_playground.training.run_folder import RunResult, run_in_folder
 from bert_playground.training.start import start_run, write_run_config
+from bert_playground.training.track_run import track_run
 
 
 @dataclass(frozen=True)
@@ -65,25 +66,32 @@ def train_ensemble(config: RunConfig, sources: Mapping[str, str] | None = None) 
     architecture = config.model.architecture if config.model.pretrained is None else None
     variations = vary(asked.diversity_strategy, asked.num_models, architecture)
     run = RunDir.create(config.training.output_dir)
-    with hold_run(run):
-        try:
-            prepared = prepare(config)
-            config = pretrain_first(prepared, config, run)
-            results = fit_members(
-                variations,
-                lambda _, variation: fit_variation(prepared, config, variation, run, sources),
-                seed=config.training.seed,
-                on_fitted=lambda results: _write_members(run, results, asked.diversity_strategy),
-            )
-        except KeyboardInterrupt as interrupt:
-            if (run.path / ENSEMBLE_NAME).is_file():
-                interrupt.add_note(f"they answer together: {run.path}")
-            raise
-        finally:
-            if not (run.path / ENSEMBLE_NAME).is_file():
-                run.discard_unused()
-        write_run_config(run, config, sources)
-        return _conclude(run, config, prepared, variations, results)
+    with hold_run(run), track_run(run, config, sources):
+        return _train_together(run, config, sources, variations)
+
+
+def _train_together(
+    run: RunDir, config: RunConfig, sources: Mapping[str, str], variations: Sequence[Variation]
+) -> EnsembleResult:
+    strategy = config.ensemble.diversity_strategy
+    try:
+        prepared = prepare(config)
+        config = pretrain_first(prepared, config, run)
+        results = fit_members(
+            variations,
+            lambda _, variation: fit_variation(prepared, config, variation, run, sources),
+            seed=config.training.seed,
+            on_fitted=lambda results: _write_members(run, results, strategy),
+        )
+    except KeyboardInterrupt as interrupt:
+        if (run.path / ENSEMBLE_NAME).is_file():
+            interrupt.add_note(f"they answer together: {run.path}")
+        raise
+    finally:
+        if not (run.path / ENSEMBLE_NAME).is_file():
+            run.discard_unused()
+    write_run_config(run, config, sources)
+    return _conclude(run, config, prepared, variations, results)
 
 
 def fit_variation(

@@ -327,7 +327,7 @@ def _of_checkpoints(config: RunConfig, facts: RunFacts) -> Reasons:
 
 def _of_tracking(config: RunConfig, facts: RunFacts) -> Reasons:
     if not config.tracking.mlflow:
-        yield "tracking.experiment tracking.directory", "tracking.mlflow is off (--mlflow)"
+        yield "tracking.[!m]*", "tracking.mlflow is off (--mlflow)"
 
 
 def _of_pretraining(config: RunConfig, facts: RunFacts) -> Reasons:

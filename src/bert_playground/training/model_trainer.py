@@ -30,6 +30,7 @@ from bert_playground.training.metrics import make_scorer
 from bert_playground.training.report.conclude import conclude_run
 from bert_playground.training.start import start_run, write_run_config
 from bert_playground.training.summary import summarise
+from bert_playground.training.track_run import track_run, track_tables
 
 if TYPE_CHECKING:
     from bert_playground.data.pipeline import TextPipeline
@@ -90,7 +91,11 @@ class ModelTrainer:
         run = RunDir.create(config.training.output_dir)
         try:
             write_run_config(run, config, self.sources)
-            with hold_run(run), log_to_file(run.train_log):
+            with (
+                hold_run(run),
+                log_to_file(run.train_log),
+                track_run(run, config, self.sources),
+            ):
                 return self._fit(data, config, run)
         except KeyboardInterrupt as interrupt:
             if saved := run.resumable():
@@ -153,6 +158,10 @@ class ModelTrainer:
         start_run(run, config)
         for note in data.notes:
             logger.info(note)
+        if data.pipeline is not None:
+            num_val = None if data.val is None else data.val.num_rows
+            columns, targets = data.pipeline.columns, data.pipeline.targets
+            track_tables(config, list(columns), targets, data.train.num_rows, num_val)
         trainer = make_trainer(
             self.model,
             config,

@@ -33,6 +33,7 @@ from bert_playground.training.report.conclude import conclude_run
 from bert_playground.training.run_folder import RunResult, run_in_folder
 from bert_playground.training.start import is_former_run, read_sources, start_run
 from bert_playground.training.summary import summarise
+from bert_playground.training.track_run import track_tables
 
 Configuration = RunConfig | Mapping[str, Any] | str | Path
 
@@ -93,6 +94,8 @@ def fit(
     if checkpoint is None and pretrained_dir is not None and speaks:
         warn_of_checkpoint_drift(pretrained_dir, prepared.train)
     prepared = _read_own_val(prepared, pipeline, config)
+    frame = prepared.train
+    track_tables(config, frame.columns, pipeline.targets, frame.height, prepared.val.height)
     train_data, val_data = make_loaders(pipeline, prepared, config)
     assert train_data.labels is not None
     model = create_task_model(config, pipeline, train_data.labels, _read_pooling(checkpoint))

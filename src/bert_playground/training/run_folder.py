@@ -19,7 +19,8 @@ from bert_playground.run_lock import hold_run
 from bert_playground.runs import RunDir
 from bert_playground.training.core.divergence import DivergenceError
 from bert_playground.training.core.resume import find_resumable
-from bert_playground.training.start import write_run_config
+from bert_playground.training.start import read_sources, write_run_config
+from bert_playground.training.track_run import track_run
 
 # What a resumed run may change without becoming another run.
 CHANGEABLE = (
@@ -75,8 +76,14 @@ def run_in_folder(
     else:
         run, checkpoint = _find_run(resume)
         config = read_run_config(run, config, sources or {}, command)
+        sources = read_sources(run)
     try:
-        with hold_run(run), log_to_file(run.train_log), _logged_errors():
+        with (
+            hold_run(run),
+            log_to_file(run.train_log),
+            _logged_errors(),
+            track_run(run, config, sources, command, is_resumed=resume is not None),
+        ):
             if resume is not None and _is_unstarted(run):
                 logger.info(
                     f"{run.path} was stopped before its first checkpoint: it starts from the beginning, with its stored "

@@ -12,14 +12,11 @@ from bert_playground.config.schema import RunConfig
 from bert_playground.environment import describe_environment
 from bert_playground.files import write_text
 from bert_playground.runs import RunDir
-from bert_playground.tracking import require_mlflow
 from bert_playground.training.callbacks.own_callbacks import check_own_callbacks
 
 
 def start_run(run: RunDir, config: RunConfig) -> None:
     """Seeds, and the record of what the run is computed with."""
-    if config.tracking.mlflow:
-        require_mlflow()
     check_own_callbacks(config.training.callbacks, config.training.callbacks_dir)
     seed_everything(config.training.seed)
     write_json(run.environment, {"seed": config.training.seed, **describe_environment()})

@@ -269,7 +269,13 @@ class TrackingSection(Section):
         "bert-playground", description="MLflow experiment"
     )
     directory: Annotated[Path | None, Unset("training.output_dir")] = Field(
-        None, description="of MLflow's store"
+        None, description="of MLflow's SQLite store, unless MLFLOW_TRACKING_URI names another one"
+    )
+    system_metrics: bool = Field(
+        True, description="measure processors, memory, disk and network too"
+    )
+    log_model: bool = Field(
+        True, description="store the model too, with signature and example, not its scores alone"
     )
 
 

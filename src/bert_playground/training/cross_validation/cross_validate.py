@@ -16,6 +16,7 @@ from bert_playground.training.cross_validation.members import choose_members, de
 from bert_playground.training.cross_validation.schedule import Schedule
 from bert_playground.training.run_folder import RunResult, run_in_folder
 from bert_playground.training.start import start_run
+from bert_playground.training.track_run import track_tables
 
 
 def run_cross_validation(
@@ -54,6 +55,8 @@ def _cross_validate(run: RunDir, config: RunConfig, sources: Mapping[str, str]) 
     folds = prepare_folds(config)
     for note in folds.prepared.notes:
         logger.info(note)
+    table = folds.table
+    track_tables(config, table.columns, folds.prepared.schema.targets, table.height)
     run.fold_fits.mkdir(exist_ok=True)
     _keep_folds(run, folds)
     logger.info(

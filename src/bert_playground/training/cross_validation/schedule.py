@@ -16,6 +16,7 @@ from bert_playground.training.cross_validation.engines import run_jobs, threads_
 from bert_playground.training.cross_validation.fold_fit import Fitted, FoldFit, fit_on_fold
 from bert_playground.training.cross_validation.members import Member
 from bert_playground.training.pretrain_first import pretrain_first
+from bert_playground.training.track_run import track_fold
 
 LEAST_SECONDS = 2.0  # in which a fold of an encoder learns anything
 
@@ -52,6 +53,10 @@ class Schedule:
         Raises:
             ValueError: no member could be fitted on all folds.
         """
+        for member in self.members:  # of an earlier part of the run
+            for fold in self.folds.folds:
+                if self._is_done(member, fold):
+                    self._track(member.name, fold.repeat, fold.number)
         for job, fitted in run_jobs(fit_on_fold, self._jobs(), self.num_processes):
             self._take_note(job, fitted)
         if not self.complete():
@@ -199,6 +204,13 @@ class Schedule:
             self._fail(job.member, fitted.error)
             return
         logger.info(f"{name}, {_name_fold(job, self.folds)}: {fitted.seconds:.1f} s")
+        self._track(name, job.repeat, job.fold)
+
+    def _track(self, name: str, repeat: int, fold: int) -> None:
+        seed = self.config.training.seed + repeat
+        params = {"member": name, "repeat": repeat, "fold": fold, "seed": seed}
+        what = f"{name}, fold {fold}" + (f", repeat {repeat}" if repeat else "")
+        track_fold(self.run.fold_fit(repeat, fold, name), what, params)
 
     def _fail(self, member: Member, why: str) -> None:
         if member.name not in self.failures:

@@ -1,40 +1,31 @@
-"""MLflowCallback: trainer events to tracking.py."""
+"""MLflowCallback: trainer events to tracking/tracked_run.py."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from loguru import logger
-
-from bert_playground.runs import RunDir
 from bert_playground.tracking import TrackedRun
 from bert_playground.training.core.callback import Callback
-from bert_playground.training.core.interrupt import INTERRUPTED
 from bert_playground.training.core.state import TrainState
 
 
 class MLflowCallback(Callback):
-    """Logs the settings, every record of the history and the best checkpoint.
+    """Logs every record of the history; what lies in the run folder is logged when the run has ended."""
 
-    It comes after the checkpointing callback in the trainer's list, so that the checkpoint is written when training ends.
-    """
-
-    def __init__(
-        self, run: RunDir, output_dir: Path, experiment: str, params: Mapping[str, Any]
-    ) -> None:
-        """Start the tracked run, which has the name of the run folder.
-
-        Raises:
-            ValueError: MLflow is not installed.
-        """
-        self.run = run
-        self.tracked = TrackedRun(output_dir, experiment, run.path.name)
-        self.tracked.log_params(params)
+    def __init__(self, tracked: TrackedRun) -> None:
+        """Make the callback of a run that has begun."""
+        self.tracked = tracked
         self.num_logged = 0
-        self.is_running = True
 
     def on_train_begin(self, state: TrainState) -> None:
-        """A resumed run is a new tracked run with the whole history."""
+        """What was chosen of settings that were left open; a resumed run begins with the whole history."""
+        self.tracked.log_params(
+            {
+                "chosen.epochs": state.num_epochs,
+                "chosen.steps": state.total_steps,
+                "chosen.steps_per_epoch": state.steps_per_epoch,
+                "chosen.monitor": state.monitor,
+            }
+        )
         self._log(state)
 
     def on_step_end(self, state: TrainState) -> None:
@@ -45,28 +36,16 @@ class MLflowCallback(Callback):
         """Log the evaluation."""
         self._log(state)
 
-    def on_train_end(self, state: TrainState) -> None:
-        """Log the best checkpoint and the picture, and end the tracked run."""
-        if self.run.kept is not None:
-            self.tracked.log_folder(self.run.kept, "checkpoint")
-        if self.run.curves.is_file():
-            self.tracked.log_file(self.run.curves)
-        self.tracked.finish("KILLED" if state.stop_reason == INTERRUPTED else "FINISHED")
-        self.is_running = False
-        logger.info(f"tracked; to look at it: mlflow ui --backend-store-uri {self.tracked.address}")
-
-    def close(self) -> None:
-        """A run that did not come to its end has failed."""
-        if self.is_running:
-            self.tracked.finish("FAILED")
-            self.is_running = False
-
     def _log(self, state: TrainState) -> None:
         for record in state.history[self.num_logged :]:
-            values = {
-                name: value
-                for name, value in record.items()
-                if name not in ("kind", "step") and isinstance(value, int | float)
-            }
-            self.tracked.log_metrics(values, record["step"])
+            self.tracked.log_metrics(numbers_of(record), record["step"])
         self.num_logged = len(state.history)
+
+
+def numbers_of(record: Mapping[str, Any]) -> dict[str, float]:
+    """What can be drawn of a record of the history."""
+    return {
+        name: value
+        for name, value in record.items()
+        if name not in ("kind", "step") and isinstance(value, int | float)
+    }

@@ -1,0 +1,1 @@
+"""bert mlflow …: what was tracked, one file for each command."""

@@ -1,0 +1,7 @@
+"""MLflow, in one room: where the store is, a queue in a thread, a tracked run, its model, and reading what was tracked."""
+
+from .store import choose_store as choose_store
+from .store import connect as connect
+from .store import require_mlflow as require_mlflow
+from .store import store_address as store_address
+from .tracked_run import TrackedRun as TrackedRun
