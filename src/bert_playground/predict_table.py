@@ -8,6 +8,7 @@ from loguru import logger
 
 from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.kaggle.submission import make_submission
+from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.reading.table import read_table
 from bert_playground.data.schema.sampling import read_frames
 from bert_playground.inference import AnyPredictor, Array
@@ -43,10 +44,8 @@ def predict_table(
         ValueError: it is faulty or lacks columns; or probabilities are asked of a number; or it differs, and `strict`.
     """
     pipeline = predictor.pipeline
-    if probabilities and not pipeline.classes:
-        raise ValueError(
-            f"{pipeline.target} is a number and has no probabilities; leave out --proba"
-        )
+    if probabilities:
+        require_classes(pipeline)
     # Windows are cut from all rows of a series.
     frames = read_frames(path) if pipeline.windows is None else iter([read_table(path)])
     drift = drift or pipeline.watch_drift()
@@ -59,18 +58,51 @@ def predict_table(
                 'number from 0, in the column "id"'
             )
         scores = predictor.predict(rows, num_variants=num_variants, drift=drift)
-        write = _probabilities if probabilities else _answers
-        yield make_submission(
+        yield write_answers(
+            predictor,
+            scores,
             ids,
-            write(predictor, scores, sample_columns),
-            id_column=None if ids is None else ids.name,
-            target=pipeline.target,
-            # Of one target, columns of probabilities are named by class alone.
-            is_named=not (probabilities and len(pipeline.targets) == 1),
+            probabilities=probabilities,
+            sample_columns=sample_columns,
             first_row=first_row,
         )
         first_row += frame.height
     drift.conclude(str(path), strict=strict)
+
+
+def require_classes(pipeline: TextPipeline) -> None:
+    """Refuse to write probabilities of a number.
+
+    Raises:
+        ValueError: the target is one.
+    """
+    if not pipeline.classes:
+        raise ValueError(
+            f"{pipeline.target} is a number and has no probabilities; leave out --proba"
+        )
+
+
+def write_answers(
+    predictor: AnyPredictor,
+    scores: Array,
+    ids: pl.Series | None,
+    *,
+    probabilities: bool = False,
+    sample_columns: Collection[str] = (),
+    first_row: int = 0,
+) -> pl.DataFrame:
+    """Ids and answers of some rows side by side; arguments as for `predict_table` and `make_submission`."""
+    pipeline = predictor.pipeline
+    write = _probabilities if probabilities else _answers
+    return make_submission(
+        ids,
+        write(predictor, scores, sample_columns),
+        id_column=None if ids is None else ids.name,
+        target=pipeline.target,
+        # Of one target, columns of probabilities are named by class alone.
+        is_named=not (probabilities and len(pipeline.targets) == 1),
+        first_row=first_row,
+    )
 
 
 def _answers(
