@@ -103,14 +103,22 @@ class Engine:
         self.models[served.name] = served
 
     def warm_up(self) -> None:
-        """Compute a row and a full batch of every encoder, so that no client waits for packing or compiling."""
+        """Answer a typical row, and compute a few batches, so that no client waits for packing, compiling or first imports."""
         for served in list(self.models.values()):
             for leaf in served.parts.leaves:
-                if not isinstance(leaf, EncoderLeaf):
-                    continue
-                for num_rows in (1, 8):
-                    table = _any_rows(leaf, num_rows, min(served.max_length, 32))
-                    self.scheduler.submit(leaf, table).result()
+                if isinstance(leaf, EncoderLeaf):
+                    for num_rows in (1, 8):
+                        table = _any_rows(leaf, num_rows, min(served.max_length, 32))
+                        self.scheduler.submit(leaf, table).result()
+            if served.pipeline.windows is None:
+                typical = {
+                    each["name"]: [each["example"]] * 2 for each in served.describe_columns()
+                }
+                frame = pl.DataFrame(typical, schema=dict.fromkeys(typical, pl.String))
+                _, drift, frames = _read(served, frame)
+                computed = [future.result() for future in self._submit(served, frames)]
+                self.combine(served, computed).result()
+                drift.findings()
         self.is_ready = True
 
     def estimate_wait(self) -> float:

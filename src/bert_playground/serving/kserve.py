@@ -1,22 +1,26 @@
 """The routes of KServe's Open Inference Protocol v2: a tensor for each column, or texts; JSON and its binary extension."""
 
+from importlib.metadata import version
 from typing import Any
 
 import polars as pl
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from bert_playground.serving.engine import Engine, ScoredRows
+from bert_playground.serving.engine import Engine, ScoredRows, frame_of
 from bert_playground.serving.kserve_tensors import (
     HEADER_LENGTH,
     InferRequest,
     Tensor,
+    is_word,
     read_infer_request,
     write_infer_answer,
 )
 from bert_playground.serving.request_error import RequestError, bad_input, too_large
 from bert_playground.serving.row_schemas import ERROR_RESPONSES
 from bert_playground.serving.served_model import ServedModel, confidence_of
+from bert_playground.serving.text_answers import answer_texts
+from bert_playground.serving.text_inputs import Text, Truncation, require_batch, require_text
 
 TEXT = (
     "text"  # the input that takes texts as they stand, where the model has no column of that name
@@ -61,8 +65,6 @@ def create_kserve_routes(engine: Engine) -> APIRouter:
     @router.get("")
     async def describe_server() -> dict[str, Any]:
         """What answers here."""
-        from importlib.metadata import version
-
         return {
             "name": "bert-playground",
             "version": version("bert-playground"),
@@ -123,7 +125,9 @@ def _require_ready(engine: Engine) -> None:
 def describe_tensors(served: ServedModel) -> dict[str, Any]:
     """The metadata of a model: every column is an input; an output for each target, its probabilities and confidence."""
     inputs = [{"name": name, "datatype": "BYTES", "shape": [-1, 1]} for name in served.needed]
-    outputs = [{"name": name, "datatype": "BYTES", "shape": [-1]} for name in _targets(served)]
+    outputs = [
+        {"name": name, "datatype": "BYTES", "shape": [-1]} for name in served.pipeline.targets
+    ]
     if served.has_probabilities:
         count = len(served.pipeline.classes)
         outputs.append({"name": "probabilities", "datatype": "FP64", "shape": [-1, count]})
@@ -138,10 +142,6 @@ def describe_tensors(served: ServedModel) -> dict[str, Any]:
             "classes": [str(name) for name in served.pipeline.classes],
         },
     }
-
-
-def _targets(served: ServedModel) -> list[str]:
-    return list(served.pipeline.targets)
 
 
 async def _infer(
@@ -160,11 +160,8 @@ async def _infer(
 async def _infer_texts(
     engine: Engine, served: ServedModel, tensor: Tensor, request: Request
 ) -> list[Tensor]:
-    from bert_playground.serving.text_answers import answer_texts
-    from bert_playground.serving.text_inputs import Text, Truncation, require_batch, require_text
-
     require_batch(len(tensor.data), engine.settings.max_client_batch_size)
-    wrong = [value for value in tensor.data if not isinstance(value, str)]
+    wrong = [value for value in tensor.data if not is_word(value)]
     if wrong:
         raise bad_input(f"the input {TEXT!r} holds {wrong[0]!r}, expected texts (BYTES)")
     texts = [require_text(Text(str(value))) for value in tensor.data]
@@ -182,8 +179,6 @@ def _frame_of(served: ServedModel, inputs: list[Tensor], max_rows: int) -> pl.Da
     Raises:
         RequestError: tensors of different lengths, too many rows, or missing columns.
     """
-    from bert_playground.serving.engine import frame_of
-
     sizes = {tensor.name: len(tensor.data) for tensor in inputs}
     if len(sizes) < len(inputs):
         raise bad_input("two inputs have the same name; give each column once")

@@ -4,7 +4,7 @@ import json
 import math
 import struct
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -93,11 +93,16 @@ def read_infer_request(body: bytes, header_length: str | None) -> InferRequest:
     identifier = document.get("id")
     parameters = _record(document.get("parameters"), "parameters")
     return InferRequest(
-        identifier if isinstance(identifier, str) else None,
+        identifier if is_word(identifier) else None,
         inputs,
         _read_outputs(document.get("outputs")),
         parameters.get("binary_data_output") is True,
     )
+
+
+def is_word(value: Any) -> TypeGuard[str]:
+    """Whether a value of a document is text, and no number as it is spelled."""
+    return isinstance(value, str) and not isinstance(value, SpelledNumber)
 
 
 def _record(value: Any, name: str) -> dict[str, Any]:
@@ -116,7 +121,7 @@ def _read_outputs(described: Any) -> dict[str, bool] | None:
     outputs = {}
     for each in described:
         name = _record(each, "outputs").get("name")
-        if not isinstance(name, str):
+        if not is_word(name):
             raise bad_input('an entry of "outputs" has no name')
         parameters = _record(each.get("parameters"), "parameters")
         outputs[name] = parameters.get("binary_data") is True
@@ -126,9 +131,9 @@ def _read_outputs(described: Any) -> dict[str, bool] | None:
 def _read_tensor(described: Any, rest: bytes) -> tuple[Tensor, bytes]:
     values = _record(described, "inputs")
     name, datatype, shape = values.get("name"), values.get("datatype"), values.get("shape")
-    if not isinstance(name, str):
+    if not is_word(name):
         raise bad_input("an input has no name")
-    if not isinstance(datatype, str) or datatype not in KNOWN:
+    if not is_word(datatype) or datatype not in KNOWN:
         raise bad_input(
             f"the input {name!a} has datatype {str(datatype)!a}{nearest(str(datatype), KNOWN)} (known: {', '.join(KNOWN)})"
         )
