@@ -26,7 +26,7 @@ from bert_playground.serving.security import Admission, ApiKey, BodyLimit
 from bert_playground.serving.tei import create_tei_routes
 
 PAGE = Path(__file__).parent / "page"
-PAGE_FILES = {"page.js": "text/javascript", "page.css": "text/css"}
+PAGE_FILES = {"page.js": "text/javascript", "page.css": "text/css", "icon.svg": "image/svg+xml"}
 # The page loads nothing from elsewhere, and nobody may frame it.
 PAGE_HEADERS = {
     "content-security-policy": "default-src 'self'; frame-ancestors 'none'",

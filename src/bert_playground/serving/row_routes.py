@@ -20,7 +20,7 @@ from bert_playground.serving.engine import Engine, ScoredRows, frame_of
 from bert_playground.serving.influence import blank_each, measure_influence
 from bert_playground.serving.json_rows import RowRequest, parse_row_request
 from bert_playground.serving.request_error import RequestError, bad_input, too_large
-from bert_playground.serving.row_schemas import ROWS_OPENAPI, ROWS_RESPONSES
+from bert_playground.serving.row_schemas import ROWS_RESPONSES, describe_rows
 from bert_playground.serving.security import is_csv_request, over_limit
 from bert_playground.serving.served_model import ServedModel, confidence_of, to_records
 
@@ -32,13 +32,16 @@ MAX_SAID = 10  # differences from training that a header names
 def create_row_routes(engine: Engine) -> APIRouter:
     """The routes for rows."""
     router = APIRouter(tags=["rows"])
+    # Of several models each may read other columns; the document then names none.
+    models = list(engine.models.values())
+    body = describe_rows(models[0].describe_columns() if len(models) == 1 else ())
 
     @router.get("/schema")
     async def describe_schema(model: str | None = None) -> JSONResponse:
         """The columns of a row, with values that are typical of the training table; what is answered."""
         return JSONResponse(describe(engine, engine.find(model)))
 
-    @router.post("/predict/rows", openapi_extra=ROWS_OPENAPI, responses=ROWS_RESPONSES)
+    @router.post("/predict/rows", openapi_extra=body, responses=ROWS_RESPONSES)
     async def predict_rows(
         request: Request, model: str | None = None, probabilities: bool = False
     ) -> Response:

@@ -1,5 +1,6 @@
 """What the OpenAPI document says of /predict/rows, whose bodies are read by ourselves so that numbers stay as written."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 CELL: dict[str, Any] = {
@@ -12,36 +13,39 @@ CELL: dict[str, Any] = {
         {"type": "array", "items": {"type": ["string", "number", "boolean", "null"]}},
     ],
 }
-ROWS: dict[str, Any] = {
-    "type": "object",
-    "required": ["rows"],
-    "additionalProperties": False,
-    "properties": {
-        "rows": {
-            "type": "array",
-            "minItems": 1,
-            "items": {"type": "object", "minProperties": 1, "additionalProperties": CELL},
-        },
-        "model": {"type": ["string", "null"], "description": "which of several models"},
-        "explain": {
-            "type": ["boolean", "null"],
-            "description": "which columns drove each answer",
-        },
-        "drift": {
-            "type": ["boolean", "null"],
-            "description": "how the rows differ from training; on by default",
-        },
-    },
-}
-ROWS_OPENAPI: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": ROWS},
-            "text/csv": {"schema": {"type": "string"}},
-        },
+
+
+def describe_rows(columns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The request body of /predict/rows.
+
+    Args:
+        columns: that every row needs, with examples, as `ServedModel.describe_columns` gives them.
+    """
+    example = {each["name"]: each["example"] for each in columns}
+    row = {
+        "type": "object",
+        "minProperties": 1,
+        "required": list(example),
+        "properties": dict.fromkeys(example, CELL),
+        "additionalProperties": CELL,
     }
-}
+    flag = {"type": ["boolean", "null"]}
+    document = {
+        "type": "object",
+        "required": ["rows"],
+        "additionalProperties": False,
+        "properties": {
+            "rows": {"type": "array", "minItems": 1, "items": row},
+            "model": {"type": ["string", "null"], "description": "which of several models"},
+            "explain": {**flag, "description": "which columns drove each answer"},
+            "drift": {**flag, "description": "how the rows differ from training; on by default"},
+        },
+        "example": {"rows": [example]},
+    }
+    kinds = {"application/json": {"schema": document}, "text/csv": {"schema": {"type": "string"}}}
+    return {"requestBody": {"required": True, "content": kinds}}
+
+
 ERROR: dict[str, Any] = {
     "type": "object",
     "required": ["error", "error_type"],

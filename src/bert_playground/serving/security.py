@@ -24,7 +24,7 @@ OPEN_PATHS = (
     "/",
     "/page.js",
     "/page.css",
-    "/favicon.ico",
+    "/icon.svg",
 )
 MIN_KEY_LENGTH = 8
 
