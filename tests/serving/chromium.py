@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -152,10 +153,13 @@ def open_browser(program: str, folder: Path) -> Iterator[Page]:
     our_read, their_write = os.pipe()
     flags = ("--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe")
     command = [program, *flags, "--no-first-run", f"--user-data-dir={folder}", "about:blank"]
-    # The browser reads commands from descriptor 3 and writes to 4.
-    shell = f'exec "$0" "$@" 3<&{their_read} 4>&{their_write}'
+    # The browser reads commands from descriptor 3 and writes to 4; both are copied first, as either may be 3 or 4 already.
+    script = (
+        "import os, sys; read, write = os.dup(int(sys.argv[1])), os.dup(int(sys.argv[2]));"
+        "os.dup2(read, 3); os.dup2(write, 4); os.execv(sys.argv[3], sys.argv[3:])"
+    )
     process = subprocess.Popen(
-        ["/bin/sh", "-c", shell, *command],
+        [sys.executable, "-c", script, str(their_read), str(their_write), *command],
         pass_fds=(their_read, their_write),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

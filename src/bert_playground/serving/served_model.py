@@ -126,6 +126,8 @@ def describe_column(name: str, profile: ColumnProfile | None) -> dict[str, Any]:
     if profile.form == "number" and profile.edges:
         described["least"], described["greatest"] = profile.edges[0], profile.edges[-1]
         described["example"] = spell_number(float(profile.edges[len(profile.edges) // 2]))
+    if described["missing_share"] > 0.5:
+        described["example"] = None
     return described
 
 
