@@ -155,8 +155,9 @@ def open_browser(program: str, folder: Path) -> Iterator[Page]:
     command = [program, *flags, "--no-first-run", f"--user-data-dir={folder}", "about:blank"]
     # The browser reads commands from descriptor 3 and writes to 4; both are copied first, as either may be 3 or 4 already.
     script = (
-        "import os, sys; read, write = os.dup(int(sys.argv[1])), os.dup(int(sys.argv[2]));"
-        "os.dup2(read, 3); os.dup2(write, 4); os.execv(sys.argv[3], sys.argv[3:])"
+        "import fcntl, os, sys;"
+        "ends = [fcntl.fcntl(int(word), fcntl.F_DUPFD, 10) for word in sys.argv[1:3]];"
+        "os.dup2(ends[0], 3); os.dup2(ends[1], 4); os.execv(sys.argv[3], sys.argv[3:])"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", script, str(their_read), str(their_write), *command],
