@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 
 from bert_playground.lookup import nearest, shorten
 from bert_playground.serving.engine import Engine
-from bert_playground.serving.request_error import RequestError, bad_input, not_supported
+from bert_playground.serving.request_error import RequestError, bad_input, hide_paths, not_supported
 from bert_playground.serving.row_schemas import ERROR_RESPONSES
 from bert_playground.serving.served_model import ServedModel
 
@@ -107,8 +107,7 @@ def _load(engine: Engine, name: str, folder: Path) -> None:
     try:
         engine.add(engine.scheduler.call(read).result())
     except (ValueError, OSError) as error:
-        said = str(error).replace(str(folder), folder.name).replace(str(folder.parent), "")
-        raise bad_input(said) from error
+        raise bad_input(hide_paths(str(error), folder.parent)) from error
 
 
 def _unload(engine: Engine, name: str) -> None:

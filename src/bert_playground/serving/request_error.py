@@ -1,6 +1,8 @@
 """RequestError: a request that is answered with an error, in the shape of text-embeddings-inference."""
 
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 # Error type of text-embeddings-inference → HTTP status.
@@ -15,6 +17,8 @@ STATUS = {
     "Unhealthy": 503,
     "Timeout": 504,
 }
+
+FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s/'\",;:]+/)+")  # of an absolute path
 
 
 @dataclass
@@ -56,3 +60,15 @@ def too_large(message: str) -> RequestError:
 def not_supported(message: str) -> RequestError:
     """424: the model that is served cannot answer such a question."""
     return RequestError("Backend", message)
+
+
+def hide_paths(message: str, *known: Path) -> str:
+    """A message of ours without folders of this machine: of a path its last part stays.
+
+    Args:
+        message: such as of a ValueError.
+        known: folders that it may name, for those with blanks in their names.
+    """
+    for folder in sorted(known, key=lambda path: -len(str(path))):
+        message = message.replace(f"{folder}/", "")
+    return FOLDERS.sub("", message)

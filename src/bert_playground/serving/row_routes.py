@@ -19,7 +19,7 @@ from bert_playground.predict_table import require_classes
 from bert_playground.serving.engine import Engine, ScoredRows, frame_of
 from bert_playground.serving.influence import blank_each, measure_influence
 from bert_playground.serving.json_rows import RowRequest, parse_row_request
-from bert_playground.serving.request_error import RequestError, bad_input, too_large
+from bert_playground.serving.request_error import RequestError, bad_input, hide_paths, too_large
 from bert_playground.serving.row_schemas import ROWS_RESPONSES, describe_rows
 from bert_playground.serving.security import is_csv_request, over_limit
 from bert_playground.serving.served_model import ServedModel, confidence_of, to_records
@@ -198,7 +198,7 @@ def _iterate(
             rows += part.height
             yield content.encode()
     except (ValueError, OSError) as error:
-        raise bad_input(str(error).replace(str(path), BODY)) from error
+        raise bad_input(hide_paths(str(error).replace(str(path), BODY))) from error
     findings = drift.findings()
     engine.metrics.observe_drift(served.name, findings)
     facts |= {"rows": rows, "drift": len(findings)}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from bert_playground.serving.request_error import hide_paths
 from bert_playground.serving.security import API_KEY_VARIABLE, is_loopback, read_api_key
 
 
@@ -31,3 +32,9 @@ def test_a_key_that_no_header_carries_is_refused_and_not_said(tmp_path: Path, ke
     with pytest.raises(ValueError, match="openssl rand") as caught:
         read_api_key(path)
     assert key not in str(caught.value)
+
+
+def test_of_paths_the_last_part_stays() -> None:
+    said = "/a/b c/base is no /x/y/base.json, nor 'A/5 21' or and/or; see /docs and 1/2/3"
+    expected = "base is no base.json, nor 'A/5 21' or and/or; see /docs and 1/2/3"
+    assert hide_paths(said, Path("/a/b c")) == expected
