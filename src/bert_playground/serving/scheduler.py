@@ -12,10 +12,11 @@ import numpy as np
 from loguru import logger
 
 from bert_playground.data.loaders.mlx_loader import PAD_MULTIPLE
-from bert_playground.data.tokens.token_table import TokenizedTable, concat_tables, take_rows
+from bert_playground.data.tokens.token_table import TokenizedTable, take_rows
 from bert_playground.serving.forward import EncoderLeaf
 from bert_playground.serving.metrics import ServeMetrics
 from bert_playground.serving.request_error import RequestError
+from bert_playground.serving.text_inputs import join_tables
 
 Array = np.ndarray[Any, Any]
 Result = TypeVar("Result")
@@ -232,7 +233,7 @@ class Scheduler:
             return
         leaf, answer = parts[0].work.key
         tables = [take_rows(p.work.table, np.arange(p.start, p.end)) for p in parts]
-        table = concat_tables(tables) if len(tables) > 1 else tables[0]
+        table = join_tables(tables)
         began = time.perf_counter()
         try:
             values = leaf.compute(table, answer)

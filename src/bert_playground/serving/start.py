@@ -1,6 +1,7 @@
 """start_server: a checkpoint, or a folder of adapters, behind a port, until somebody ends it."""
 
 import gc
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from bert_playground.serving.engine import Engine
 from bert_playground.serving.run import open_socket, run_server
 from bert_playground.serving.security import API_KEY_VARIABLE, is_loopback, read_api_key
 from bert_playground.serving.settings import ServeSettings
+
+SWITCH_SECONDS = 0.0005
 
 
 def start_server(
@@ -63,6 +66,8 @@ def start_server(
         listening.close()
         engine.stop()
         raise
+    # The thread that owns MLX asks for the interpreter after every batch; Python's own 5 ms would be a batch's time.
+    sys.setswitchinterval(SWITCH_SECONDS)
     gc.freeze()  # what was loaded stays; it need not be looked at again
     app = create_app(
         engine,

@@ -15,6 +15,7 @@ from bert_playground.serving.served_model import ServedModel, clean_number
 from bert_playground.serving.text_inputs import Text, Truncation, tokenize_texts
 
 Array = np.ndarray[Any, Any]
+SHORT_LETTERS = 2000  # half a millisecond
 NO_LOGITS = ("ordinal",)  # heads whose logits are no score of a class each
 
 
@@ -46,10 +47,7 @@ async def answer_texts(
         raise not_supported(
             f"{served.name!r} has models beside the encoder, which read cells and no text; ask /predict/rows"
         )
-    tables = [
-        await engine.in_thread(tokenize_texts, leaf.predictor.pipeline, texts, truncation)
-        for leaf in leaves
-    ]
+    tables = [await _tokenize(engine, leaf, texts, truncation) for leaf in leaves]
     futures = [
         engine.scheduler.submit(leaf, table) for leaf, table in zip(leaves, tables, strict=True)
     ]
@@ -67,12 +65,22 @@ async def ask_encoder(
 ) -> TextAnswer:
     """Logits, embeddings or vectors of tokens, of one encoder."""
     began = time.perf_counter()
-    table = texts
-    if not isinstance(table, TokenizedTable):
-        pipeline = leaf.predictor.pipeline
-        table = await engine.in_thread(tokenize_texts, pipeline, texts, truncation)
+    if isinstance(texts, TokenizedTable):
+        table = texts
+    else:
+        table = await _tokenize(engine, leaf, texts, truncation)
     computed = await asyncio.wrap_future(engine.scheduler.submit(leaf, table, answer))
     return TextAnswer(computed.values, table, stages_of([computed], began))
+
+
+async def _tokenize(
+    engine: Engine, leaf: EncoderLeaf, texts: Sequence[Text], truncation: Truncation
+) -> TokenizedTable:
+    """In another thread, unless the texts are so short that to change threads takes longer."""
+    pipeline = leaf.predictor.pipeline
+    if sum(len(text.first) + len(text.second or "") for text in texts) <= SHORT_LETTERS:
+        return tokenize_texts(pipeline, texts, truncation)
+    return await engine.in_thread(tokenize_texts, pipeline, texts, truncation)
 
 
 def label_scores(served: ServedModel, scores: Array) -> list[list[dict[str, Any]]]:

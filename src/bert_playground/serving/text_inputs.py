@@ -7,7 +7,8 @@ import numpy as np
 
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.templates.text_pair import read_frame, share_room
-from bert_playground.data.tokens.token_table import TokenizedTable, concat_tables, offsets_of
+from bert_playground.data.tokens.token_table import TokenizedTable, concat_tables
+from bert_playground.data.tokens.tokenizer import TextTokenizer
 from bert_playground.serving.request_error import RequestError, bad_input, too_large
 
 
@@ -96,49 +97,70 @@ def tokenize_texts(
     Raises:
         RequestError: a text is too long, and may not be cut.
     """
-    tables = [_tokenize(pipeline, text, truncation) for text in texts]
-    table = concat_tables(tables)
+    pairs = [text for text in texts if text.second is not None]
+    if len(pairs) < len(texts):
+        singles = [text.first for text in texts if text.second is None]
+        whole = iter(_tokenize_singles(pipeline.tokenizer, singles, truncation))
+    tables = [
+        next(whole) if text.second is None else _tokenize_pair(pipeline.tokenizer, text, truncation)
+        for text in texts
+    ]
+    table = join_tables(tables)
     if pipeline.numbers:
         missing = np.full((table.num_rows, len(pipeline.numbers)), np.nan, dtype=np.float32)
         table = table._replace(numbers=missing)
     return table
 
 
-def _tokenize(pipeline: TextPipeline, text: Text, truncation: Truncation) -> TokenizedTable:
-    tokenizer = pipeline.tokenizer
+def join_tables(tables: Sequence[TokenizedTable]) -> TokenizedTable:
+    """Rows of several tables below each other; a row that is no pair has its second text behind its end."""
+    if len(tables) == 1:
+        return tables[0]
+    if any(table.second is not None for table in tables):
+        tables = [
+            table if table.second is not None else table._replace(second=table.lengths)
+            for table in tables
+        ]
+    return concat_tables(tables)
+
+
+def _tokenize_singles(
+    tokenizer: TextTokenizer, texts: Sequence[str], truncation: Truncation
+) -> list[TokenizedTable]:
+    around = len(tokenizer.prefix) + len(tokenizer.suffix)
+    tables = []
+    for ids in tokenizer.encode_texts(texts).rows():
+        _require_short(len(ids) + around, truncation)
+        (kept,) = _cut([ids], truncation.max_length - around, from_left=truncation.from_left)
+        flat = np.concatenate([tokenizer.prefix, kept, tokenizer.suffix]).astype(np.int32)
+        tables.append(TokenizedTable(flat, np.array([0, len(flat)])))
+    return tables
+
+
+def _tokenize_pair(tokenizer: TextTokenizer, text: Text, truncation: Truncation) -> TokenizedTable:
     prefix, between, suffix, has_types = read_frame(tokenizer)
-    parts = [part for part in text if part is not None]
-    ids = tokenizer.encode_texts(parts)
-    rows = ids.rows()
-    around = len(prefix) + len(suffix) + (len(between) if len(parts) == 2 else 0)
-    if len(parts) == 1:
-        prefix, suffix = tokenizer.prefix, tokenizer.suffix
-        around = len(prefix) + len(suffix)
-    length = sum(map(len, rows)) + around
-    if length > truncation.max_length:
-        if not truncation.is_allowed:
-            raise too_large(
-                f'`inputs` must have less than {truncation.max_length} tokens. Given: {length}; set "truncate": true to cut it'
-            )
+    around = len(prefix) + len(between) + len(suffix)
+    rows = tokenizer.encode_texts([text.first, text.second or ""]).rows()
+    _require_short(sum(map(len, rows)) + around, truncation)
+    if sum(map(len, rows)) + around > truncation.max_length:
         rows = _cut(rows, truncation.max_length - around, from_left=truncation.from_left)
-    whole = [np.array(prefix), rows[0]]
+    flat = np.concatenate([prefix, rows[0], between, rows[1], suffix]).astype(np.int32)
     start = len(prefix) + len(rows[0]) + len(between)
-    if len(rows) == 2:
-        whole += [np.array(between), rows[1]]
-    flat = np.concatenate([*whole, np.array(suffix)]).astype(np.int32)
-    # A text alone has no second part: it would begin behind the end.
-    second = start if len(rows) == 2 else len(flat)
-    return TokenizedTable(
-        flat,
-        offsets_of(np.array([len(flat)])),
-        second=np.array([second]) if has_types else None,
-    )
+    second = np.array([start]) if has_types else None
+    return TokenizedTable(flat, np.array([0, len(flat)]), second=second)
+
+
+def _require_short(length: int, truncation: Truncation) -> None:
+    if length > truncation.max_length and not truncation.is_allowed:
+        raise too_large(
+            f'`inputs` must have less than {truncation.max_length} tokens. Given: {length}; set "truncate": true to cut it'
+        )
 
 
 def _cut(rows: Sequence[np.ndarray], room: int, *, from_left: bool) -> list[np.ndarray]:
-    """The texts in so many tokens; the longer one of two is cut first."""
+    """The texts in at most so many tokens; the longer one of two is cut first."""
     if len(rows) == 1:
-        kept = [room]
+        kept = [min(room, len(rows[0]))]
     else:
         first, second = (np.array([len(row)]) for row in rows)
         kept = [int(each[0]) for each in share_room(first, second, room)]

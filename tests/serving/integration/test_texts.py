@@ -194,3 +194,6 @@ def test_pairs_are_read_as_the_model_was_trained_to() -> None:
         pair = ask(client, "/predict", inputs=["old oak", "red"])
         assert {a["label"]: a["score"] for a in pair} == answer["probabilities"]
         assert ask(client, "/predict", inputs=[["old oak", "red"]])[0] == pair
+        alone = ask(client, "/predict", inputs="old oak")
+        assert ask(client, "/predict", inputs=[["old oak", "red"], ["old oak"]]) == [pair, alone]
+        assert alone != pair
