@@ -3,6 +3,7 @@
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 import polars as pl
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
@@ -123,14 +124,14 @@ def _require_ready(engine: Engine) -> None:
 
 
 def describe_tensors(served: ServedModel) -> dict[str, Any]:
-    """The metadata of a model: every column is an input; an output for each target, its probabilities and confidence."""
+    """The metadata of a model: every column is an input, of any datatype; the outputs are those of its answers."""
     inputs = [{"name": name, "datatype": "BYTES", "shape": [-1, 1]} for name in served.needed]
+    shape = (1,) if served.task in ("binary", "regression") else (1, served.pipeline.num_labels)
+    scored = ScoredRows(np.full(shape, 0.5), None, [], [], {})
     outputs = [
-        {"name": name, "datatype": "BYTES", "shape": [-1]} for name in served.pipeline.targets
+        {"name": each.name, "datatype": each.datatype, "shape": [-1, *each.shape[1:]]}
+        for each in _outputs(served, scored)
     ]
-    if served.has_probabilities:
-        count = len(served.pipeline.classes)
-        outputs.append({"name": "probabilities", "datatype": "FP64", "shape": [-1, count]})
     return {
         "name": served.name,
         "versions": ["1"],

@@ -111,7 +111,11 @@ def test_metadata_and_health(client: Any) -> None:
     assert client.get("/v2").json()["extensions"] == ["binary_tensor_data"]
     document = client.get("/v2/models/shop").json()
     assert [each["name"] for each in document["inputs"]] == ["color", "size", "note"]
-    assert document["outputs"][1] == {"name": "probabilities", "datatype": "FP64", "shape": [-1, 2]}
+    assert document["outputs"] == [
+        {"name": "bought", "datatype": "BYTES", "shape": [-1]},
+        {"name": "probabilities", "datatype": "FP64", "shape": [-1, 2]},
+        {"name": "confidence", "datatype": "FP64", "shape": [-1]},
+    ]
     assert client.get("/v2/models/shop/ready").json() == {"name": "shop", "ready": True}
     assert client.get("/v2/models/shp").status_code == 404
 
@@ -151,6 +155,15 @@ def test_tensors_that_are_no_columns_are_refused(
 def test_a_wrong_length_of_the_json_is_refused(client: Any, length: str) -> None:
     answer = client.post("/v2/models/shop/infer", content=b"{}", headers={HEADER_LENGTH: length})
     assert answer.status_code == 422
+
+
+@pytest.mark.parametrize("kind", ["multilabel", "regression", "ordinal", "blend", "tabular"])
+def test_metadata_of_every_kind_names_the_outputs(kind: str) -> None:
+    with client_of(KINDS[kind]) as client:
+        said = client.get("/v2/models/shop").json()["outputs"]
+        document = infer(client, inputs=tensors(records(ROWS[:1])))
+        came = {each["name"]: each["datatype"] for each in document["outputs"]}
+        assert {each["name"]: each["datatype"] for each in said}.items() <= came.items()
 
 
 def test_a_number_is_an_fp64_output() -> None:
