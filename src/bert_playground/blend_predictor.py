@@ -85,17 +85,23 @@ class BlendPredictor:
 
     def member_scores(self, name: str, rows: pl.DataFrame, *, num_variants: int = 1) -> Array:
         """What one member answers, the mean of its models, in the form of the blend's scores."""
-        scores = [
-            align_scores(
+        return self.join_models(
+            name,
+            [
                 model.predict(
                     rows, num_variants=num_variants if isinstance(model, Predictor) else 1
-                ),
-                model.pipeline.labels,
-                self.pipeline.labels,
-            )
-            for model in self.members[name]
+                )
+                for model in self.members[name]
+            ],
+        )
+
+    def join_models(self, name: str, scores: Sequence[Array]) -> Array:
+        """The mean of what the models of one member answered, in the form of the blend's scores."""
+        aligned = [
+            align_scores(each, model.pipeline.labels, self.pipeline.labels)
+            for each, model in zip(scores, self.members[name], strict=True)
         ]
-        return np.asarray(np.mean(scores, axis=0))
+        return np.asarray(np.mean(aligned, axis=0))
 
     def predict(
         self, frame: pl.DataFrame, *, num_variants: int = 1, drift: TableDrift | None = None

@@ -8,6 +8,7 @@ from loguru import logger
 
 from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.kaggle.submission import make_submission
+from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.reading.table import read_table
 from bert_playground.data.schema.sampling import read_frames
 from bert_playground.inference import AnyPredictor, Array
@@ -90,13 +91,42 @@ def answer_rows(
     Raises:
         ValueError: columns are missing; or probabilities are asked of a number.
     """
-    pipeline = predictor.pipeline
-    if probabilities and not pipeline.classes:
+    if probabilities:
+        require_classes(predictor.pipeline)
+    rows, ids = predictor.pipeline.prediction_rows(frame)
+    return write_answers(
+        predictor,
+        predictor.predict(rows, num_variants=num_variants, drift=drift),
+        ids,
+        probabilities=probabilities,
+        sample_columns=sample_columns,
+        first_row=first_row,
+    )
+
+
+def require_classes(pipeline: TextPipeline) -> None:
+    """Refuse to write probabilities of a number.
+
+    Raises:
+        ValueError: the target is one.
+    """
+    if not pipeline.classes:
         raise ValueError(
             f"{pipeline.target} is a number and has no probabilities; leave out --proba"
         )
-    rows, ids = pipeline.prediction_rows(frame)
-    scores = predictor.predict(rows, num_variants=num_variants, drift=drift)
+
+
+def write_answers(
+    predictor: AnyPredictor,
+    scores: Array,
+    ids: pl.Series | None,
+    *,
+    probabilities: bool = False,
+    sample_columns: Collection[str] = (),
+    first_row: int = 0,
+) -> pl.DataFrame:
+    """Ids and answers of some rows side by side; arguments as for `predict_table` and `make_submission`."""
+    pipeline = predictor.pipeline
     write = _probabilities if probabilities else _answers
     return make_submission(
         ids,

@@ -41,6 +41,7 @@ from .commands.model.export import export
 from .commands.model.inspect import inspect
 from .commands.model.merge import merge
 from .commands.model.quantize import quantize
+from .commands.model.serve import serve
 from .commands.runs.compare import compare as runs_compare
 from .commands.runs.list import list_
 from .commands.runs.open import open_
@@ -58,11 +59,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (quickstart, train, pretrain, predict, evaluate, blend, benchmark, info):
+for command in (quickstart, train, pretrain, predict, evaluate, blend, serve, benchmark, info):
     app.command(cls=SettingsCommand)(command)
 
 model_group = typer.Typer(
-    help="Inspect, calibrate, quantize, merge and export models.", no_args_is_help=True
+    help="Inspect, calibrate, quantize, merge, export and serve models.", no_args_is_help=True
 )
 for model_command in (
     inspect,
@@ -70,6 +71,7 @@ for model_command in (
     export,
     quantize,
     merge,
+    serve,
 ):
     model_group.command(cls=SettingsCommand)(model_command)
 app.add_typer(model_group, name="model")

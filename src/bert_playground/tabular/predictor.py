@@ -69,8 +69,11 @@ class TabularPredictor:
         rows = (drift or self.pipeline.watch_drift()).read(rows)
         has_labels = set(self.pipeline.targets) <= set(rows.columns)
         labels = self.pipeline.encode_labels(rows) if has_labels else None
-        matrix = self.features.transform(self.pipeline, rows)
-        return Predictions(self._answer(matrix), labels, loss=None)
+        return Predictions(self.score_read(rows), labels, loss=None)
+
+    def score_read(self, rows: pl.DataFrame) -> Array:
+        """Scores of rows that are written as in training: read by `TableDrift.read` before."""
+        return self._answer(self.features.transform(self.pipeline, rows))
 
     def _answer(self, matrix: Matrix) -> Array:
         estimator = ESTIMATORS[self.name]

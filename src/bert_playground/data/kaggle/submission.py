@@ -41,7 +41,7 @@ def write_submission(
     frame = make_submission(ids, predictions, id_column=id_column, target=target, is_named=is_named)
     if sample is not None:
         frame = match_sample(frame, sample, target)
-    write_bytes(Path(path), _spell(frame).write_csv().encode())
+    write_bytes(Path(path), spell_booleans(frame).write_csv().encode())
     return frame
 
 
@@ -67,7 +67,7 @@ def write_parts(
             for part in parts:
                 if columns is not None and set(columns) == set(part.columns):
                     part = part.select(columns)
-                _spell(part).write_csv(file, include_header=not written)
+                spell_booleans(part).write_csv(file, include_header=not written)
                 written.append(part)
         whole = pl.concat(written)
         if sample is not None:
@@ -111,7 +111,7 @@ def make_submission(
     return pl.DataFrame([numbers.alias(id_column or "id"), *answers.iter_columns()])
 
 
-def _spell(frame: pl.DataFrame) -> pl.DataFrame:
+def spell_booleans(frame: pl.DataFrame) -> pl.DataFrame:
     """Booleans as the tables of competitions write them."""
     booleans = [name for name, dtype in frame.schema.items() if dtype == pl.Boolean]
     return frame.with_columns(as_text(frame.select(booleans)).get_columns())
