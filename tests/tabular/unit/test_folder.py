@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,18 @@ class Hostile:
         self.command = "rm"
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train, pipeline = make_fitted("binary", 40)
-    fit_tabular("linear", pipeline, train).save(tmp_path / "model")
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    fit_tabular("linear", pipeline, train).save(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(saved: Path, tmp_path: Path) -> Path:
+    """A copy to change."""
+    shutil.copytree(saved, tmp_path / "model")
     return tmp_path / "model"
 
 
