@@ -28,7 +28,9 @@ def messages() -> list[tuple[str, str]]:
     """(file:line, text) of every string that is no docstring, holes of f-strings filled."""
     found = []
     for file in PACKAGE_FILES:
-        silent = set()  # docstrings, and the parts of an f-string; a node is met before what is in it
+        silent = (
+            set()
+        )  # docstrings, and the parts of an f-string; a node is met before what is in it
         for node in ast.walk(parse(file)):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
                 if ast.get_docstring(node, clean=False) is not None:
