@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import skops.io
 from sklearn.neighbors import KNeighborsClassifier
 
 from bert_playground.inference import Predictor
@@ -84,6 +83,8 @@ def test_a_missing_file_is_named(folder: Path, name: str) -> None:
 
 @pytest.mark.parametrize("model", [Hostile(), KNeighborsClassifier(), np.random.default_rng])
 def test_types_that_are_not_listed_are_not_read(folder: Path, model: Any) -> None:
+    import skops.io  # takes seconds, which processes of other tests need not wait for
+
     skops.io.dump({"inside": [model]}, folder / "model_0.skops")
     rewrite(folder)
     with pytest.raises(
