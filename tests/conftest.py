@@ -5,11 +5,13 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 # Before numpy and mlx are imported. Tests are spread over processes, and tiny layers gain nothing from threads.
 os.environ["MPLBACKEND"] = "Agg"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Else each process that a test starts would compile all it imports anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -18,6 +20,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from loguru import logger
+from typer import testing
 
 import bert_playground.logs
 
@@ -75,13 +78,34 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_pictures() -> Iterator[Callable[..., None]]:
-    """A run writes the beginning of a PNG instead of its curves, which take half as long as a tiny training."""
+    """A run writes the beginning of a PNG instead of its curves, which take half as long as a tiny training.
+
+    So does a calibration, whose picture takes the import of matplotlib.
+    """
     from bert_playground.training.callbacks import curves
+    from bert_playground.training.evaluation import reliability_plot
 
     original = curves.draw_curves
-    curves.draw_curves = lambda state, path, *_: path.write_bytes(PNG_SIGNATURE)
-    yield original
-    curves.draw_curves = original
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in ((curves, "draw_curves"), (reliability_plot, "draw_reliability")):
+            patch.setattr(module, name, lambda _, path, *__: path.write_bytes(PNG_SIGNATURE))
+        yield original
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_command() -> Iterator[None]:
+    """The program's commands are built from their signatures once, as in a shell, not at each call of a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(testing, "_get_command", cache(testing._get_command))
+        yield
+
+
+@pytest.fixture(scope="module")
+def _few_rounds() -> Iterator[None]:
+    """Boosting makes 12 trees instead of 250, where it is not asked how well it learns."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bert_playground.tabular.estimators.ROUNDS", 12)
+        yield
 
 
 @pytest.fixture

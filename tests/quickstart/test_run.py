@@ -12,6 +12,8 @@ from bert_playground.quickstart.run import Effort, answer, run_quickstart
 from bert_playground.quickstart.scores import STACK
 from bert_playground.runs import RunDir
 
+pytestmark = pytest.mark.usefixtures("_few_rounds")
+
 TINY = {
     "model.hidden_size": 16,
     "model.num_layers": 1,
@@ -27,7 +29,7 @@ def output(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def result(output):
+def result(output, _few_rounds):
     return run_quickstart(output, effort=Effort(2, 2, 120, settings=TINY))
 
 

@@ -4,7 +4,9 @@ import ast
 import importlib
 import re
 import shlex
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -72,24 +74,30 @@ def strip(words: list[str]) -> list[str]:
 
 def check(words: list[str]) -> None:
     """A command is ours and parses, or names a file or recipe that exists, or is another program's."""
-    program, *arguments = strip(words)
-    if program == "bert":
+    name, *arguments = strip(words)
+    if name == "bert":
         check_ours(arguments)
-    elif program == "pytest":
+    elif name == "pytest":
         assert [a for a in arguments if a.startswith("tests/") and not list(ROOT.glob(a))] == []
-    elif program == "just":
+    elif name == "just":
         recipes = re.findall(r"^(\w+)[^:\n]*:", (ROOT / "justfile").read_text(), re.MULTILINE)
         assert set(arguments[:1]) <= set(recipes), f"no such recipe: {arguments}"
-    elif "/" in program or program == "python":
-        script = arguments[0] if program == "python" else program
+    elif "/" in name or name == "python":
+        script = arguments[0] if name == "python" else name
         assert (ROOT / script).is_file(), f"{script} does not exist"
     else:
-        assert program in PROGRAMS, f"unknown command: {' '.join(words)}"
+        assert name in PROGRAMS, f"unknown command: {' '.join(words)}"
+
+
+@cache
+def program() -> Any:
+    """The command-line program, built once."""
+    return typer.main.get_command(app)
 
 
 def check_ours(arguments: list[str]) -> None:
     """The command line parses; nothing runs."""
-    command, rest = typer.main.get_command(app), arguments
+    command, rest = program(), arguments
     while rest and rest[0] in getattr(command, "commands", {}):
         command, rest = command.commands[rest[0]], rest[1:]
     if hasattr(command, "commands"):

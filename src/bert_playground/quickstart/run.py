@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from bert_playground import kernels
-from bert_playground.blend_predictor import BlendPredictor
+from bert_playground.blend_predictor import PIPELINE, read_blend
+from bert_playground.blending.stack import Stack
 from bert_playground.config import load_config
 from bert_playground.data.kaggle.submission import write_submission
+from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.reading.table import read_table
 from bert_playground.environment import count_cores
 from bert_playground.quickstart.films import ID, TARGET, Part, put_aside, read_films, write_tables
@@ -147,7 +149,7 @@ def _train(table: Path, output_dir: Path, seed: int, effort: Effort) -> RunDir:
 
 def fit_baselines(run: RunDir, table: Path, seed: int) -> dict[str, TabularPredictor]:
     """The models beside the encoder once more, on all training rows; columns are read as in the first fold."""
-    pipeline, rows = BlendPredictor.load(run.path).pipeline, read_table(table)
+    (_, pipeline), rows = _read_blend(run), read_table(table)
     names = [name for name in MEMBERS if name in ESTIMATORS]
     with ThreadPoolExecutor(len(names)) as pool:
         fitted = pool.map(lambda name: fit_tabular(name, pipeline, rows, seed=seed), names)
@@ -164,29 +166,35 @@ def answer(
         table: the rows.
         baselines: that answer for themselves.
     """
-    blend = BlendPredictor.load(run.path)
+    stack, pipeline = _read_blend(run)
     rows = read_table(table)
     answers = {}
     for name in MEMBERS:
         folders = sorted(run.fold_fits.glob(f"*/*/{name}"))
         models = [load_fold_model(folder, None) for folder in folders]
-        scores = [answer_fold(model, rows, blend.pipeline.labels) for model in models]
+        scores = [answer_fold(model, rows, pipeline.labels) for model in models]
         answers[name] = np.mean(scores, axis=0)
-    stacked = blend.stack.score(answers)
+    stacked = stack.score(answers)
     answers |= {name: model.predict(rows) for name, model in baselines.items()}
     return {STACK: stacked} | {MEMBERS[name]: scores for name, scores in answers.items()}
 
 
 def _write_submission(folder: Path, part: Part, run: RunDir, scores: np.ndarray) -> None:
-    blend = BlendPredictor.load(run.path)
+    stack, pipeline = _read_blend(run)
     write_submission(
         folder / "submission.csv",
         part.test[ID],
-        blend.pipeline.decode(blend.decide(scores)),
+        pipeline.decode(stack.decide(scores)),
         id_column=ID,
         target=TARGET,
         sample=folder / "sample_submission.csv",
     )
+
+
+def _read_blend(run: RunDir) -> tuple[Stack, TextPipeline]:
+    """How the members of a run are combined, and how its rows are read; without the models."""
+    stack = Stack.from_dict(read_blend(run.path)["stack"])
+    return stack, TextPipeline.load(run.path / PIPELINE)
 
 
 def _cpu_seconds() -> float:

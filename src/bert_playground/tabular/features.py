@@ -2,18 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
-from sklearn.decomposition import TruncatedSVD
 
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.reading.table import as_text, require_columns
 from bert_playground.data.templates.derive import derive_columns
 from bert_playground.tabular.text_columns import TermWeights, fit_directions, measure_lengths
 from bert_playground.tabular.views import MAX_CATEGORIES, MAX_ITEMS, View, fit_views
+
+if (
+    TYPE_CHECKING
+):  # scikit-learn takes a second to import, which an encoder's answers need not wait for
+    from sklearn.decomposition import TruncatedSVD
 
 Array = np.ndarray[Any, Any]
 Weighted = Mapping[
@@ -97,7 +101,7 @@ class TabularFeatures:
     layout: str
     scales: Mapping[int, NumberScale] = field(default_factory=dict)
     weights: Mapping[int, tuple[TermWeights, ...]] = field(default_factory=dict)
-    directions: Mapping[int, TruncatedSVD] = field(default_factory=dict)
+    directions: Mapping[int, "TruncatedSVD"] = field(default_factory=dict)
     kept: tuple[int, ...] = ()
 
     @classmethod
@@ -196,7 +200,7 @@ class TabularFeatures:
         }
 
     @classmethod
-    def from_dict(cls, state: dict[str, Any], directions: Mapping[int, TruncatedSVD]) -> Self:
+    def from_dict(cls, state: dict[str, Any], directions: Mapping[int, "TruncatedSVD"]) -> Self:
         """Read what `to_dict` gave."""
         scales = state["scales"].items()
         weights = state["weights"].items()

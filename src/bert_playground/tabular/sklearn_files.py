@@ -2,7 +2,6 @@
 
 import json
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,29 +79,33 @@ def load_sklearn(path: Path) -> Any:
             schema = json.loads(archive.read("schema.json"))
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise ValueError(f"it is no skops file ({error})") from error
-    strange = sorted({name for name, loader in _nodes(schema) if not _is_trusted(name, loader)})
+    nodes = _find_nodes(schema)
+    strange = sorted({name for name, loader in nodes if not _is_trusted(name, loader)})
     if strange:
         raise ValueError(
             f"it holds types that are not trusted: {shorten(strange)}; load only what `bert train` or fit_tabular wrote"
         )
     try:
-        known = set(skops.io.get_untrusted_types(file=path)) & _ASKED
-        return skops.io.load(path, trusted=sorted(known))
+        # Not all of _ASKED: skops looks each node's type up in the whole list.
+        return skops.io.load(path, trusted=sorted({name for name, _ in nodes} & _ASKED))
     # Of a file that was changed, skops and scikit-learn raise whatever a missing part leads to.
     except Exception as error:
         raise ValueError(f"skops cannot read it ({type(error).__name__}: {error})") from error
 
 
-def _nodes(node: Any) -> Iterator[tuple[str, str]]:
+def _find_nodes(schema: Any) -> set[tuple[str, str]]:
     """Type and reader of all that a schema describes."""
-    if isinstance(node, dict):
-        if "__loader__" in node or "__class__" in node:
-            yield f"{node.get('__module__')}.{node.get('__class__')}", str(node.get("__loader__"))
-        for each in node.values():
-            yield from _nodes(each)
-    elif isinstance(node, list):
-        for each in node:
-            yield from _nodes(each)
+    found, rest = set(), [schema]
+    while rest:
+        node = rest.pop()
+        if isinstance(node, dict):
+            if "__loader__" in node or "__class__" in node:
+                name = f"{node.get('__module__')}.{node.get('__class__')}"
+                found.add((name, str(node.get("__loader__"))))
+            rest.extend(node.values())
+        elif isinstance(node, list):
+            rest.extend(node)
+    return found
 
 
 def _is_trusted(name: str, loader: str) -> bool:

@@ -1,12 +1,14 @@
 """TermWeights: strings as weighted words or character n-grams; fit_directions: as the first singular directions of them."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
-from sklearn.decomposition import TruncatedSVD
+
+if TYPE_CHECKING:
+    from sklearn.decomposition import TruncatedSVD
 
 Array = np.ndarray[Any, Any]
 MAX_TERMS = 50_000  # of a vocabulary
@@ -134,8 +136,10 @@ def _tabulate(
     return sp.csr_matrix((values, cells), shape=(num_rows, len(terms))), terms
 
 
-def fit_directions(weights: sp.csr_matrix, seed: int) -> TruncatedSVD | None:
+def fit_directions(weights: sp.csr_matrix, seed: int) -> "TruncatedSVD | None":
     """The first singular directions of a tf-idf; None: there are too few rows or terms."""
+    from sklearn.decomposition import TruncatedSVD
+
     num_rows, num_terms = weights.shape
     most = min(NUM_DIRECTIONS, max(2, num_rows // ROWS_EACH), num_rows - 1, num_terms - 1)
     if most < 1:

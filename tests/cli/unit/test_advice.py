@@ -28,22 +28,16 @@ def messages() -> list[tuple[str, str]]:
     """(file:line, text) of every string that is no docstring, holes of f-strings filled."""
     found = []
     for file in PACKAGE_FILES:
-        nodes = list(ast.walk(parse(file)))
-        documented = {
-            id(node.body[0].value)
-            for node in nodes
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-            and ast.get_docstring(node) is not None
-        }
-        inside = {
-            id(part)
-            for node in nodes
-            if isinstance(node, ast.JoinedStr)
-            for part in ast.walk(node)
-            if part is not node
-        }
-        for node in nodes:
-            if id(node) in documented or id(node) in inside:
+        silent = (
+            set()
+        )  # docstrings, and the parts of an f-string; a node is met before what is in it
+        for node in ast.walk(parse(file)):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                if ast.get_docstring(node, clean=False) is not None:
+                    silent.add(id(node.body[0].value))
+            elif isinstance(node, ast.JoinedStr):
+                silent.update(id(part) for part in ast.walk(node) if part is not node)
+            if id(node) in silent:
                 continue
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.append((f"{name_of(file)}:{node.lineno}", node.value))

@@ -48,11 +48,11 @@ NAMES = st.one_of(
 )  # fmt: skip
 
 
-def try_all(path: Path, **options: object) -> bool:
+def try_all(path: Path, *, describes: bool = True, **options: object) -> bool:
     """Read, describe and prepare a table as training would; whether all of it could be done."""
     try:
-        frame = read_table(path)
-        describe_frame(frame, target=options.get("target"))
+        if describes:
+            describe_frame(read_table(path), target=options.get("target"))
         tables = prepare(RunConfig(data=DataSection(train=path, **options)))
         pipeline = TextPipeline.fit(tables.train, tables.schema, tables.text, vocab_size=300)
         table = pipeline.tokenize(tables.val)
@@ -173,7 +173,8 @@ OPTIONS = st.dictionaries(
 @given(options=OPTIONS, template=st.sampled_from(["auto", "natural", "cells", "separated"]))
 def test_any_template_options_are_followed_or_refused(options, template, tmp_path: Path) -> None:
     path = write(good_rows(24), tmp_path)
-    try_all(path, target="Survived", template=template, template_options=options)
+    # How rows are worded is nothing to the description.
+    try_all(path, describes=False, target="Survived", template=template, template_options=options)
 
 
 @FUZZ

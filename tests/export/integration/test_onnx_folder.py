@@ -163,7 +163,7 @@ def test_weights_of_a_large_model_lie_beside_the_graph(
 
 
 def test_an_ensemble_is_averaged(passengers: Path, tmp_path: Path) -> None:
-    command = ["train", "--config", "test", "--ensemble", 2, "--diversity", "heads"]
+    command = ["train", "--config", "test", "--no-compile", "--ensemble", 2, "--diversity", "heads"]
     done = invoke(
         *command, "--train", passengers / "train.csv", "--output", tmp_path / "o", "--json"
     )

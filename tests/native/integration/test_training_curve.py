@@ -1,4 +1,4 @@
-"""Thirty training steps on the native kernels, packed, follow the curve of MLX's own operations, padded."""
+"""Training steps on the native kernels, packed, follow the curve of MLX's own operations, padded."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.native,
     pytest.mark.skipif(not kernels.is_native(), reason="the native kernels are not installed"),
 ]
-STEPS, ROWS = 30, 8
+STEPS, ROWS = 18, 8
 
 
 def iterate_rows() -> Iterator[tuple[Tokens, mx.array]]:

@@ -35,7 +35,7 @@ def with_two_threads(root: Path) -> dict[str, str]:
     return fingerprints(root, 2)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3, 4])
+@pytest.mark.parametrize("threads", [1, 2, 3])
 def test_bits_do_not_depend_on_the_number_of_threads(
     threads: int, root: Path, with_two_threads: dict[str, str]
 ) -> None:
@@ -50,7 +50,7 @@ def test_repeated_runs_give_the_same_bits(dtype: mx.Dtype) -> None:
 
     for name, (function, arguments) in make_operations(dtype).items():
         prints = set()
-        for _ in range(5):
+        for _ in range(3):
             outputs, gradients, _ = vjp(function, arguments)
             prints.add(digest([*outputs, *gradients]))
         assert len(prints) == 1, name

@@ -10,6 +10,8 @@ from bert_playground.ensemble_predictor import load_predictor
 from bert_playground.tabular import ESTIMATORS, TabularPredictor, fit_tabular
 from tests.tabular.tables import TASKS, fit_on, make_fitted, make_table
 
+pytestmark = pytest.mark.usefixtures("_few_rounds")
+
 WIDTHS = {"multiclass": 3, "ordinal": 3, "multilabel": 2, "timeseries": 3}
 
 
@@ -17,11 +19,6 @@ def require(name: str) -> None:
     package = ESTIMATORS[name].package
     if package != "scikit-learn" and find_spec(package) is None:
         pytest.skip(f"{package} is not installed; it comes with the extra boost")
-
-
-@pytest.fixture(autouse=True)
-def _few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bert_playground.tabular.estimators.ROUNDS", 12)
 
 
 @pytest.mark.parametrize("task", TASKS)

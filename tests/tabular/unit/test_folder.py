@@ -2,12 +2,12 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import skops.io
 from sklearn.neighbors import KNeighborsClassifier
 
 from bert_playground.inference import Predictor
@@ -23,10 +23,18 @@ class Hostile:
         self.command = "rm"
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train, pipeline = make_fitted("binary", 40)
-    fit_tabular("linear", pipeline, train).save(tmp_path / "model")
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    fit_tabular("linear", pipeline, train).save(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(saved: Path, tmp_path: Path) -> Path:
+    """A copy to change."""
+    shutil.copytree(saved, tmp_path / "model")
     return tmp_path / "model"
 
 
@@ -75,6 +83,8 @@ def test_a_missing_file_is_named(folder: Path, name: str) -> None:
 
 @pytest.mark.parametrize("model", [Hostile(), KNeighborsClassifier(), np.random.default_rng])
 def test_types_that_are_not_listed_are_not_read(folder: Path, model: Any) -> None:
+    import skops.io  # takes seconds, which processes of other tests need not wait for
+
     skops.io.dump({"inside": [model]}, folder / "model_0.skops")
     rewrite(folder)
     with pytest.raises(

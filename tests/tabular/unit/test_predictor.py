@@ -9,6 +9,8 @@ import pytest
 from bert_playground.tabular import TabularPredictor, available_estimators, fit_tabular
 from tests.tabular.tables import fit_on, make_fitted, make_table
 
+pytestmark = pytest.mark.usefixtures("_few_rounds")
+
 
 def test_the_constant_answers_the_shares_of_the_classes() -> None:
     train, pipeline = make_fitted("multiclass")

@@ -17,7 +17,7 @@ from bert_playground.training.core.state import TrainState
 
 TINY = {
     "model.hidden_size": 16,
-    "model.num_layers": 2,
+    "model.num_layers": 1,
     "model.num_heads": 2,
     "model.vocab_size": 200,
     "training.epochs": 2,

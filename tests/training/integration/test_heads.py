@@ -198,10 +198,18 @@ def test_what_has_no_temperature_says_what_it_has(configure) -> None:
 
 
 def test_the_commands_work_for_several_targets(garden: Path, tmp_path: Path) -> None:
-    settings = ["--epochs", "2", "--output", str(tmp_path / "output"), "--model", "modernbert"]
+    settings = [
+        "--epochs",
+        "1",
+        "--no-compile",
+        "--output",
+        str(tmp_path / "output"),
+        "--model",
+        "modernbert",
+    ]
     sizes = tmp_path / "small.yaml"
     sizes.write_text(
-        "model: {hidden_size: 16, num_layers: 2, num_heads: 2}\n"
+        "model: {hidden_size: 16, num_layers: 1, num_heads: 2}\n"
         "data: {target: [red, heavy], drop_columns: [tags, grade, h1, h2, price]}\n"
     )
     run = CliRunner().invoke

@@ -45,7 +45,7 @@ def settings_for(output: Path, epochs: int) -> dict[str, Any]:
     return {
         "training": {
             "epochs": epochs,
-            "batch_size": 8,
+            "batch_size": 16,
             "output_dir": str(output),
             "use_compilation": False,
         },

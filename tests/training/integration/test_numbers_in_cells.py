@@ -25,6 +25,7 @@ from bert_playground.training.ensembles import train_ensemble
 from bert_playground.training.pretraining import run_pretraining
 
 ROWS = 120
+FEW = {"training.epochs": 1}  # where nothing need be learned
 
 
 @pytest.fixture(scope="session")
@@ -118,13 +119,13 @@ def test_a_run_resumes_bit_for_bit(check_exact_resume, plots: Path, more: dict) 
 
 
 def test_off_reads_bins_alone(make) -> None:
-    best = run_training(make(**{"data.numeric_features": "off"})).best_checkpoint
+    best = run_training(make(**FEW, **{"data.numeric_features": "off"})).best_checkpoint
     assert best is not None
     assert Predictor.load(best).model.num_numbers == 0
 
 
 def test_some_columns_alone_may_be_read_so(make) -> None:
-    best = run_training(make(**{"data.numeric_features": "depth"})).best_checkpoint
+    best = run_training(make(**FEW, **{"data.numeric_features": "depth"})).best_checkpoint
     assert best is not None
     assert [number.column for number in Predictor.load(best).pipeline.numbers] == ["depth"]
 
@@ -143,7 +144,7 @@ def test_columns_that_are_no_numbers_are_named(make, asked: str, message: str) -
 
 
 def test_an_ensemble_averages_members(make) -> None:
-    result = train_ensemble(make(**{"ensemble.num_models": 2}))
+    result = train_ensemble(make(**FEW, **{"ensemble.num_models": 2}))
     assert 0 <= result.metrics["val_accuracy"] <= 1
 
 
@@ -162,7 +163,7 @@ def test_a_stream_gives_the_numbers_that_memory_gives(
 
 def test_a_checkpoint_goes_on_with_its_own_numbers(make, trained: Path) -> None:
     own = TextPipeline.load(trained)
-    again = run_training(make(**{"model.pretrained": str(trained)})).best_checkpoint
+    again = run_training(make(**FEW, **{"model.pretrained": str(trained)})).best_checkpoint
     assert again is not None
     read = TextPipeline.load(again)
     assert (read.numbers, read.number_tokens) == (own.numbers, own.number_tokens)
@@ -174,7 +175,7 @@ def test_a_checkpoint_goes_on_with_its_own_numbers(make, trained: Path) -> None:
 
 def test_an_adapter_keeps_the_numbers_of_its_base(make, trained: Path, plots: Path) -> None:
     best = run_training(
-        make(**{"model.pretrained": str(trained), "lora.enabled": True})
+        make(**FEW, **{"model.pretrained": str(trained), "lora.enabled": True})
     ).best_checkpoint
     assert best is not None
     predictor = Predictor.load(best)
@@ -224,7 +225,7 @@ def test_pretraining_learns_the_values_and_training_goes_on_with_them(
     )  # each of them was read, and learned from
     # With a rate of next to nothing the checkpoint stays what it was.
     settings = {"model.pretrained": str(pretrained), "optimizer.learning_rate": 1e-12}
-    best = run_training(make(**settings)).best_checkpoint
+    best = run_training(make(**FEW | settings)).best_checkpoint
     assert best is not None
     pipeline = TextPipeline.load(best)
     assert (pipeline.numbers, pipeline.number_tokens) == (text.numbers, text.number_tokens)
@@ -232,9 +233,9 @@ def test_pretraining_learns_the_values_and_training_goes_on_with_them(
 
 
 def test_a_pretrained_model_without_numbers_goes_on_without(make) -> None:
-    pretrained = run_pretraining(make(**{"data.numeric_features": "off"})).run_dir.best
+    pretrained = run_pretraining(make(**FEW, **{"data.numeric_features": "off"})).run_dir.best
     assert load_row_text(pretrained).numbers == ()
-    best = run_training(make(**{"model.pretrained": str(pretrained)})).best_checkpoint
+    best = run_training(make(**FEW, **{"model.pretrained": str(pretrained)})).best_checkpoint
     assert best is not None
     predictor = Predictor.load(best)
     assert predictor.model.num_numbers == len(predictor.pipeline.numbers) == 0

@@ -44,30 +44,34 @@ def shops(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def settings_for(shops: Path) -> dict[str, object]:
+    return {
+        "target": "sold",
+        "data.train": shops / "train.csv",
+        "data.drop_columns": [],
+        "data.max_length": 16,
+        "pretraining.tables": [shops / "test.csv"],
+        "training.epochs": 2,
+        "training.seed": 5,
+    }
+
+
 @pytest.fixture
 def ask(make_config: Callable[..., RunConfig], shops: Path) -> Callable[..., RunConfig]:
     """A function of further settings that gives a small configuration for these tables."""
-
-    def make(**settings: object) -> RunConfig:
-        return make_config(
-            **{
-                "target": "sold",
-                "data.train": shops / "train.csv",
-                "data.drop_columns": [],
-                "data.max_length": 16,
-                "pretraining.tables": [shops / "test.csv"],
-                "training.epochs": 2,
-                "training.seed": 5,
-                **settings,
-            }
-        )
-
-    return make
+    return lambda **settings: make_config(**{**settings_for(shops), **settings})
 
 
 @pytest.fixture
-def pretrained(ask: Callable[..., RunConfig]) -> RunResult:
-    return run_pretraining(ask())
+def pretrained(train_once: Callable[..., RunResult], shops: Path) -> RunResult:
+    """One run of `bert pretrain`, which is only read."""
+    return train_once(train=run_pretraining, **settings_for(shops))
+
+
+@pytest.fixture
+def trained(train_once: Callable[..., RunResult], shops: Path) -> RunResult:
+    """One run of `bert train` on the same table, which is only read."""
+    return train_once(**settings_for(shops))
 
 
 def arrays_of(run: RunDir, step: int) -> dict[str, np.ndarray]:
@@ -195,19 +199,17 @@ def test_pretraining_goes_on_from_a_pretrained_model(
 
 
 def test_pretraining_reads_a_checkpoint_without_masked_words(
-    ask: Callable[..., RunConfig], shops: Path
+    trained: RunResult, ask: Callable[..., RunConfig]
 ) -> None:
-    trained = run_training(ask())
     result = run_pretraining(ask(**{"model.pretrained": str(trained.run_dir.best)}))
     assert load_masked_lm(result.run_dir.best)[1].missing == []
 
 
 def test_a_run_is_resumed_by_the_command_that_began_it(
-    pretrained: RunResult, ask: Callable[..., RunConfig]
+    pretrained: RunResult, trained: RunResult, ask: Callable[..., RunConfig]
 ) -> None:
     with pytest.raises(ValueError, match=r"is a run of `bert pretrain`.*bert pretrain --resume"):
         run_training(ask(), resume=pretrained.run_dir.path)
-    trained = run_training(ask())
     with pytest.raises(ValueError, match="is a run of `bert train`"):
         run_pretraining(ask(), resume=trained.run_dir.path)
 
