@@ -20,6 +20,7 @@ from bert_playground.models.huggingface import (
     read_pretrained,
     report_unused,
 )
+from bert_playground.models.initialization import scale_layers
 from bert_playground.models.lora import Base, LoRAAdapter, LoRAConfig, create_lora_config
 from bert_playground.models.lora.folder import base_of
 from bert_playground.models.quantization_utils import dequantize_model, quantized_layers
@@ -341,6 +342,7 @@ def create_from_config(
             numeric_tokens=tuple(number_tokens),
         )
         model = assemble(family, shape, head)
+        scale_layers(model.encoder)
     else:
         pretrained = pretrained or read_pretrained(config.model.pretrained)
         pretrained = grow_vocabulary(

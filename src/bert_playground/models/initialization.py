@@ -1,0 +1,23 @@
+"""scale_layers: random weights of the layers by the width of the encoder."""
+
+from mlx.utils import tree_flatten
+
+from bert_playground.models.bert import Encoder
+
+
+def scale_layers(encoder: Encoder) -> None:
+    """Multiply the matrices of the layers so that `initializer_range` means 1 / sqrt(hidden size) for them.
+
+    The usual 0.02 belongs to 768 values. At 64 a layer that begins with it attends to all tokens alike and adds a
+    fortieth of what it is given, and a short training leaves it so: swapping AdamW for Muon on these matrices then
+    changed the log loss on the Titanic by less than 0.001. Embeddings keep the usual: a norm follows them, so a larger
+    deviation would only slow their learning (docs/log.md).
+    """
+    factor = encoder.hidden_size**-0.5 / encoder.config.initializer_range
+    for layer in encoder.layers:
+        weights = [
+            (name, weight * factor)
+            for name, weight in tree_flatten(layer.parameters())
+            if weight.ndim == 2
+        ]
+        layer.load_weights(weights, strict=False)
