@@ -1,8 +1,7 @@
 """scale_layers: random weights of the layers by the width of the encoder."""
 
-from mlx.utils import tree_flatten
-
 from bert_playground.models.bert import Encoder
+from bert_playground.models.tokenwise import named_parameters
 
 
 def scale_layers(encoder: Encoder) -> None:
@@ -14,10 +13,9 @@ def scale_layers(encoder: Encoder) -> None:
     deviation would only slow their learning (docs/log.md).
     """
     factor = encoder.hidden_size**-0.5 / encoder.config.initializer_range
-    for layer in encoder.layers:
-        weights = [
-            (name, weight * factor)
-            for name, weight in tree_flatten(layer.parameters())
-            if weight.ndim == 2
-        ]
-        layer.load_weights(weights, strict=False)
+    scaled = {
+        name: weight * factor
+        for name, weight in named_parameters(encoder).items()
+        if name.startswith("layers.") and weight.ndim == 2
+    }
+    encoder.load_weights(list(scaled.items()), strict=False)
