@@ -104,7 +104,8 @@ def run_in_folder(
             )
         raise
     finally:
-        run.discard_unused()
+        if resume is None:  # else it has a configuration that somebody wants to go on with
+            run.discard_unused()
 
 
 def _find_run(path: Path) -> tuple[RunDir, Path | None]:
@@ -132,8 +133,10 @@ def is_cross_validated(path: Path) -> bool:
     """Whether the run to go on with has folds, or was stopped before it had made them."""
     found = expand_pattern(path.expanduser())
     run = RunDir.of_checkpoint(found[-1]) if found else None
-    if run is None or run.fold_fits.is_dir() or not _is_unstarted(run):
-        return run is not None and run.fold_fits.is_dir()
+    if run is None or run.fold_fits.is_dir():
+        return run is not None
+    if not _is_unstarted(run):
+        return False
     stored = json.loads(run.config.read_text(encoding="utf-8"))["values"]
     return stored.get("cross_validation", {}).get("folds") is not None
 
