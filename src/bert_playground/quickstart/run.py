@@ -96,7 +96,8 @@ def run_quickstart(
         tables = folder / f"part_{number + 1}" if number else folder
         write_tables(tables, part)
         started, cpu_started = time.perf_counter(), _cpu_seconds()
-        run = _train(tables / "train.csv", tables if number else output_dir, seed + number, effort)
+        output = tables if number else output_dir
+        run = _train(tables / "train.csv", output, seed + number, effort, has_report=number == 0)
         baselines = fit_baselines(run, tables / "train.csv", seed + number)
         seconds += time.perf_counter() - started
         cpu_seconds += _cpu_seconds() - cpu_started
@@ -121,17 +122,19 @@ def run_quickstart(
             "submission": str(folder / "submission.csv"),
             "picture": str(picture),
             "checkpoint": str(runs[0].path),
+            **({"report": str(page)} if (page := runs[0].report_path).is_file() else {}),
         },
     )
 
 
-def _train(table: Path, output_dir: Path, seed: int, effort: Effort) -> RunDir:
+def _train(table: Path, output_dir: Path, seed: int, effort: Effort, *, has_report: bool) -> RunDir:
     flags = {
         "data.train": table,
         "data.target": TARGET,
         "data.id_column": ID,
         "training.output_dir": output_dir,
         "training.seed": seed,
+        "training.report": has_report,
         "training.metric": "log_loss",
         "cross_validation.folds": effort.num_folds,
         "cross_validation.members": tuple(MEMBERS),
