@@ -101,7 +101,7 @@ def _make_sections(
         ("results", "Result", [partial(show_results, record, answers)]),
         (
             "members",
-            "Folds and members",
+            "Members" if folds is None else "Folds and members",
             [partial(show_folds, record, folds, answers), partial(show_members, record)],
         ),
         ("curves", "Learning curves", [partial(show_curves, record)]),
