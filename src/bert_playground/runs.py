@@ -59,6 +59,11 @@ class RunDir:
         return self.path / "summary.json"
 
     @property
+    def report_path(self) -> Path:
+        """The page that shows the whole run; one file, without links to others."""
+        return self.path / "report.html"
+
+    @property
     def train_log(self) -> Path:
         """The log as text."""
         return self.path / "train.log"
@@ -72,11 +77,6 @@ class RunDir:
     def curves(self) -> Path:
         """The picture of loss and metric over steps."""
         return self.path / "curves.png"
-
-    @property
-    def report_path(self) -> Path:
-        """The page that shows the whole run; one file, without links to others."""
-        return self.path / "report.html"
 
     @property
     def checkpoints(self) -> Path:

@@ -24,6 +24,7 @@ from bert_playground.tabular.estimators import ESTIMATORS
 from bert_playground.tabular.predictor import TabularPredictor, fit_tabular
 from bert_playground.training.cross_validation.cross_validate import run_cross_validation
 from bert_playground.training.cross_validation.fold_fit import answer_fold, load_fold_model
+from bert_playground.training.report.conclude import write_late
 
 # name of a member → what it is in the table of scores
 MEMBERS = {
@@ -96,8 +97,7 @@ def run_quickstart(
         tables = folder / f"part_{number + 1}" if number else folder
         write_tables(tables, part)
         started, cpu_started = time.perf_counter(), _cpu_seconds()
-        output = tables if number else output_dir
-        run = _train(tables / "train.csv", output, seed + number, effort, has_report=number == 0)
+        run = _train(tables / "train.csv", tables if number else output_dir, seed + number, effort)
         baselines = fit_baselines(run, tables / "train.csv", seed + number)
         seconds += time.perf_counter() - started
         cpu_seconds += _cpu_seconds() - cpu_started
@@ -109,6 +109,7 @@ def run_quickstart(
     scores, verdict = summarise(judged)
     picture = folder / "scores.png"
     draw_scores(scores, picture)
+    has_report = write_late(runs[0], reads_tables=True)
     return QuickstartResult(
         scores=scores,
         verdict=verdict,
@@ -122,19 +123,19 @@ def run_quickstart(
             "submission": str(folder / "submission.csv"),
             "picture": str(picture),
             "checkpoint": str(runs[0].path),
-            **({"report": str(page)} if (page := runs[0].report_path).is_file() else {}),
+            **({"report": str(runs[0].report_path)} if has_report else {}),
         },
     )
 
 
-def _train(table: Path, output_dir: Path, seed: int, effort: Effort, *, has_report: bool) -> RunDir:
+def _train(table: Path, output_dir: Path, seed: int, effort: Effort) -> RunDir:
     flags = {
         "data.train": table,
         "data.target": TARGET,
         "data.id_column": ID,
         "training.output_dir": output_dir,
+        "training.report": False,  # that of the first part is written when all are trained
         "training.seed": seed,
-        "training.report": has_report,
         "training.metric": "log_loss",
         "cross_validation.folds": effort.num_folds,
         "cross_validation.members": tuple(MEMBERS),

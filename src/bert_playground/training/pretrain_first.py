@@ -110,11 +110,11 @@ def _choose_config(config: RunConfig) -> RunConfig:
     checkpoint |= {"best_model_metric": None, "best_model_mode": None, "keep_last": 1}
     changes: dict[str, dict[str, object]] = {
         "training": {
+            "report": False,
             "epochs": config.pretraining.epochs,
             "max_steps": None,
             "metric": None,
             "early_stopping_patience": None,
-            "report": False,
         },
         "optimizer": {"learning_rate": None},
         "scheduler": {"warmup_steps": None},

@@ -26,7 +26,7 @@ def print_config(
         document[path] = {"value": value, "source": sources[path]}
         if value is None:
             meaning = document[path]["meaning"] = recipe.get(path, setting.unset)
-        rows.append((path, meaning if value is None else spell_setting(value), sources[path]))
+        rows.append((path, meaning if value is None else _spell(value), sources[path]))
     if as_json:
         print_json(document)
     else:
@@ -77,10 +77,6 @@ def _is_classification(config: "RunConfig") -> tuple[bool, ...]:
     return (True, False) if task is None else (TASKS[task].is_classification,)
 
 
-def spell_setting(value: object) -> str:
-    """As YAML would spell it; nothing for None."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(spell_setting, value))}]"
-    return "" if value is None else str(value)
+def _spell(value: object) -> str:
+    """As YAML would spell it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bert_playground.cli.utils import options
-from bert_playground.cli.utils.console import print_json, print_lines, print_table
+from bert_playground.cli.utils.console import print_json, print_lines, print_table, spell_setting
 from bert_playground.cli.utils.run_choice import OUTPUT, ManyRuns, RunsFolder
-from bert_playground.cli.utils.show_config import spell_setting
 
 if TYPE_CHECKING:
     from bert_playground.training.comparison.compare import Comparison

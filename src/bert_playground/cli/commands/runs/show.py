@@ -3,9 +3,8 @@
 from typing import TYPE_CHECKING
 
 from bert_playground.cli.utils import options
-from bert_playground.cli.utils.console import print_json, print_lines, print_table
+from bert_playground.cli.utils.console import print_json, print_lines, print_table, spell_setting
 from bert_playground.cli.utils.run_choice import OUTPUT, OneRun, RunsFolder
-from bert_playground.cli.utils.show_config import spell_setting
 
 if TYPE_CHECKING:
     from bert_playground.run_list import RunEntry
