@@ -66,24 +66,31 @@ def train_ensemble(config: RunConfig, sources: Mapping[str, str] | None = None) 
     variations = vary(asked.diversity_strategy, asked.num_models, architecture)
     run = RunDir.create(config.training.output_dir)
     with hold_run(run):
-        try:
-            prepared = prepare(config)
-            config = pretrain_first(prepared, config, run)
-            results = fit_members(
-                variations,
-                lambda _, variation: fit_variation(prepared, config, variation, run, sources),
-                seed=config.training.seed,
-                on_fitted=lambda results: _write_members(run, results, asked.diversity_strategy),
-            )
-        except KeyboardInterrupt as interrupt:
-            if (run.path / ENSEMBLE_NAME).is_file():
-                interrupt.add_note(f"they answer together: {run.path}")
-            raise
-        finally:
-            if not (run.path / ENSEMBLE_NAME).is_file():
-                run.discard_unused()
-        write_run_config(run, config, sources)
-        return _conclude(run, config, prepared, variations, results)
+        return _train_together(run, config, sources, variations)
+
+
+def _train_together(
+    run: RunDir, config: RunConfig, sources: Mapping[str, str], variations: Sequence[Variation]
+) -> EnsembleResult:
+    strategy = config.ensemble.diversity_strategy
+    try:
+        prepared = prepare(config)
+        config = pretrain_first(prepared, config, run)
+        results = fit_members(
+            variations,
+            lambda _, variation: fit_variation(prepared, config, variation, run, sources),
+            seed=config.training.seed,
+            on_fitted=lambda results: _write_members(run, results, strategy),
+        )
+    except KeyboardInterrupt as interrupt:
+        if (run.path / ENSEMBLE_NAME).is_file():
+            interrupt.add_note(f"they answer together: {run.path}")
+        raise
+    finally:
+        if not (run.path / ENSEMBLE_NAME).is_file():
+            run.discard_unused()
+    write_run_config(run, config, sources)
+    return _conclude(run, config, prepared, variations, results)
 
 
 def fit_variation(
