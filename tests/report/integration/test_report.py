@@ -266,15 +266,17 @@ def test_a_run_ends_with_its_report_unless_it_is_off(flats, tmp_path):
 
 
 @pytest.mark.usefixtures("_real_reports")
-def test_a_report_that_fails_costs_no_run(flats, tmp_path, monkeypatch, caplog_messages):
+@pytest.mark.parametrize("error", [RuntimeError("no paper"), KeyboardInterrupt()])
+def test_a_report_that_fails_costs_no_run(flats, tmp_path, monkeypatch, caplog_messages, error):
     def fail(*_: object, **__: object) -> str:
-        raise RuntimeError("no paper")
+        raise error
 
     monkeypatch.setattr(writing, "render_page", fail)
     result = run_training(configure(flats, tmp_path, **{"training.epochs": 1}))
     assert result.metrics
     assert "report" not in result.summary["files"]
-    assert any("no report was written (RuntimeError: no paper)" in text for text in caplog_messages)
+    said = f"no report was written ({type(error).__name__}: {error})"
+    assert any(said in text for text in caplog_messages)
 
 
 def test_a_part_that_fails_takes_no_other_with_it(train_once, monkeypatch):

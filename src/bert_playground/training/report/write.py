@@ -50,8 +50,8 @@ def report_run(
     started = time.perf_counter()
     try:
         write_report(run, prepared, reads_tables=reads_tables)
-    # A page must not cost anybody a training.
-    except Exception as error:
+    # A page must not cost anybody a training; Ctrl-C now ends the page alone.
+    except (Exception, KeyboardInterrupt) as error:
         logger.warning(
             f"no report was written ({type(error).__name__}: {error}); the run is whole, and `bert runs report {run.path}` "
             "tries again"
