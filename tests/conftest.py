@@ -23,6 +23,7 @@ from loguru import logger
 from typer import testing
 
 import bert_playground.logs
+from bert_playground.runs import RunDir
 
 sys.dont_write_bytecode = False  # nor does this one, each time
 logger.enable(bert_playground.logs.LIBRARY)  # tests listen to what the library says
@@ -120,7 +121,11 @@ def _no_reports() -> Iterator[Callable[..., bool]]:
     from bert_playground.training.report import conclude
 
     original = conclude.write_late
-    conclude.write_late = lambda run, prepared: bool(run.report_path.write_text("<!doctype html>"))
+
+    def begin(run: RunDir, *_: object, **__: object) -> bool:
+        return bool(run.report_path.write_text("<!doctype html>"))
+
+    conclude.write_late = begin
     yield original
     conclude.write_late = original
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from bert_playground.lookup import expand_pattern, name_neighbours, nearest, shorten
 from bert_playground.run_lock import is_running
 from bert_playground.run_record import RunRecord, read_record
-from bert_playground.runs import RunDir
+from bert_playground.runs import ENSEMBLE_NAME, RunDir
 
 LATEST = "latest"
 STATUSES = ("complete", "running", "stopped", "broken")
@@ -186,17 +186,19 @@ def read_entry(path: Path) -> RunEntry:
     try:
         record = read_record(path)
         last = record.evaluations[-1].metrics if record.evaluations else {}
-        is_complete = bool(record.summary.metrics or record.summary.last_metrics)
+        is_complete = record.run.summary.is_file() or _is_whole_ensemble(record)
     except (OSError, ValueError) as error:
         # One that has just begun has not written its files yet.
         return RunEntry(run, "running" if is_running(run) else "broken", None, str(error))
-    if is_running(run):
-        status = "running"
-    elif is_complete or (run.summary.is_file() and not record.members):
-        status = "complete"
-    else:
-        status = "stopped"
+    status = "running" if is_running(run) else "complete" if is_complete else "stopped"
     return RunEntry(run, status, record, None, record.summary.metrics or last)
+
+
+def _is_whole_ensemble(record: RunRecord) -> bool:
+    """Whether all members are there: those of models of one's own answer together without a summary."""
+    asked = record.setting("ensemble.num_models") or 1
+    has_manifest = (record.run.path / ENSEMBLE_NAME).is_file()
+    return has_manifest and len(record.members) >= asked
 
 
 def choose(

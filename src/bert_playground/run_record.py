@@ -105,6 +105,13 @@ class Summary(Document):
     files: dict[str, str] = {}
 
 
+# What the numbers of `Summary.disagreement` say.
+DISAGREEMENTS = {
+    "different_labels": "two models give another answer in {:.1%} of the cases on average",
+    "error_correlation": "the errors of two models have a correlation of {:.3f} on average; at 1 a mean gains nothing",
+}
+
+
 class StepRow(Document):
     """A line of metrics.jsonl about training: the means since the last such line."""
 

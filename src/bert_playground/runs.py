@@ -59,6 +59,11 @@ class RunDir:
         return self.path / "summary.json"
 
     @property
+    def report_path(self) -> Path:
+        """The page that shows the whole run; one file, without links to others."""
+        return self.path / "report.html"
+
+    @property
     def train_log(self) -> Path:
         """The log as text."""
         return self.path / "train.log"
@@ -77,11 +82,6 @@ class RunDir:
     def range_test(self) -> Path:
         """The picture of the loss over rising learning rates, where `--find-lr` asked for it."""
         return self.path / "learning_rates.png"
-
-    @property
-    def report_path(self) -> Path:
-        """The page that shows the whole run; one file, without links to others."""
-        return self.path / "report.html"
 
     @property
     def checkpoints(self) -> Path:

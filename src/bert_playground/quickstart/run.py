@@ -28,6 +28,7 @@ from bert_playground.tabular.predictor import TabularPredictor, fit_tabular
 from bert_playground.training.cross_validation.cross_validate import run_cross_validation
 from bert_playground.training.cross_validation.engines import processes
 from bert_playground.training.cross_validation.fold_fit import answer_fold, load_fold_model
+from bert_playground.training.report.conclude import write_late
 
 # name of a member → what it is in the table of scores
 MEMBERS = {
@@ -114,6 +115,7 @@ def run_quickstart(
     scores, verdict = summarise(judged)
     picture = folder / "scores.png"
     draw_scores(scores, picture)
+    has_report = write_late(runs[0], reads_tables=True)
     return QuickstartResult(
         scores=scores,
         verdict=verdict,
@@ -127,6 +129,7 @@ def run_quickstart(
             "submission": str(folder / "submission.csv"),
             "picture": str(picture),
             "checkpoint": str(runs[0].path),
+            **({"report": str(runs[0].report_path)} if has_report else {}),
         },
     )
 
@@ -137,6 +140,7 @@ def _train(table: Path, output_dir: Path, seed: int, effort: Effort) -> RunDir:
         "data.target": TARGET,
         "data.id_column": ID,
         "training.output_dir": output_dir,
+        "training.report": False,  # that of the first part is written when all are trained
         "training.seed": seed,
         "training.metric": "log_loss",
         "cross_validation.folds": effort.num_folds,

@@ -112,13 +112,13 @@ def _choose_config(config: RunConfig) -> RunConfig:
     batch_size = TrainingSection().batch_size if asked == "auto" else asked
     changes: dict[str, dict[str, object]] = {
         "training": {
+            "report": False,
             "epochs": config.pretraining.epochs,
             "max_steps": None,
             "metric": None,
             "early_stopping_patience": None,
             "callbacks": (),
             "batch_size": batch_size,
-            "report": False,
         },
         "optimizer": {"learning_rate": None},
         "scheduler": {"warmup_steps": None},

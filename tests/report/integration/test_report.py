@@ -6,11 +6,15 @@ import shlex
 import shutil
 from pathlib import Path
 
+import mlx.core as mx
 import numpy as np
 import pytest
 
 from bert_playground.data.prepare import prepare
 from bert_playground.inference import Predictor
+from bert_playground.models.factory import create_bert_with_head, create_ensemble
+from bert_playground.models.tokenwise import prepack_weights
+from bert_playground.run_list import read_entry
 from bert_playground.runs import RunDir
 from bert_playground.training import create_trainer, run_training
 from bert_playground.training.cross_validation.cross_validate import run_cross_validation
@@ -140,11 +144,7 @@ def test_the_column_that_decides_is_found(train_once):
 def test_gradient_times_input_is_that_of_a_step(train_once):
     """Moving along the embeddings of a row changes its answer as the products say."""
     predictor = Predictor.load(train_once().run_dir.best).with_weights()
-    from bert_playground.models.tokenwise import prepack_weights
-
     prepack_weights(predictor.model.encoder, None)
-    import mlx.core as mx
-
     row = prepare(configure(Path(json.loads(train_once().run_dir.config.read_text())["values"]["data"]["train"]), Path())).val[:1]  # fmt: skip
     found = explain_rows(predictor, row)
     loader = predictor.pipeline.make_loader(row)
@@ -266,15 +266,17 @@ def test_a_run_ends_with_its_report_unless_it_is_off(flats, tmp_path):
 
 
 @pytest.mark.usefixtures("_real_reports")
-def test_a_report_that_fails_costs_no_run(flats, tmp_path, monkeypatch, caplog_messages):
+@pytest.mark.parametrize("error", [RuntimeError("no paper"), KeyboardInterrupt()])
+def test_a_report_that_fails_costs_no_run(flats, tmp_path, monkeypatch, caplog_messages, error):
     def fail(*_: object, **__: object) -> str:
-        raise RuntimeError("no paper")
+        raise error
 
     monkeypatch.setattr(writing, "render_page", fail)
     result = run_training(configure(flats, tmp_path, **{"training.epochs": 1}))
     assert result.metrics
     assert "report" not in result.summary["files"]
-    assert any("no report was written (RuntimeError: no paper)" in text for text in caplog_messages)
+    said = f"no report was written ({type(error).__name__}: {error})"
+    assert any(said in text for text in caplog_messages)
 
 
 def test_a_part_that_fails_takes_no_other_with_it(train_once, monkeypatch):
@@ -289,8 +291,6 @@ def test_a_part_that_fails_takes_no_other_with_it(train_once, monkeypatch):
 
 @pytest.mark.usefixtures("_real_reports")
 def test_a_trainer_of_ones_own_model_writes_one_too(flats, tmp_path):
-    from bert_playground.models.factory import create_bert_with_head
-
     model = create_bert_with_head(
         "modernbert", "binary", 2, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
         intermediate_size=32, vocab_size=300,
@@ -301,6 +301,20 @@ def test_a_trainer_of_ones_own_model_writes_one_too(flats, tmp_path):
     page = Page.read(trainer.run.report_path)
     assert "faults" not in page.texts
     assert {"answers", "rows", "columns"} <= set(page.texts)
+
+
+@pytest.mark.usefixtures("_real_reports")
+def test_an_ensemble_of_ones_own_models_writes_one_too(flats, tmp_path):
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    ensemble = create_ensemble("bert", num_models=2, intermediate_size=32, vocab_size=300, **sizes)
+    config = configure(flats, tmp_path, **{"data.train": None, "training.epochs": 1})
+    trainer = create_trainer(ensemble, config)
+    trainer.train(flats)
+    page = Page.read(trainer.run.report_path)
+    assert "faults" not in page.texts
+    assert "computed for this page" in page.texts["results"]
+    assert "was stopped" not in page.texts[""]
+    assert read_entry(trainer.run.path).status == "complete"
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.schema import Schema
 from bert_playground.data.templates.options import TextOptions
 from bert_playground.training.report.answers import Answers, row_losses
-from bert_playground.training.report.class_charts import count_pairs
+from bert_playground.training.report.class_charts import count_pairs, show_classes
 from bert_playground.training.report.shuffled import plan_shuffles, shuffle_columns
 from bert_playground.training.report.spans import locate_tokens, read_pieces
 
@@ -64,6 +64,14 @@ def test_rare_classes_are_one_in_the_matrix():
     assert names == (*(f"c{i}" for i in range(10)), "others")
     assert counts.trace() == counts.sum() == len(labels)
     assert counts[-1, -1] == sum(range(1, 6))
+
+
+def test_of_very_many_classes_the_most_frequent_are_listed():
+    labels = np.concatenate([np.arange(3000), np.arange(150)])
+    (*_, table) = show_classes(make_answers(np.eye(3000)[labels], labels))
+    assert len(table.rows) == 200
+    assert table.caption == "Each class, the 200 most frequent of 3000"
+    assert [row[1] for row in table.rows[:150]] == [2] * 150
 
 
 def test_answers_are_told_in_words():

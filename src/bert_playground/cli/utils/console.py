@@ -92,6 +92,15 @@ def spell(value: object) -> str:
     return "" if value is None else _visible(str(value))
 
 
+def spell_setting(value: object) -> str:
+    """A value of a configuration as YAML would spell it; nothing for None."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(spell_setting, value))}]"
+    return "" if value is None else str(value)
+
+
 def _visible(text: str) -> str:
     """Text without the signs that would command a terminal, such as the escape before a colour: tables may hold any."""
     return CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)

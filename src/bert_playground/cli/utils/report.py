@@ -30,6 +30,8 @@ def print_ensemble_report(summary: Mapping[str, Any], test_path: str) -> None:
         summary: what summary.json holds.
         test_path: the table to predict, for the next command.
     """
+    from bert_playground.run_record import DISAGREEMENTS
+
     members, together, baseline = summary["members"], summary["metrics"], summary["baseline"]
     print_table(
         f"{summary['target']} ({summary['task']}) on {summary['val_rows']} validation rows",
@@ -42,15 +44,9 @@ def print_ensemble_report(summary: Mapping[str, Any], test_path: str) -> None:
         ],
     )
     for name, value in summary["disagreement"].items():
-        print_lines([_DISAGREEMENTS[name].format("not defined" if value is None else value)])
+        print_lines([DISAGREEMENTS[name].format("not defined" if value is None else value)])
     print_lines([f"{summary['seconds']:.0f} s of training", *_files(summary["files"])])
     print_lines(["", "next:", *next_commands(summary["files"], test_path)])
-
-
-_DISAGREEMENTS = {
-    "different_labels": "two models give another answer in {:.1%} of the cases on average",
-    "error_correlation": "the errors of two models have a correlation of {:.3f} on average; at 1 a mean gains nothing",
-}
 
 
 def _mean_of(members: Sequence[Mapping[str, Any]], name: str) -> float | None:

@@ -103,8 +103,8 @@ class Encoder(nn.Module):
         """
         if not self.num_numbers:
             return tokens
-        numbers = self.numbers(tokens, self.dtype)
-        return tokens._replace(added=numbers if tokens.added is None else tokens.added + numbers)
+        added = self.numbers(tokens, self.dtype)
+        return tokens._replace(added=added if tokens.added is None else added + tokens.added)
 
     def run_layer(
         self,

@@ -10,7 +10,7 @@ import numpy as np
 from bert_playground.data.targets.label_encoder import choose_median
 from bert_playground.tasks import TASKS
 from bert_playground.training.metrics.classification import predicted_classes
-from bert_playground.training.metrics.scorer import make_scorer
+from bert_playground.training.metrics.scorer import METRICS, make_scorer
 
 Array = np.ndarray[Any, Any]
 SMALLEST = 1e-15
@@ -78,8 +78,6 @@ class Answers:
         scorer = make_scorer(self.task, decode=self.in_units, thresholds=self.thresholds)
         found = scorer(self.labels, self.scores)
         if self.decide is not None:
-            from bert_playground.training.metrics.scorer import METRICS
-
             decided = scorer(self.labels, self.decide(self.scores))
             found = {
                 name: decided[name] if METRICS[name].decides else value

@@ -16,6 +16,7 @@ from bert_playground.training.report.svg import Chart, Range, draw_matrix
 
 MOST_CLASSES = 10  # of a matrix; the others are one together
 MOST_CURVES = 4  # of a chart
+MOST_ROWS = 200  # of the table of classes
 UNIT = Range(0.0, 1.0)
 THRESHOLDS = np.linspace(0.02, 0.98, 49)
 
@@ -186,12 +187,14 @@ def _tabulate_classes(answers: Answers) -> Table:
         truth = answers.labels > 0
         answered = answers.scores >= np.array(answers.thresholds or 0.5)
     rows = []
-    for place, name in enumerate(answers.names):
+    order = np.argsort(-truth.sum(axis=0), kind="stable")
+    shown = np.sort(order[:MOST_ROWS])
+    for place in shown.tolist():
         hits = int((truth[:, place] & answered[:, place]).sum())
         there, said = int(truth[:, place].sum()), int(answered[:, place].sum())
         rows.append(
             (
-                name,
+                answers.names[place],
                 there,
                 said,
                 hits / said if said else None,
@@ -200,8 +203,10 @@ def _tabulate_classes(answers: Answers) -> Table:
             )
         )
     kind = "class" if answers.has_single_class else "label"
+    size = len(answers.names)
+    more = f", the {MOST_ROWS} most frequent of {size}" if size > MOST_ROWS else ""
     return Table(
-        f"Each {kind}",
+        f"Each {kind}{more}",
         (kind, "rows", "answered", "precision", "recall", "F1"),
         tuple(rows),
         is_folded=len(rows) > 30,

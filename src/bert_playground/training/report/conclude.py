@@ -26,8 +26,10 @@ def conclude_run(
         write_json(run.summary, summary)
 
 
-def write_late(run: RunDir, prepared: Prepared | None) -> bool:
+def write_late(
+    run: RunDir, prepared: Prepared | None = None, *, reads_tables: bool = False
+) -> bool:
     """`report_run`, whose libraries are loaded when training is over."""
     from bert_playground.training.report.write import report_run
 
-    return report_run(run, prepared)
+    return report_run(run, prepared, reads_tables=reads_tables)

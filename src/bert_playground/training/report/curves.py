@@ -9,6 +9,7 @@ from bert_playground.training.report.overview import headline
 from bert_playground.training.report.svg import Chart, Point, Range
 
 STEPS = "optimizer step"
+MOST_ROWS = 200  # of the table of evaluations
 
 
 def show_curves(record: RunRecord) -> list[Block]:
@@ -94,7 +95,7 @@ def _tabulate(evaluations: Sequence[EvaluationRow]) -> Table:
             *(row.metrics.get(name) for name in names),
             row.seconds,
         )
-        for row in evaluations
+        for row in evaluations[-MOST_ROWS:]
     )
     columns = (
         "epoch",
@@ -103,4 +104,7 @@ def _tabulate(evaluations: Sequence[EvaluationRow]) -> Table:
         *(name.removeprefix("val_") for name in names),
         "seconds",
     )
-    return Table("Every evaluation", columns, rows, is_folded=True)
+    which = (
+        "Every evaluation" if len(evaluations) <= MOST_ROWS else f"The last {MOST_ROWS} evaluations"
+    )
+    return Table(which, columns, rows, is_folded=True)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from bert_playground.blending.objective import Objective
-from bert_playground.run_record import RunRecord
+from bert_playground.run_record import DISAGREEMENTS, RunRecord
 from bert_playground.training.objectives import make_objective
 from bert_playground.training.report.answers import Answers
 from bert_playground.training.report.blocks import Block, Cell, Figure, Figures, Notes, Table
@@ -103,13 +103,9 @@ def show_members(record: RunRecord) -> list[Block]:
     rows.append(("all together", *metrics.values(), record.summary.seconds))
     columns = ("model", *(name.removeprefix("val_") for name in metrics), "seconds")
     blocks: list[Block] = [Table("Members, and all together", columns, tuple(rows))]
-    said = {
-        "different_labels": "two models give another answer in {:.1%} of the cases on average",
-        "error_correlation": "the errors of two models have a correlation of {:.3f} on average; at 1 a mean gains nothing",
-    }
     notes = [
-        said[name].format(value)
+        DISAGREEMENTS[name].format(value)
         for name, value in record.summary.disagreement.items()
-        if name in said and value is not None
+        if name in DISAGREEMENTS and value is not None
     ]
     return [*blocks, Notes(tuple(notes))] if notes else blocks

@@ -62,8 +62,11 @@ class Explained:
             )
         sums = self._by_piece(spans, self.values[row])
         words = [self._words(row, place) for place in range(len(texts))]
-        weights = [*sums.tolist(), *(weight for found in words for _, _, weight in found)]
-        most = max(map(abs, weights)) or 1.0
+        whole = [
+            float(each) for each, is_text in zip(sums, self.is_text, strict=True) if not is_text
+        ]
+        weights = [*whole, *(weight for found in words for _, _, weight in found)]
+        most = max(map(abs, weights), default=0.0) or 1.0
         read_to = max((place for place, _, _ in spans if place >= 0), default=-1)
         is_full = len(spans) >= self.max_length
         pieces: list[Piece] = []

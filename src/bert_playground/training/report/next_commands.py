@@ -40,7 +40,8 @@ def list_commands(record: RunRecord) -> list[Block]:
                 "how the table is read, and what looks wrong in it",
             )
         )
-    if summary.task in CALIBRATED and not summary.members:
+    # A refitted model has seen all rows, so that none is left to calibrate it on.
+    if summary.task in CALIBRATED and not summary.members and not run.refit.is_dir():
         lines.append(
             (f"bert model calibrate --checkpoint {folder}", "make probabilities mean what they say")
         )

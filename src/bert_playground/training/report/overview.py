@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from bert_playground.lookup import count_of
 from bert_playground.run_record import RunRecord
+from bert_playground.runs import ENSEMBLE_NAME
 from bert_playground.training.metrics.scorer import METRICS
 from bert_playground.training.report.answers import Answers
 from bert_playground.training.report.blocks import Block, Cell, Notes, Table, spell_number
@@ -68,6 +69,8 @@ def _say_course(record: RunRecord) -> str:
     if not summary.metrics and not summary.last_metrics:
         done = record.evaluations[-1].epoch if record.evaluations else 0
         at = f" after {count_of(done, 'epoch')}" if done else ""
+        if (record.run.path / ENSEMBLE_NAME).is_file():
+            return ""  # of models of one's own there is none
         return f"The run has no summary: it was stopped{at}, or is still underway."
     parts = []
     if summary.best_epoch is not None:

@@ -9,7 +9,7 @@ from bert_playground.training.report.scored import Scored
 from bert_playground.training.report.spans import read_pieces
 
 MOST_ROWS = 20
-MOST_LETTERS = 4000  # of a row's text
+MOST_LETTERS = 2000  # of a row's text
 FOR, AGAINST = "underlined", "dashed below"
 
 

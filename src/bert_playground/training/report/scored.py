@@ -104,7 +104,7 @@ def _score_single(record: RunRecord, prepared: Prepared) -> Scored:
             "no checkpoint was kept, so rows cannot be answered again; leave checkpoint.enable_checkpointing on"
         )
     predictor = load_as_trained(folder, record)
-    return _score_together(predictor, (predictor,), folder, prepared)
+    return _score_together(predictor, (predictor,), f"checkpoints/{folder.name}", prepared)
 
 
 def _score_ensemble(record: RunRecord, prepared: Prepared) -> Scored:
@@ -112,11 +112,11 @@ def _score_ensemble(record: RunRecord, prepared: Prepared) -> Scored:
     first = record.members[0] if record.members else record
     members = tuple(load_as_trained(folder, first) for folder in manifest.members)
     together = EnsemblePredictor(members, manifest.weights, record.run.path)
-    return _score_together(together, members, record.run.path, prepared)
+    return _score_together(together, members, "all members together", prepared)
 
 
 def _score_together(
-    predictor: AnyPredictor, encoders: Sequence[Predictor], folder: Path, prepared: Prepared
+    predictor: AnyPredictor, encoders: Sequence[Predictor], name: str, prepared: Prepared
 ) -> Scored:
     found = predictor.score(prepared.val)
     assert found.labels is not None  # validation rows have the target
@@ -133,7 +133,7 @@ def _score_together(
         None if decision is None else decision.apply,
     )
     return Scored(
-        f"{len(rows)} validation rows, answered by {folder.name}; they also chose the best epoch",
+        f"{len(rows)} validation rows, answered by {name}; they also chose the best epoch",
         prepared.val,
         answers,
         pipeline,

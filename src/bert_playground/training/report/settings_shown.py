@@ -39,7 +39,8 @@ def spell_setting(value: Any) -> str:
 
 def show_environment(record: RunRecord) -> list[Block]:
     """Versions, device, commit and seed."""
-    found = record.environment
+    first = record.members[0] if record.members else record  # of an ensemble its members know it
+    found = first.environment
     rows: list[tuple[Cell, ...]] = [
         ("command", shlex.join(["bert", *found.command[1:]]) if found.command else None),
         ("seed", found.seed),

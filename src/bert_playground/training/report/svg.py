@@ -63,17 +63,16 @@ class Chart:
         if y_label:
             self._text(6, 18, y_label, "start")
 
-    def line(
-        self, points: Sequence[Point], series: int, name: str = "", *, is_quiet: bool = False
-    ) -> None:
+    def line(self, points: Sequence[Point], series: int, name: str = "") -> None:
         """Connect the points; `name` is for the legend."""
         if not points:
             return
         placed = " ".join(
             f"{self._across(x):.1f},{self._height(y):.1f}" for x, y in thin_out(points)
         )
-        kind = "quiet" if is_quiet else f"s{series}"
-        self._parts.append(Markup('<polyline class="line {}" points="{}"/>').format(kind, placed))
+        self._parts.append(
+            Markup('<polyline class="line s{}" points="{}"/>').format(series, placed)
+        )
         if name:
             self._legend.append((series, name))
 

@@ -34,21 +34,24 @@ Part = Callable[[], list[Block]]
 Made = TypeVar("Made")
 
 
-def report_run(run: RunDir, prepared: Prepared | None = None) -> bool:
+def report_run(
+    run: RunDir, prepared: Prepared | None = None, *, reads_tables: bool = False
+) -> bool:
     """Write the report of a run that has just ended; what goes wrong is said, and nothing else happens.
 
     Args:
         run: with all its files.
-        prepared: its tables, where they are at hand; None: what needs them is left out.
+        prepared: its tables, where they are at hand.
+        reads_tables: whether tables that are not at hand are read; else what needs them is left out.
 
     Returns:
         Whether there is a report.
     """
     started = time.perf_counter()
     try:
-        write_report(run, prepared, reads_tables=False)
-    # A page must not cost anybody a training.
-    except Exception as error:
+        write_report(run, prepared, reads_tables=reads_tables)
+    # A page must not cost anybody a training; Ctrl-C now ends the page alone.
+    except (Exception, KeyboardInterrupt) as error:
         logger.warning(
             f"no report was written ({type(error).__name__}: {error}); the run is whole, and `bert runs report {run.path}` "
             "tries again"
@@ -101,7 +104,7 @@ def _make_sections(
         ("results", "Result", [partial(show_results, record, answers)]),
         (
             "members",
-            "Folds and members",
+            "Members" if folds is None else "Folds and members",
             [partial(show_folds, record, folds, answers), partial(show_members, record)],
         ),
         ("curves", "Learning curves", [partial(show_curves, record)]),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bert_playground.cli.utils import options
-from bert_playground.cli.utils.console import print_json, print_lines, print_table
+from bert_playground.cli.utils.console import print_json, print_lines, print_table, spell_setting
 from bert_playground.cli.utils.run_choice import OUTPUT, ManyRuns, RunsFolder
 
 if TYPE_CHECKING:
@@ -65,11 +65,11 @@ def _print(comparison: "Comparison") -> None:
         ("metric", *names),
         [(name, *row) for name, row in comparison.metrics.items()],
     )
-    print_table(
-        "settings that differ",
-        ("setting", *names),
-        [(path, *map(_spell, row)) for path, row in comparison.settings.items()],
-    )
+    if comparison.settings:
+        rows = [(path, *map(spell_setting, row)) for path, row in comparison.settings.items()]
+        print_table("settings that differ", ("setting", *names), rows)
+    else:
+        print_lines(["no setting differs"])
     print_lines([each.say() for each in comparison.paired])
     print_lines(comparison.untold)
     if comparison.paired:
@@ -78,7 +78,3 @@ def _print(comparison: "Comparison") -> None:
                 "± is the standard error of the paired difference; beyond two of them a difference counts as shown."
             ]
         )
-
-
-def _spell(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)

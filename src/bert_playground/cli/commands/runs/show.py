@@ -1,9 +1,9 @@
 """bert runs show: the figures of one run in the terminal."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bert_playground.cli.utils import options
-from bert_playground.cli.utils.console import print_json, print_lines, print_table
+from bert_playground.cli.utils.console import print_json, print_lines, print_table, spell_setting
 from bert_playground.cli.utils.run_choice import OUTPUT, OneRun, RunsFolder
 
 if TYPE_CHECKING:
@@ -36,14 +36,13 @@ def show(
         return
     _print_metrics(entry)
     sources = entry.record.settings.sources
-    print_table(
-        "settings that differ from their defaults",
-        ("setting", "value", "default", "set by"),
-        [
-            (path, _spell(value), _spell(default), sources.get(path))
+    if changes:
+        rows = [
+            (path, spell_setting(value), spell_setting(default), sources.get(path))
             for path, (value, default) in changes.items()
-        ],
-    )
+        ]
+        columns = ("setting", "value", "default", "set by")
+        print_table("settings that differ from their defaults", columns, rows)
     files = dict(entry.record.summary.files)
     if entry.run.report_path.is_file():
         files["report"] = str(entry.run.report_path)
@@ -71,8 +70,3 @@ def _print_metrics(entry: "RunEntry") -> None:
                 for each in members
             ],
         )
-
-
-def _spell(value: Any) -> str:
-    """As YAML would spell it."""
-    return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
