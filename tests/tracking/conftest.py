@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from bert_playground.tracking import store_address
+from bert_playground.tracking import connect, store_address
 from bert_playground.tracking.store import missing_packages
+from bert_playground.tracking.ui import mlflow_version
 from tests.training.integration.conftest import configure, fruit
 
 __all__ = ["fruit"]
@@ -31,13 +32,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with MLflow's tables, which take seconds to make; tests copy it."""
+    """A database with MLflow's tables, which take seconds to make: once for all processes and later runs; tests copy it."""
     if missing := missing_packages():
         pytest.skip(f"the mlflow extra is not installed: {', '.join(missing)}")
-    from bert_playground.tracking import connect
-
-    folder = tmp_path_factory.mktemp("tables")
-    connect(store_address(folder)).search_experiments()
+    folder = tmp_path_factory.getbasetemp().parent / f"mlflow_{mlflow_version()}"
+    connect(store_address(folder))  # which makes it whole or not at all
     return folder / "mlflow.db"
 
 

@@ -355,15 +355,18 @@ def export_run(store: Store, run: Run, output: Path) -> dict[str, int]:
         write_text(folder / "run.json", json.dumps(run.to_dict(), indent=2) + "\n")
         write_text(folder / "metrics.csv", "\n".join(lines) + "\n")
         artifacts = store.files(run)
-        if artifacts:
-            (folder / "artifacts").mkdir()
-            store.ask(
-                lambda: store.client.download_artifacts(run.run_id, "", str(folder / "artifacts"))
-            )
-        if run.model_id is not None:
-            _download_model(store, run.model_id, folder / "model")
+        with store.as_default():
+            _download_files(store, run.run_id, artifacts, folder / "artifacts")
+            if run.model_id is not None:
+                _download_model(store, run.model_id, folder / "model")
         num_files = sum(file.is_file() for file in (folder / "model").rglob("*"))
     return {"values": len(lines) - 1, "artifacts": len(artifacts), "model_files": num_files}
+
+
+def _download_files(store: Store, run_id: str, names: Sequence[str], folder: Path) -> None:
+    folder.mkdir()
+    for name in names:  # all at once MLflow would add those of the model
+        store.ask(lambda name=name: store.client.download_artifacts(run_id, name, str(folder)))
 
 
 def _download_model(store: Store, model_id: str, folder: Path) -> None:

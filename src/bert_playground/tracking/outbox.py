@@ -23,16 +23,18 @@ class Letter:
         what: in words, for the account of what was lost.
         send: does it; raises where it fails.
         size: bytes that it moves.
+        slowness: seconds that it may take beyond what others may.
     """
 
     what: str
     send: Callable[[], None]
     size: int = 0
+    slowness: float = 0.0
 
     @property
     def patience(self) -> float:
         """Seconds that are enough for it."""
-        return PATIENCE + self.size / SLOWEST
+        return PATIENCE + self.slowness + self.size / SLOWEST
 
 
 @dataclass

@@ -12,6 +12,7 @@ from bert_playground.tracking.store import import_mlflow
 SECONDS = (
     10.0  # between two measurements, unless MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL says otherwise
 )
+LONGEST_STOP = 30.0  # seconds; a thread that is importing needs some
 FIRST_SECONDS = 1.0  # until the first one, so that a short run has some too
 
 
@@ -26,11 +27,15 @@ class SystemMetrics:
         """
         self._send = send
         self._stopped = threading.Event()
-        threading.Thread(target=self._measure, name="mlflow-system-metrics", daemon=True).start()
+        self._thread = threading.Thread(
+            target=self._measure, name="mlflow-system-metrics", daemon=True
+        )
+        self._thread.start()
 
     def stop(self) -> None:
-        """Measure no more."""
+        """Measure no more; the thread has ended, as Python aborts where one is inside a library at its exit."""
         self._stopped.set()
+        self._thread.join(LONGEST_STOP)
 
     def _measure(self) -> None:
         try:

@@ -23,6 +23,7 @@ from bert_playground.tracking.store import (
 )
 from bert_playground.tracking.system_metrics import SystemMetrics
 
+LOCAL_SLOWNESS = 60.0  # seconds of a slow disk
 MOST_VALUES = 100_000  # of metrics that wait
 BATCH_METRICS, BATCH_PARAMS = 1000, 100  # that MLflow takes at once
 LONGEST_PARAM, LONGEST_TAG, LONGEST_NAME = 6000, 5000, 250  # characters that MLflow takes
@@ -80,7 +81,13 @@ class TrackedRun:
         self._num_lost_values = 0
         self._system: SystemMetrics | None = None
         self.outbox: Outbox = Outbox(is_passing, self._explain) if parent is None else parent.outbox
-        self.outbox.put(Letter("the beginning of the run", self._begin))
+        if parent is None:
+            self.outbox.put(Letter("the import of mlflow", self._import, slowness=LOCAL_SLOWNESS))
+        is_local = (
+            database_file(address) is not None
+        )  # a new database takes seconds, and cannot hang
+        slowness = LOCAL_SLOWNESS if is_local else 0.0
+        self.outbox.put(Letter("the beginning of the run", self._begin, slowness=slowness))
 
     @property
     def is_nested(self) -> bool:
@@ -186,6 +193,9 @@ class TrackedRun:
 
     def _explain(self, error: BaseException) -> str:
         return explain(error, self.address)
+
+    def _import(self) -> None:
+        import_mlflow()
 
     def _begin(self) -> None:
         """Raises only what may pass; with anything else the run goes on untracked."""

@@ -13,6 +13,9 @@ from bert_playground.cli.app import app
 from bert_playground.tracking import TrackedRun, connect, store_address
 from bert_playground.tracking.store import missing_packages
 from bert_playground.tracking.tracked_run import Beginning
+from tests.tracking.conftest import tables
+
+__all__ = ["tables"]  # a fixture
 
 pytestmark = [
     pytest.mark.skipif(bool(missing_packages()), reason="the mlflow extra is not installed"),
@@ -26,9 +29,10 @@ MODEL = "utc_time_created: '2026-01-01'\nflavors:\n  python_function:\n    loade
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An output folder with its store."""
     output = tmp_path_factory.mktemp("output")
+    shutil.copy2(tables, output / "mlflow.db")
     model = output / "model"
     model.mkdir()
     (model / "MLmodel").write_text(MODEL)
@@ -146,7 +150,7 @@ def test_export_writes_files_that_need_no_mlflow(store, tmp_path) -> None:
     assert [line for line in lines if line.startswith("val_loss")] == [
         f"val_loss,{step},{float(step)}" for step in range(3)
     ]
-    assert (tmp_path / "out" / "artifacts" / "MLmodel").is_file()
+    assert [path.name for path in (tmp_path / "out" / "artifacts").iterdir()] == ["MLmodel"]
     assert (tmp_path / "out" / "model" / "MLmodel").is_file()
     assert "is there already" in refusal("export", "run_2", "--output", tmp_path / "out")
 

@@ -85,4 +85,4 @@ def test_other_tasks_answer_in_their_own_units(
     result, output = track(run_training, target, **settings)
     store = Store(store_address(output))
     (run,) = store.list_runs("fruit")
-    assert_same_answers(load_pyfunc, store, run, result.run_dir.path, fruit, tmp_path)
+    assert_same_answers(load_pyfunc, store, run, result.run_dir.path, table, tmp_path)
