@@ -22,6 +22,7 @@ DOCUMENTS = [
 ]
 # Other programs that the documents call; what follows them is theirs.
 PROGRAMS = {
+    "curl",
     "pip",
     "git",
     "tail",
