@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +51,7 @@ SIZES: dict[str, dict[str, int]] = {
     },
 }
 MODEL = "bench"
+KILL_SECONDS = 25  # a restart and some more
 
 
 def write_checkpoint(folder: Path, texts: pl.DataFrame, name: str) -> Path:
@@ -104,8 +106,6 @@ def run_torch(python: str, checkpoint: Path, port: int = 38_471) -> Iterator[tup
 
 def wait_until_ready(port: int) -> None:
     """Until /health is 200."""
-    import urllib.request
-
     deadline = time.monotonic() + 120
     while True:
         try:
@@ -198,24 +198,21 @@ def check_kill(checkpoint: Path, bodies: list[bytes]) -> dict[str, Any]:
             )
         ).answers
 
-        async def kill_under_load() -> Any:
+        async def kill_and_restart() -> Any:
             asked = asyncio.create_task(
                 run_load(
-                    port, "/predict", some, num_clients=16, num_requests=4000, keep_answers=True
+                    port, "/predict", some, num_clients=16, seconds=KILL_SECONDS, keep_answers=True
                 )
             )
             await asyncio.sleep(1.0)
             os.kill(pid, signal.SIGKILL)
-            return asked, port
-
-        async def whole() -> Any:
-            asked, port = await kill_under_load()
             with run_on(checkpoint, port):
                 return await asked
 
-        load = asyncio.run(whole())
+        load = asyncio.run(kill_and_restart())
     wrong = sum(answer != right[number % len(some)] for number, answer in load.answers.items())
-    return {"statuses": dict(load.statuses), "wrong_answers": wrong}
+    again = load.since_broken
+    return {"statuses": dict(load.statuses), "since_restart": again, "wrong_answers": wrong}
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+PAUSE_SECONDS = 0.1  # before a client that was refused asks again
+
 
 @dataclass
 class Load:
@@ -20,12 +22,14 @@ class Load:
         latencies: of the requests that were answered, in seconds.
         statuses: how often each HTTP status came; 0: the connection broke.
         answers: number of the request → its answer, where they are kept.
+        since_broken: answers since a connection last broke.
     """
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     answers: dict[int, Any] = field(default_factory=dict)
+    since_broken: int = 0
 
     def summarise(self, rows_per_request: int = 1) -> dict[str, Any]:
         """Throughput and percentiles of latency."""
@@ -74,10 +78,12 @@ async def run_load(
                 connection = connection or await asyncio.open_connection("127.0.0.1", port)
                 status, answer = await _ask(*connection, path, bodies[number % len(bodies)])
             except (OSError, asyncio.IncompleteReadError, ValueError):
-                connection, status = None, 0
-                await asyncio.sleep(0.05)
+                connection, status, load.since_broken = None, 0, 0
             load.statuses[status] += 1
-            if status == 200:
+            if status != 200:
+                await asyncio.sleep(PAUSE_SECONDS)
+            else:
+                load.since_broken += 1
                 load.latencies.append(time.perf_counter() - started)
                 if keep_answers:
                     load.answers[number] = json.loads(answer)

@@ -24,6 +24,7 @@ DOCUMENTS = [
 ]
 # Other programs that the documents call; what follows them is theirs.
 PROGRAMS = {
+    "curl",
     "pip",
     "git",
     "tail",

@@ -28,12 +28,10 @@ class AdapterSet:
 
     Attributes:
         model: whose adapter is swapped.
-        precision: of the activations.
         names: of the served models → the adapter's name in the model.
     """
 
     model: BertWithHead
-    precision: str
     names: dict[str, str]
 
     @classmethod
@@ -56,7 +54,7 @@ class AdapterSet:
         dtype = kernels.activation_dtype("auto" if precision == "int8" else precision)
         model.encoder.dtype = dtype
         prepack_weights(model.encoder, dtype)
-        served_set = cls(model, precision, {name: FIRST})
+        served_set = cls(model, {name: FIRST})
         return served_set, served_set.serve(name, checkpoint)
 
     @property
