@@ -290,8 +290,8 @@ def test_a_setting_of_several_types_has_one_line():
 
 
 def test_a_batch_size_is_a_number_or_auto():
-    for given, expected in (("16", 16), (16, 16), ("auto", "auto")):
-        config, _ = load_config(flags={"training.batch_size": given})
+    for asked, expected in (("16", 16), (16, 16), ("auto", "auto")):
+        config, _ = load_config(flags={"training.batch_size": asked})
         assert config.training.batch_size == expected
     with pytest.raises(ValueError, match="batch_size auto is settled by `bert train`"):
         assert config.training.rows_per_batch

@@ -9,6 +9,7 @@ from loguru import logger
 
 from bert_playground.training import run_training
 from bert_playground.training.cross_validation.cross_validate import run_cross_validation
+from bert_playground.training.ensembles import train_ensemble
 from bert_playground.training.find_learning_rate import NUM_STEPS, find_learning_rate
 from bert_playground.training.pretraining import run_pretraining
 
@@ -31,6 +32,13 @@ def test_auto_is_the_run_of_its_number_to_the_last_bit(make_config, tmp_path: Pa
             for each in (run, run_training(known).run_dir)
         )
         assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_each_member_of_an_ensemble_settles_its_own(make_config) -> None:
+    run = train_ensemble(make_config(**AUTO, **{"ensemble.num_models": 2})).run_dir
+    for member in run.members():
+        values = json.loads(member.config.read_text())["values"]
+        assert values["training"]["batch_size"] == 8
 
 
 @pytest.mark.parametrize(

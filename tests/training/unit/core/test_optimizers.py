@@ -231,12 +231,15 @@ def test_muon_leaves_factors_of_adapters_to_adamw() -> None:
     assert "Muon on 0 hidden matrices" in Muon().describe(parameters)
 
 
+@pytest.mark.parametrize("is_grouped", [False, True])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_what_was_stored_without_empty_trees_goes_on(name: str) -> None:
+def test_what_was_stored_without_empty_trees_goes_on(name: str, is_grouped: bool) -> None:
     # A checkpoint has no room for a tree without arrays: all parameters are matrices here, then all are vectors.
     for shape in ((3, 4), (5,)):
         start, gradient = {"head.x": np.ones(shape)}, {"head.x": np.ones(shape)}
         optimizer = OPTIMIZERS[name]()
+        if is_grouped:
+            optimizer = GroupedOptimizer(optimizer, 3, layer_decay=0.5)
         stored = {
             kind: tree
             for kind, tree in optimizer.create_moments(to_mlx(start)).items()

@@ -60,7 +60,7 @@ class GroupedOptimizer:
         gradient_of = flatten(gradients)
         state = {kind: flatten(tree) for kind, tree in moments.items() if kind != STEPS}
         updated: Leaves = {}
-        after: dict[str, Leaves] = {kind: {} for kind in state}
+        after: dict[str, Leaves] = {}
         steps: Leaves = {}
         for group, leaves in self._groups(parameters).items():
             steps[group] = moments[STEPS][group] + 1 if self.counts_steps else step
@@ -77,7 +77,7 @@ class GroupedOptimizer:
             )
             updated |= flatten(new)
             for kind, tree in moved.items():
-                after[kind] |= flatten(tree)
+                after.setdefault(kind, {}).update(flatten(tree))
         # In the order of the parameters, as all trees are.
         trees = {kind: unflatten(leaves) for kind, leaves in after.items()}
         ordered = {name: updated[name] for name in flatten(parameters)}
