@@ -79,9 +79,9 @@ class EnsembleTrainer:
                 logger.info(note)
             with hold_run(run), track_run(run, self.config, self.sources):
                 states = self._fit_members(data, run)
-            self.run = run
-            if self.config.training.report:
-                conclude.write_late(run, data.prepared)
+                self.run = run
+                if self.config.training.report:
+                    conclude.write_late(run, data.prepared)
             return states
         finally:
             run.discard_unused()
