@@ -162,10 +162,8 @@ def test_pretraining_saves_too(fruit: Path, tmp_path: Path) -> None:
         (1, signal.SIGTERM, False),
         (2, signal.SIGTERM, False),
         (2, signal.SIGTERM, True),
-        (2, signal.SIGINT, True),  # as a terminal sends Ctrl-C
     ],
 )
-@pytest.mark.usefixtures("_ctrl_c_as_on_a_terminal")
 def test_folds_save_in_every_process(
     fruit: Path, tmp_path: Path, jobs: int, signum: int, is_for_group: bool
 ) -> None:
