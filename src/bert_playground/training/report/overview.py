@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from bert_playground.lookup import count_of
+from bert_playground.run_lock import is_running
 from bert_playground.run_record import RunRecord
 from bert_playground.runs import ENSEMBLE_NAME
 from bert_playground.training.metrics.scorer import METRICS
@@ -71,7 +72,9 @@ def _say_course(record: RunRecord) -> str:
         at = f" after {count_of(done, 'epoch')}" if done else ""
         if (record.run.path / ENSEMBLE_NAME).is_file():
             return ""  # of models of one's own there is none
-        return f"The run has no summary: it was stopped{at}, or is still underway."
+        if is_running(record.run):
+            return f"The run is still underway{at}."
+        return f"The run was stopped{at}."
     parts = []
     if summary.best_epoch is not None:
         parts.append(

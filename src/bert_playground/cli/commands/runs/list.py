@@ -100,7 +100,11 @@ def _metric_columns(entries: "list[RunEntry]", sort: str | None) -> list[str]:
 
     tasks = {entry.value("task") for entry in entries}
     usual = [f"val_{TASKS[task].metric}" for task in sorted(filter(None, tasks)) if task in TASKS]
-    names = dict.fromkeys([*([sort] if sort else []), "val_loss", *usual])
+    # A run that is stopped before its end has not written down its task.
+    first = [
+        name for entry in entries for name in list(entry.metrics)[:2] if not entry.value("task")
+    ]
+    names = dict.fromkeys([*([sort] if sort else []), "val_loss", *usual, *first])
     kept: list[str] = []
     for name in names:
         is_new = name not in (f"val_{each}" for each in kept)
