@@ -51,7 +51,7 @@ SIZES: dict[str, dict[str, int]] = {
     },
 }
 MODEL = "bench"
-KILL_SECONDS = 25  # a restart and some more
+KILL_SECONDS = 60  # a restart, and some more
 
 
 def write_checkpoint(folder: Path, texts: pl.DataFrame, name: str) -> Path:

@@ -96,12 +96,19 @@ def create_app(
 def _create_lifespan(engine: Engine) -> Any:
     @asynccontextmanager
     async def live(app: FastAPI) -> AsyncIterator[None]:
-        warming = asyncio.create_task(engine.in_thread(engine.warm_up))
+        warming = asyncio.create_task(_warm_up(engine))
         yield
         await warming
         await asyncio.to_thread(engine.stop)
 
     return live
+
+
+async def _warm_up(engine: Engine) -> None:
+    try:
+        await engine.in_thread(engine.warm_up)
+    except Exception:
+        logger.exception("the model fails on a typical row, so that it will never be ready")
 
 
 def _add_page(app: FastAPI) -> None:

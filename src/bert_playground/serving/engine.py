@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 Result = TypeVar("Result")
+WARM_SECONDS = 1.0
 SLICE_ROWS = 1024  # of a CSV, that are queued at once: others get a batch between them
 
 
@@ -107,9 +108,7 @@ class Engine:
         for served in list(self.models.values()):
             for leaf in served.parts.leaves:
                 if isinstance(leaf, EncoderLeaf):
-                    for num_rows in (1, 8):
-                        table = _any_rows(leaf, num_rows, min(served.max_length, 32))
-                        self.scheduler.submit(leaf, table).result()
+                    self._warm_up(leaf, min(served.max_length, 32))
             if served.pipeline.windows is None:
                 typical = {
                     each["name"]: [each["example"]] * 2 for each in served.describe_columns()
@@ -120,6 +119,15 @@ class Engine:
                 self.combine(served, computed).result()
                 drift.findings()
         self.is_ready = True
+
+    def _warm_up(self, leaf: EncoderLeaf, length: int) -> None:
+        """Batches of growing size, as far as a second goes: MLX keeps their buffers for those to come."""
+        began = time.perf_counter()
+        for power in range(8):
+            most = self.settings.max_batch_tokens // length
+            if 2**power > max(1, most) or time.perf_counter() - began > WARM_SECONDS:
+                return
+            self.scheduler.submit(leaf, _any_rows(leaf, 2**power, length)).result()
 
     def estimate_wait(self) -> float:
         """Seconds until a request that is being answered now is done, by those of the last ones."""

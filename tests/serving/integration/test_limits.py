@@ -8,11 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from loguru import logger
+from starlette.testclient import TestClient
 
+from bert_playground.serving.app import create_app
+from bert_playground.serving.engine import Engine
 from bert_playground.serving.security import OPEN_PATHS
-from tests.serving.served import ROWS, client_of, records
+from bert_playground.serving.settings import ServeSettings
+from tests.serving.served import ROWS, client_of, make_predictor, records
 
 ONE = {"rows": records(ROWS[:1])}
+
+
+@pytest.fixture
+def caplog_of_loguru() -> Iterator[list[str]]:
+    """What is logged."""
+    said: list[str] = []
+    sink = logger.add(said.append, format="{message}")
+    yield said
+    logger.remove(sink)
 
 
 def hold_mlx(client: Any) -> threading.Event:
@@ -66,9 +80,10 @@ def test_overload_is_429_and_says_when_to_come_again() -> None:
         release = hold_mlx(client)
         waiting = [pool.submit(client.post, "/predict/rows", json=ONE) for _ in range(2)]
         deadline = time.monotonic() + 10
-        while client.post("/predict/rows", json=ONE).status_code != 429:
+        while "bert_concurrent_requests 2.0" not in client.get("/metrics").text:
             assert time.monotonic() < deadline
         refused = client.post("/predict/rows", json=ONE)
+        assert refused.status_code == 429
         assert int(refused.headers["retry-after"]) >= 1
         assert refused.json()["error_type"] == "Overloaded"
         assert client.get("/health").status_code == 200
@@ -181,3 +196,18 @@ def test_no_model_is_ready_before_it_is_warm(small: Any) -> None:
         assert small.get("/v2/health/live").status_code == 200
     finally:
         small.engine.is_ready = True
+
+
+def test_a_model_that_fails_is_never_ready(caplog_of_loguru: list[str]) -> None:
+    def load() -> Any:
+        predictor = make_predictor()
+        predictor.model.head.classifier.weight = predictor.model.head.classifier.weight[:, :3]
+        return predictor
+
+    engine = Engine(ServeSettings())
+    engine.load("shop", load)
+    with TestClient(create_app(engine, write_log=None)) as client:
+        deadline = time.monotonic() + 20
+        while not any("never be ready" in each for each in caplog_of_loguru):
+            assert time.monotonic() < deadline
+        assert client.get("/health").status_code == 503
