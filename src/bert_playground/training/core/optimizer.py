@@ -80,6 +80,8 @@ def scaled(gradients: Tree, scale: mx.array) -> Leaves:
 
 def describe_decay(weight_decay: float, parameters: Iterable[mx.array]) -> str:
     """Which parameters decay, as the end of a sentence."""
+    if not weight_decay:
+        return "no weight decay"
     leaves = list(parameters)
     decayed = [parameter for parameter in leaves if is_decayed(parameter)]
     count = sum(parameter.size for parameter in decayed)

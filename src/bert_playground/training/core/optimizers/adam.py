@@ -108,7 +108,7 @@ class Adam:
 
     def describe(self, parameters: Tree) -> str:
         """Which parameters decay, in one sentence."""
-        return f"Adam: L2 {describe_decay(self.weight_decay, flatten(parameters).values())}"
+        return f"Adam: {describe_decay(self.weight_decay, flatten(parameters).values())}"
 
     @property
     def _adamw(self) -> AdamW:

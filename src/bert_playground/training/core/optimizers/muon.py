@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
+from bert_playground import kernels
 from bert_playground.training.core.optimizer import (
+    Leaves,
     Moments,
     Tree,
     create_zeros,
@@ -78,10 +80,9 @@ class Muon:
             gradient_scale=gradient_scale,
         )
         updated, before = flatten(new), flatten(moments.get("momentum", {}))
-        momentum: dict[str, mx.array] = {}
+        momentum: Leaves = {}
         for name, g in scaled(take(gradients, hidden=True), gradient_scale).items():
-            momentum[name] = self.momentum * before[name] + (1 - self.momentum) * g
-            update = momentum[name]
+            update = momentum[name] = self.momentum * before[name] + (1 - self.momentum) * g
             if self.nesterov:
                 update = self.momentum * update + (1 - self.momentum) * g
             kept = old[name] * (1 - learning_rate * self.weight_decay)
@@ -111,19 +112,20 @@ def is_hidden_matrix(name: str, parameter: mx.array) -> bool:
 
 def orthogonal_step(name: str, update: mx.array) -> mx.array:
     """The update [n, m] with singular values near 1, in the size of an AdamW step."""
-    parts = 3 if name.endswith("attention.qkv.weight") else 1
-    stacked = update.reshape(parts, -1, update.shape[-1])
-    size = ADAMW_RMS * math.sqrt(max(stacked.shape[-2:]))
-    return size * orthogonalise(stacked).reshape(update.shape)
+    parts = mx.split(update, 3) if name.endswith("attention.qkv.weight") else [update]
+    size = ADAMW_RMS * math.sqrt(max(parts[0].shape))
+    return size * mx.concatenate([orthogonalise(part) for part in parts])
 
 
-def orthogonalise(matrices: mx.array) -> mx.array:
-    """Bring the singular values of [..., n, m] near 1 by the quintic Newton-Schulz iteration, in f32."""
-    is_tall = matrices.shape[-2] > matrices.shape[-1]
-    x = matrices.swapaxes(-1, -2) if is_tall else matrices
-    x = x / (mx.sqrt(mx.square(x).sum(axis=(-2, -1), keepdims=True)) + 1e-7)
+def orthogonalise(matrix: mx.array) -> mx.array:
+    """Bring the singular values of [n, m] near 1 by the quintic Newton-Schulz iteration, in f32."""
+    is_tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.T if is_tall else matrix
+    x = x / (mx.sqrt(mx.square(x).sum()) + 1e-7)
     a, b, c = COEFFICIENTS
     for _ in range(NUM_ITERATIONS):
-        gram = x @ x.swapaxes(-1, -2)
-        x = a * x + (b * gram + c * (gram @ gram)) @ x
-    return x.swapaxes(-1, -2) if is_tall else x
+        # linear(y, w) is y w^T; the Gram matrix is its own transpose.
+        gram = kernels.linear(x, x)
+        polynomial = b * gram + c * kernels.linear(gram, gram)
+        x = a * x + kernels.linear(polynomial, x.T)
+    return x.T if is_tall else x

@@ -66,4 +66,4 @@ class SGD:
         """Momentum, and which parameters decay, in one sentence."""
         kind = "Nesterov momentum" if self.nesterov else "momentum"
         decay = describe_decay(self.weight_decay, flatten(parameters).values())
-        return f"SGD: {kind} {self.momentum:g}, L2 {decay}"
+        return f"SGD: {kind} {self.momentum:g}, {decay}"
