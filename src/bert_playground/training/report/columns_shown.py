@@ -25,10 +25,12 @@ def show_columns(record: RunRecord, scored: Scored) -> list[Block]:
         notes.append(f"{HOW.format(loss=scored.answers.loss_name)} Looked at: {looked_at}.")
     if shares:
         figures.append(_draw_shares(shares))
+        others = len(scored.readers) - 1
+        by = f", of the first of {others + 1} encoders" if others else ""
         notes.append(
             "Gradient times input: the gradient of the answer with respect to the embedding of each token, times that "
             "embedding, summed over the tokens of a column; the bar is its share of all columns, whatever the sign, in the "
-            f"mean over {num_explained} rows. It says what the answer hangs on, not whether that helps."
+            f"mean over {num_explained} rows{by}. It says what the answer hangs on, not whether that helps."
         )
     if not figures:
         return []
