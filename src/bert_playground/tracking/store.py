@@ -76,7 +76,7 @@ def _find_database(path: Path, is_from_environment: bool) -> str:
     else:
         what = f"is neither an address nor a place with {DATABASE}"
     if beside.is_file():
-        hint = f"the runs of bert are in {beside}: bert mlflow ui --store {beside}"
+        hint = f"its own runs are in {beside}: bert mlflow ui --store {beside}"
     elif is_from_environment:
         hint = f"unset {TRACKING_URI}, or set it to sqlite:///{beside.resolve()} or to a server's address"
     else:

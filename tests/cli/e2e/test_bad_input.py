@@ -95,7 +95,7 @@ def test_all_configuration_mistakes_are_listed(folder):
     refused(
         invoke("train", "--train", "train.csv", "--config", "mine.yaml"),
         "did you mean 'training.epochs'?",
-        "did you mean 'adamw'?",
+        "did you mean 'adam'?",
         "mine.yaml",
     )
 

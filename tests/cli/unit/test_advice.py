@@ -14,7 +14,7 @@ from tests.repository.files import PACKAGE_FILES, name_of, parse
 HOLE = "X"  # stands for what an f-string puts in
 # "bert or modernbert" are architectures.
 COMMAND = re.compile(
-    r"\bbert (?!or\b|and\b)((?:model |data |kaggle |runs )?[a-z]+)((?: (?:--[a-z-]+|[^\s`'\",;()…]+))*)"
+    r"\bbert (?!or\b|and\b)((?:model |data |kaggle |mlflow |runs )?[a-z]+)((?: (?:--[a-z-]+|[^\s`'\",;()…]+))*)"
 )
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 SETTING = re.compile(r"(?<![\w./-])([a-z]+\.[a-z]+(?:_[a-z]+)*)(?![\w(./-])")

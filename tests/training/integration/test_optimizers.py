@@ -47,6 +47,7 @@ EXACT: dict[str, dict[str, Any]] = {
         "training.batch_size": 8,
     },
 }
+TWO_LAYERS = {"model.num_layers": 2}
 
 
 @pytest.mark.parametrize("settings", EXACT.values(), ids=EXACT)
@@ -87,7 +88,8 @@ def test_swa_keeps_the_mean_of_the_last_steps(make_config) -> None:
 
 def test_layers_are_unfrozen_one_by_one(make_config) -> None:
     config = make_config(
-        **{"training.gradual_unfreezing": True, "training.ema_decay": 0.0, "training.epochs": 3}
+        **{"training.gradual_unfreezing": True, "training.ema_decay": 0.0, "training.epochs": 3},
+        **TWO_LAYERS,
     )
     result, said = hear(run_training, config)
     assert "gradual unfreezing: the head alone in epoch 1" in said
@@ -104,7 +106,8 @@ def test_layers_are_unfrozen_one_by_one(make_config) -> None:
     [("embeddings", ["embeddings"]), (1, ["embeddings", "layers.0"]), ("encoder", ["encoder"])],
 )
 def test_what_is_frozen_does_not_change(make_config, part: object, frozen: list[str]) -> None:
-    config = make_config(**{"training.freeze": part, "training.ema_decay": 0.0, "training.epochs": 1})  # fmt: skip
+    settings = {"training.freeze": part, "training.ema_decay": 0.0, "training.epochs": 1}
+    config = make_config(**settings, **TWO_LAYERS)
     trained = {
         name.removeprefix("parameters.")
         for name in arrays_of(run_training(config).run_dir)
@@ -117,7 +120,7 @@ def test_what_is_frozen_does_not_change(make_config, part: object, frozen: list[
 
 def test_more_layers_than_there_are_cannot_be_frozen(make_config) -> None:
     with pytest.raises(ValueError, match=r"training.freeze is 3, but the encoder has 2 layers"):
-        run_training(make_config(**{"training.freeze": 3}))
+        run_training(make_config(**{"training.freeze": 3}, **TWO_LAYERS))
 
 
 def test_a_frozen_layer_learns_nothing_and_costs_no_state(make_config, tmp_path: Path) -> None:
