@@ -1,1 +1,1 @@
-"""A checkpoint answers over HTTP: table rows by the pipeline it was trained with, and text in the shapes of TEI, OpenAI and KServe."""
+"""A checkpoint answers over HTTP: table rows, texts and tensors, by the pipeline that it was trained with."""

@@ -1,4 +1,4 @@
-"""MLflow, in one room: where the store is, a queue in a thread, a tracked run, its model, and reading what was tracked."""
+"""MLflow, in one room: the store, a queue in a thread, tracked runs and their models."""
 
 from .store import choose_store as choose_store
 from .store import connect as connect
