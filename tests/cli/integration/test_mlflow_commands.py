@@ -214,7 +214,7 @@ def test_without_a_store_the_way_to_one_is_told(tmp_path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert "train with --mlflow first" in refusal("runs")
-    assert "does not exist yet" in run("doctor").stdout
+    assert "does not exist yet" in run("doctor", "--json").stdout
 
 
 def test_a_server_that_is_not_there_is_told_without_its_secret(
