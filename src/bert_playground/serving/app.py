@@ -7,8 +7,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
+from fastapi_offline import FastAPIOffline
 from loguru import logger
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -72,7 +74,10 @@ def create_app(
             free=ADMIN_PATHS,
         ),
     ]
-    app = FastAPI(
+    # FastAPI's own /docs loads its viewer from the internet.
+    app = FastAPIOffline(
+        redoc_url=None,
+        favicon_url="icon.svg",
         title="bert-playground",
         version=version("bert-playground"),
         description=(
@@ -81,6 +86,8 @@ def create_app(
         ),
         lifespan=_create_lifespan(engine),
         middleware=middleware,
+        # The middleware asks for the key; this gives /docs a field for it.
+        dependencies=[] if api_key is None else [Depends(HTTPBearer(auto_error=False))],
     )
     app.state.engine = engine
     app.include_router(create_row_routes(engine))

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-NEEDED = ("fastapi", "uvicorn", "prometheus_client")
+NEEDED = ("fastapi", "fastapi_offline", "uvicorn", "prometheus_client")
 INSTALL = 'uv sync --extra serve, or pip install "bert-playground[serve]"'
 
 

@@ -16,6 +16,7 @@ from bert_playground.serving.request_error import RequestError, too_large
 
 API_KEY_VARIABLE = "BERT_API_KEY"
 # Whoever keeps a server alive has no key; the page asks for it and holds no data.
+VIEWER = "/static-offline-docs/"  # of fastapi-offline
 OPEN_PATHS = (
     "/health",
     "/ping",
@@ -25,6 +26,8 @@ OPEN_PATHS = (
     "/page.js",
     "/page.css",
     "/icon.svg",
+    "/docs",
+    "/openapi.json",
 )
 MIN_KEY_LENGTH = 8
 
@@ -111,7 +114,8 @@ class ApiKey:
         )
 
     def _is_open(self, scope: Scope) -> bool:
-        return scope["path"] in OPEN_PATHS and scope["method"] in ("GET", "HEAD")
+        is_open = scope["path"] in OPEN_PATHS or scope["path"].startswith(VIEWER)
+        return is_open and scope["method"] in ("GET", "HEAD")
 
 
 class BodyLimit:

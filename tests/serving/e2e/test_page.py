@@ -129,3 +129,11 @@ def test_a_fault_of_the_table_is_shown(page: Page, tmp_path: Path) -> None:
     page.choose_file("#file", path)
     page.click("#ask-table")
     page.wait_for("document.querySelector('#error').textContent.includes('Agee')")
+
+
+def test_the_routes_are_shown_without_the_internet(browser: Page, server: Server) -> None:
+    browser.open(f"{server.address}/docs")
+    browser.wait_for("document.querySelector('.opblock')")
+    loaded = browser.run("performance.getEntriesByType('resource').map(each => each.name)")
+    assert loaded and all(each.startswith(server.address) for each in loaded)
+    assert "/predict/rows" in browser.text("#swagger-ui")
