@@ -17,6 +17,7 @@ from bert_playground.data.core.types import Loader
 from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.memory import fit_cache_limit
+from bert_playground.mlx_threads import wait_at_exit
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import load_model
 from bert_playground.models.ensemble import average_answers, name_together
@@ -169,6 +170,7 @@ class Predictor:
             FileNotFoundError: no checkpoint there, or one that no pipeline was saved with.
             ValueError: int8 without native kernels, or of a quantized checkpoint.
         """
+        wait_at_exit()
         folder = find_checkpoint(checkpoint)
         if kind := name_together(folder):
             raise ValueError(

@@ -13,6 +13,7 @@ from loguru import logger
 
 from bert_playground.data.loaders.mlx_loader import PAD_MULTIPLE
 from bert_playground.data.tokens.token_table import TokenizedTable, take_rows
+from bert_playground.mlx_threads import wait_at_exit
 from bert_playground.serving.forward import EncoderLeaf
 from bert_playground.serving.metrics import ServeMetrics
 from bert_playground.serving.request_error import RequestError
@@ -168,6 +169,7 @@ class Scheduler:
             raise RequestError("Unhealthy", "the server is shutting down; ask another one")
 
     def _run(self) -> None:
+        wait_at_exit()
         while True:
             with self._condition:
                 while not (self._queue or self._calls or self._is_stopped):

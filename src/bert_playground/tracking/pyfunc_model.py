@@ -20,8 +20,9 @@ class BertModel(mlflow.pyfunc.PythonModel):
         from concurrent.futures import ThreadPoolExecutor
 
         from bert_playground.ensemble_predictor import load_predictor
+        from bert_playground.mlx_threads import wait_at_exit
 
-        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mlx")
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="mlx", initializer=wait_at_exit)
         checkpoint = Path(context.artifacts["checkpoint"])
         self.predictor = self.thread.submit(load_predictor, checkpoint).result()
 

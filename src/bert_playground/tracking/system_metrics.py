@@ -41,7 +41,7 @@ class SystemMetrics:
         try:
             monitors, seconds = _create_monitors()
             number, wait = 0, min(FIRST_SECONDS, seconds)
-            while not self._stopped.wait(wait):
+            while not self._stopped.wait(wait) or number == 0:  # once even in the shortest run
                 values: dict[str, float] = {}
                 for monitor in monitors:
                     monitor.collect_metrics()

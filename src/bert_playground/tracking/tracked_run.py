@@ -96,7 +96,7 @@ class TrackedRun:
 
     def watch_system(self) -> None:
         """Measure processors, memory, disk and network from now on."""
-        self._system = SystemMetrics(self._log_system)
+        self._system = SystemMetrics(self.log_metrics)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Record settings; long values are cut to what MLflow takes."""
@@ -272,10 +272,6 @@ class TrackedRun:
     def _drop_values(self, number: int) -> None:
         for _ in range(number):
             self._values.popleft()
-
-    def _log_system(self, metrics: Mapping[str, float], step: int) -> None:
-        if self.run_id:
-            self.log_metrics(metrics, step)
 
     def _send_table(self, table: TrackedTable, context: str) -> None:
         self.client.log_inputs(self.run_id, [make_input(table, context)])

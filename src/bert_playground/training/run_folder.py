@@ -14,6 +14,7 @@ from bert_playground.config.schema import RunConfig
 from bert_playground.files import STORAGE
 from bert_playground.logs import log_to_file
 from bert_playground.lookup import expand_pattern
+from bert_playground.mlx_threads import wait_at_exit
 from bert_playground.models.sizes import fit_to_checkpoint
 from bert_playground.run_lock import hold_run
 from bert_playground.runs import RunDir
@@ -69,6 +70,7 @@ def run_in_folder(
         sources: as for `run_training`.
         resume: as for `run_training`.
     """
+    wait_at_exit()
     if resume is None:
         config, sources = fit_to_checkpoint(config, sources or {})
         run, checkpoint = RunDir.create(config.training.output_dir), None
