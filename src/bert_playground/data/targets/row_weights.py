@@ -34,4 +34,4 @@ def read_row_weights(frame: pl.DataFrame, name: str | None) -> np.ndarray | None
         )
     if not values.any():
         raise ValueError(f"weight column {name!r} is 0 in every row: nothing to learn from")
-    return (values / values.mean()).astype(np.float32)
+    return np.asarray(values / values.mean(), dtype=np.float32)
