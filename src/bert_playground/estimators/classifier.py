@@ -143,6 +143,10 @@ class BertClassifier(ClassifierMixin, BertEstimator):
             raise ValueError(
                 f"y has the single class {classes[0]!r}; a classifier needs at least two"
             )
+        if len({str(each).strip() for each in classes}) < len(classes):
+            raise ValueError(
+                f"y has classes that are the same as text: {shorten(map(repr, classes))}; rename some"
+            )
         return "binary" if len(classes) == 2 else "multiclass"
 
     def _read_target(self, predictor: AnyPredictor, target: Array | None) -> None:
@@ -151,7 +155,3 @@ class BertClassifier(ClassifierMixin, BertEstimator):
         # The model numbers classes in an order of its own, as ordinal ones have.
         words = as_text(pl.DataFrame({predictor.pipeline.target: self.classes_}))
         self._numbers = encode_targets(labels, words, predictor.pipeline.targets)
-        if len(set(self._numbers)) < len(self.classes_):
-            raise ValueError(
-                f"y has classes that are the same as text: {shorten(map(repr, self.classes_))}; rename some"
-            )

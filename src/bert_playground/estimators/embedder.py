@@ -10,6 +10,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from bert_playground.config import RunConfig
 from bert_playground.data.prepare import choose_text_options
+from bert_playground.data.templates.fit_numbers import fit_numbers
 from bert_playground.data.templates.row_text import PIPELINE, fit_row_text
 from bert_playground.estimators.model import Array, BertModel
 from bert_playground.estimators.progress import shown_progress
@@ -108,7 +109,9 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertModel)
         else:
             folder = find_encoder_folder(fetch_folder(config.model.pretrained))
             options = choose_text_options(config.data)
-            text = fit_row_text(frame, options, skip=(), id_column=None, pretrained_dir=folder)
+            known: dict[str, Any] = {"skip": (), "id_column": None, "pretrained_dir": folder}
+            text = fit_row_text(frame, options, **known)
+            text = fit_numbers(text, frame, options, beside=False, **known)
             self.checkpoint_ = RowEncoderFolder.of_text(folder, text)
             self._settle(None)
         return self

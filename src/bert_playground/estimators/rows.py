@@ -16,7 +16,7 @@ FEATURE = "x{}"
 
 def are_texts(rows: Any) -> bool:
     """Whether X is a list, an array or a series of texts, not a table."""
-    if hasattr(rows, "columns") or isinstance(rows, str):
+    if isinstance(rows, str | pl.LazyFrame) or hasattr(rows, "columns"):
         return False
     values = rows.to_numpy() if type(rows).__name__ == "Series" else rows
     if isinstance(values, np.ndarray):
