@@ -1,4 +1,4 @@
-"""settings: every field of RunConfig by its dotted path, with what the command line and --show-config say of it."""
+"""settings, model_flags: every field of RunConfig by its dotted path, with what the command line and --show-config say of it."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -8,6 +8,7 @@ from pydantic.fields import FieldInfo
 
 from .schema import RunConfig
 from .sections.base import Flag, Unset
+from .sections.model import ARCHITECTURES
 
 # The headings of `bert train --help`; a section that is not named has to do with training.
 PANELS = {
@@ -66,6 +67,12 @@ def choices_of(annotation: Any) -> tuple[Any, ...]:
     if get_origin(annotation) is Literal:
         return get_args(annotation)
     return tuple(value for part in get_args(annotation) for value in choices_of(part))
+
+
+def model_flags(model: str) -> dict[str, object]:
+    """`--model` names an architecture to start from random weights, else a checkpoint."""
+    name = model.removesuffix("_with_head")
+    return {"model.architecture": name} if name in ARCHITECTURES else {"model.pretrained": model}
 
 
 def _fields(config: Any) -> Iterator[Setting]:

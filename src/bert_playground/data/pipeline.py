@@ -218,6 +218,7 @@ class TextPipeline(RowText):
         cache_dir: Path | None = None,
         split: str = "train",
         augmented: bool = False,
+        weights: np.ndarray | None = None,
         variant: int = 0,
     ) -> MLXLoader:
         """Batches of these rows, packed for the native kernels and padded for everything else.
@@ -232,6 +233,7 @@ class TextPipeline(RowText):
             cache_dir: see `tokenize`; rows that are changed are not cached.
             split: see `tokenize`.
             augmented: for training: rows are changed in each epoch as `augmentation` says.
+            weights: [R], how much each row counts in the loss; None: all the same.
             variant: 0 for rows as they are, see `encode_variant`.
         """
         augment = None
@@ -244,7 +246,7 @@ class TextPipeline(RowText):
             else self.tokenize(frame, cache_dir=cache_dir, split=split)
         )
         return MLXLoader(
-            table,
+            table._replace(weights=weights),
             batch_size=batch_size,
             shuffle=shuffle,
             seed=seed,

@@ -135,7 +135,7 @@ def _with_columns_of(
     Raises:
         ValueError: others are.
     """
-    unread = {schema.id_column, *request.drop_columns, request.group_column, request.time_column}
+    unread = {schema.id_column, *request.unread_columns, request.group_column, request.time_column}
     lacking = [name for name in frame.columns if name not in val.columns]
     optional = [name for name in lacking if name in unread]
     needed = [name for name in frame.columns if name not in optional]
@@ -159,6 +159,7 @@ def prepare_frames(
         ValueError: the rows are faulty, or their labels are; see `infer_roles`.
     """
     start = f"training data: {_size_of(frame)}"
+    request = resolve_columns(request, frame.columns)
     windows = plan_windows(frame, request)
     if windows is not None:
         return _prepare_windows(frame, windows, request, start, val)
@@ -233,14 +234,15 @@ def choose_text_options(
         options,
         template=template or request.template,
         derive=request.derive if isinstance(request.derive, str) else "off",
-        drop_columns=tuple(name for name in request.drop_columns if name not in dropped),
+        drop_columns=tuple(name for name in request.unread_columns if name not in dropped),
     )
 
 
 def choose_split_options(request: DataSection) -> SplitOptions:
     """What a request says of the split."""
     names = [field.name for field in fields(SplitOptions)]
-    return SplitOptions(**{name: getattr(request, name) for name in names})
+    options = SplitOptions(**{name: getattr(request, name) for name in names})
+    return replace(options, drop_columns=request.unread_columns)
 
 
 def write_table_folds(

@@ -14,6 +14,7 @@ from bert_playground.data.loaders import MLXLoader, StreamingLoader
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared, prepare, prepare_frames
 from bert_playground.data.reading.examples import describe_type, read_examples
+from bert_playground.data.targets.row_weights import read_row_weights
 from bert_playground.lookup import shorten
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.huggingface import fetch_folder
@@ -181,8 +182,15 @@ def make_loaders(
         return seen.make_streaming_loader(
             prepared.stream, augmented_from=prepared.train, **order, **threads
         ), val_data
+    weights = read_row_weights(prepared.train, prepared.schema.weight_column)
     return seen.make_loader(
-        prepared.train, split="train", augmented=True, **order, **threads, **cached
+        prepared.train,
+        split="train",
+        augmented=True,
+        weights=weights,
+        **order,
+        **threads,
+        **cached,
     ), val_data
 
 

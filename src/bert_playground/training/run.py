@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
+import polars as pl
 from loguru import logger
 
 from bert_playground.config.load import load_config
@@ -12,7 +13,7 @@ from bert_playground.config.schema import RunConfig
 from bert_playground.data.drift.checkpoint_drift import warn_of_checkpoint_drift
 from bert_playground.data.loaders import MLXLoader, StreamingLoader
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.data.prepare import Prepared, prepare
+from bert_playground.data.prepare import Prepared, prepare, prepare_frames
 from bert_playground.data.reading.examples import describe_type
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import beyond_transformers
@@ -60,6 +61,32 @@ def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunResult
     start_run(run, config)
     prepared = prepare(config)
     return fit(prepared, pretrain_first(prepared, config, run), run, checkpoint)
+
+
+def run_training_on(
+    frame: pl.DataFrame,
+    val: pl.DataFrame | None,
+    config: RunConfig,
+    sources: Mapping[str, str] | None = None,
+) -> RunResult:
+    """`run_training` for rows that a program holds; the tables that the configuration names are not read.
+
+    Args:
+        frame: the training rows with their target, all cells as text.
+        val: the validation rows; None: split off as the configuration says.
+        config: what was asked for.
+        sources: for each dotted path of the configuration where its value came from.
+
+    Raises:
+        ValueError: rows, configuration or checkpoint do not fit; says what to do.
+    """
+
+    def train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunResult:
+        start_run(run, config)
+        prepared = prepare_frames(frame, val, config.data, config.split_seed)
+        return fit(prepared, pretrain_first(prepared, config, run), run, checkpoint)
+
+    return run_in_folder(train, "train", config, sources)
 
 
 def fit(

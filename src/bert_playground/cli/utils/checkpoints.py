@@ -4,7 +4,6 @@ from pathlib import Path
 from shlex import quote
 
 from .console import program, say
-from .options import model_flags
 
 
 def choose_checkpoint(first: Path | None, more: list[Path] | None) -> Path:
@@ -92,6 +91,7 @@ def _has_weights(run: Path) -> bool:
 
 def pretrained_folder(model: str | None) -> Path | None:
     """The folder of the checkpoint that `--model` names; None where it names an architecture, or nothing."""
+    from bert_playground.config.flags import model_flags
     from bert_playground.models.hub_files import fetch_folder
 
     checkpoint = model_flags(model).get("model.pretrained") if model else None

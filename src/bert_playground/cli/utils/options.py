@@ -49,7 +49,7 @@ def read_config(
 
 def given_flags(context: typer.Context) -> dict[str, object]:
     """Dotted path → value of the flags that were given."""
-    from bert_playground.config.flags import settings
+    from bert_playground.config.flags import model_flags, settings
 
     given: dict[str, object] = {}
     for name, value in context.meta.get(_GIVEN, {}).items():
@@ -63,14 +63,6 @@ def given_flags(context: typer.Context) -> dict[str, object]:
             if flag.turns_on:
                 given[flag.turns_on] = True
     return given
-
-
-def model_flags(model: str) -> dict[str, object]:
-    """`--model` names an architecture to start from random weights, else a checkpoint."""
-    from bert_playground.config.sections.model import ARCHITECTURES
-
-    name = model.removesuffix("_with_head")
-    return {"model.architecture": name} if name in ARCHITECTURES else {"model.pretrained": model}
 
 
 class SettingsCommand(TyperCommand):

@@ -40,6 +40,9 @@ class DataSection(Section):
     time_column: Annotated[
         str | None, Unset("inferred for a split by time"), Flag("--time-column", "COLUMN")
     ] = Field(None, description="when a row happened: validation rows are the latest ones")
+    weight_column: Annotated[str | None, Unset("all the same")] = Field(
+        None, description="how much each training row counts in the loss; no feature"
+    )
     split: Annotated[SplitName, Flag("--split", "NAME")] = Field(
         "auto",
         description="how validation rows are drawn, auto by time with a time column, else by classes and groups",
@@ -119,6 +122,12 @@ class DataSection(Section):
         None, description="read the training table in chunks, not whole"
     )
 
+    @property
+    def unread_columns(self) -> tuple[str, ...]:
+        """The columns that are kept out of the text by their names."""
+        weights = () if self.weight_column is None else (self.weight_column,)
+        return tuple(dict.fromkeys((*self.drop_columns, *weights)))
+
     @model_validator(mode="before")
     @classmethod
     def _read_derived(cls, values: Any) -> Any:
@@ -144,7 +153,7 @@ class DataSection(Section):
         """Several columns may be a list."""
         return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
 
-    @field_validator("target", "group_column", "time_column", "series_column")
+    @field_validator("target", "group_column", "time_column", "weight_column", "series_column")
     @classmethod
     def _require_name(cls, value: str | None) -> str | None:
         """An empty name is a slip; of the id column it means that there is none."""

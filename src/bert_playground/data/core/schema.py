@@ -18,6 +18,7 @@ class Schema:
         id_column: names the rows; None: their number does.
         dropped: columns that are left out, as the test table lacks them or as they only count the rows.
         class_order: of an ordinal target, lowest first; None: numbers order themselves.
+        weight_column: how much each training row counts in the loss; None: all the same.
         template: a name in TEMPLATES that suits a known data set, or "auto".
         metric: that a known data set is judged by; None: that of the task.
         windows: how the rows were cut from a table of series.
@@ -31,6 +32,7 @@ class Schema:
     id_column: str | None = None
     dropped: tuple[str, ...] = ()
     class_order: tuple[str, ...] | None = None
+    weight_column: str | None = None
     template: str = "auto"
     metric: str | None = None
     windows: Windows | None = None

@@ -16,6 +16,7 @@ class Batch(NamedTuple):
     rows: (
         mx.array
     )  # [B] int32: which rows of the table these are, so that answers can be put back in order
+    weights: mx.array | None = None  # [B], how much each row counts; None: all the same
 
 
 class Loader(Protocol):

@@ -132,4 +132,6 @@ class MLXLoader:
         if table.numbers is not None:
             tokens = tokens._replace(numbers=mx.array(table.numbers[rows]))
         labels = None if table.labels is None else mx.array(table.labels[rows])
-        return Batch(tokens, labels, mx.array(rows.astype(np.int32)))
+        # A changed table has its rows in the same order.
+        weights = None if self.table.weights is None else mx.array(self.table.weights[rows])
+        return Batch(tokens, labels, mx.array(rows.astype(np.int32)), weights)

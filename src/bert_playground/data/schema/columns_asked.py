@@ -8,7 +8,7 @@ from bert_playground.data.reading.table import match_column
 from bert_playground.data.schema.roles import NO_ID
 from bert_playground.data.targets.fit import split_target
 
-SINGLE = ("group_column", "time_column", "series_column")
+SINGLE = ("group_column", "time_column", "weight_column", "series_column")
 LISTS = ("drop_columns", "text_columns", "text_pair", "numeric_features")
 # What a column that is the answer cannot be as well.
 NO_TARGETS = ("id_column", *SINGLE, "drop_columns", "text_columns", "numeric_features")

@@ -42,10 +42,10 @@ def decide(
     if windows is None and request.target is not None:
         refuse_conflicts(request, split_target(request.target, frame.columns))
     derived = request.template_options.get("derive") or ()
-    named = (*request.drop_columns, *request.text_columns, *request.kinds)
+    named = (*request.unread_columns, *request.text_columns, *request.kinds)
     require_columns(frame, [name for name in named if name not in derived], "the training table")
     roles = infer_roles(
-        frame,
+        frame.drop(request.weight_column or (), strict=False),
         target=request.target if windows is None else ",".join(windows.targets),
         id_column=request.id_column,
         task=request.task if windows is None else "timeseries",
@@ -64,6 +64,7 @@ def decide(
         roles.id_column,
         roles.dropped,
         request.class_order,
+        weight_column=request.weight_column,
         template=known.template if known and request.template == "auto" else request.template,
         metric=known.metric if known and known.task in (None, roles.task) else None,
         windows=windows,
@@ -133,6 +134,8 @@ def plan_windows(frame: pl.DataFrame, request: DataSection) -> Windows | None:
         wrong.append("no target: name the column whose next values are wanted with --target")
     if request.task not in (None, "timeseries"):
         wrong.append(f"task {request.task}: windows are of task timeseries")
+    if request.weight_column is not None:
+        wrong.append("data.weight_column: rows become windows, which have no weight of their own")
     if request.split not in ("auto", "time") or request.group_column or request.folds:
         wrong.append(
             "another split than by time: it would look ahead; leave data.split, group_column and folds out"

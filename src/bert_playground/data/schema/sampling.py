@@ -48,7 +48,7 @@ def wants_stream(options: DataSection) -> bool:
 
 
 def _need_whole_table(options: DataSection) -> list[str]:
-    names = ["horizon"]
+    names = ["horizon", "weight_column"]
     if options.val is None:
         names += ["folds", "group_column", "time_column"]
     asked = [f"data.{name}" for name in names if getattr(options, name) is not None]

@@ -14,6 +14,7 @@ class TokenizedTable(NamedTuple):
     labels: np.ndarray | None = None  # [R]
     second: np.ndarray | None = None  # [R] of a text pair: where in its row the second text begins
     numbers: np.ndarray | None = None  # [R, F] f32 beside the text, NaN where there is none
+    weights: np.ndarray | None = None  # [R] f32, how much each row counts in the loss
 
     @property
     def num_rows(self) -> int:

@@ -1,6 +1,9 @@
 """ProgressBar on a terminal, ProgressLines elsewhere: loss, rates and time left."""
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from loguru import logger
 from rich.console import Console
@@ -35,7 +38,8 @@ class ProgressBar(Callback):
     """A bar over all steps with loss, rate and time left; evaluations are printed above it."""
 
     def __init__(self, console: Console | None = None) -> None:
-        """Make the callback; the bar goes to stderr."""
+        """Make the callback; the bar goes to stderr, or to a console that evaluations are printed on as well."""
+        self.prints = console is not None
         self.progress = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=12),
@@ -75,6 +79,9 @@ class ProgressBar(Callback):
 
     def on_evaluate_end(self, state: TrainState) -> None:
         """Print the metrics above the bar."""
+        if self.prints:
+            self.progress.console.print(describe_evaluation(state), highlight=False, soft_wrap=True)
+            return
         logger.info(describe_evaluation(state))
 
     def close(self) -> None:
@@ -82,8 +89,25 @@ class ProgressBar(Callback):
         self.progress.stop()
 
 
+# How runs of a program show how far they are; None: as the command line does.
+_factory: ContextVar[Callable[[], Callback] | None] = ContextVar("progress", default=None)
+
+
+@contextmanager
+def progress_by(factory: Callable[[], Callback]) -> Iterator[None]:
+    """Inside the block every run of this thread shows its progress by a callback of this kind."""
+    token = _factory.set(factory)
+    try:
+        yield
+    finally:
+        _factory.reset(token)
+
+
 def create_progress(logging_steps: int) -> Callback:
-    """A bar on a terminal, plain lines in a file or a pipe."""
+    """A bar on a terminal, plain lines in a file or a pipe; or what `progress_by` says."""
+    factory = _factory.get()
+    if factory is not None:
+        return factory()
     return ProgressBar() if sys.stderr.isatty() else ProgressLines(logging_steps)
 
 

@@ -68,13 +68,17 @@ def make_gradients(model: nn.Module, asked: Regularization) -> Gradients:
 def _make_loss(model: nn.Module, asked: Regularization) -> Callable[..., mx.array]:
     """A function (parameters, batch, mixing, what is added to the word embeddings) → the sum of the losses."""
 
-    def task_loss(tokens: Tokens, labels: mx.array, mixing: mx.array) -> tuple[mx.array, mx.array]:
+    def task_loss(
+        tokens: Tokens, labels: mx.array, mixing: mx.array, weights: mx.array | None
+    ) -> tuple[mx.array, mx.array]:
+        weighted = {} if weights is None else {"weights": weights}
         if not asked.mixup:
             logits = model(tokens)
-            return model.head.loss(logits, labels), logits
+            return model.head.loss(logits, labels, **weighted), logits
         pooled = model.head.embed(model.encoder.encode(tokens), model.left_to_head(tokens))
         logits = model.head.answer(mixing * pooled + (1 - mixing) * _next_row(pooled))
-        own, other = model.head.loss(logits, labels), model.head.loss(logits, _next_row(labels))
+        own = model.head.loss(logits, labels, **weighted)
+        other = model.head.loss(logits, _next_row(labels), **weighted)
         return mixing * own + (1 - mixing) * other, logits
 
     def loss_of(
@@ -83,13 +87,13 @@ def _make_loss(model: nn.Module, asked: Regularization) -> Callable[..., mx.arra
         model.update(parameters)
         assert batch.labels is not None
         tokens = batch.tokens if added is None else batch.tokens._replace(added=added)
-        loss, logits = task_loss(tokens, batch.labels, mixing)
+        loss, logits = task_loss(tokens, batch.labels, mixing, batch.weights)
         if asked.r_drop:
-            second_loss, second = task_loss(tokens, batch.labels, mixing)
+            second_loss, second = task_loss(tokens, batch.labels, mixing, batch.weights)
             divergence = model.head.divergence(logits, second).mean()
             loss = 0.5 * (loss + second_loss) + asked.r_drop * divergence
         # The sum, not the mean: sums of several batches can be added before the one division.
-        return loss * batch.labels.shape[0]
+        return loss * (batch.labels.shape[0] if batch.weights is None else batch.weights.sum())
 
     return loss_of
 

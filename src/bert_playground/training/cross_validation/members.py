@@ -74,6 +74,11 @@ def choose_members(config: RunConfig) -> tuple[Member, ...]:
             members += _vary_encoder(ENCODERS[name](name, config), config)
         else:
             find_estimator(name)
+            if config.data.weight_column is not None:
+                raise ValueError(
+                    f"member {name} reads no data.weight_column; leave it out, or cross-validate the encoder alone: "
+                    "cross_validation.members [encoder]"
+                )
             members.append(Member(name, is_encoder=False))
     if not members:
         raise ValueError(f"none of {', '.join(asked)} can be fitted here")

@@ -1,0 +1,22 @@
+"""shown_progress: what `verbose` means: nothing, or a bar with a line for each epoch."""
+
+from contextlib import AbstractContextManager
+
+from rich.console import Console
+
+from bert_playground.training.callbacks.progress import ProgressBar, progress_by
+from bert_playground.training.core import Callback
+
+
+def shown_progress(verbose: int) -> AbstractContextManager[None]:
+    """Inside the block runs show as much as `verbose` says.
+
+    Args:
+        verbose: 0: nothing. Else the metrics of each epoch, and a bar where a terminal or a notebook can draw one.
+    """
+    return progress_by(_create_bar if verbose else Callback)
+
+
+def _create_bar() -> Callback:
+    console = Console()
+    return ProgressBar(console if console.is_jupyter else Console(stderr=True))
