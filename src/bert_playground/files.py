@@ -3,12 +3,13 @@
 import errno
 import os
 import shutil
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import mlx.core as mx
+
+from bert_playground.leftovers import name_leftover, sweep
 
 # The disk, or what a process may write: whoever writes next will meet it too.
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
@@ -18,7 +19,8 @@ OTHER_DISK = "choose another disk with --output"
 @contextmanager
 def replaced_file(target: Path) -> Iterator[Path]:
     """A temporary path that takes the place of `target` when the block ends well, and is removed when it does not."""
-    temporary = _beside(target)
+    sweep(target)
+    temporary = name_leftover(target, "partial")
     try:
         with disk_errors_named(target):
             yield temporary
@@ -33,7 +35,8 @@ def replaced_directory(target: Path) -> Iterator[Path]:
 
     An older folder at `target` stays whole until the new one is complete.
     """
-    temporary, older = _beside(target), _beside(target, "replaced")
+    sweep(target)
+    temporary, older = name_leftover(target, "partial"), name_leftover(target, "replaced")
     try:
         with disk_errors_named(target):
             temporary.mkdir(parents=True)
@@ -91,10 +94,6 @@ def save_arrays(
             raise OSError(_why_writing_fails(written), str(error), str(target)) from error
         finally:
             written.unlink(missing_ok=True)
-
-
-def _beside(target: Path, suffix: str = "partial") -> Path:
-    return target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.{suffix}")
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 import mlx.core as mx
@@ -16,6 +17,7 @@ from bert_playground.blending.decision import Decision
 from bert_playground.data.core.types import Loader
 from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.pipeline import TextPipeline
+from bert_playground.forks import claim_process
 from bert_playground.memory import fit_cache_limit
 from bert_playground.mlx_threads import wait_at_exit
 from bert_playground.models.bert_with_head import BertWithHead
@@ -24,13 +26,14 @@ from bert_playground.models.ensemble import average_answers, name_together
 from bert_playground.models.lora import LoRALinear
 from bert_playground.models.masked_lm import MaskedLM
 from bert_playground.models.quantization_utils import quantized_layers
-from bert_playground.models.tokenwise import cast_embeddings, prepack_weights
+from bert_playground.models.tokenwise import cast_embeddings, prepack_weights, settle
 from bert_playground.runs import find_checkpoint
 from bert_playground.tokens import Tokens
 
 Array = np.ndarray[Any, Any]
 # What is trained and asked: model(tokens) gives logits, model.head their loss and what they say.
 Model = BertWithHead | MaskedLM
+_turn = Lock()  # threads share the native kernels' threads and MLX's cache: one computes at a time
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ def predict_batches(
     Raises:
         ValueError: the loader has no rows.
     """
+    claim_process()
     if loader.num_rows == 0:
         raise ValueError("there are no rows to predict")
     answer = _make_answer(model, use_compilation=use_compilation, as_logits=as_logits)
@@ -84,9 +88,10 @@ def predict_batches(
     loss_sum = 0.0
     with evaluation_mode(model):
         for batch in loader:
-            batch_scores, batch_loss = answer(batch.tokens, batch.labels)
-            mx.eval(batch_scores, batch_loss)
-            fit_cache_limit()
+            with _turn:
+                batch_scores, batch_loss = answer(batch.tokens, batch.labels)
+                mx.eval(batch_scores, batch_loss)
+                fit_cache_limit()
             rows.append(np.array(batch.rows))
             scores.append(np.array(batch_scores.astype(mx.float32)))
             if batch.labels is not None and batch_loss is not None:
@@ -171,6 +176,7 @@ class Predictor:
             ValueError: int8 without native kernels, or of a quantized checkpoint.
         """
         wait_at_exit()
+        claim_process()
         folder = find_checkpoint(checkpoint)
         if kind := name_together(folder):
             raise ValueError(
@@ -209,6 +215,7 @@ class Predictor:
                 f"the model in {folder} reads {expected} numeric features, but its pipeline.json has {there}: one "
                 "of the files was changed; copy the folder again"
             )
+        _warm_up(model)
         return cls(model, pipeline, folder, batch_size)
 
     def with_weights(self) -> "Predictor":
@@ -238,6 +245,7 @@ class Predictor:
         Raises:
             ValueError: nothing of the rows can vary, or the loader has their tokens already.
         """
+        claim_process()
         if num_variants < 1:
             raise ValueError(f"num_variants is {num_variants}, expected at least 1")
         if not isinstance(rows, pl.DataFrame):
@@ -286,6 +294,18 @@ class Predictor:
     def decision(self) -> Decision | None:
         """None: classes are read from probabilities as usual."""
         return None
+
+
+def _warm_up(model: BertWithHead) -> None:
+    """Answer one token, so that weights are read and packed in this thread, after which any thread may ask."""
+    numbers = mx.zeros((1, model.num_numbers)) if model.num_numbers else None
+    one = mx.zeros(1, dtype=mx.int32)
+    if kernels.is_native():
+        tokens = Tokens(one, cu_seqlens=mx.array([0, 1], dtype=mx.int32), numbers=numbers)
+    else:
+        tokens = Tokens(one[None], mx.ones((1, 1), dtype=mx.bool_), numbers=numbers)
+    mx.eval(model(tokens))
+    settle(model)
 
 
 Answer = Callable[[Tokens, mx.array | None], tuple[mx.array, mx.array | None]]

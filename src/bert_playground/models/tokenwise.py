@@ -32,6 +32,18 @@ def named_parameters(module: nn.Module) -> dict[str, mx.array]:
     return dict(tree_flatten(module.parameters()))
 
 
+def settle(module: nn.Module) -> None:
+    """Compute what is only planned of a module's arrays and of the random state: another thread cannot, but may use them."""
+    arrays = [
+        array
+        for part in module.modules()
+        for values in (part, vars(part))
+        for array in values.values()
+        if isinstance(array, mx.array)
+    ]
+    mx.eval(arrays, mx.random.state)
+
+
 @dataclass(frozen=True)
 class _Packed:
     """A packed weight, and what it was made from and for; no tuple, for a Module would take that for parameters."""

@@ -7,7 +7,7 @@ import polars as pl
 from loguru import logger
 
 from bert_playground.data.reading.table import as_text, read_table
-from bert_playground.files import replaced_file, write_bytes
+from bert_playground.outputs import open_output, write_output
 
 
 def write_submission(
@@ -41,7 +41,7 @@ def write_submission(
     frame = make_submission(ids, predictions, id_column=id_column, target=target, is_named=is_named)
     if sample is not None:
         frame = match_sample(frame, sample, target)
-    write_bytes(Path(path), spell_booleans(frame).write_csv().encode())
+    write_output(Path(path), spell_booleans(frame).write_csv().encode())
     return frame
 
 
@@ -51,7 +51,7 @@ def write_parts(
     """`write_submission` of a table that is answered in parts: each is written as it comes, all appear at once or not at all.
 
     Args:
-        path: the CSV to write; its folder is made.
+        path: the CSV to write; its folder is made. A pipe, a device and "-" get each part as it is ready; see `open_output`.
         parts: as `make_submission` gives them.
         target: the name of the target column.
         sample: as for `write_submission`.
@@ -61,14 +61,12 @@ def write_parts(
     """
     columns = None if sample is None else read_table(sample).columns
     written: list[pl.DataFrame] = []
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replaced_file(path) as temporary:
-        with temporary.open("wb") as file:
-            for part in parts:
-                if columns is not None and set(columns) == set(part.columns):
-                    part = part.select(columns)
-                spell_booleans(part).write_csv(file, include_header=not written)
-                written.append(part)
+    with open_output(path) as file:
+        for part in parts:
+            if columns is not None and set(columns) == set(part.columns):
+                part = part.select(columns)
+            spell_booleans(part).write_csv(file, include_header=not written)
+            written.append(part)
         whole = pl.concat(written)
         if sample is not None:
             match_sample(whole, sample, target)

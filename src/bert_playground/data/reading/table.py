@@ -14,6 +14,7 @@ from bert_playground.data.reading.decompress import decompress, is_compressed
 from bert_playground.data.reading.file_signatures import refuse_other_formats
 from bert_playground.data.reading.footer import doubt_footer
 from bert_playground.data.reading.header import doubt_header
+from bert_playground.forks import claim_process
 from bert_playground.lookup import name_neighbours, nearest, shorten
 
 Files = str | Path | Sequence[str | Path]
@@ -70,6 +71,7 @@ def expand_paths(source: Files) -> list[Path]:
 
 def read_file(path: Path) -> pl.DataFrame:
     """Read one file; see `read_table`."""
+    claim_process()
     name, content = _decompress(path, _read_bytes(path))
     suffix = Path(name).suffix.lower()
     parse = PARSERS.get(suffix)

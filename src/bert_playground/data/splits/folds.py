@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 
 from bert_playground.data.reading.table import read_table, require_columns
-from bert_playground.files import write_bytes
 from bert_playground.lookup import shorten
+from bert_playground.outputs import write_output
 
 ROW = "row_number"  # from 0, where a table has no id
 # A fold is judged by all other folds; one that follows in time by the earlier ones alone.
@@ -37,7 +37,7 @@ def write_folds(
         )
     numbers = pl.Series(TIME_FOLD if in_time else FOLD, folds)
     frame = pl.DataFrame([rows, numbers.set(numbers < 0, None)])
-    write_bytes(Path(path), frame.write_csv().encode())
+    write_output(Path(path), frame.write_csv().encode())
     return frame
 
 

@@ -14,9 +14,11 @@ import numpy as np
 from loguru import logger
 
 from bert_playground.data.core.types import Batch, Loader
+from bert_playground.forks import claim_process
 from bert_playground.inference import Model, predict_batches
 from bert_playground.memory import fit_cache_limit
 from bert_playground.models.heads import BaseHead
+from bert_playground.models.tokenwise import settle
 from bert_playground.training.core.averaging import average_weights, is_averaged, mean_weights
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.divergence import (
@@ -87,6 +89,8 @@ class Trainer:
         self.state = TrainState(monitor=loop.monitor, mode=loop.mode)
         self.unfreezing = Unfreezing(model) if loop.gradual_unfreezing else None
         self.moments: Moments = optimizer.create_moments(model.trainable_parameters())
+        settle(model)
+        mx.eval(self.moments)  # whichever thread trains
         self.average: Tree = {}  # of the weights so far, where they are averaged
         self.row_names = RowNames()
         self._step = make_train_step(
@@ -104,6 +108,7 @@ class Trainer:
         The first Ctrl-C, SIGTERM or SIGHUP ends the run after the current step: callbacks still get `on_train_end`, then
         KeyboardInterrupt is raised, or `Stopped`, which is one. A second Ctrl-C ends it at once.
         """
+        claim_process()
         state = self._plan(train_data)
         try:
             with interrupt_after_step(state) as interruption:
@@ -111,6 +116,7 @@ class Trainer:
         finally:
             for callback in self.callbacks:
                 callback.close()
+        settle(self.model)
         if state.stop_reason == INTERRUPTED:
             raise interruption.exception()
         return state

@@ -11,6 +11,7 @@ from bert_playground.cli.utils.console import print_json, print_lines, print_tab
 
 if TYPE_CHECKING:
     from bert_playground.blending import Blend
+    from bert_playground.training.blend_files import BlendedFiles
 
 
 class Method(StrEnum):
@@ -68,14 +69,15 @@ def blend(
     json: options.Json = False,
 ) -> None:
     """Blend out-of-fold predictions of any origin into one answer, and say what each model adds."""
+    from bert_playground.cli.utils.output import beside_output, check_output
     from bert_playground.logs import set_up_logs
-    from bert_playground.lookup import count_of
     from bert_playground.training.blend_files import blend_files
 
     set_up_logs(log_level)
     asked = options.read_config(context)[0].data
     if output is None and test:
         output = Path("submission.csv")
+    check_output(output, [*oof, *(test or ()), sample], json=json)
     found = blend_files(
         oof,
         asked.target or "",
@@ -103,9 +105,17 @@ def blend(
             }
         )
         return
+    with beside_output(output):
+        _show(found, method.value, written, output)
+
+
+def _show(found: "BlendedFiles", method: str, written: int | None, output: Path | None) -> None:
+    """What became of the blend, and how many answers were written."""
+    from bert_playground.lookup import count_of
+
     print_lines(found.statements)
     print_table(
-        f"{found.blend.objective.name} by {method.value}, {count_of(found.num_rows, 'row')} in "
+        f"{found.blend.objective.name} by {method}, {count_of(found.num_rows, 'row')} in "
         f"{count_of(found.num_folds, 'fold')}",
         ("model", "weight", "alone", "± error", "adds", "± error"),
         _rows(found.blend),

@@ -26,7 +26,9 @@ class Engine(StrEnum):
 Test = Annotated[
     Path, typer.Option("--test", metavar="FILE", help="table to predict", show_default=False)
 ]
-Output = Annotated[Path, typer.Option("--output", metavar="FILE", help="CSV to write")]
+Output = Annotated[
+    Path, typer.Option("--output", metavar="FILE", help="CSV to write; - is standard output")
+]
 
 EngineName = Annotated[
     Engine,
@@ -54,6 +56,7 @@ def predict(
     json: options.Json = False,
 ) -> None:
     """Predict the rows of a test table and write the submission."""
+    from bert_playground.cli.utils.output import beside_output, check_output
     from bert_playground.data.kaggle.submission import write_parts
     from bert_playground.data.reading.table import read_table
     from bert_playground.logs import set_up_logs
@@ -61,6 +64,7 @@ def predict(
     from bert_playground.predict_table import predict_table
 
     set_up_logs(log_level)
+    check_output(output, [test, sample], json=json)
     predictor = _load(checkpoint, more_checkpoints, batch_size, precision.value, engine)
     drift = predictor.pipeline.watch_drift()
     parts = predict_table(
@@ -84,13 +88,14 @@ def predict(
             }
         )
     else:
-        print_lines(
-            [
-                f"{count_of(written.height, 'answer')} by {predictor.checkpoint}",
-                *_summary(written),
-                f"written to {output}",
-            ]
-        )
+        with beside_output(output):
+            print_lines(
+                [
+                    f"{count_of(written.height, 'answer')} by {predictor.checkpoint}",
+                    *_summary(written),
+                    f"written to {output}",
+                ]
+            )
 
 
 def _load(

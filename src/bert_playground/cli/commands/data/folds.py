@@ -10,7 +10,9 @@ from bert_playground.cli.utils import options
 from bert_playground.cli.utils.console import print_json, print_lines
 
 NumFolds = Annotated[int, typer.Option("--folds", metavar="K", min=2, help="number of folds")]
-Output = Annotated[Path, typer.Option("--output", metavar="FILE", help="CSV to write")]
+Output = Annotated[
+    Path, typer.Option("--output", metavar="FILE", help="CSV to write; - is standard output")
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="random seed of the assignment")]
 
 
@@ -26,10 +28,12 @@ def folds(
     """Assign rows to cross-validation folds; `data.folds` and `data.fold` train and validate by the file."""
     import numpy as np
 
+    from bert_playground.cli.utils.output import beside_output, check_output
     from bert_playground.data.prepare import write_table_folds
     from bert_playground.logs import set_up_logs
 
     set_up_logs(None)
+    check_output(output, [table], json=json)
     asked = options.read_config(context)[0].data
     section = asked.model_copy(update={"train": table, "folds": None})
     written, statements = write_table_folds(section, folds, seed, output)
@@ -48,10 +52,11 @@ def folds(
         )
         return
     always = f", {numbers.null_count()} in every training part" if numbers.null_count() else ""
-    print_lines(
-        [
-            *statements,
-            f"rows of each fold: {', '.join(map(str, counts))}{always}",
-            f"written to {output}; train on it with data.folds: {output} and data.fold: 0 in a config file",
-        ]
-    )
+    with beside_output(output):
+        print_lines(
+            [
+                *statements,
+                f"rows of each fold: {', '.join(map(str, counts))}{always}",
+                f"written to {output}; train on it with data.folds: {output} and data.fold: 0 in a config file",
+            ]
+        )
