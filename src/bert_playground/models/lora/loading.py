@@ -9,10 +9,11 @@ import mlx.core as mx
 from loguru import logger
 
 from bert_playground.lookup import shorten
+from bert_playground.models.architectures import read_config
 from bert_playground.models.bert.names import Weights
 from bert_playground.models.bert_with_head import BertWithHead, complete_head
 from bert_playground.models.heads import BaseHead, HeadConfig, create_head
-from bert_playground.models.hub_files import ADAPTER, CONFIG, read_json
+from bert_playground.models.hub_files import ADAPTER, CONFIG
 from bert_playground.models.huggingface import (
     Pretrained,
     head_weights,
@@ -191,7 +192,7 @@ def bring_head(
     for module, parts in adapted.items():
         head[f"{module}.weight"] = _merged(file.config, module, known[f"{module}.weight"], parts)
     path = file.folder / CONFIG
-    values = {**pretrained.values, **(read_json(path) if path.is_file() else {})}
+    values = {**pretrained.values, **read_config(file.folder)}
     if not path.is_file():
         # PEFT's folders do not say how many labels there are; the base's own count is of its own head.
         values = {k: v for k, v in values.items() if k not in ("id2label", "num_labels", "head")}
