@@ -53,7 +53,9 @@ def parse_json(
             f"{where} is nested more than {MAX_DEPTH} deep, which no such file is; {AGAIN}"
         ) from error
     except ValueError as error:
-        raise ValueError(f"{where} is not valid JSON ({error}); copy or download it again") from error
+        raise ValueError(
+            f"{where} is not valid JSON ({error}); copy or download it again"
+        ) from error
     if not isinstance(values, kind):
         expected = "object" if kind is dict else kind.__name__
         raise ValueError(f"{where} holds a {type(values).__name__}, expected a JSON {expected}")
@@ -123,9 +125,7 @@ def check(schema: type[BaseModel], values: Mapping[str, Any], where: Path | str)
         raise ValueError(f"{where}: {'; '.join(large[:MAX_FAULTS])}; {AGAIN}")
 
 
-def _whole_numbers(
-    values: Mapping[str, Any], known: Iterable[str]
-) -> Iterable[tuple[str, int]]:
+def _whole_numbers(values: Mapping[str, Any], known: Iterable[str]) -> Iterable[tuple[str, int]]:
     level = [(key, values[key]) for key in known if key in values]
     while level:
         yield from ((key, value) for key, value in level if isinstance(value, int))
@@ -133,7 +133,9 @@ def _whole_numbers(
 
 
 def _say_fault(fault: Any) -> str:
-    place = [str(word) for word in fault["loc"] if not str(word).startswith(("function-", "tagged-"))]
+    place = [
+        str(word) for word in fault["loc"] if not str(word).startswith(("function-", "tagged-"))
+    ]
     key = ".".join(place) or "the document"
     if fault["type"] == "missing":
         return f"{key} is missing"
@@ -147,7 +149,9 @@ def _show(value: Any) -> str:
 
 
 @lru_cache(maxsize=64)
-def schema_of(kind: type, *, needed: tuple[str, ...] = (), nullable: bool = True) -> type[BaseModel]:
+def schema_of(
+    kind: type, *, needed: tuple[str, ...] = (), nullable: bool = True
+) -> type[BaseModel]:
     """The types of a dataclass's fields as a Document.
 
     Args:
@@ -163,11 +167,22 @@ def schema_of(kind: type, *, needed: tuple[str, ...] = (), nullable: bool = True
         else hints[field.name] | None
         for field in fields(kind)
     }
-    return create_model(
-        f"{kind.__name__}Document",
-        __base__=Document,
-        **{
-            name: (hint, ... if name in needed else None)
-            for name, hint in types.items()
-        },
+    return make_document(
+        kind.__name__,
+        {name: (hint, ... if name in needed else None) for name, hint in types.items()},
     )
+
+
+def make_document(name: str, types: Mapping[str, Any]) -> type[BaseModel]:
+    """A Document whose fields are known at run time alone.
+
+    Args:
+        name: of what it describes.
+        types: for each field its type and its default, `...` where it must be there.
+    """
+    return create_model(f"{name}Document", __base__=Document, **dict(types))
+
+
+def list_of(schema: Any) -> Any:
+    """The type of a list of such documents."""
+    return list[schema]

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import Field
+
 from bert_playground.documents import Document, check, schema_of
 from bert_playground.lookup import nearest
 from bert_playground.models.bert_with_head import ENCODERS
@@ -104,7 +106,7 @@ class ModelDocument(Document):
     max_length: int | None = None
     embedding_init_range: float | None = None
     quantization: dict[str, Any] | None = None
-    head: dict[str, Any] = {}
+    head: dict[str, Any] = Field(default_factory=dict)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

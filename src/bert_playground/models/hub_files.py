@@ -83,4 +83,3 @@ def _find_meant(name: str) -> tuple[str, str]:
     folders = [path.name for path in Path().iterdir() if (path / CONFIG).is_file()]
     forms = f"; {', '.join(ENCODERS)} start from random weights, a Hub id has the form owner/name"
     return nearest(name, [*ENCODERS, *folders]), forms
-

@@ -138,7 +138,10 @@ def _compare_sizes(config: Any, weights: Weights, folder: Path) -> None:
             f"{folder / CONFIG} says num_hidden_layers {config.num_hidden_layers:,}, but the weights have {len(layers)}: "
             "the folder is incomplete or its config wrong"
         )
-    width, inner = config.hidden_size, getattr(config, "feed_forward_size", config.intermediate_size)
+    width, inner = (
+        config.hidden_size,
+        getattr(config, "feed_forward_size", config.intermediate_size),
+    )
     expected = {
         "embeddings.words.weight": (config.vocab_size, width),
         "embeddings.positions.weight": (config.max_position_embeddings, width),

@@ -31,6 +31,7 @@ from bert_playground.models.lora.mlx_lm import (
 from bert_playground.models.lora.peft import PREFIX, read_peft_config, to_peft
 from bert_playground.models.lora.targets import find_encoder
 from bert_playground.models.tokenwise import named_parameters
+from bert_playground.models.weight_files import read_headers, require_finite
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 METADATA = "bert_playground"  # what PEFT has no key for, in the safetensors file's own metadata
@@ -239,6 +240,7 @@ def _load(path: Path) -> tuple[Weights, dict[str, str]]:
             else ""
         )
         raise FileNotFoundError(f"{path.parent} lacks {path.name}: found {found}{hint}")
+    read_headers([path])
     try:
         tensors, metadata = cast(
             "tuple[Weights, dict[str, str]]", mx.load(str(path), return_metadata=True)
@@ -248,6 +250,7 @@ def _load(path: Path) -> tuple[Weights, dict[str, str]]:
         raise ValueError(
             f"{path} cannot be read ({error}); it may be cut off: copy or download it again"
         ) from error
+    require_finite(tensors, path)
     return tensors, metadata
 
 

@@ -1,6 +1,5 @@
 """Loading: an adapter folder onto the base that it names, or beside other adapters; with the head it brings."""
 
-import re
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from bert_playground.models.lora.folder import (
     hash_encoder,
     read_adapter,
 )
+from bert_playground.models.lora.patterns import match_whole
 from bert_playground.models.lora.peft import PREFIX, fill, normalise
 from bert_playground.models.lora.targets import ends_with, find_encoder, hub_parameters
 
@@ -214,7 +214,7 @@ def encoder_config(file: AdapterFile, prefix: str, in_encoder: Collection[str]) 
     known = [*modules, *(prefix + module for module in modules)]
 
     def fits(key: str) -> bool:
-        return any(re.fullmatch(rf"(.*\.)?({key})", name) for name in known)
+        return any(match_whole(rf"(.*\.)?({key})", known, "rank_pattern or alpha_pattern"))
 
     targets = file.config.target_modules
     if not isinstance(targets, str):
@@ -234,7 +234,10 @@ def encoder_config(file: AdapterFile, prefix: str, in_encoder: Collection[str]) 
 
 
 def _merged(config: LoRAConfig, module: str, weight: mx.array, parts: Weights) -> mx.array:
-    fitting = (v for k, v in config.alpha_pattern.items() if re.search(rf"(^|\.){k}$", module))
+    patterns = config.alpha_pattern.items()
+    fitting = (
+        v for k, v in patterns if match_whole(rf"(.*\.)?({k})", [module], "alpha_pattern")[0]
+    )
     rank, alpha = parts["A"].shape[0], next(fitting, config.alpha)
     weight = weight + config.scale_of(rank, alpha) * (parts["B"] @ parts["A"])
     if "magnitude_vector" in parts:
