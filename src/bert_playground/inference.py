@@ -17,6 +17,7 @@ from bert_playground.blending.decision import Decision
 from bert_playground.data.core.types import Loader
 from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.pipeline import TextPipeline
+from bert_playground.data.templates.row_text import RowText
 from bert_playground.forks import claim_process
 from bert_playground.memory import fit_cache_limit
 from bert_playground.mlx_threads import wait_at_exit
@@ -105,6 +106,46 @@ def predict_batches(
     )
 
 
+def require_finite(predictions: Predictions, checkpoint: Path) -> Predictions:
+    """The same, unless an answer is NaN or infinite.
+
+    Raises:
+        ValueError: some are; the message has how many and the first row.
+    """
+    scores = predictions.scores.reshape(len(predictions.scores), -1)
+    wrong = np.flatnonzero(~np.isfinite(scores).all(axis=1))
+    if len(wrong):
+        raise ValueError(
+            f"the model in {checkpoint} answers {len(wrong)} of {len(scores)} rows with NaN or infinity, first row "
+            f"{wrong[0] + 1}: its weights are too large or damaged; take an earlier checkpoint, or try --precision f32"
+        )
+    return predictions
+
+
+def check_parts(model: Model, text: RowText, folder: Path) -> None:
+    """Refuse a tokenizer or a row length that the encoder has no vectors for.
+
+    Raises:
+        ValueError: an id of the tokenizer lies outside the embedding, or rows are longer than the positions.
+    """
+    size, longest = model.encoder.config.vocab_size, model.encoder.config.max_position_embeddings
+    if text.vocab_size > size:
+        raise ValueError(
+            f"the tokenizer in {folder} has ids up to {text.vocab_size - 1:,}, but the encoder has vectors for {size:,} "
+            f"(0 to {size - 1:,}): the two do not belong together; copy the folder again"
+        )
+    if text.max_length > longest:
+        raise ValueError(
+            f"pipeline.json in {folder} makes rows of up to {text.max_length:,} tokens, but the encoder has {longest:,} "
+            "positions: one of the files was changed; copy the folder again"
+        )
+    beyond = [end for _, end in text.number_tokens if end > size]
+    if beyond:
+        raise ValueError(
+            f"number_tokens in {folder} end at {beyond[0]:,}, beyond the {size:,} entries"
+        )
+
+
 def join_predictions(parts: Sequence[Predictions]) -> Predictions:
     """The answers for a table that was scored in parts, one after the other."""
     sizes = [len(part.scores) for part in parts]
@@ -158,6 +199,9 @@ class Predictor:
     pipeline: TextPipeline
     checkpoint: Path
     batch_size: int = 128
+
+    def __post_init__(self) -> None:
+        check_parts(self.model, self.pipeline, self.checkpoint)
 
     @classmethod
     def load(
@@ -251,7 +295,7 @@ class Predictor:
         if not isinstance(rows, pl.DataFrame):
             if num_variants > 1:
                 raise ValueError("the rows of a loader are tokens already; give the table itself")
-            return predict_batches(self.model, rows)
+            return require_finite(predict_batches(self.model, rows), self.checkpoint)
         rows = (drift or self.pipeline.watch_drift()).read(rows)
         answers = [self._score_variant(rows, number) for number in range(num_variants)]
         if num_variants == 1:
@@ -263,7 +307,7 @@ class Predictor:
 
     def _score_variant(self, frame: pl.DataFrame, number: int) -> Predictions:
         loader = self.pipeline.make_loader(frame, batch_size=self.batch_size, variant=number)
-        return predict_batches(self.model, loader)
+        return require_finite(predict_batches(self.model, loader), self.checkpoint)
 
     def predict(
         self, frame: pl.DataFrame, *, num_variants: int = 1, drift: TableDrift | None = None

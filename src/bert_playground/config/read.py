@@ -1,6 +1,5 @@
 """Presets and files: found by name or path; YAML read as people mean it."""
 
-import json
 import re
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -8,8 +7,12 @@ from typing import Any
 
 import yaml
 
+from bert_playground.documents import parse_json
 from bert_playground.lookup import name_neighbours, nearest
 
+MAX_BYTES = 2**20  # of a configuration file
+MAX_DEPTH = 20
+MAX_VALUES = 20_000  # aliases counted as what they repeat
 SUFFIXES = (".yaml", ".yml", ".json")
 
 
@@ -19,9 +22,51 @@ class PlainLoader(yaml.SafeLoader):
     # YAML 1.1's table starts over, or `no` would be false and 2e-5 a word.
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
 
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.depth, self.sizes = 0, dict[yaml.Node, int]()
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """As the base class, but what is deep, what stands for much more than is written, and tags are errors."""
+        event = self.peek_event()
+        mark = event.start_mark
+        if getattr(event, "tag", None) not in (None, "!"):
+            problem = f"tags such as {event.tag.replace('tag:yaml.org,2002:', '!!')!r:.60} are not read: write the plain value"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            problem = f"nested more than {MAX_DEPTH} deep, which no configuration is"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        if node is not None and self._size_of(node, mark) > MAX_VALUES:
+            problem = f"stands for more than {MAX_VALUES:,} values"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+        return node
+
+    def _size_of(self, node: yaml.Node, mark: yaml.Mark | None) -> int:
+        """How many values a node stands for, each alias counted as what it repeats."""
+        if node not in self.sizes:
+            if isinstance(node, yaml.ScalarNode):
+                self.sizes[node] = 1
+            else:
+                inner = node.value if isinstance(node, yaml.SequenceNode) else sum(node.value, ())
+                # A node that is met inside itself has no size yet.
+                if any(each not in self.sizes for each in inner):
+                    problem = "an alias stands inside what it names"
+                    raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+                self.sizes[node] = 1 + sum(self.sizes[each] for each in inner)
+        return self.sizes[node]
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """As the base class, but a key that stands twice is an error: the first value would vanish."""
         keys = [key.value for key, _ in node.value]
+        if strange := next(
+            (key for key, _ in node.value if not isinstance(key, yaml.ScalarNode)), None
+        ):
+            raise yaml.MarkedYAMLError(
+                problem="a key is a list or mapping", problem_mark=strange.start_mark
+            )
         for position, key in enumerate(keys):
             if key in keys[:position]:
                 mark = node.value[position][0].start_mark
@@ -84,13 +129,20 @@ def read_mapping(file: Path) -> dict[str, Any]:
         ValueError: not text in UTF-8, not YAML or JSON, or no mapping; the message has file and line.
     """
     try:
+        if file.stat().st_size > MAX_BYTES:
+            raise ValueError(
+                f"{file} has {file.stat().st_size:,} bytes, expected a configuration of at most {MAX_BYTES:,}"
+            )
         text = file.read_text(encoding="utf-8-sig")
-        content = json.loads(text) if file.suffix == ".json" else yaml.load(text, PlainLoader)
+        if file.suffix == ".json":
+            content = parse_json(text, file, object)
+        else:
+            content = yaml.load(text, PlainLoader)
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{file} is not UTF-8 text: byte {error.start}; save it as UTF-8"
         ) from error
-    except (json.JSONDecodeError, yaml.YAMLError) as error:
+    except yaml.YAMLError as error:
         raise ValueError(f"{file} cannot be read: {error}") from error
     if content is None:
         return {}

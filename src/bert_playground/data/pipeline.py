@@ -43,7 +43,27 @@ from bert_playground.data.templates.fit_numbers import fit_numbers
 from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.row_text import PIPELINE, RowText, fit_row_text, read_state
 from bert_playground.data.tokens.token_table import TokenizedTable
+from bert_playground.documents import check, list_of, make_document, schema_of
 from bert_playground.tasks import TASKS
+
+WINDOW = ("value", "time_column", "lags", "horizon")
+# What pipeline.json has besides the text; folders of earlier versions lack some of it.
+OWN = make_document(
+    "Pipeline",
+    {
+        "target": (str, ...),
+        "id_column": (str | None, ...),
+        "dropped": (list[str], ()),
+        "metric": (str | None, None),
+        "windows": (schema_of(Windows, needed=WINDOW) | None, None),
+        "labels": (dict[str, Any], ...),
+        "augmentation": (schema_of(Augmentation, nullable=False) | None, None),
+        "profiles": (
+            list_of(schema_of(ColumnProfile, needed=("column", "form", "spelling"))) | None,
+            None,
+        ),
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -372,6 +392,8 @@ class TextPipeline(RowText):
 
 def _read_own(document: dict[str, Any]) -> dict[str, Any]:
     """The fields that a RowText lacks; folders of earlier versions have no augmentation or profiles."""
+    if "labels" in document:
+        check(OWN, document, PIPELINE)
     labels = read_encoder(document["labels"])
     targets = (document["target"],) if isinstance(labels, LabelEncoder) else labels.columns
     return {

@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import Field
+
+from bert_playground.documents import Document, check, schema_of
 from bert_playground.lookup import nearest
 from bert_playground.models.bert_with_head import ENCODERS
+from bert_playground.models.heads import HeadConfig
 from bert_playground.models.hub_files import ADAPTER, CONFIG, WEIGHTS, fetch_folder, read_json
 from bert_playground.models.sentence_folder import find_encoder_folder
 
@@ -69,6 +73,60 @@ OTHERS = {
 }
 
 
+class AnglesDocument(Document):
+    """How rotary angles are computed in one kind of layer."""
+
+    rope_theta: float | None = None
+    rope_type: str | None = None
+    type: str | None = None
+    partial_rotary_factor: float | None = None
+
+
+class RopeDocument(AnglesDocument):
+    """The same of all layers, or apart for each kind of layer."""
+
+    full_attention: AnglesDocument | None = None
+    sliding_attention: AnglesDocument | None = None
+
+
+class ModelDocument(Document):
+    """What config.json says of a model besides the sizes of its encoder, which are the fields of the encoder's config."""
+
+    model_type: str | None = None
+    architectures: list[str] | None = None
+    id2label: dict[str, str | int | float | bool] | None = None
+    num_labels: int | None = None
+    problem_type: str | None = None
+    classifier_activation: str | None = None
+    rope_parameters: RopeDocument | None = None
+    rope_scaling: AnglesDocument | None = None
+    rope_theta: float | None = None
+    sliding_window: int | None = None
+    alternating_attention: bool | None = None
+    max_length: int | None = None
+    embedding_init_range: float | None = None
+    quantization: dict[str, Any] | None = None
+    head: dict[str, Any] = Field(default_factory=dict)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The config.json of a checkpoint; {} when there is none.
+
+    Raises:
+        ValueError: it is damaged, or has values of other types than its keys have; all of them are listed.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        return {}
+    values: dict[str, Any] = read_json(path)
+    check(ModelDocument, values, path)
+    if wrong := [key for key in values.get("id2label") or {} if not key.isdecimal()]:
+        raise ValueError(f"{path}: id2label has {wrong[0]!r:.60}, expected the numbers of classes")
+    if "head" in values:
+        check(schema_of(HeadConfig), values["head"], f"{path}, head")
+    return values
+
+
 class Outline(NamedTuple):
     """What a checkpoint's config.json says.
 
@@ -95,7 +153,7 @@ def look_at_checkpoint(name_or_path: str | Path) -> Outline:
     """
     folder = find_encoder_folder(fetch_folder(name_or_path))
     refuse_adapter(folder)
-    values = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+    values = read_config(folder)
     architecture = read_architecture(values, folder)
     if architecture is None or "hidden_size" not in values:
         return Outline(folder, values, None)
@@ -109,8 +167,10 @@ def read_shape(values: Mapping[str, Any], architecture: str, folder: Path) -> An
     Raises:
         ValueError: impossible sizes, or a computation that is not implemented.
     """
+    kind = ENCODERS[architecture].config
+    check(schema_of(kind), values, folder / CONFIG)
     try:
-        return ENCODERS[architecture].config.from_dict(values)
+        return kind.from_dict(values)
     except ValueError as error:
         raise ValueError(f"{folder / CONFIG}: {error}") from error
 

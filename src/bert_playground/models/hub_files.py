@@ -1,13 +1,12 @@
-"""fetch_folder, read_json: the folder of a Hub id or a path, and its JSON files."""
+"""fetch_folder: the folder of a Hub id or a path, and the names of its files."""
 
 import errno
-import json
 import re
 from pathlib import Path
-from typing import Any
 
 from loguru import logger
 
+from bert_playground.documents import read_json as read_json
 from bert_playground.lookup import expand_pattern, name_neighbours, nearest
 from bert_playground.models.bert_with_head import ENCODERS
 
@@ -84,21 +83,3 @@ def _find_meant(name: str) -> tuple[str, str]:
     folders = [path.name for path in Path().iterdir() if (path / CONFIG).is_file()]
     forms = f"; {', '.join(ENCODERS)} start from random weights, a Hub id has the form owner/name"
     return nearest(name, [*ENCODERS, *folders]), forms
-
-
-def read_json(path: Path, kind: type = dict) -> Any:
-    """Read a JSON object, or a list where `kind` is list.
-
-    Raises:
-        ValueError: the file holds something else.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{path} is not valid JSON ({error}); copy or download it again"
-        ) from error
-    if not isinstance(values, kind):
-        expected = "object" if kind is dict else kind.__name__
-        raise ValueError(f"{path} holds a {type(values).__name__}, expected a JSON {expected}")
-    return values

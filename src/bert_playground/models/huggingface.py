@@ -5,12 +5,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import mlx.core as mx
 import mlx.nn as nn
 from loguru import logger
 from mlx.utils import tree_unflatten
 
 from bert_playground.lookup import shorten
-from bert_playground.models.architectures import read_architecture, read_shape, refuse_adapter
+from bert_playground.models.architectures import (
+    read_architecture,
+    read_config,
+    read_shape,
+    refuse_adapter,
+)
 from bert_playground.models.bert import Encoder
 from bert_playground.models.bert.names import Weights, rename
 from bert_playground.models.bert_with_head import (
@@ -20,7 +26,7 @@ from bert_playground.models.bert_with_head import (
     complete_head,
 )
 from bert_playground.models.heads import BaseHead, HeadConfig, create_head
-from bert_playground.models.hub_files import CONFIG, read_json
+from bert_playground.models.hub_files import CONFIG
 from bert_playground.models.hub_files import fetch_folder as fetch_folder
 from bert_playground.models.quantization_utils import prepare_for
 from bert_playground.models.sentence_folder import SentenceFolder
@@ -94,7 +100,7 @@ def read_pretrained(name_or_path: str | Path, *, shapes_only: bool = False) -> P
     parts = SentenceFolder.read(fetch_folder(name_or_path))
     folder = parts.encoder
     refuse_adapter(folder)
-    values = read_json(folder / CONFIG) if (folder / CONFIG).exists() else {}
+    values = read_config(folder)
     said = read_architecture(values, folder)
     headers = read_headers(find_weight_files(folder))
     if "quantization" not in values:
@@ -116,11 +122,47 @@ def read_pretrained(name_or_path: str | Path, *, shapes_only: bool = False) -> P
         # NeoBERT's config.json has this width by a rule that not all files keep to; other configs ignore the key.
         values = values | {"feed_forward_size": down.shape[1]}
     config = read_shape(values, architecture, folder)
+    _compare_sizes(config, named, folder)
     _check_pad_id(values, config, folder)
     weights = family.core.sanitize(bare, config)
     return Pretrained(
         folder, architecture, values, config, weights, parts.pooling, parts.max_length
     )
+
+
+def _compare_sizes(config: Any, weights: Weights, folder: Path) -> None:
+    """Refuse sizes that the weights do not have, before anything of these sizes is made."""
+    layers = {name.split(".")[1] for name in weights if name.startswith("layers.")}
+    if config.num_hidden_layers > len(layers):
+        raise ValueError(
+            f"{folder / CONFIG} says num_hidden_layers {config.num_hidden_layers:,}, but the weights have {len(layers)}: "
+            "the folder is incomplete or its config wrong"
+        )
+    width, inner = (
+        config.hidden_size,
+        getattr(config, "feed_forward_size", config.intermediate_size),
+    )
+    expected = {
+        "embeddings.words.weight": (config.vocab_size, width),
+        "embeddings.positions.weight": (config.max_position_embeddings, width),
+        "embeddings.norm.weight": (width,),
+        "layers.0.feed_forward_norm.weight": (width,),
+        "final_norm.weight": (width,),
+        "layers.0.feed_forward.down.weight": (width, inner),
+    }
+    wrong = [
+        f"{name} has shape {list(weights[name].shape)}, expected {list(shape)}"
+        for name, shape in expected.items()
+        if name in weights and not _fits(weights[name], shape)
+    ]
+    if wrong:
+        raise ValueError(f"weights do not fit the config of {folder}: {'; '.join(wrong)}")
+
+
+def _fits(weight: mx.array, shape: tuple[int, ...]) -> bool:
+    """Whether a weight has this shape; of a packed one the rows tell."""
+    is_packed = not mx.issubdtype(weight.dtype, mx.floating)
+    return weight.shape[:1] == shape[:1] if is_packed else weight.shape == shape
 
 
 def _check_pad_id(values: Mapping[str, Any], config: Any, folder: Path) -> None:

@@ -1,9 +1,12 @@
 """read_headers, read_weights: the safetensors files of a folder, whole or refused."""
 
+import json
+import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mlx.core as mx
 from safetensors import SafetensorError, safe_open
@@ -12,6 +15,7 @@ from bert_playground.lookup import shorten
 from bert_playground.models.hub_files import CONFIG, INDEX, WEIGHTS, read_json
 from bert_playground.runs import ESTIMATOR_NAME
 
+MAX_HEADER = 100 * 2**20  # of safetensors itself
 # How safetensors spells them, and the bytes of one value.
 FLOATS = {"F32": 4, "F16": 2, "BF16": 2}
 SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.safetensors")
@@ -135,6 +139,7 @@ def read_headers(paths: Sequence[Path]) -> dict[str, TensorHeader]:
     """
     headers: dict[str, TensorHeader] = {}
     for path in paths:
+        _refuse_names_twice(path)
         try:
             with safe_open(path, framework="numpy") as file:
                 for name in file.keys():  # noqa: SIM118, a file is no mapping
@@ -145,6 +150,28 @@ def read_headers(paths: Sequence[Path]) -> dict[str, TensorHeader]:
         except SafetensorError as error:
             raise ValueError(_say_why_unreadable(path, str(error))) from error
     return headers
+
+
+def _refuse_names_twice(path: Path) -> None:
+    """Refuse a safetensors file with two entries of one name, of which readers take one or the other."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        text = file.read(size) if size <= MAX_HEADER else b""
+    twice: list[str] = []
+
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice.extend(name for name in found if names.count(name) > 1)
+        return found
+
+    with suppress(ValueError, RecursionError):  # safetensors says what is wrong with it
+        json.loads(text, object_pairs_hook=collect)
+    if twice:
+        raise ValueError(
+            f"{path} has several entries of one name: {shorten(twice)}; copy or download it again"
+        )
 
 
 def _say_why_unreadable(path: Path, reason: str) -> str:
@@ -192,8 +219,28 @@ def read_weights(folder: Path) -> dict[str, mx.array]:
             mx.eval(shard)
         except RuntimeError as error:
             raise ValueError(_say_why_unreadable(path, str(error))) from error
+        require_finite(shard, path)
         weights |= shard
     return weights
+
+
+def require_finite(weights: Mapping[str, mx.array], path: Path) -> None:
+    """Refuse weights that are NaN or infinite: a model of such answers anything without a word.
+
+    Raises:
+        ValueError: the message has the names of some.
+    """
+    floats = {n: w for n, w in weights.items() if mx.issubdtype(w.dtype, mx.floating)}
+    # A sum is finite only where all are, and reads each value once; where it overflows they are looked at one by one.
+    sums = {name: weight.sum() for name, weight in floats.items()}
+    mx.eval(sums)
+    doubtful = [name for name, total in sums.items() if not math.isfinite(total.item())]
+    wrong = [name for name in doubtful if not mx.isfinite(floats[name]).all().item()]
+    if wrong:
+        raise ValueError(
+            f"{path} has weights that are not finite (NaN or infinity): {shorten(wrong, most=5)}; the training that wrote "
+            "it diverged, or the file was changed: take an earlier checkpoint"
+        )
 
 
 def _as_f32(weight: mx.array) -> mx.array:

@@ -55,6 +55,20 @@ class DerivedColumn:
         plain = {each.name: each.default for each in fields(self)}
         return {name: value for name, value in asdict(self).items() if value != plain[name]}
 
+    def __post_init__(self) -> None:
+        needed = {"difference": 2, "ratio": 2, "days": 2}.get(self.kind, 1)
+        if self.kind not in DERIVATIONS or len(self.sources) < needed:
+            raise ValueError(
+                f"derived column {self.name!r} is of kind {self.kind!r} with {len(self.sources)} sources; known kinds are "
+                f"{', '.join(DERIVATIONS)}, of {needed} or more"
+            )
+        if self.kind == "items" and not self.patterns:
+            raise ValueError(f"derived column {self.name!r} counts items and has no pattern")
+        if len(self.counts) != len(self.keys):
+            raise ValueError(
+                f"derived column {self.name!r} has {len(self.keys)} keys and {len(self.counts)} counts"
+            )
+
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> Self:
         """Read what `to_dict` gave."""

@@ -21,6 +21,7 @@ from bert_playground.data.targets.fit import Encoder
 from bert_playground.data.targets.label_encoder import LabelEncoder
 from bert_playground.data.targets.multilabel import LabelListEncoder, MultilabelEncoder
 from bert_playground.data.templates.features import FORM_OF_KIND, FORMS, Feature
+from bert_playground.lookup import look_up
 
 NUM_QUANTILES = 33  # of numbers, dates, and the lengths of texts
 MAX_VALUES = 2000  # of a category; of more the most frequent are kept
@@ -68,6 +69,13 @@ class ColumnProfile:
     units: tuple[str, ...] = ()
     example: str = ""
     importance: float | None = None
+
+    def __post_init__(self) -> None:
+        look_up(FORMS, self.form, "form of a column")
+        if len(self.edges) != len(self.shares):
+            raise ValueError(
+                f"the profile of {self.column!r} has {len(self.edges)} edges and {len(self.shares)} shares"
+            )
 
     @property
     def knows_values(self) -> bool:

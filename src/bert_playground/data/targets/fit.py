@@ -10,6 +10,8 @@ from bert_playground.data.reading.table import match_column, require_columns
 from bert_playground.data.targets.forecast import HorizonEncoder
 from bert_playground.data.targets.label_encoder import LabelEncoder
 from bert_playground.data.targets.multilabel import LabelListEncoder, MultilabelEncoder
+from bert_playground.documents import check, schema_of
+from bert_playground.lookup import look_up
 from bert_playground.tasks import TASKS
 
 Encoder = LabelEncoder | MultilabelEncoder | LabelListEncoder | HorizonEncoder
@@ -17,6 +19,13 @@ FORMS: dict[str, Any] = {
     "columns": MultilabelEncoder,
     "list": LabelListEncoder,
     "steps": HorizonEncoder,
+}
+# What pipeline.json must have of each.
+NEEDED: dict[Any, tuple[str, ...]] = {
+    LabelEncoder: ("task", "dtype", "classes"),
+    MultilabelEncoder: ("columns", "encoders"),
+    LabelListEncoder: ("columns", "classes", "separator"),
+    HorizonEncoder: ("columns", "means", "scales"),
 }
 
 
@@ -83,7 +92,9 @@ def name_answers(encoder: Encoder) -> tuple[str, ...]:
 
 def read_encoder(state: Mapping[str, Any]) -> Encoder:
     """Read what any encoder's `to_dict` gave."""
-    if "form" not in state:
-        return LabelEncoder.from_dict(dict(state))
-    encoder: Encoder = FORMS[state["form"]].from_dict(state)
+    kind: Any = (
+        LabelEncoder if "form" not in state else look_up(FORMS, state["form"], "form of labels")
+    )
+    check(schema_of(kind, needed=NEEDED[kind]), state, "labels")
+    encoder: Encoder = kind.from_dict(dict(state))
     return encoder

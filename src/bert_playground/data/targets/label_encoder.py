@@ -9,7 +9,7 @@ import polars as pl
 
 from bert_playground.data.columns.parsing import PLAIN, infer_number, read_number
 from bert_playground.data.reading.table import as_text
-from bert_playground.lookup import nearest, shorten
+from bert_playground.lookup import look_up, nearest, shorten
 from bert_playground.tasks import TASKS
 
 DTYPES = {"int": pl.Int64, "float": pl.Float64, "bool": pl.Boolean, "str": pl.String}
@@ -37,6 +37,18 @@ class LabelEncoder:
     mean: float = 0.0
     scale: float = 1.0
     spelling: str = PLAIN
+
+    def __post_init__(self) -> None:
+        look_up(TASKS, self.task, "task")
+        look_up(DTYPES, self.dtype, "type of labels")
+        if any(not isinstance(each, str | int | float) for each in self.classes):
+            raise ValueError(f"classes are {list(self.classes)!r:.60}, expected words or numbers")
+        if self.scale <= 0:
+            raise ValueError(f"the scale of the labels is {self.scale}, expected more than 0")
+        if TASKS[self.task].is_classification and len(self.classes) < 2:
+            raise ValueError(
+                f"a {self.task} task has {len(self.classes)} classes, expected 2 or more"
+            )
 
     @classmethod
     def fit(cls, labels: pl.Series, task: str, order: Sequence[str] | None = None) -> Self:

@@ -11,6 +11,8 @@ from bert_playground.data.columns.timestamps import parse_timestamps
 from bert_playground.data.reading.table import require_columns
 from bert_playground.lookup import shorten
 
+LARGEST = 10_000  # lags, steps: each is a column
+
 
 class WindowTable(NamedTuple):
     """Rows of windows.
@@ -44,6 +46,10 @@ class Windows:
     time_form: str | None = None
 
     def __post_init__(self) -> None:
+        if not (1 <= self.lags <= LARGEST and 1 <= self.horizon <= LARGEST):
+            raise ValueError(
+                f"windows have {self.lags} lags and a horizon of {self.horizon}, expected 1 to {LARGEST} each"
+            )
         if "," in self.value:
             raise ValueError(
                 f"windows look at one value column, got {self.value!r}; give one with --target, without a comma in its name"

@@ -8,7 +8,10 @@ import polars as pl
 from bert_playground.data.columns.derived_columns import DerivedColumn, add_derived
 from bert_playground.data.reading.table import as_text
 from bert_playground.data.templates.features import Feature
+from bert_playground.data.templates.sql_expression import MAX_CELL, read_expression
 from bert_playground.data.templates.templates import Template
+
+PROBE_ROWS = 64
 
 
 def derive_columns(
@@ -21,14 +24,30 @@ def derive_columns(
     """
     for name, sql in template.derive.items():
         try:
-            frame = frame.with_columns(pl.sql_expr(sql).alias(name))
-        except pl.exceptions.PolarsError as error:
+            expression = read_expression(sql).alias(name)
+            # A few rows first, so that cells that grow are seen before all of them do.
+            _require_short(frame.head(PROBE_ROWS).with_columns(expression)[name])
+            frame = frame.with_columns(expression)
+            _require_short(frame[name])
+        except (pl.exceptions.PolarsError, ValueError) as error:
             first_line = str(error).splitlines()[0]
             raise ValueError(
-                f"column {name!r} cannot be derived by {sql!r}: {first_line}"
+                f"column {name!r} cannot be derived by {sql[:200]!r}: {first_line}"
             ) from error
     frame = as_text(frame) if template.derive else frame
     return add_derived(frame, derived)
+
+
+def _require_short(column: pl.Series) -> None:
+    if column.dtype.is_nested():
+        raise ValueError(f"cells are of type {column.dtype}, expected text or numbers")
+    longest = (
+        int(column.str.len_chars().fill_null(0).to_numpy().max(initial=0))
+        if column.dtype == pl.String
+        else 0
+    )
+    if longest > MAX_CELL:
+        raise ValueError(f"a cell has {longest:,} letters, expected at most {MAX_CELL:,}")
 
 
 def source_columns(
@@ -78,7 +97,7 @@ def _trace(column: str, template: Template) -> list[str]:
     """A column, and all that it is derived from."""
     if column not in template.derive:
         return [column]
-    roots = pl.sql_expr(template.derive[column]).meta.root_names()
+    roots = read_expression(template.derive[column]).meta.root_names()
     found = [column]
     for root in roots:
         found += [root] if root == column else _trace(root, template)
@@ -86,4 +105,4 @@ def _trace(column: str, template: Template) -> list[str]:
 
 
 def _reads_itself(column: str, template: Template) -> bool:
-    return column in pl.sql_expr(template.derive[column]).meta.root_names()
+    return column in read_expression(template.derive[column]).meta.root_names()

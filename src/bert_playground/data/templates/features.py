@@ -1,5 +1,6 @@
 """Features: what of each column reaches the text, fitted on training rows and said in sentences."""
 
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +18,7 @@ from bert_playground.data.columns.kinds import (
     infer_kinds,
 )
 from bert_playground.data.columns.parsing import read_date, read_hour, read_items, read_number
-from bert_playground.lookup import shorten
+from bert_playground.lookup import look_up, shorten
 
 MAX_OWN_BINS = 12  # a number with so few distinct values keeps them, each a bin of its own
 MIN_ROWS = (
@@ -66,6 +67,17 @@ class Feature:
     spelling: str = ""
     says_missing: bool = True
 
+    def __post_init__(self) -> None:
+        look_up(FORMS, self.form, "form of a feature")
+        if self.form == "date" and self.part and self.part not in DATE_PARTS:
+            look_up(dict.fromkeys(DATE_PARTS), self.part, "part of a date")
+        is_binned = self.form == "number" and (self.edges or self.known)
+        if is_binned and (len(self.known) != len(self.edges) + 1 or not _is_rising(self.edges)):
+            raise ValueError(
+                f"feature {self.column!r} has {len(self.known)} bins and {len(self.edges)} edges between them, expected one "
+                "fewer, ascending"
+            )
+
     @property
     def is_text(self) -> bool:
         """Whether its cells are read word by word."""
@@ -97,6 +109,10 @@ class Feature:
     def from_dict(cls, state: dict[str, Any]) -> Self:
         """Read what `to_dict` gave."""
         return cls(**{**state, "known": tuple(state["known"]), "edges": tuple(state["edges"])})
+
+
+def _is_rising(edges: Sequence[float]) -> bool:
+    return all(low <= high for low, high in itertools.pairwise(edges))
 
 
 def _number(feature: Feature, value: pl.Expr, numbers: str) -> pl.Expr:

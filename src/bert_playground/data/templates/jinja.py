@@ -4,16 +4,14 @@ from collections.abc import Sequence
 
 import jinja2
 import polars as pl
-from jinja2.sandbox import SandboxedEnvironment
 
 from bert_playground.data.columns.dictionary_encoding import DictionaryColumn, dictionary_encode
 from bert_playground.data.columns.kinds import clean
 from bert_playground.data.columns.parsing import read_number
 from bert_playground.data.templates.features import Feature
+from bert_playground.data.templates.jinja_sandbox import BoundedEnvironment, render_bounded
 
-ENVIRONMENT = SandboxedEnvironment(
-    undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-)
+ENVIRONMENT = BoundedEnvironment()
 
 
 def check_jinja(source: str) -> None:
@@ -23,11 +21,14 @@ def check_jinja(source: str) -> None:
         ValueError: it is no Jinja; says the line.
     """
     try:
-        ENVIRONMENT.from_string(source)
+        ENVIRONMENT.compile_bounded(source)
     except jinja2.TemplateSyntaxError as error:
         raise ValueError(
             f"the Jinja template is wrong in line {error.lineno}: {error.message}"
         ) from error
+    except (RecursionError, MemoryError, ValueError, SyntaxError, jinja2.TemplateError) as error:
+        reason = "nested too deep" if isinstance(error, RecursionError) else error
+        raise ValueError(f"the Jinja template cannot be read: {reason}") from error
 
 
 def render_jinja(frame: pl.DataFrame, features: Sequence[Feature], source: str) -> DictionaryColumn:
@@ -51,9 +52,9 @@ def render_jinja(frame: pl.DataFrame, features: Sequence[Feature], source: str) 
         ]
     )
     coded = dictionary_encode(rows.to_struct("row"))
-    template = ENVIRONMENT.from_string(source)
+    template = ENVIRONMENT.compile_bounded(source)
     try:
-        texts = [template.render({**row, "row": row}) for row in coded.values.to_list()]
+        texts = [render_bounded(template, {**row, "row": row}) for row in coded.values.to_list()]
     except jinja2.UndefinedError as error:
         raise ValueError(
             f"the Jinja template: {error.message} (the columns are {', '.join(names)})"
@@ -65,6 +66,7 @@ def render_jinja(frame: pl.DataFrame, features: Sequence[Feature], source: str) 
         LookupError,
         AttributeError,
         RecursionError,
+        MemoryError,
         jinja2.TemplateError,
     ) as error:
         raise ValueError(f"the Jinja template fails on a row: {error}") from error

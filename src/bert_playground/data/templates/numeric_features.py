@@ -36,6 +36,13 @@ class NumericColumn:
     values: tuple[float, ...]
     shares: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        if not self.values or len(self.values) != len(self.shares):
+            raise ValueError(
+                f"numeric feature {self.column!r} has {len(self.values)} values and {len(self.shares)} shares, expected as "
+                "many, and at least one"
+            )
+
     def encode(self, column: pl.Series) -> np.ndarray:
         """[R] in f32, from 0 to 1 also for values beyond those of the training rows; NaN where there is none."""
         numbers = np.clip(read_times(column, self.form).to_numpy(), -LARGEST, LARGEST)

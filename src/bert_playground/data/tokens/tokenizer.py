@@ -99,8 +99,10 @@ class TextTokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """Rows that the embedding needs: the largest id + 1."""
-        return max(self.tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+        """Rows that the embedding needs: the largest id that can come + 1, of what stands around a row too."""
+        entries = self.tokenizer.get_vocab(with_added_tokens=True).values()
+        around = (*self.prefix, *self.suffix, self.pad_token_id)
+        return max(max(entries, default=0), *around) + 1
 
     @property
     def added_tokens(self) -> dict[int, str]:

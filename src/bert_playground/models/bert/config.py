@@ -91,6 +91,31 @@ class BertConfig:
         }
 
 
+# Beyond these no encoder of today is; a table of rotary angles is made for every position.
+# Their defaults are those of the published size; of other sizes they may be unknown.
+MAY_BE_NULL = (
+    "pad_token_id",
+    "bos_token_id",
+    "eos_token_id",
+    "cls_token_id",
+    "sep_token_id",
+    "local_rope_theta",
+)
+MOST_RAMPS = 2**12
+LARGEST = {
+    "hidden_size": 2**16,
+    "intermediate_size": 2**18,
+    "feed_forward_size": 2**18,
+    "num_hidden_layers": 2**10,
+    "num_attention_heads": 2**12,
+    "vocab_size": 2**24,
+    "max_position_embeddings": 2**17,
+    "type_vocab_size": 2**16,
+    "global_attn_every_n_layers": 2**10,
+    "local_attention": 2**30,
+}
+
+
 def check_sizes(config: Any, *, is_rotary: bool = False) -> None:
     """Refuse sizes no encoder can have, all at once.
 
@@ -99,17 +124,18 @@ def check_sizes(config: Any, *, is_rotary: bool = False) -> None:
         is_rotary: whether queries and keys are rotated.
 
     Raises:
-        ValueError: a size below 1 or not whole, a rate outside [0, 1), an eps or theta of 0, heads that do not divide the width, or an odd head to rotate.
+        ValueError: a size below 1, beyond `LARGEST` or not whole, a rate outside [0, 1), an eps or theta of 0, heads that do not divide the width, or an odd head to rotate.
     """
-    sizes = {"hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"}
-    sizes |= {"vocab_size", "max_position_embeddings", "type_vocab_size"}
-    sizes |= {"feed_forward_size", "global_attn_every_n_layers", "local_attention"}
     wrong = []
-    for name, value in ((field.name, getattr(config, field.name)) for field in fields(config)):
+    for field in fields(config):
+        name, value = field.name, getattr(config, field.name)
         if value is None:
+            if field.default is not None and name not in MAY_BE_NULL:
+                wrong.append(f"{name} is null, expected a value such as {field.default!r}")
             continue
-        if name in sizes and not (isinstance(value, int) and value >= 1):
-            wrong.append(f"{name} is {value!r}, expected a whole number of at least 1")
+        most = LARGEST.get(name)
+        if most and not (isinstance(value, int) and 1 <= value <= most):
+            wrong.append(f"{name} is {value!r:.40}, expected a whole number from 1 to {most:,}")
         if "dropout" in name and not 0 <= value < 1:
             wrong.append(f"{name} is {value!r}, expected a probability below 1")
         if name.endswith(("_eps", "rope_theta")) and not value > 0:
@@ -188,9 +214,10 @@ def check_numeric_tokens(config: Any) -> None:
             f"impossible {config.model_type} config: numeric_tokens is {config.numeric_tokens!r}, expected pairs "
             f"[first id, last id + 1] that do not overlap, of a vocabulary of {config.vocab_size}"
         )
-    if not (isinstance(config.num_ramps, int) and config.num_ramps >= 1):
+    if not (isinstance(config.num_ramps, int) and 1 <= config.num_ramps <= MOST_RAMPS):
         raise ValueError(
-            f"impossible {config.model_type} config: num_ramps is {config.num_ramps!r}, expected a whole number of at least 1"
+            f"impossible {config.model_type} config: num_ramps is {config.num_ramps!r:.40}, expected a whole number from 1 "
+            f"to {MOST_RAMPS}"
         )
     object.__setattr__(config, "numeric_tokens", ranges)
 

@@ -13,6 +13,7 @@ POOLING_NAMES = ("cls", "mean", "max", "attention")
 # What a head does that is made without an encoder.
 ALONE = {"pooling": "cls", "transform": "none", "hidden_dropout_prob": 0.1}
 # Options with one number per class or label; each head says which of them it reads.
+LARGEST = 2**20  # classes, numbers of a row, width: more were never seen
 LISTS = ("class_weights", "class_priors", "pos_weight", "thresholds")
 
 
@@ -112,8 +113,8 @@ class HeadConfig:
             ("num_numbers", 0),
         ):
             value = getattr(self, name)
-            if value is not None and value < lowest:
-                wrong.append(f"{name} is {value}, expected at least {lowest}")
+            if value is not None and not lowest <= value <= LARGEST:
+                wrong.append(f"{name} is {value}, expected {lowest} to {LARGEST:,}")
         for name in ("hidden_dropout_prob", "label_smoothing"):
             if not 0 <= (getattr(self, name) or 0) < 1:
                 wrong.append(f"{name} is {getattr(self, name)}, expected at least 0 and below 1")

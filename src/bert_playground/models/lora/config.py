@@ -1,11 +1,13 @@
 """LoRAConfig, presets, create_lora_config."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
 from bert_playground.lookup import look_up, nearest
 
+LARGEST_RANK = 2**14
 BIASES = ("none", "lora_only", "all")
 # Where our encoders have the projections: module of a layer, which part of its output, and of how many.
 # Query, key and value are three thirds of one product.
@@ -75,14 +77,14 @@ class LoRAConfig:
         alphas = {"alpha": self.alpha}
         alphas |= {f"alpha_pattern[{key!r}]": value for key, value in self.alpha_pattern.items()}
         wrong = [
-            f"{name} is {value}, expected a whole number of at least 1"
+            f"{name} is {value}, expected a whole number from 1 to {LARGEST_RANK}"
             for name, value in ranks.items()
-            if value < 1 or value != int(value)
+            if not 1 <= value <= LARGEST_RANK or value != int(value)
         ]
         wrong += [
             f"{name} is {value}, expected more than 0"
             for name, value in alphas.items()
-            if value <= 0
+            if not 0 < value < math.inf
         ]
         if not 0 <= self.dropout < 1:
             wrong.append(f"dropout is {self.dropout}, expected at least 0 and below 1")

@@ -10,10 +10,12 @@ from typing import Any, cast
 import mlx.core as mx
 import numpy as np
 
+from bert_playground.documents import Document, check, parse_json, schema_of
 from bert_playground.files import save_arrays, write_text
 from bert_playground.lookup import shorten
 from bert_playground.models.bert.names import Weights
 from bert_playground.models.bert_with_head import BertWithHead
+from bert_playground.models.heads import HeadConfig
 from bert_playground.models.hub_files import ADAPTER, WEIGHTS, fetch_folder, read_json
 from bert_playground.models.huggingface import Pretrained, load_encoder
 from bert_playground.models.lora.adapter import Base, LoRAAdapter
@@ -29,9 +31,50 @@ from bert_playground.models.lora.mlx_lm import (
 from bert_playground.models.lora.peft import PREFIX, read_peft_config, to_peft
 from bert_playground.models.lora.targets import find_encoder
 from bert_playground.models.tokenwise import named_parameters
+from bert_playground.models.weight_files import read_headers, require_finite
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 METADATA = "bert_playground"  # what PEFT has no key for, in the safetensors file's own metadata
+
+
+class ParametersDocument(Document):
+    """What mlx-lm's format says of an adapter's layers."""
+
+    rank: int | None = None
+    scale: float | None = None
+    dropout: float | None = None
+
+
+class AdapterDocument(Document):
+    """adapter_config.json of PEFT or mlx-lm, as far as it is read here; what PEFT may leave out may be null."""
+
+    peft_type: str | None = None
+    base_model_name_or_path: str | None = None
+    r: int = 8
+    lora_alpha: float | None = None
+    lora_dropout: float | None = None
+    target_modules: str | list[str] | None = None
+    rank_pattern: dict[str, int] | None = None
+    alpha_pattern: dict[str, float] | None = None
+    layers_to_transform: int | list[int] | None = None
+    modules_to_save: str | list[str] | None = None
+    exclude_modules: str | list[str] | None = None
+    bias: str | None = None
+    use_rslora: bool | None = None
+    use_dora: bool | None = None
+    init_lora_weights: bool | str | None = None
+    model: str | None = None
+    fine_tune_type: str = "lora"
+    lora_parameters: ParametersDocument | None = None
+    head: dict[str, Any] | None = None
+
+
+class OwnDocument(Document):
+    """What we write into an adapter's safetensors file."""
+
+    lora: dict[str, Any] | None = None
+    head: dict[str, Any] | None = None
+    base_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +182,9 @@ def read_adapter(folder: str | Path) -> AdapterFile:
     if not (folder / ADAPTER).is_file():
         raise FileNotFoundError(f"{folder} holds no adapter: expected {ADAPTER} in it")
     values = read_json(folder / ADAPTER)
+    check(AdapterDocument, values, folder / ADAPTER)
+    if values.get("head"):
+        check(schema_of(HeadConfig), values["head"], f"{folder / ADAPTER}, head")
     if is_mlx_lm(values):
         tensors, _ = _load(folder / MLX_LM_WEIGHTS)
         config, tensors = read_mlx_lm(values, tensors)
@@ -148,12 +194,25 @@ def read_adapter(folder: str | Path) -> AdapterFile:
         return AdapterFile(folder, values, config, tensors, values.get("model"), None)
     config = read_peft_config(values)
     tensors, metadata = _load(folder / ADAPTER_WEIGHTS)
-    own = json.loads(metadata[METADATA]) if METADATA in metadata else {}
+    own = _read_own(metadata, folder / ADAPTER_WEIGHTS)
     if "lora" in own:
         config = LoRAConfig.from_dict(own["lora"])
         values = {**values, "head": own.get("head")}
     name = values.get("base_model_name_or_path")
     return AdapterFile(folder, values, config, tensors, name, own.get("base_sha256"), "lora" in own)
+
+
+def _read_own(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
+    """What we wrote into the file besides PEFT's settings; {} where another program wrote it."""
+    if METADATA not in metadata:
+        return {}
+    where = f"{path}, metadata"
+    own: dict[str, Any] = parse_json(metadata[METADATA], where)
+    check(OwnDocument, own, where)
+    for key, kind in (("lora", LoRAConfig), ("head", HeadConfig)):
+        if own.get(key) is not None:
+            check(schema_of(kind), own[key], f"{where}, {key}")
+    return own
 
 
 def _without_prefix(values: dict[str, Any], prefix: str) -> dict[str, Any]:
@@ -181,6 +240,7 @@ def _load(path: Path) -> tuple[Weights, dict[str, str]]:
             else ""
         )
         raise FileNotFoundError(f"{path.parent} lacks {path.name}: found {found}{hint}")
+    read_headers([path])
     try:
         tensors, metadata = cast(
             "tuple[Weights, dict[str, str]]", mx.load(str(path), return_metadata=True)
@@ -190,6 +250,7 @@ def _load(path: Path) -> tuple[Weights, dict[str, str]]:
         raise ValueError(
             f"{path} cannot be read ({error}); it may be cut off: copy or download it again"
         ) from error
+    require_finite(tensors, path)
     return tensors, metadata
 
 

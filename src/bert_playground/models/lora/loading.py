@@ -1,6 +1,5 @@
 """Loading: an adapter folder onto the base that it names, or beside other adapters; with the head it brings."""
 
-import re
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +8,11 @@ import mlx.core as mx
 from loguru import logger
 
 from bert_playground.lookup import shorten
+from bert_playground.models.architectures import read_config
 from bert_playground.models.bert.names import Weights
 from bert_playground.models.bert_with_head import BertWithHead, complete_head
 from bert_playground.models.heads import BaseHead, HeadConfig, create_head
-from bert_playground.models.hub_files import ADAPTER, CONFIG, read_json
+from bert_playground.models.hub_files import ADAPTER, CONFIG
 from bert_playground.models.huggingface import (
     Pretrained,
     head_weights,
@@ -29,6 +29,7 @@ from bert_playground.models.lora.folder import (
     hash_encoder,
     read_adapter,
 )
+from bert_playground.models.lora.patterns import match_whole
 from bert_playground.models.lora.peft import PREFIX, fill, normalise
 from bert_playground.models.lora.targets import ends_with, find_encoder, hub_parameters
 
@@ -191,7 +192,7 @@ def bring_head(
     for module, parts in adapted.items():
         head[f"{module}.weight"] = _merged(file.config, module, known[f"{module}.weight"], parts)
     path = file.folder / CONFIG
-    values = {**pretrained.values, **(read_json(path) if path.is_file() else {})}
+    values = {**pretrained.values, **read_config(file.folder)}
     if not path.is_file():
         # PEFT's folders do not say how many labels there are; the base's own count is of its own head.
         values = {k: v for k, v in values.items() if k not in ("id2label", "num_labels", "head")}
@@ -213,7 +214,7 @@ def encoder_config(file: AdapterFile, prefix: str, in_encoder: Collection[str]) 
     known = [*modules, *(prefix + module for module in modules)]
 
     def fits(key: str) -> bool:
-        return any(re.fullmatch(rf"(.*\.)?({key})", name) for name in known)
+        return any(match_whole(rf"(.*\.)?({key})", known, "rank_pattern or alpha_pattern"))
 
     targets = file.config.target_modules
     if not isinstance(targets, str):
@@ -233,7 +234,10 @@ def encoder_config(file: AdapterFile, prefix: str, in_encoder: Collection[str]) 
 
 
 def _merged(config: LoRAConfig, module: str, weight: mx.array, parts: Weights) -> mx.array:
-    fitting = (v for k, v in config.alpha_pattern.items() if re.search(rf"(^|\.){k}$", module))
+    patterns = config.alpha_pattern.items()
+    fitting = (
+        v for k, v in patterns if match_whole(rf"(.*\.)?({k})", [module], "alpha_pattern")[0]
+    )
     rank, alpha = parts["A"].shape[0], next(fitting, config.alpha)
     weight = weight + config.scale_of(rank, alpha) * (parts["B"] @ parts["A"])
     if "magnitude_vector" in parts:

@@ -13,6 +13,7 @@ from bert_playground.lookup import nearest, shorten
 from bert_playground.models.bert import Encoder
 from bert_playground.models.bert_with_head import ENCODERS
 from bert_playground.models.lora.config import ALL_LINEAR, TARGETS, LoRAConfig
+from bert_playground.models.lora.patterns import match_whole
 from bert_playground.models.quantized_layers import QuantizedLinear
 from bert_playground.models.tokenwise import Linear, named_parameters
 
@@ -197,11 +198,9 @@ def _match_one(target: str, places: list[Place]) -> list[Place]:
     in_hub = [place for place in places if place.hub_module in place.names]
     if target == ALL_LINEAR:
         return in_hub
-    pattern = _compiled(target, "target_modules")
-    by_hub = [place for place in in_hub if pattern.fullmatch(place.hub_module)]
-    return by_hub or [
-        place for place in places if any(pattern.fullmatch(name) for name in place.names)
-    ]
+    fits = _fitting(target, places, "target_modules")
+    by_hub = [place for place in in_hub if place.hub_module in fits]
+    return by_hub or [place for place in places if not fits.isdisjoint(place.names)]
 
 
 def _match_layers(config: LoRAConfig, places: list[Place]) -> list[Place]:
@@ -218,13 +217,18 @@ def _match_layers(config: LoRAConfig, places: list[Place]) -> list[Place]:
 
 
 def _give_ranks(config: LoRAConfig, places: list[Place]) -> list[Place]:
-    ranks = {key: _compiled(rf"(.*\.)?({key})", "rank_pattern") for key in config.rank_pattern}
-    alphas = {key: _compiled(rf"(.*\.)?({key})", "alpha_pattern") for key in config.alpha_pattern}
+    ranks, alphas = (
+        {key: _fitting(rf"(.*\.)?({key})", places, where) for key in patterns}
+        for where, patterns in (
+            ("rank_pattern", config.rank_pattern),
+            ("alpha_pattern", config.alpha_pattern),
+        )
+    )
     used: set[str] = set()
 
-    def first(patterns: Mapping[str, re.Pattern[str]], place: Place) -> str | None:
+    def first(patterns: Mapping[str, set[str]], place: Place) -> str | None:
         names = (*place.names, place.hub_module)
-        fitting = [key for key, regex in patterns.items() if any(map(regex.fullmatch, names))]
+        fitting = [key for key, fits in patterns.items() if not fits.isdisjoint(names)]
         used.update(fitting[:1])
         return fitting[0] if fitting else None
 
@@ -308,8 +312,8 @@ def _without_number(name: str) -> str:
     return re.sub(r"^.*\.\d+\.", "", name)
 
 
-def _compiled(pattern: str, where: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"{where}: {pattern!r} is no regular expression ({error})") from error
+def _fitting(pattern: str, places: Iterable[Place], where: str) -> set[str]:
+    """The names of places that a pattern fits."""
+    names = list({name: None for place in places for name in (*place.names, place.hub_module)})
+    fits = match_whole(pattern, names, where)
+    return {name for name, is_fitting in zip(names, fits, strict=True) if is_fitting}

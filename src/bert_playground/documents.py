@@ -1,0 +1,188 @@
+"""read_json, check: the one door for documents that others may have written: bounded in size, depth and numbers, then checked by a schema."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+MAX_BYTES = 64 * 2**20  # the profiles of 3,000 columns take 20 MB
+MAX_DEPTH = 32  # ours have 5
+MAX_FAULTS = 8  # named in one message
+LARGEST = 2**53  # whole numbers beyond it are no longer exact in other programs
+AGAIN = "correct it, or copy or download it again"
+
+
+class Document(BaseModel):
+    """A JSON object with known types: what it lacks has a default, what is not known is ignored; "2" is no number."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
+
+
+def read_json(path: Path, kind: type = dict, *, finite: bool = True) -> Any:
+    """Read a JSON object, or a list where `kind` is list.
+
+    Args:
+        path: of the file.
+        kind: dict or list.
+        finite: refuse NaN and infinities; what a run measured may hold them.
+
+    Raises:
+        ValueError: the file holds something else, is larger than `MAX_BYTES`, or nested more than `MAX_DEPTH` deep.
+    """
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise ValueError(
+            f"{path} has {size:,} bytes, expected at most {MAX_BYTES:,} of such a file; {AGAIN}"
+        )
+    return parse_json(path.read_bytes(), path, kind, finite=finite)
+
+
+def parse_json(
+    text: bytes | str, where: Path | str, kind: type = dict, *, finite: bool = True
+) -> Any:
+    """The same of text that was read already; `where` it stood is for messages."""
+    try:
+        values = json.loads(text)
+    except RecursionError as error:
+        raise ValueError(
+            f"{where} is nested more than {MAX_DEPTH} deep, which no such file is; {AGAIN}"
+        ) from error
+    except ValueError as error:
+        raise ValueError(
+            f"{where} is not valid JSON ({error}); copy or download it again"
+        ) from error
+    if not isinstance(values, kind):
+        expected = "object" if kind is dict else kind.__name__
+        raise ValueError(f"{where} holds a {type(values).__name__}, expected a JSON {expected}")
+    check_tree(values, where, finite=finite)
+    return values
+
+
+def check_tree(values: Any, where: Path | str, *, finite: bool = True) -> None:
+    """Refuse values that are nested too deep, or hold numbers that are none, whatever their keys mean.
+
+    Raises:
+        ValueError: the message has the key.
+    """
+    level: list[tuple[str, Any]] = [("", values)]
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return
+        if finite:
+            _check_numbers(level, where)
+        level = [inner for key, value in level for inner in _children(key, value)]
+    if level:
+        raise ValueError(
+            f"{where} is nested more than {MAX_DEPTH} deep, which no such file is; {AGAIN}"
+        )
+
+
+def _check_numbers(level: Iterable[tuple[str, Any]], where: Path | str) -> None:
+    for key, value in level:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{where}: {key} is {value}, expected a finite number; {AGAIN}")
+
+
+def _children(key: str, value: Any) -> Iterable[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return [(f"{key}.{name}" if key else str(name), each) for name, each in value.items()]
+    if isinstance(value, list):
+        return [(key, each) for each in value]
+    return ()
+
+
+def check(schema: type[BaseModel], values: Mapping[str, Any], where: Path | str) -> None:
+    """Refuse values of wrong types, all at once, with key, what came and what was expected.
+
+    Args:
+        schema: a Document, or what `schema_of` makes of a dataclass.
+        values: parsed JSON.
+        where: the file, and the section in it, for the message.
+
+    Raises:
+        ValueError: some values do not fit.
+    """
+    try:
+        # As JSON, so that a list is a tuple and 1 a float, but "1" is no number.
+        schema.model_validate_json(json.dumps(values))
+    except RecursionError as error:
+        raise ValueError(f"{where} is nested too deep; {AGAIN}") from error
+    except ValidationError as error:
+        faults = [_say_fault(fault) for fault in error.errors(include_url=False)]
+        more = f"; … ({len(faults)} in all)" if len(faults) > MAX_FAULTS else ""
+        raise ValueError(f"{where}: {'; '.join(faults[:MAX_FAULTS])}{more}; {AGAIN}") from error
+    large = [
+        f"{key} is {_show(value)}, expected a number of at most {LARGEST:,}"
+        for key, value in _whole_numbers(values, schema.model_fields)
+        if abs(value) > LARGEST
+    ]
+    if large:
+        raise ValueError(f"{where}: {'; '.join(large[:MAX_FAULTS])}; {AGAIN}")
+
+
+def _whole_numbers(values: Mapping[str, Any], known: Iterable[str]) -> Iterable[tuple[str, int]]:
+    level = [(key, values[key]) for key in known if key in values]
+    while level:
+        yield from ((key, value) for key, value in level if isinstance(value, int))
+        level = [inner for key, value in level for inner in _children(key, value)]
+
+
+def _say_fault(fault: Any) -> str:
+    place = [
+        str(word) for word in fault["loc"] if not str(word).startswith(("function-", "tagged-"))
+    ]
+    key = ".".join(place) or "the document"
+    if fault["type"] == "missing":
+        return f"{key} is missing"
+    expected = fault["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return f"{key} is {_show(fault['input'])}, expected {expected}"
+
+
+def _show(value: Any) -> str:
+    text = repr(value) if not isinstance(value, int) or abs(value) < 10**40 else "a giant number"
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+@lru_cache(maxsize=64)
+def schema_of(
+    kind: type, *, needed: tuple[str, ...] = (), nullable: bool = True
+) -> type[BaseModel]:
+    """The types of a dataclass's fields as a Document.
+
+    Args:
+        kind: a dataclass.
+        needed: fields that a document must have.
+        nullable: whether null, which says nothing, may stand for every other field.
+    """
+    assert is_dataclass(kind)
+    hints = get_type_hints(kind)
+    types: dict[str, Any] = {
+        field.name: hints[field.name]
+        if field.name in needed or not nullable
+        else hints[field.name] | None
+        for field in fields(kind)
+    }
+    return make_document(
+        kind.__name__,
+        {name: (hint, ... if name in needed else None) for name, hint in types.items()},
+    )
+
+
+def make_document(name: str, types: Mapping[str, Any]) -> type[BaseModel]:
+    """A Document whose fields are known at run time alone.
+
+    Args:
+        name: of what it describes.
+        types: for each field its type and its default, `...` where it must be there.
+    """
+    return create_model(f"{name}Document", __base__=Document, **dict(types))
+
+
+def list_of(schema: Any) -> Any:
+    """The type of a list of such documents."""
+    return list[schema]
