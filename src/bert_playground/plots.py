@@ -151,8 +151,12 @@ class Axes:
                 self.figure.dots([(left + 0.13, y)], color, 4.5)
             self.figure.text((left + 0.36, y), name, 9, INK, "lm")
 
+    def place(self, point: Point) -> Point:
+        """Where a point lies in the figure, in inches."""
+        return self._x(point[0]), self._y(point[1])
+
     def _place(self, points: Sequence[Point]) -> list[Point]:
-        return [(self._x(x), self._y(y)) for x, y in points]
+        return [self.place(point) for point in points]
 
     def _x(self, value: float) -> float:
         part = (value - self.start) / (self.end - self.start)

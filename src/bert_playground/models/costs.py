@@ -132,7 +132,8 @@ def _layer_cost(
 ) -> LayerCost:
     own = _under(name, shapes)
     matrices = _matrices(own)
-    attention = round(4 * hidden_size * seen_keys(length, half_window))
+    width = own[f"{name}.attention.output.weight"][1]  # of all heads together
+    attention = round(4 * width * seen_keys(length, half_window))
     return LayerCost(
         name=name,
         half_window=half_window,

@@ -109,8 +109,8 @@ def add_attention(
 ) -> str:
     """Multi-head attention of rows with themselves, [B, T, H] to [B, T, H]."""
     with graph.scope("attention"):
-        hidden_size, size = layer.output.num_inputs, layer.output.num_inputs // layer.num_heads
-        parts = graph.split(graph.linear(x, layer.qkv, "qkv"), *[hidden_size] * 3)
+        width, size = layer.output.num_inputs, layer.output.num_inputs // layer.num_heads
+        parts = graph.split(graph.linear(x, layer.qkv, "qkv"), *[width] * 3)
         heads = [
             graph.node(
                 "Transpose", graph.reshape(part, 0, 0, layer.num_heads, size), perm=[0, 2, 1, 3]
@@ -125,7 +125,7 @@ def add_attention(
         masked = graph.add(scores, masks.of_window(layer.half_window))
         attended = graph.node("MatMul", graph.node("Softmax", masked, axis=-1), values)
         attended = graph.node("Transpose", attended, perm=[0, 2, 1, 3])
-        return graph.linear(graph.reshape(attended, 0, 0, hidden_size), layer.output, "output")
+        return graph.linear(graph.reshape(attended, 0, 0, width), layer.output, "output")
 
 
 def _rotate(graph: Graph, x: str, layer: SelfAttention, rotations: Rotations) -> str:

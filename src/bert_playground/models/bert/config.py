@@ -47,6 +47,9 @@ class BertConfig:
     position_embedding_type: str = "absolute"
     numeric_tokens: tuple[tuple[int, int], ...] = ()
     num_ramps: int = 32
+    head_dim: int | None = (
+        None  # of an encoder that lost heads; None: hidden_size / num_attention_heads
+    )
 
     def __post_init__(self) -> None:
         check_sizes(self)
@@ -74,9 +77,9 @@ class BertConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The same as a Hugging Face config.json."""
-        is_published = not self.numeric_tokens
+        is_published = not self.numeric_tokens and self.head_dim is None
         values = {"model_type": self.model_type if is_published else self.own_model_type}
-        return without_numbers(values | asdict(self))
+        return without_unused(values | asdict(self))
 
     def head_options(self) -> dict[str, Any]:
         """What a head on this encoder is like when nothing else is asked: HF's pooler and classifier."""
@@ -108,6 +111,7 @@ LARGEST = {
     "feed_forward_size": 2**18,
     "num_hidden_layers": 2**10,
     "num_attention_heads": 2**12,
+    "head_dim": 2**12,
     "vocab_size": 2**24,
     "max_position_embeddings": 2**17,
     "type_vocab_size": 2**16,
@@ -140,18 +144,27 @@ def check_sizes(config: Any, *, is_rotary: bool = False) -> None:
             wrong.append(f"{name} is {value!r}, expected a probability below 1")
         if name.endswith(("_eps", "rope_theta")) and not value > 0:
             wrong.append(f"{name} is {value!r}, expected more than 0")
-    if not wrong and config.hidden_size % config.num_attention_heads:
+    if not wrong and config.head_dim is None and config.hidden_size % config.num_attention_heads:
         wrong = [
             f"hidden_size {config.hidden_size} is not a multiple of "
             f"num_attention_heads {config.num_attention_heads}"
         ]
-    elif not wrong and is_rotary and config.hidden_size // config.num_attention_heads % 2:
+    elif not wrong and is_rotary and head_size_of(config) % 2:
         wrong = [
-            f"a head has {config.hidden_size // config.num_attention_heads} dimensions "
+            f"a head has {head_size_of(config)} dimensions "
             "(hidden_size / num_attention_heads), expected an even number to rotate in pairs"
         ]
     if wrong:
         raise ValueError(f"impossible {config.model_type} config: {'; '.join(wrong)}")
+    if config.head_dim is not None and config.head_dim * config.num_attention_heads == (
+        config.hidden_size
+    ):
+        object.__setattr__(config, "head_dim", None)  # what published files mean anyway
+
+
+def head_size_of(config: Any) -> int:
+    """D, the dimensions of an attention head."""
+    return int(config.head_dim or config.hidden_size // config.num_attention_heads)
 
 
 def check_fixed(values: Mapping[str, Any], fixed: Mapping[str, Any], model_type: str) -> None:
@@ -222,11 +235,12 @@ def check_numeric_tokens(config: Any) -> None:
     object.__setattr__(config, "numeric_tokens", ranges)
 
 
-def without_numbers(values: dict[str, Any]) -> dict[str, Any]:
-    """The same without the fields of numbers where an encoder reads none, as published files have none."""
-    if values["numeric_tokens"]:
-        return values
-    return {key: v for key, v in values.items() if key not in ("numeric_tokens", "num_ramps")}
+def without_unused(values: dict[str, Any]) -> dict[str, Any]:
+    """The same without the fields that published files lack, where they say nothing: numbers, and lost heads."""
+    unused = () if values["numeric_tokens"] else ("numeric_tokens", "num_ramps")
+    if values["head_dim"] is None:
+        unused = (*unused, "head_dim")
+    return {key: value for key, value in values.items() if key not in unused}
 
 
 def check_rope(values: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from bert_playground import kernels
-from bert_playground.models.bert.config import BertConfig
+from bert_playground.models.bert.config import BertConfig, head_size_of
 from bert_playground.models.bert.encoder import Encoder
 from bert_playground.models.bert.layers.attention import SelfAttention, visible_keys
 from bert_playground.models.bert.layers.embeddings import BertEmbeddings
@@ -36,6 +36,7 @@ class BertLayer(nn.Module):
             config.num_attention_heads,
             bias=True,
             dropout_rate=config.attention_probs_dropout_prob,
+            head_size=head_size_of(config),
             initialize=initialize,
             initialize_output=initialize,
         )

@@ -1,6 +1,6 @@
 """Encoder: what every encoder can do: the padded call, attention weights, precision, checkpointing."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -9,6 +9,9 @@ from bert_playground import kernels
 from bert_playground.models.bert.layers.numeric_embedding import NumericEmbedding
 from bert_playground.models.bert.packing import known_values, pack_rows
 from bert_playground.tokens import Tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Encoder(nn.Module):
@@ -23,6 +26,7 @@ class Encoder(nn.Module):
         self.config = config
         self.dtype = mx.float32
         self.gradient_checkpointing = False
+        self.watch_layer: Callable[[mx.array], None] | None = None  # told the output of each layer
         if config.numeric_tokens:
             self.numbers = NumericEmbedding(
                 config.numeric_tokens, config.num_ramps, config.vocab_size, config.hidden_size
@@ -123,6 +127,11 @@ class Encoder(nn.Module):
             mask: which keys the queries of a padded batch may see.
             probabilities: a list that receives the attention probabilities.
         """
+        if self.watch_layer is not None:
+            outputs = layer(*streams, cu_seqlens, mask, probabilities)
+            # What pre-norm layers return is a sum that waits for the next norm.
+            self.watch_layer(outputs[0] + outputs[1] if isinstance(outputs, tuple) else outputs)
+            return outputs
         if probabilities is not None or not (self.gradient_checkpointing and self.training):
             return layer(*streams, cu_seqlens, mask, probabilities)
         key = kernels.fresh_key()

@@ -15,6 +15,7 @@ from typing import ClassVar
 import mlx.core as mx
 import mlx.nn as nn
 
+from bert_playground.models.bert.config import head_size_of
 from bert_playground.models.bert.encoder import Encoder
 from bert_playground.models.bert.layers.attention import SelfAttention, visible_keys
 from bert_playground.models.bert.layers.embeddings import NormedEmbeddings, rotary_table
@@ -55,10 +56,11 @@ class ModernBertLayer(nn.Module):
             half_window=half_window,
             rotary=rotary_table(
                 config.theta(half_window),
-                config.hidden_size // config.num_attention_heads,
+                head_size_of(config),
                 config.max_position_embeddings,
             ),
             dropout_rate=config.attention_dropout,
+            head_size=head_size_of(config),
             initialize=initialize,
             initialize_output=truncated_normal(output_std, cutoff),
         )

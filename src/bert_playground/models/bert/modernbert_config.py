@@ -12,7 +12,7 @@ from bert_playground.models.bert.config import (
     check_rope,
     check_sizes,
     check_token_ids,
-    without_numbers,
+    without_unused,
 )
 from bert_playground.models.bert.layers.feedforward import ACTIVATIONS
 
@@ -70,6 +70,9 @@ class ModernBertConfig:
     classifier_bias: bool = False
     numeric_tokens: tuple[tuple[int, int], ...] = ()
     num_ramps: int = 32
+    head_dim: int | None = (
+        None  # of an encoder that lost heads; None: hidden_size / num_attention_heads
+    )
     pad_token_id: int | None = 50283
     bos_token_id: int | None = 50281
     eos_token_id: int | None = 50282
@@ -149,9 +152,11 @@ class ModernBertConfig:
         values["rope_parameters"] = {
             kind: {"rope_type": "default", "rope_theta": theta} for kind, theta in thetas.items()
         }
-        is_published = self.norm_type == "layer" and not self.numeric_tokens
+        is_published = (
+            self.norm_type == "layer" and not self.numeric_tokens and self.head_dim is None
+        )
         model_type = self.model_type if is_published else self.own_model_type
-        return without_numbers({"model_type": model_type, **values})
+        return without_unused({"model_type": model_type, **values})
 
     def head_options(self) -> dict[str, Any]:
         """What a head on this encoder is like when nothing else is asked: HF's prediction head and classifier."""

@@ -23,7 +23,8 @@ from bert_playground.models.bert.config import (
     check_rope,
     check_sizes,
     check_token_ids,
-    without_numbers,
+    head_size_of,
+    without_unused,
 )
 from bert_playground.models.bert.encoder import Encoder
 from bert_playground.models.bert.layers.attention import SelfAttention, visible_keys
@@ -74,6 +75,9 @@ class NeoBertConfig:
     pad_token_id: int | None = 0
     numeric_tokens: tuple[tuple[int, int], ...] = ()
     num_ramps: int = 32
+    head_dim: int | None = (
+        None  # of an encoder that lost heads; None: hidden_size / num_attention_heads
+    )
 
     def __post_init__(self) -> None:
         check_sizes(self, is_rotary=True)
@@ -109,8 +113,10 @@ class NeoBertConfig:
 
         That code knows one theta; of another, transformers shall not read the folder.
         """
-        is_published = self.rope_theta == PUBLISHED_THETA and not self.numeric_tokens
-        stated = without_numbers(asdict(self))
+        is_published = (
+            self.rope_theta == PUBLISHED_THETA and not self.numeric_tokens and self.head_dim is None
+        )
+        stated = without_unused(asdict(self))
         values = {SPELLINGS.get(key, key): value for key, value in stated.items()}
         classes = {
             "AutoConfig": "NeoBERTConfig",
@@ -121,7 +127,7 @@ class NeoBertConfig:
         return {
             "model_type": self.model_type if is_published else self.own_model_type,
             **values,
-            "dim_head": self.hidden_size // self.num_attention_heads,
+            "dim_head": head_size_of(self),
             "decoder_init_range": self.initializer_range,
             "hidden_act": "SwiGLU",
             **(
@@ -165,10 +171,11 @@ class NeoBertLayer(nn.Module):
             bias=False,
             rotary=rotary_table(
                 config.rope_theta,
-                config.hidden_size // config.num_attention_heads,
+                head_size_of(config),
                 config.max_position_embeddings,
             ),
             dropout_rate=config.dropout,
+            head_size=head_size_of(config),
             initialize=initialize,
             initialize_output=initialize,
         )
@@ -259,7 +266,9 @@ class NeoBertCore(Encoder):
     @classmethod
     def sanitize(cls, weights: Mapping[str, mx.array], config: NeoBertConfig) -> Weights:
         """Published names (without prefix) to ours, and the rows of qkv in our order; other names are kept."""
-        order = mx.array(row_order(config.hidden_size, config.num_attention_heads))
+        order = mx.array(
+            row_order(config.num_attention_heads * head_size_of(config), config.num_attention_heads)
+        )
         return {
             name: weight[order] if ".attention.qkv." in name else weight
             for name, weight in rename(weights, cls.NAMES).items()
@@ -268,7 +277,13 @@ class NeoBertCore(Encoder):
     @classmethod
     def unsanitize(cls, weights: Mapping[str, mx.array], config: NeoBertConfig) -> Weights:
         """Undo `sanitize`: our names and order to the published ones."""
-        order = mx.array(np.argsort(row_order(config.hidden_size, config.num_attention_heads)))
+        order = mx.array(
+            np.argsort(
+                row_order(
+                    config.num_attention_heads * head_size_of(config), config.num_attention_heads
+                )
+            )
+        )
         ours = {
             name: weight[order] if ".attention.qkv." in name else weight
             for name, weight in weights.items()
@@ -277,7 +292,7 @@ class NeoBertCore(Encoder):
 
 
 def row_order(hidden_size: int, num_heads: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Where each row of our fused projection stands in a published one, [3H].
+    """Where each row of our fused projection stands in a published one, [3H]; of lost heads H is what all others have.
 
     Published rows go head by head, each with its query, key and value, and rotary pairs are neighbours (2j, 2j + 1).
     Ours are all queries, all keys, all values, and pairs are (j, j + D / 2) as in ModernBERT: scores stay the same, and

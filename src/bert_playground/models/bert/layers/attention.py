@@ -58,11 +58,12 @@ class SelfAttention(nn.Module):
 
     Args:
         hidden_size: H.
-        num_heads: N, a divisor of H.
+        num_heads: N, a divisor of H unless `head_size` is given.
         bias: in both projections.
         half_window: a token sees keys at distance <= half_window; None: the whole row.
         rotary: rotate queries and keys by their position; None: positions are in the input.
         dropout_rate: on the attention probabilities.
+        head_size: D; None: H / N. Encoders that lost heads have fewer dimensions in all heads than in H.
         initialize: of the fused projection.
         initialize_output: of the output projection.
     """
@@ -76,12 +77,14 @@ class SelfAttention(nn.Module):
         half_window: int | None = None,
         rotary: RotaryTable | None = None,
         dropout_rate: float = 0.0,
+        head_size: int | None = None,
         initialize: Initializer,
         initialize_output: Initializer,
     ) -> None:
         super().__init__()
-        self.qkv = Linear(hidden_size, 3 * hidden_size, bias=bias, initialize=initialize)
-        self.output = Linear(hidden_size, hidden_size, bias=bias, initialize=initialize_output)
+        width = hidden_size if head_size is None else num_heads * head_size
+        self.qkv = Linear(hidden_size, 3 * width, bias=bias, initialize=initialize)
+        self.output = Linear(width, hidden_size, bias=bias, initialize=initialize_output)
         self.num_heads = num_heads
         self.half_window = half_window
         self.dropout_rate = dropout_rate

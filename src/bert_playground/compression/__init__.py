@@ -1,0 +1,5 @@
+"""Smaller encoders out of a trained one: what is left out, recovered by distillation, and the best of many recipes."""
+
+from bert_playground.compression.compress import compress_checkpoint as compress_checkpoint
+from bert_playground.compression.recipe import Recipe as Recipe
+from bert_playground.compression.study import search_recipes as search_recipes
