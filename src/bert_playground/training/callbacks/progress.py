@@ -1,6 +1,8 @@
 """ProgressBar on a terminal, ProgressLines elsewhere: loss, rates and time left."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from loguru import logger
 from rich.console import Console
@@ -8,6 +10,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.state import TrainState
+
+
+_has_bar = True
 
 
 class ProgressLines(Callback):
@@ -84,7 +89,18 @@ class ProgressBar(Callback):
 
 def create_progress(logging_steps: int) -> Callback:
     """A bar on a terminal, plain lines in a file or a pipe."""
-    return ProgressBar() if sys.stderr.isatty() else ProgressLines(logging_steps)
+    return ProgressBar() if _has_bar and sys.stderr.isatty() else ProgressLines(logging_steps)
+
+
+@contextmanager
+def lines_only() -> Iterator[None]:
+    """Inside the block nobody draws a bar: a larger undertaking shows its own."""
+    global _has_bar
+    before, _has_bar = _has_bar, False
+    try:
+        yield
+    finally:
+        _has_bar = before
 
 
 def describe_pace(state: TrainState) -> str:
