@@ -11,7 +11,6 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.state import TrainState
 
-
 _has_bar = True
 
 
