@@ -8,13 +8,14 @@ from typing import Any, Protocol, cast
 import optuna
 from loguru import logger
 from optuna.pruners import BasePruner, HyperbandPruner, WilcoxonPruner
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.state import TrainState
 
 PARTS = 9  # of a training: trials with other epochs are compared at the same part of their schedule
 LEAST_PARTS = 2
+LEAST_COMPLETE = 4  # trials before any is ended within a training: the best of one or two is luck
 FIRST_FOLD = 100  # the step of Optuna from which on a step is a fold
 P_THRESHOLD = 0.13  # three folds that are all worse have 1/8
 PRUNED, OUT_OF_TIME = "pruned", "the time of the study is up"
@@ -35,7 +36,9 @@ class StepAndFoldPruner(BasePruner):
         if trial.last_step is None:
             return False
         if trial.last_step < FIRST_FOLD:
-            return self.steps.prune(study, trial)
+            is_behind = self.steps.prune(study, trial)  # which also remembers the value
+            complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+            return is_behind and len(complete) >= LEAST_COMPLETE
         try:
             best = study.best_trial
         except ValueError:  # none is complete
