@@ -54,11 +54,11 @@ class RunEntry:
 
     @property
     def kind(self) -> str:
-        """What was done: "train", "folds", "ensemble" or "pretrain"; "" where nobody knows."""
+        """What was done: "train", "folds", "ensemble", "pretrain" or "tune"; "" where nobody knows."""
         if self.record is None:
             return ""
-        if self.record.settings.command == "pretrain":
-            return "pretrain"
+        if self.record.settings.command in ("pretrain", "tune"):
+            return self.record.settings.command
         if self.record.setting("cross_validation.folds") is not None:
             return "folds"
         is_ensemble = self.record.members or (self.record.setting("ensemble.num_models") or 1) > 1

@@ -10,6 +10,7 @@ from .commands.core.predict import predict
 from .commands.core.pretrain import pretrain
 from .commands.core.quickstart import quickstart
 from .commands.core.train import train
+from .commands.core.tune import tune
 from .commands.data.compare import compare
 from .commands.data.describe import describe
 from .commands.data.folds import folds
@@ -59,8 +60,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (quickstart, train, pretrain, predict, evaluate, blend, serve, benchmark, info):
+for command in (
+    quickstart,
+    train,
+    tune,
+    pretrain,
+    predict,
+    evaluate,
+    blend,
+    serve,
+    benchmark,
+    info,
+):
     app.command(cls=SettingsCommand)(command)
+app.command("automl", cls=SettingsCommand, help="The same as `bert tune`.", hidden=True)(tune)
 
 model_group = typer.Typer(
     help="Inspect, calibrate, quantize, merge, export and serve models.", no_args_is_help=True

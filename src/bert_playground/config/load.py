@@ -67,7 +67,7 @@ def load_config(
             path, value = VALUES[path, item.value]
             item = Given(value, item.source)
         if path not in paths():
-            offenders.append(f"{path} ({item.source}): {_unknown(path)}")
+            offenders.append(f"{path} ({item.source}): {explain_unknown(path)}")
         elif path in given and item.source == "--set" and _disagree(path, given[path], item):
             offenders.append(
                 f"{_say(path, given[path])}, but = {item.value!r} (--set): leave one of them out"
@@ -164,7 +164,8 @@ def _nest(given: Mapping[str, Given]) -> dict[str, dict[str, object]]:
     return nested
 
 
-def _unknown(path: str) -> str:
+def explain_unknown(path: str) -> str:
+    """Why a dotted path is no setting, with the nearest one."""
     if path in RunConfig.model_fields:
         keys = [known.split(".")[1] for known in paths() if known.startswith(f"{path}.")]
         return f"is a section, expected keys under it such as {', '.join(keys[:3])}"

@@ -14,9 +14,9 @@ def shown_progress(verbose: int) -> AbstractContextManager[None]:
     Args:
         verbose: 0: nothing. Else the metrics of each epoch, and a bar where a terminal or a notebook can draw one.
     """
-    return progress_by(_create_bar if verbose else Callback)
+    return progress_by(_create_bar if verbose else lambda _: Callback())
 
 
-def _create_bar() -> Callback:
+def _create_bar(logging_steps: int) -> Callback:
     console = Console()
     return ProgressBar(console if console.is_jupyter else Console(stderr=True))

@@ -22,7 +22,7 @@ from bert_playground.models.hub_files import CONFIG, fetch_folder, read_json
 from bert_playground.runs import MEMBERS, RunDir
 from bert_playground.training.batch_size import settle_batch_size
 from bert_playground.training.build import create_task_model, fit_pipeline, make_trainer
-from bert_playground.training.core import Loop
+from bert_playground.training.core import Callback, Loop
 from bert_playground.training.ensemble_trainer import EnsembleTrainer
 from bert_playground.training.evaluation.thresholds import tune_thresholds
 from bert_playground.training.fit_data import make_loaders
@@ -97,6 +97,7 @@ def fit(
     *,
     pipeline: TextPipeline | None = None,
     speaks: bool = True,
+    callbacks: Sequence[Callback] = (),
 ) -> RunResult:
     """Fit one model on prepared tables and write its run folder.
 
@@ -108,6 +109,7 @@ def fit(
         pipeline: that was fitted on these training rows for another model; None: that of the checkpoint, or
             it is fitted now.
         speaks: whether it says what several models have in common; of an ensemble the first one does.
+        callbacks: told after those of the configuration.
     """
     speaks = speaks and _speaks(run)
     pretrained_dir = fetch_folder(config.model.pretrained) if config.model.pretrained else None
@@ -139,6 +141,7 @@ def fit(
         judged_by=prepared.schema.metric,
         is_former=checkpoint is not None and is_former_run(run),
     )
+    trainer.callbacks += callbacks
     trainer.row_names.ids = _read_ids(prepared, train_data.num_rows)
     if checkpoint is not None:
         trainer.resume(checkpoint)

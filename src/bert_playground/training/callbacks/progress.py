@@ -12,6 +12,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.state import TrainState
 
+_has_bar = True
+
 
 class ProgressLines(Callback):
     """Log lines: each training report, and each evaluation."""
@@ -90,12 +92,12 @@ class ProgressBar(Callback):
 
 
 # How runs of a program show how far they are; None: as the command line does.
-_factory: ContextVar[Callable[[], Callback] | None] = ContextVar("progress", default=None)
+_factory: ContextVar[Callable[[int], Callback] | None] = ContextVar("progress", default=None)
 
 
 @contextmanager
-def progress_by(factory: Callable[[], Callback]) -> Iterator[None]:
-    """Inside the block every run of this thread shows its progress by a callback of this kind."""
+def progress_by(factory: Callable[[int], Callback]) -> Iterator[None]:
+    """Inside the block every run of this thread shows its progress by the callback that this makes from `training.logging_steps`."""
     token = _factory.set(factory)
     try:
         yield
@@ -107,7 +109,7 @@ def create_progress(logging_steps: int) -> Callback:
     """A bar on a terminal, plain lines in a file or a pipe; or what `progress_by` says."""
     factory = _factory.get()
     if factory is not None:
-        return factory()
+        return factory(logging_steps)
     return ProgressBar() if sys.stderr.isatty() else ProgressLines(logging_steps)
 
 

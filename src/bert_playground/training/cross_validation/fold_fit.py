@@ -22,6 +22,7 @@ from bert_playground.logs import log_to_file, warnings_only
 from bert_playground.runs import RunDir
 from bert_playground.tabular.predictor import TabularPredictor, fit_tabular
 from bert_playground.training.build import fit_pipeline
+from bert_playground.training.core import Callback
 from bert_playground.training.cross_validation.members import Member
 from bert_playground.training.cross_validation.pseudo_labels import add_pseudo_labels
 from bert_playground.training.run import fit
@@ -46,6 +47,7 @@ class FoldFit:
         num_threads: of libraries that take them.
         max_seconds: that a model beside the encoder may take, as far as its library can stop; None: no limit.
         is_first: whether it says what all folds have in common.
+        callbacks: of an encoder, told after those of the configuration; a job with some stays in this process.
     """
 
     member: Member
@@ -59,6 +61,7 @@ class FoldFit:
     num_threads: int = 1
     max_seconds: float | None = None
     is_first: bool = False
+    callbacks: tuple[Callback, ...] = ()
 
     @property
     def is_done(self) -> bool:
@@ -121,7 +124,15 @@ def _fit_encoder(job: FoldFit) -> None:
             if is_shared and checkpoint is None
             else None
         )
-        fit(job.prepared, job.config, run, checkpoint, pipeline=pipeline, speaks=job.is_first)
+        fit(
+            job.prepared,
+            job.config,
+            run,
+            checkpoint,
+            pipeline=pipeline,
+            speaks=job.is_first,
+            callbacks=job.callbacks,
+        )
 
 
 def _fit_beside(job: FoldFit) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from loguru import logger
@@ -10,6 +11,7 @@ from bert_playground.config.schema import RunConfig
 from bert_playground.data.prepare_folds import Fold, PreparedFolds
 from bert_playground.runs import RunDir
 from bert_playground.tabular.estimators import ESTIMATORS
+from bert_playground.training.core import Callback
 from bert_playground.training.cross_validation.budget import Budget
 from bert_playground.training.cross_validation.encoder_settings import settings_of_fold
 from bert_playground.training.cross_validation.engines import run_jobs, threads_of_each
@@ -19,6 +21,23 @@ from bert_playground.training.pretrain_first import pretrain_first
 from bert_playground.training.track_run import track_fold
 
 LEAST_SECONDS = 2.0  # in which a fold of an encoder learns anything
+
+
+class Watch:
+    """Who follows the folds one by one, and may end them early.
+
+    Attributes:
+        stop_reason: why no further fold is fitted; empty: all are.
+    """
+
+    stop_reason: str = ""
+
+    def callbacks_of(self, repeat: int, fold: int) -> tuple[Callback, ...]:
+        """For the training of an encoder on this fold."""
+        return ()
+
+    def on_fold_end(self, repeat: int, fold: int, folder: Path) -> None:
+        """After a fold was fitted; `folder` has its summary."""
 
 
 @dataclass
@@ -35,6 +54,7 @@ class Schedule:
         failures: member → why it could not be fitted; it is left out of the blend.
         skipped: member → what there was no time for.
         fitted: member → the seconds that each of its models took.
+        watch: who follows the folds; None: nobody.
     """
 
     run: RunDir
@@ -46,6 +66,7 @@ class Schedule:
     failures: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     fitted: dict[str, list[float]] = field(default_factory=dict)
+    watch: Watch | None = None
 
     def fit_all(self) -> None:
         """All members on all folds: those beside the encoder first, as they are cheap; then repeat after repeat.
@@ -59,11 +80,18 @@ class Schedule:
                     self._track(member.name, fold.repeat, fold.number)
         for job, fitted in run_jobs(fit_on_fold, self._jobs(), self.num_processes):
             self._take_note(job, fitted)
+        if self.is_ended_early:
+            return
         if not self.complete():
             reasons = "; ".join(f"{name}: {why}" for name, why in self.failures.items())
             raise ValueError(
                 f"no member could be fitted on all folds: {reasons or 'no time was left'}"
             )
+
+    @property
+    def is_ended_early(self) -> bool:
+        """Whether who follows the folds has seen enough."""
+        return self.watch is not None and bool(self.watch.stop_reason)
 
     def complete(self) -> dict[str, list[Fold]]:
         """Member → the folds that it answers: all of the first repeat, and further repeats as far as there was time."""
@@ -135,7 +163,8 @@ class Schedule:
             return
         for place, fold in enumerate(folds):
             num_left = len(folds) - place
-            if member.name in self.failures or not self._has_time(member, num_left):
+            is_over = member.name in self.failures or self.is_ended_early
+            if is_over or not self._has_time(member, num_left):
                 return
             yield self._make_job(member, config, fold, num_left)
 
@@ -192,6 +221,9 @@ class Schedule:
             threads_of_each(self.num_processes),
             None if member.is_encoder else self._share(member, num_fits),
             is_first=fold is self.folds.folds[0] and self._is_first_encoder(member),
+            callbacks=()
+            if self.watch is None
+            else self.watch.callbacks_of(fold.repeat, fold.number),
         )
 
     def _is_first_encoder(self, member: Member) -> bool:
@@ -205,6 +237,8 @@ class Schedule:
             return
         logger.info(f"{name}, {_name_fold(job, self.folds)}: {fitted.seconds:.1f} s")
         self._track(name, job.repeat, job.fold)
+        if self.watch is not None:
+            self.watch.on_fold_end(job.repeat, job.fold, job.folder)
 
     def _track(self, name: str, repeat: int, fold: int) -> None:
         seed = self.config.training.seed + repeat

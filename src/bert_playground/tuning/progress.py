@@ -1,0 +1,108 @@
+"""create_progress: a bar of a study with best so far, its error and the time left; lines where there is no terminal."""
+
+import sys
+from typing import Protocol
+
+from loguru import logger
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from bert_playground.training.callbacks.progress import describe_time
+from bert_playground.training.core.state import TrainState
+from bert_playground.tuning.clock import Clock
+
+
+class TuneProgress(Protocol):
+    """What is told of a study."""
+
+    def begin(self, what: str) -> None:
+        """A training begins."""
+
+    def step(self, state: TrainState) -> None:
+        """It took a step."""
+
+    def end(self, said: str, best: str) -> None:
+        """It ended; `best` is the best so far in words."""
+
+    def close(self) -> None:
+        """Let go of the terminal."""
+
+
+class TuneLines:
+    """A line for each training."""
+
+    def __init__(self, clock: Clock, most_trials: float) -> None:
+        """Make it."""
+        self.clock = clock
+
+    def begin(self, what: str) -> None:
+        """Nothing is said before there is something."""
+
+    def step(self, state: TrainState) -> None:
+        """Nothing is said of single steps."""
+
+    def end(self, said: str, best: str) -> None:
+        """One line."""
+        logger.info(f"{said}; {best}{say_left(self.clock)}")
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class TuneBar:
+    """A bar over the time, or the trials, that a study has; trainings are told above it."""
+
+    def __init__(self, clock: Clock, most_trials: float, console: Console | None = None) -> None:
+        """Make it; the bar goes to stderr."""
+        self.clock, self.most_trials, self.done = clock, most_trials, 0
+        self.progress = Progress(
+            TextColumn("{task.fields[what]}"),
+            BarColumn(bar_width=16),
+            TextColumn("{task.fields[best]}", style="cyan"),
+            TextColumn("{task.fields[left]}", style="dim"),
+            console=console or Console(stderr=True),
+            transient=True,
+        )
+        total = clock.seconds or most_trials
+        self.task = self.progress.add_task("tune", total=total, what="", best="", left="")
+        self.what = ""
+        self.progress.start()
+
+    def begin(self, what: str) -> None:
+        """Name the training."""
+        self.what = what
+        self._update(what)
+
+    def step(self, state: TrainState) -> None:
+        """Move the bar."""
+        self._update(f"{self.what}, epoch {state.epoch + 1}/{state.num_epochs}")
+
+    def end(self, said: str, best: str) -> None:
+        """Print the training above the bar."""
+        self.done += 1
+        logger.info(said)
+        self.progress.update(self.task, best=best)
+        self._update(self.what)
+
+    def close(self) -> None:
+        """Take the bar away, and give the terminal its cursor back."""
+        self.progress.stop()
+
+    def _update(self, what: str) -> None:
+        completed = self.clock.elapsed if self.clock.seconds else self.done
+        left = say_left(self.clock).removeprefix("; ")
+        self.progress.update(self.task, completed=completed, what=what, left=left)
+
+
+def say_left(clock: Clock) -> str:
+    """Such as "; 1:05 left"; nothing without a limit."""
+    return (
+        ""
+        if clock.seconds is None
+        else f"; {describe_time(max(0.0, clock.seconds - clock.elapsed))} left"
+    )
+
+
+def create_progress(clock: Clock, most_trials: float) -> TuneProgress:
+    """A bar on a terminal, plain lines in a file or a pipe."""
+    return (TuneBar if sys.stderr.isatty() else TuneLines)(clock, most_trials)

@@ -1,0 +1,298 @@
+"""Search: the run by the defaults, then one trial after another until the time or their number is up."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from loguru import logger
+from optuna.trial import FrozenTrial, TrialState
+
+from bert_playground.config.schema import RunConfig
+from bert_playground.files import STORAGE
+from bert_playground.lookup import count_of
+from bert_playground.runs import RunDir
+from bert_playground.tuning.clock import Clock
+from bert_playground.tuning.progress import TuneProgress
+from bert_playground.tuning.pruning import OUT_OF_TIME, Kept
+from bert_playground.tuning.settings import TableFacts, configure_trial, list_defaults
+from bert_playground.tuning.space import Space
+from bert_playground.tuning.study import (
+    ORIGIN,
+    PROCESS,
+    REASON,
+    RETRIED,
+    RUN,
+    SECONDS,
+    best_trial,
+    finished_trials,
+    name_process,
+)
+from bert_playground.tuning.trial import Outcome, TrialRunner
+from bert_playground.tuning.weights import drop_weights
+
+DEFAULTS = "defaults"  # the study's attribute with what the run by the defaults gave
+ERROR = "error"
+KILLED = "the process was killed"
+FAILURES = 5  # at the beginning, after which nothing better is expected
+
+
+@dataclass
+class Search:
+    """Trials of a study.
+
+    Attributes:
+        study: of Optuna.
+        runner: trains them.
+        space: what is tuned.
+        facts: of the table.
+        clock: of this process.
+        most_trials: of the study, beside the run by the defaults.
+        progress: told of each.
+        on_trial: called after each, to keep account of the time.
+    """
+
+    study: optuna.Study
+    runner: TrialRunner
+    space: Space
+    facts: TableFacts
+    clock: Clock
+    most_trials: float
+    progress: TuneProgress
+    on_trial: Callable[[], None] = lambda: None
+
+    @property
+    def defaults(self) -> dict[str, Any] | None:
+        """Value, seconds and run of the defaults; None: they were not measured yet."""
+        known: dict[str, Any] | None = self.study.user_attrs.get(DEFAULTS)
+        return known
+
+    def run_defaults(self) -> None:
+        """Train as the configuration is, unless the study knows; the sampler learns of it where the space holds it.
+
+        Raises:
+            ValueError: there is not enough time even for that.
+        """
+        if (known := self.defaults) is not None:
+            self.clock.defaults = known["seconds"]
+            return
+        self.progress.begin("the defaults")
+        kept = Kept()
+        outcome = self.runner.run(
+            self.runner.config,
+            self.runner.sources,
+            reporter=kept,
+            seconds_left=lambda: self.clock.left,
+            on_progress=self.progress.step,
+        )
+        if outcome.value is None:
+            raise ValueError(
+                f"one training by the defaults takes longer than --time {self.clock.seconds:g}s allows; give more, or fewer "
+                "--epochs"
+            )
+        self.clock.defaults = outcome.seconds
+        error = self.runner.measure_error(outcome)
+        self._tell_defaults(outcome, kept)
+        self.study.set_user_attr(
+            DEFAULTS,
+            {
+                "value": outcome.value,
+                "error": error,
+                "seconds": outcome.seconds,
+                "run": str(outcome.run.path),
+                "metrics": outcome.metrics,
+            },
+        )
+        self.on_trial()
+        self.progress.end(
+            f"defaults: {self.runner.metric} {outcome.value:.4f}, {outcome.seconds:.0f} s",
+            self.say_best(),
+        )
+
+    def _tell_defaults(self, outcome: Outcome, kept: Kept) -> None:
+        params = self.space.encode(list_defaults(self.space, self.runner.config, self.facts))
+        if params is None:
+            return
+        self.study.add_trial(
+            optuna.trial.create_trial(
+                params=params,
+                distributions=self.space.distributions,
+                value=outcome.value,
+                intermediate_values=kept.values,
+                user_attrs={
+                    ORIGIN: DEFAULTS,
+                    RUN: str(outcome.run.path),
+                    SECONDS: outcome.seconds,
+                },
+            )
+        )
+
+    def enqueue(self, starts: Sequence[Mapping[str, Any]]) -> None:
+        """Try these parameters first."""
+        for params in starts:
+            self.study.enqueue_trial(
+                dict(params), user_attrs={ORIGIN: "warm start"}, skip_if_exists=True
+            )
+
+    def run_trials(self) -> None:
+        """Trials until the time or their number is up.
+
+        Raises:
+            ValueError: the first trials all failed.
+            KeyboardInterrupt: Ctrl-C; the trial that ran is tried again when the study goes on.
+        """
+        self._learn_pace()
+        while self.count() < self.most_trials and self.clock.has_time_for_trial:
+            self._run_trial()
+            self.on_trial()
+            self._keep_best_only()
+            tried = [trial for trial in finished_trials(self.study) if not is_default(trial)]
+            if len(tried) == FAILURES and all(each.state == TrialState.FAIL for each in tried):
+                reasons = {str(each.user_attrs.get(REASON)) for each in tried}
+                raise ValueError(
+                    f"the first {FAILURES} trials all failed: {'; '.join(sorted(reasons))}; mend the space, and start a new study"
+                )
+
+    def count(self) -> int:
+        """Trials so far, those of other processes included; killed ones are tried again and do not count."""
+        return sum(
+            trial.state != TrialState.WAITING
+            and trial.user_attrs.get(REASON) != KILLED
+            and not is_default(trial)
+            for trial in self.study.get_trials(deepcopy=False)
+        )
+
+    def say_best(self) -> str:
+        """Best so far with its error."""
+        value, error = self.best_value()
+        if value is None:
+            return "nothing is complete yet"
+        spread = "" if error is None else f" ± {error:.4f}"
+        return f"best {self.runner.metric} {value:.4f}{spread}"
+
+    def best_value(self) -> tuple[float | None, float | None]:
+        """Of the best trial or the defaults, with its error."""
+        best, known = best_trial(self.study), self.defaults
+        if best is not None and not is_default(best) and self.is_better(best.value, known):
+            return best.value, best.user_attrs.get(ERROR)
+        return (None, None) if known is None else (known["value"], known["error"])
+
+    def is_better(self, value: float | None, known: Mapping[str, Any] | None) -> bool:
+        """Whether a value is better than that of the defaults."""
+        if value is None or known is None:
+            return value is not None
+        sign = 1.0 if self.runner.objective.higher_is_better else -1.0
+        return bool(sign * value > sign * known["value"])
+
+    def configure(self, trial: FrozenTrial) -> RunConfig:
+        """The configuration of a trial."""
+        return configure_trial(
+            self.runner.config, self.space, self.space.decode(trial.params), self.facts
+        )
+
+    def sources_of(self, paths: Sequence[str]) -> dict[str, str]:
+        """Where each value of a trial came from."""
+        return {**self.runner.sources, **dict.fromkeys(paths, "tune")}
+
+    def _learn_pace(self) -> None:
+        self.clock.taken = [
+            float(trial.user_attrs[SECONDS])
+            for trial in finished_trials(self.study)
+            if SECONDS in trial.user_attrs and not is_default(trial)
+        ]
+        best = best_trial(self.study)
+        if best is not None:
+            self.clock.best = best.user_attrs.get(SECONDS)
+
+    def _run_trial(self) -> None:
+        trial = self.study.ask()
+        trial.set_user_attr(PROCESS, name_process())
+        self.progress.begin(f"trial {trial.number}")
+        try:
+            values = self.space.suggest(trial)
+            config = configure_trial(self.runner.config, self.space, values, self.facts)
+            config = config.with_changes(
+                {"training": {"seed": self.runner.config.training.seed + 1 + trial.number}}
+            )
+            outcome = self.runner.run(
+                config,
+                self.sources_of(list(values)),
+                reporter=trial,
+                seconds_left=lambda: self.clock.search_left,
+                on_begin=lambda run: trial.set_user_attr(RUN, str(run.path)),
+                on_progress=self.progress.step,
+            )
+        except KeyboardInterrupt:
+            self._give_up(trial, "stopped by a signal", is_retried=True)
+            raise
+        # Whatever a configuration dies of, the others go on; a full disk ends them all.
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in STORAGE:
+                self._give_up(trial, str(error), is_retried=True)
+                raise
+            self._give_up(trial, describe_failure(error))
+            return
+        self._take_note(trial, outcome)
+
+    def _give_up(self, trial: optuna.Trial, reason: str, *, is_retried: bool = False) -> None:
+        trial.set_user_attr(REASON, reason)
+        self.study.tell(trial, state=TrialState.FAIL)
+        if is_retried:
+            self.study.enqueue_trial(trial.params, user_attrs={RETRIED: True})
+        logger.debug(f"trial {trial.number} failed: {reason}")
+        first = reason.partition("\n")[0]
+        self.progress.end(f"trial {trial.number} failed: {first}", self.say_best())
+
+    def _take_note(self, trial: optuna.Trial, outcome: Outcome) -> None:
+        trial.set_user_attr(SECONDS, outcome.seconds)
+        self.clock.taken.append(outcome.seconds)
+        if outcome.ended is not None:
+            trial.set_user_attr(REASON, outcome.ended)
+            if outcome.ended == OUT_OF_TIME:
+                self.clock.taken.pop()
+            self.study.tell(trial, state=TrialState.PRUNED)
+            said = f"trial {trial.number}: {outcome.ended}"
+        else:
+            assert outcome.value is not None
+            trial.set_user_attr("metrics", outcome.metrics)
+            value, _ = self.best_value()
+            if value is None or self.is_better(outcome.value, {"value": value}):
+                trial.set_user_attr(ERROR, self.runner.measure_error(outcome))
+                self.clock.best = outcome.seconds
+            self.study.tell(trial, outcome.value)
+            said = f"trial {trial.number}: {self.runner.metric} {outcome.value:.4f}"
+        self.progress.end(f"{said}, {outcome.seconds:.0f} s", self.say_best())
+
+    def _keep_best_only(self) -> None:
+        best = best_trial(self.study)
+        for trial in finished_trials(self.study):
+            if best is not None and trial.number != best.number and RUN in trial.user_attrs:
+                drop_weights(RunDir(Path(trial.user_attrs[RUN])))
+
+
+def is_default(trial: FrozenTrial) -> bool:
+    """Whether it is the run by the defaults."""
+    return bool(trial.user_attrs.get(ORIGIN) == DEFAULTS)
+
+
+def describe_failure(error: Exception) -> str:
+    """Why a trial failed, in words."""
+    said = str(error) or type(error).__name__
+    is_memory = (
+        isinstance(error, MemoryError) or "malloc" in said or "out of memory" in said.lower()
+    )
+    return f"out of memory: {said}" if is_memory else f"{type(error).__name__}: {said}"
+
+
+def describe_trials(search: Search) -> str:
+    """How many trials ended in which way."""
+    tried = [trial for trial in finished_trials(search.study) if not is_default(trial)]
+    states = {
+        "complete": TrialState.COMPLETE,
+        "pruned": TrialState.PRUNED,
+        "failed": TrialState.FAIL,
+    }
+    counts = {word: sum(each.state == state for each in tried) for word, state in states.items()}
+    parts = [f"{number} {word}" for word, number in counts.items() if number]
+    return f"{count_of(len(tried), 'trial')} ({', '.join(parts) or 'none'})"

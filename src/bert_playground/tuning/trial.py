@@ -1,0 +1,307 @@
+"""TrialRunner: one configuration trained in a run folder of its own, on the rows and by the functions of `bert train`."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+
+from bert_playground.blending.objective import Objective, standard_error
+from bert_playground.config.schema import RunConfig
+from bert_playground.data.prepare import Prepared, prepare
+from bert_playground.data.prepare_folds import PreparedFolds, prepare_folds
+from bert_playground.inference import Predictor
+from bert_playground.logs import warnings_only
+from bert_playground.run_record import read_record
+from bert_playground.runs import RunDir
+from bert_playground.training.callbacks.progress import ProgressLines, progress_by
+from bert_playground.training.core.state import TrainState
+from bert_playground.training.cross_validation.budget import Budget
+from bert_playground.training.cross_validation.conclude import conclude
+from bert_playground.training.cross_validation.members import choose_members
+from bert_playground.training.cross_validation.schedule import Schedule, Watch
+from bert_playground.training.objectives import make_objective
+from bert_playground.training.pretrain_first import pretrain_first
+from bert_playground.training.run import fit
+from bert_playground.training.run_folder import RunResult, run_in_folder
+from bert_playground.training.start import start_run, write_json
+from bert_playground.tuning.bootstrap import bootstrap_error
+from bert_playground.tuning.pruning import (
+    FIRST_FOLD,
+    OUT_OF_TIME,
+    PRUNED,
+    Follower,
+    Reporter,
+    outcome_of,
+)
+
+# Settings of `data` that speak of the text alone: the table is read and decided upon once for all their values.
+OF_TEXT = frozenset({"template", "numeric_features", "column_order", "max_length", "derive"})
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a trial.
+
+    Attributes:
+        run: its folder.
+        value: of the metric; None: it ended early.
+        error: standard error of the value over folds; None: on one split nobody knows before rows are drawn again.
+        seconds: that it took.
+        ended: why it ended early; None: it did not.
+        metrics: all of them; names start with val_.
+    """
+
+    run: RunDir
+    value: float | None
+    error: float | None
+    seconds: float
+    ended: str | None
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrialRunner:
+    """The table that all trials share, and how one is run on it.
+
+    Attributes:
+        config: of all trials; `data.train` is their table.
+        sources: of its values.
+        prepared: the table, with one split; of folds all its rows.
+        folds: the folds; None: one split.
+        metric: by which trials are compared, without val_.
+        folder: for the run folders.
+    """
+
+    config: RunConfig
+    sources: Mapping[str, str]
+    prepared: Prepared
+    folds: PreparedFolds | None
+    metric: str
+    folder: Path
+
+    @classmethod
+    def prepare(
+        cls, config: RunConfig, sources: Mapping[str, str], metric: str | None, folder: Path
+    ) -> "TrialRunner":
+        """Read the table and decide what it is, once for all trials."""
+        folds = prepare_folds(config) if config.cross_validation.folds is not None else None
+        prepared = prepare(config) if folds is None else folds.prepared
+        task = prepared.schema.task
+        chosen = metric or ("mae" if task == "regression" else "log_loss")
+        objective = make_objective(task, "log_loss" if chosen.endswith("loss") else chosen)
+        return cls(config, sources, prepared, folds, objective.name, folder)
+
+    @property
+    def objective(self) -> Objective:
+        """The metric with its direction."""
+        return make_objective(self.prepared.schema.task, self.metric)
+
+    def prepared_of_trial(self) -> Prepared:
+        """The rows of one training."""
+        if self.folds is None:
+            return self.prepared
+        return self.folds.of(self.folds.folds[0])
+
+    def run(
+        self,
+        config: RunConfig,
+        sources: Mapping[str, str],
+        *,
+        reporter: Reporter | None,
+        seconds_left: Callable[[], float],
+        on_begin: Callable[[RunDir], None] = lambda run: None,
+        on_progress: Callable[[TrainState], None] = lambda state: None,
+        folder: Path | None = None,
+        single: Prepared | None = None,
+    ) -> Outcome:
+        """Train a configuration in a new run folder.
+
+        Args:
+            config: of the trial.
+            sources: of its values.
+            reporter: told the metric as it goes on.
+            seconds_left: for it; at 0 it ends.
+            on_begin: told the folder.
+            on_progress: called after each step.
+            folder: for the run folder; None: that of trials.
+            single: rows of one split to train on, in place of those of trials.
+
+        Raises:
+            ValueError, RuntimeError, MemoryError: the configuration cannot be trained.
+        """
+        started = time.perf_counter()
+
+        def follow(reports: Reporter | None) -> Follower:
+            return Follower(reports, f"val_{self.metric}", seconds_left, on_progress)
+
+        def body(run: RunDir, config: RunConfig, checkpoint: object) -> RunResult:
+            on_begin(run)
+            start_run(run, config)
+            if self.folds is None or single is not None:
+                rows = single or self._rows_for(config)
+                return fit(
+                    rows, pretrain_first(rows, config, run), run, callbacks=(follow(reporter),)
+                )
+            return self._fit_folds(run, config, sources, follow, reporter)
+
+        with warnings_only(), progress_by(ProgressLines):
+            result = run_in_folder(
+                body, "train", self._as_trial(config, folder, is_single=single is not None), sources
+            )
+        mx.clear_cache()
+        seconds = time.perf_counter() - started
+        ended = outcome_of(result.summary)
+        value = result.metrics.get(f"val_{self.metric}")
+        if ended is None and (value is None or not np.isfinite(value)):
+            raise ValueError(f"{self.metric} is not defined on the validation rows of this trial")
+        return Outcome(
+            result.run_dir,
+            None if ended else value,
+            result.summary.get("fold_error"),
+            seconds,
+            ended,
+            result.metrics,
+        )
+
+    def measure_error(self, outcome: Outcome) -> float | None:
+        """Standard error of a trial's value: over folds, else over the validation rows drawn again and again."""
+        if outcome.error is not None or self.folds is not None:
+            return outcome.error
+        kept = outcome.run.kept
+        if kept is None:
+            return None
+        predictor = Predictor.load(kept)
+        found = predictor.score(self.prepared.val)
+        assert found.labels is not None
+        judge = make_objective(
+            self.prepared.schema.task, self.metric, predictor.pipeline.in_units
+        ).judge
+        return bootstrap_error(judge, found.labels, found.scores)
+
+    def _as_trial(self, config: RunConfig, folder: Path | None, *, is_single: bool) -> RunConfig:
+        """What belongs to a trial whatever is tuned."""
+        asked = config.cross_validation
+        changes: dict[str, dict[str, Any]] = {
+            "training": {"output_dir": folder or self.folder, "report": False, "refit": False},
+            "tracking": {
+                "directory": config.tracking.directory or config.training.output_dir,
+                "log_model": False,
+            },
+            "checkpoint": {
+                "save_best_only": True,
+                "save_minutes": 0.0,
+                "enable_checkpointing": True,
+            },
+            "cross_validation": {
+                "folds": None if is_single else asked.folds,
+                "members": None if asked.folds is None or is_single else ("encoder",),
+                "time": None,
+            },
+            "ensemble": {"num_models": 1},
+        }
+        return config.with_changes(changes)
+
+    def _rows_for(self, config: RunConfig) -> Prepared:
+        """The shared table, read as the trial says; anew only where other columns or rows are asked for."""
+        if not self._is_shared(config):
+            return prepare(config)
+        return self._with_text(self.prepared, config)
+
+    def _is_shared(self, config: RunConfig) -> bool:
+        before, now = self.config.data, config.data
+        differing = {
+            name for name in type(now).model_fields if getattr(now, name) != getattr(before, name)
+        }
+        is_lost = now.template == "auto" != before.template  # what a known table would have
+        return differing <= OF_TEXT and not is_lost and not isinstance(now.derive, dict)
+
+    def _with_text(self, prepared: Prepared, config: RunConfig) -> Prepared:
+        data = config.data
+        named = {name: getattr(data, name) for name in OF_TEXT - {"template"}}
+        template = prepared.schema.template if data.template == "auto" else data.template
+        return replace(prepared, text=replace(prepared.text, **named, template=template))
+
+    def _fit_folds(
+        self,
+        run: RunDir,
+        config: RunConfig,
+        sources: Mapping[str, str],
+        follow: Callable[[Reporter | None], Follower],
+        reporter: Reporter | None,
+    ) -> RunResult:
+        """The encoder on all folds, as `bert train --folds`; a trial that is pruned answers none."""
+        assert self.folds is not None
+        started = time.perf_counter()
+        folds = self.folds
+        if self._is_shared(config):
+            folds = replace(folds, prepared=self._with_text(folds.prepared, config))
+        else:
+            folds = prepare_folds(config)
+        run.fold_fits.mkdir(exist_ok=True)
+        for repeat in range(len(folds.assignments)):
+            folds.write(run.folds_file(repeat), repeat)
+        watch = FoldWatch(follow, reporter, f"val_{self.metric}", folds)
+        budget = Budget(None, started)
+        schedule = Schedule(
+            run, config, sources, folds, choose_members(config), budget, watch=watch
+        )
+        schedule.fit_all()
+        seconds = time.perf_counter() - started
+        if watch.stop_reason:
+            summary = {
+                "task": folds.prepared.schema.task,
+                "target": folds.prepared.schema.target,
+                "stop_reason": watch.stop_reason,
+                "seconds": seconds,
+            }
+            write_json(run.summary, summary)
+            return RunResult(run, {}, None, summary)
+        result = conclude(run, config, folds, schedule, seconds)
+        result.summary["fold_error"] = standard_error(np.array(watch.values))
+        return result
+
+
+class FoldWatch(Watch):
+    """Reports the score of each fold, and ends a trial that is worse than the best one on the folds so far."""
+
+    def __init__(
+        self,
+        follow: Callable[[Reporter | None], Follower],
+        reporter: Reporter | None,
+        metric: str,
+        folds: PreparedFolds,
+    ) -> None:
+        """Make it; the steps of the first fold are reported too."""
+        self.follow = follow
+        self.reporter = reporter
+        self.metric = metric
+        self.order = [(fold.repeat, fold.number) for fold in folds.folds]
+        self.values: list[float] = []
+
+    def callbacks_of(self, repeat: int, fold: int) -> tuple[Follower, ...]:
+        """The first fold is also pruned step by step."""
+        is_first = (repeat, fold) == self.order[0]
+        return (self.follow(self.reporter if is_first else None),)
+
+    def on_fold_end(self, repeat: int, fold: int, folder: Path) -> None:
+        """Report the fold; the last one ends nothing any more."""
+        summary = read_record(folder).summary
+        reason = summary.stop_reason or ""
+        if reason.startswith(PRUNED) or reason == OUT_OF_TIME:
+            self.stop_reason = reason
+            return
+        number = self.order.index((repeat, fold))
+        value = summary.metrics.get(self.metric)
+        if value is None:
+            return
+        self.values.append(value)
+        if self.reporter is None:
+            return
+        self.reporter.report(value, FIRST_FOLD + number)
+        if number + 1 < len(self.order) and self.reporter.should_prune():
+            self.stop_reason = f"{PRUNED} after {number + 1} of {len(self.order)} folds"

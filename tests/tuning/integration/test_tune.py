@@ -1,0 +1,208 @@
+"""run_tuning on a made-up table: trials as run folders, rows that none of them sees, fresh seeds, failures, going on."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from bert_playground.config import load_config
+from bert_playground.run_list import list_runs
+from bert_playground.run_record import read_record
+from bert_playground.tuning.request import TuneRequest
+from bert_playground.tuning.tune import run_tuning
+
+TINY = {
+    "model.hidden_size": 16,
+    "model.num_layers": 1,
+    "model.num_heads": 2,
+    "model.vocab_size": 200,
+    "training.epochs": 1,
+    "training.batch_size": 16,
+    "training.precision": "f32",
+    "training.use_compilation": False,
+    "data.drop_columns": ["row"],
+}
+# The defaults are one epoch at the recipe's rate; 3 heads do not divide the width, so that such trials fail.
+SPACE = {
+    "training.epochs": {"low": 4, "high": 6},
+    "optimizer.learning_rate": {"low": 5e-3, "high": 2e-2, "log": True},
+    "model.num_heads": [2, 3],
+}
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    random = np.random.default_rng(7)
+    path = tmp_path_factory.mktemp("fruit") / "train.csv"
+    colours = random.choice(["green", "red", "yellow"], 150)
+    rows = {"row": range(150), "colour": colours, "shop": random.choice(["north", "south"], 150)}
+    pl.DataFrame(rows | {"ripe": np.where(colours == "green", "no", "yes")}).write_csv(path)
+    return path
+
+
+def tune(table, output, resume=None, settings=(), **asked):
+    flags = {**TINY, "data.train": table, "data.target": "ripe", "training.output_dir": output}
+    config, sources = load_config(None, {}, flags | dict(settings))
+    if resume is not None:
+        config, sources = load_config(None, {}, {})
+    return run_tuning(config, sources, TuneRequest(**asked), resume)
+
+
+@pytest.fixture(scope="module")
+def study(table, tmp_path_factory):
+    output = tmp_path_factory.mktemp("tuned")
+    return tune(table, output, space=SPACE, trials=6, seeds=2, aside=0.3)
+
+
+def test_each_trial_is_a_run_with_its_seed_and_its_values(study):
+    trials = [each for each in study["trials"] if each["state"] == "complete"]
+    assert len(trials) >= 2
+    for each in trials:
+        record = read_record(Path(each["run"]))
+        assert record.settings.values["training"]["seed"] == 1 + each["trial"]
+        assert record.setting("training.epochs") == each["params"]["training.epochs"]
+        assert record.settings.sources["training.epochs"] == "tune"
+        assert record.summary.metrics["val_log_loss"] == each["value"]
+    listed = {entry.name for entry in list_runs(Path(study["run"]) / "trials")}
+    assert {Path(each["run"]).name for each in trials} < listed  # the defaults are one more
+
+
+def test_a_configuration_that_fails_is_recorded_and_the_study_goes_on(study):
+    failed = [
+        each for each in study["trials"] if each["state"] == "failed" or each["state"] == "fail"
+    ]
+    assert failed
+    assert all(each["params"]["model.num_heads"] == 3 for each in failed)
+    assert all("3" in each["reason"] for each in failed)
+
+
+def test_rows_put_aside_are_in_no_table_of_a_trial(study, table):
+    rows = Path(study["run"]) / "rows"
+    train, aside = (
+        pl.read_csv(rows / name)["row"].to_list() for name in ("train.csv", "aside.csv")
+    )
+    assert not set(train) & set(aside)
+    assert sorted(train + aside) == list(range(150))
+    assert study["rows_aside"] == len(aside) == 45
+    for each in study["trials"]:
+        if each["run"]:
+            assert read_record(Path(each["run"])).setting("data.train") == str(rows / "train.csv")
+
+
+def test_the_verdict_is_of_fresh_seeds_on_the_rows_put_aside(study):
+    verdict = study["verdict"]
+    assert len(verdict["seeds"]) == 2
+    used = {1 + each["trial"] for each in study["trials"]} | {0}
+    assert not used & set(verdict["seeds"])
+    assert verdict["rows"] == 45
+    runs = [read_record(entry.run.path) for entry in list_runs(Path(study["run"]) / "verdict")]
+    assert sorted(run.setting("training.seed") for run in runs) == sorted(2 * verdict["seeds"])
+    # One epoch has learned nothing yet, and the colour says it all.
+    assert verdict["gain"] == pytest.approx(
+        verdict["defaults"]["log_loss"] - verdict["tuned"]["log_loss"]
+    )
+    assert verdict["is_shown"]
+    assert "beats the defaults beyond noise" in verdict["says"]
+
+
+def test_the_best_configuration_is_a_file_that_training_takes(study):
+    path = Path(study["files"]["best"])
+    config, sources = load_config(path, {})
+    assert config.training.epochs == study["best"]["params"]["training.epochs"]
+    assert config.model.hidden_size == 16
+    assert config.data.train is None
+    assert sources["training.seed"] == "default"
+    assert study["verdict"]["says"] in path.read_text()
+    assert study["command"].endswith(f"--config {path}")
+
+
+def test_only_the_best_trial_keeps_its_weights(study):
+    kept = {
+        path.parents[2].name
+        for path in Path(study["run"]).glob("trials/*/checkpoints/best/*.safetensors")
+    }
+    assert kept == {Path(study["best"]["run"]).name}
+
+
+def test_the_report_has_the_pictures_and_the_study_is_a_run(study):
+    html = Path(study["files"]["report"]).read_text()
+    for part in (
+        "best so far",
+        "PED-ANOVA",
+        "complete trials through their settings",
+        "fresh seeds",
+    ):
+        assert part in html
+    (entry,) = [
+        e for e in list_runs(Path(study["run"]).parent) if e.name == Path(study["run"]).name
+    ]
+    assert (entry.kind, entry.status) == ("tune", "complete")
+    assert entry.metrics["val_log_loss"] == study["best"]["value"]
+
+
+@pytest.fixture
+def copied(study, tmp_path):
+    shutil.copytree(Path(study["run"]), tmp_path / "run_20260101_000000")
+    return tmp_path / "run_20260101_000000"
+
+
+def test_a_study_goes_on_where_it_ended_and_is_judged_by_other_seeds(study, table, tmp_path):
+    before = len(study["trials"])
+    again = tune(table, tmp_path, resume=Path(study["run"]), trials=7)
+    assert len(again["trials"]) == before + 1
+    assert not set(again["verdict"]["seeds"]) & set(study["verdict"]["seeds"])
+    assert again["defaults"] == study["defaults"]
+
+
+def test_trials_of_an_earlier_study_are_tried_first(study, table, tmp_path):
+    space = {path: asked for path, asked in SPACE.items() if path != "model.num_heads"}
+    found = tune(
+        table, tmp_path, space=space, trials=1, seeds=2, aside=0.3, warm_start=(study["run"],)
+    )
+    (first,) = found["trials"]
+    best = min((t for t in study["trials"] if t["value"]), key=lambda t: t["value"])
+    assert first["origin"] == "warm start"
+    assert first["params"] == {path: best["params"][path] for path in space}
+
+
+def test_without_time_for_the_defaults_nothing_is_left_behind(table, tmp_path):
+    with pytest.raises(ValueError, match="one training by the defaults takes longer"):
+        tune(table, tmp_path / "out", seconds=0.01, settings={"training.epochs": 50})
+    assert not list((tmp_path / "out").glob("run_*/summary.json"))
+
+
+def test_trials_on_folds_are_runs_over_folds(table, tmp_path):
+    space = {"training.epochs": {"low": 3, "high": 4}}
+    found = tune(
+        table,
+        tmp_path,
+        space=space,
+        trials=1,
+        seeds=2,
+        aside=0.3,
+        settings={"cross_validation.folds": 2},
+    )
+    (trial,) = found["trials"]
+    folder = Path(trial["run"])
+    assert (folder / "oof.parquet").is_file()
+    assert json.loads((folder / "summary.json").read_text())["num_folds"] == 2
+    assert trial["value"] == pytest.approx(found["metrics"]["val_log_loss"])
+    assert found["best"]["error"] > 0
+    assert "--folds 2" in found["command"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "part"),
+    [
+        ({"data.horizon": 2}, "windows of a series"),
+        ({"data.streaming": True}, "needs it whole"),
+        ({"training.batch_size": "auto"}, "give a number"),
+    ],
+)
+def test_tables_that_cannot_be_tuned_on_are_refused(table, tmp_path, settings, part):
+    with pytest.raises(ValueError, match=part):
+        tune(table, tmp_path / "out", trials=1, settings=settings)
+    assert not list(tmp_path.glob("out/run_*"))
