@@ -144,22 +144,27 @@ def check_sizes(config: Any, *, is_rotary: bool = False) -> None:
             wrong.append(f"{name} is {value!r}, expected a probability below 1")
         if name.endswith(("_eps", "rope_theta")) and not value > 0:
             wrong.append(f"{name} is {value!r}, expected more than 0")
-    if not wrong and config.head_dim is None and config.hidden_size % config.num_attention_heads:
-        wrong = [
-            f"hidden_size {config.hidden_size} is not a multiple of "
-            f"num_attention_heads {config.num_attention_heads}"
-        ]
-    elif not wrong and is_rotary and head_size_of(config) % 2:
-        wrong = [
-            f"a head has {head_size_of(config)} dimensions "
-            "(hidden_size / num_attention_heads), expected an even number to rotate in pairs"
-        ]
+    wrong = wrong or _check_heads(config, is_rotary)
     if wrong:
         raise ValueError(f"impossible {config.model_type} config: {'; '.join(wrong)}")
     if config.head_dim is not None and config.head_dim * config.num_attention_heads == (
         config.hidden_size
     ):
         object.__setattr__(config, "head_dim", None)  # what published files mean anyway
+
+
+def _check_heads(config: Any, is_rotary: bool) -> list[str]:
+    if config.head_dim is None and config.hidden_size % config.num_attention_heads:
+        return [
+            f"hidden_size {config.hidden_size} is not a multiple of "
+            f"num_attention_heads {config.num_attention_heads}"
+        ]
+    if is_rotary and head_size_of(config) % 2:
+        return [
+            f"a head has {head_size_of(config)} dimensions "
+            "(hidden_size / num_attention_heads), expected an even number to rotate in pairs"
+        ]
+    return []
 
 
 def head_size_of(config: Any) -> int:
