@@ -1,4 +1,4 @@
-"""Estimators in scikit-learn's manner, on the training and the prediction of the command line."""
+"""Estimators in scikit-learn's manner."""
 
 from .classifier import BertClassifier as BertClassifier
 from .embedder import BertEmbedder as BertEmbedder

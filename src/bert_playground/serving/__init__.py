@@ -1,1 +1,1 @@
-"""A checkpoint answers over HTTP: table rows, texts and tensors, by the pipeline that it was trained with."""
+"""A checkpoint answers over HTTP: table rows, texts and tensors."""
