@@ -37,7 +37,9 @@ def test_the_command_line_gives_equal_numbers(target, task, request, tmp_path):
     estimator = request.getfixturevalue(task)
     TABLE[[*FEATURES, target]].write_csv(tmp_path / "learn.csv")
     LATER[FEATURES].write_csv(tmp_path / "ask.csv")
-    options = "--epochs 2 --batch-size 16 --seed 3 --set model.hidden_size=32 --set model.num_layers=1"
+    options = (
+        "--epochs 2 --batch-size 16 --seed 3 --set model.hidden_size=32 --set model.num_layers=1"
+    )
     trained = CliRunner().invoke(
         app,
         ["train", "--train", str(tmp_path / "learn.csv"), "--target", target, *options.split(),

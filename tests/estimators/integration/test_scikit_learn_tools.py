@@ -85,7 +85,5 @@ def test_calibration():
 @pytest.mark.slow
 def test_processes_of_joblib_train_each_on_its_own():
     alone = cross_val_predict(classifier(), FRAME, LABELS, cv=2, method="predict_proba")
-    shared = cross_val_predict(
-        classifier(), FRAME, LABELS, cv=2, method="predict_proba", n_jobs=2
-    )
+    shared = cross_val_predict(classifier(), FRAME, LABELS, cv=2, method="predict_proba", n_jobs=2)
     np.testing.assert_array_equal(alone, shared)
