@@ -4,6 +4,7 @@ import typer
 
 from .commands.core.benchmark import benchmark
 from .commands.core.blend import blend
+from .commands.core.doctor import doctor
 from .commands.core.evaluate import evaluate
 from .commands.core.info import info
 from .commands.core.predict import predict
@@ -30,7 +31,7 @@ from .commands.kaggle.submit import submit
 from .commands.kaggle.whoami import whoami
 from .commands.mlflow.best import best
 from .commands.mlflow.compare import compare as mlflow_compare
-from .commands.mlflow.doctor import doctor
+from .commands.mlflow.doctor import doctor as mlflow_doctor
 from .commands.mlflow.export import export as mlflow_export
 from .commands.mlflow.promote import promote
 from .commands.mlflow.register import register
@@ -71,6 +72,7 @@ for command in (
     serve,
     benchmark,
     info,
+    doctor,
 ):
     app.command(cls=SettingsCommand)(command)
 app.command("automl", cls=SettingsCommand, help="The same as `bert tune`.", hidden=True)(tune)
@@ -138,7 +140,7 @@ mlflow_group.command()(best)
 mlflow_group.command()(register)
 mlflow_group.command()(promote)
 mlflow_group.command("export")(mlflow_export)
-mlflow_group.command()(doctor)
+mlflow_group.command("doctor")(mlflow_doctor)
 app.add_typer(mlflow_group, name="mlflow")
 
 

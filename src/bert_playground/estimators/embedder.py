@@ -99,7 +99,7 @@ class BertEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BertModel)
         Raises:
             ValueError: rows or parameters do not fit; says what to do.
         """
-        frame = self._read_fit_rows(X, least=1)
+        frame = self._read_fit_rows(X, least=2)
         output_dir = Path(self.output_dir) if self.output_dir else None
         config, sources = read_settings(self.get_params(deep=False), output_dir)
         if not is_frame(X):

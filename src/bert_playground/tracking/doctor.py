@@ -5,11 +5,11 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from bert_playground.finding import BAD, GOOD, NOTE, Finding
 from bert_playground.lookup import count_of, nearest, shorten
 from bert_playground.tracking.browse import Store
 from bert_playground.tracking.store import (
@@ -22,29 +22,6 @@ from bert_playground.tracking.store import (
     missing_packages,
 )
 from bert_playground.tracking.ui import find_launcher, mlflow_version
-
-GOOD, NOTE, BAD = "ok", "note", "fault"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        what: was looked at.
-        state: GOOD, NOTE or BAD.
-        found: in words.
-        remedy: what to do; "": nothing.
-    """
-
-    what: str
-    state: str
-    found: str
-    remedy: str = ""
-
-    def to_dict(self) -> dict[str, str]:
-        """For JSON."""
-        return asdict(self)
 
 
 def diagnose(asked: str | None, output_dir: Path) -> list[Finding]:

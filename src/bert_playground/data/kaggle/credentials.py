@@ -150,6 +150,21 @@ def _read_text(path: Path) -> str:
         raise ValueError(f"{path} is not UTF-8 text; download it again") from None
 
 
+def open_files(
+    environment: Mapping[str, str] | None = None, home: Path | None = None
+) -> list[Path]:
+    """The files of credentials that other users of this machine can read."""
+    environment = os.environ if environment is None else environment
+    home = Path.home() if home is None else home
+    names = ("access_token", "access_token.txt", "credentials.json")
+    places = [*(home / ".kaggle" / name for name in names), _key_file(environment, home)]
+    return [path for path in places if path.is_file() and _has_readers(path)]
+
+
+def _has_readers(path: Path) -> bool:
+    return os.name == "posix" and bool(path.stat().st_mode & OTHERS)
+
+
 def _warn_of_readers(path: Path) -> None:
-    if os.name == "posix" and path.stat().st_mode & OTHERS:
+    if _has_readers(path):
         logger.warning(f"{path} can be read by other users of this machine: chmod 600 {path}")

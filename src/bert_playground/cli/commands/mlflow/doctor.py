@@ -32,7 +32,8 @@ def doctor(
     json: options.Json = False,
 ) -> None:
     """Say whether the store can be reached, read and written, and what is missing; exit code 2 if something is."""
-    from bert_playground.tracking.doctor import BAD, diagnose, restore_experiment, upgrade_store
+    from bert_playground.finding import BAD
+    from bert_playground.tracking.doctor import diagnose, restore_experiment, upgrade_store
 
     if upgrade:
         copy = upgrade_store(choose_address(store))

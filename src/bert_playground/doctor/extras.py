@@ -1,0 +1,100 @@
+"""check_packages, check_extras: what is installed of what the distribution asks for, by its own metadata."""
+
+import re
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, requires, version
+from typing import NamedTuple
+
+from bert_playground.finding import BAD, GOOD, NOTE, Finding
+
+DISTRIBUTION = "bert-playground"
+NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+EXTRA = re.compile(r"extra == ['\"]([\w-]+)['\"]")
+OTHERWISE = ("cpu", "cuda13", "native")  # which MLX, and which kernels: checks of their own
+PURPOSE = {
+    "boost": "LightGBM and CatBoost beside the encoder",
+    "kaggle": "bert kaggle",
+    "mlflow": "--mlflow and bert mlflow",
+    "onnx": "bert model export --format onnx",
+    "serve": "bert serve",
+}
+
+
+class Requirement(NamedTuple):
+    """A package that is asked for, and the extra that asks; None: always."""
+
+    package: str
+    extra: str | None
+
+
+def read_requirements() -> tuple[Requirement, ...]:
+    """What the installed distribution asks for; () where none is installed."""
+    try:
+        asked = requires(DISTRIBUTION) or ()
+    except PackageNotFoundError:
+        return ()
+    return tuple(_read(line) for line in asked)
+
+
+def _read(line: str) -> Requirement:
+    name, extra = NAME.match(line), EXTRA.search(line)
+    assert name is not None
+    return Requirement(name.group(), extra.group(1) if extra else None)
+
+
+def installed_version(package: str) -> str | None:
+    """None: not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def check_packages() -> Iterator[Finding]:
+    """The packages that everything needs; MLX is a check of its own."""
+    requirements = read_requirements()
+    if not requirements:
+        yield Finding(
+            "packages",
+            NOTE,
+            f"{DISTRIBUTION} is not installed, only found by its path",
+            "uv sync",
+        )
+        return
+    always = [each.package for each in requirements if each.extra is None and each.package != "mlx"]
+    missing = [name for name in always if installed_version(name) is None]
+    own = f"{DISTRIBUTION} {installed_version(DISTRIBUTION)}"
+    if missing:
+        yield Finding("packages", BAD, f"{own}; missing: {', '.join(missing)}", "uv sync")
+    else:
+        yield Finding("packages", GOOD, f"{own} and the {len(always)} packages that it needs")
+
+
+def check_extras(requirements: Sequence[Requirement] | None = None) -> Iterator[Finding]:
+    """Each extra with the versions of its packages."""
+    if requirements is None:
+        requirements = read_requirements()
+    names = [each.extra for each in requirements if each.extra not in (None, *OTHERWISE)]
+    for extra in dict.fromkeys(names):
+        packages = [each.package for each in requirements if each.extra == extra]
+        found = {name: installed_version(name) for name in packages}
+        there = ", ".join(f"{name} {number}" for name, number in found.items() if number)
+        missing = [name for name, number in found.items() if number is None]
+        purpose = PURPOSE.get(str(extra), "")
+        if not missing:
+            yield Finding(f"extra {extra}", GOOD, there)
+            continue
+        yield Finding(
+            f"extra {extra}",
+            NOTE,
+            f"missing: {', '.join(missing)}{f' (there: {there})' if there else ''}",
+            f'for {purpose or extra}: uv sync --extra {extra}, or pip install "{DISTRIBUTION}[{extra}]"',
+        )
+
+
+def all_versions() -> dict[str, str]:
+    """Every distribution of this environment, for a bug report."""
+    from importlib.metadata import distributions
+
+    found = {each.metadata["Name"]: each.version for each in distributions()}
+    return dict(sorted((str(name), number) for name, number in found.items() if name))
