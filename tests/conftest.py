@@ -89,8 +89,15 @@ def _no_pictures() -> Iterator[Callable[..., None]]:
     original = curves.draw_curves
     with pytest.MonkeyPatch.context() as patch:
         for module, name in ((curves, "draw_curves"), (reliability_plot, "draw_reliability")):
-            patch.setattr(module, name, lambda _, path, *__: path.write_bytes(PNG_SIGNATURE))
+            patch.setattr(module, name, _write_signature)
         yield original
+
+
+def _write_signature(_: object, path: Path, *then: object) -> None:
+    path.write_bytes(PNG_SIGNATURE)
+    for each in then:
+        if callable(each):
+            each()
 
 
 @pytest.fixture(scope="session", autouse=True)

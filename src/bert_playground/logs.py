@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import RawIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,16 +68,31 @@ def warnings_only() -> Iterator[None]:
 @contextmanager
 def log_to_file(path: Path) -> Iterator[None]:
     """Also append every message, DEBUG and up, to a file while the block runs."""
-    sink = logger.add(
-        path,
-        level="DEBUG",
-        format="{time:YYYY-MM-DD HH:mm:ss} {level:<7} {message}",
-        encoding="utf-8",
-    )
-    try:
-        yield
-    finally:
-        logger.remove(sink)
+    with path.open("ab", buffering=0) as file:
+        sink = logger.add(
+            _LogFile(file, path),
+            level="DEBUG",
+            format="{time:YYYY-MM-DD HH:mm:ss} {level:<7} {message}",
+        )
+        try:
+            yield
+        finally:
+            logger.remove(sink)
+
+
+class _LogFile:
+    """A log that cannot be written, such as on a full disk, is said once: what fails for the same reason says more."""
+
+    def __init__(self, file: RawIOBase, path: Path) -> None:
+        self.file, self.path, self.is_told = file, path, False
+
+    def __call__(self, message: str) -> None:
+        try:
+            self.file.write(message.encode("utf-8", "replace"))
+        except OSError as error:
+            if not self.is_told:
+                sys.stderr.write(f"{self.path} cannot be written: {error.strerror}\n")
+            self.is_told = True
 
 
 def _write_to_console(message: str) -> None:

@@ -34,7 +34,7 @@ def open_output(path: Path) -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
         return
     target = Path(path).resolve()
-    if os.path.abspath(path).startswith(DEVICES) or _is_special(target):
+    if str(Path(path).absolute()).startswith(DEVICES) or _is_special(target):
         with disk_errors_named(path), target.open("wb") as file:
             yield file
         return

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from bert_playground.files import write_text
+from bert_playground.files import disk_errors_named, write_text
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.state import History, TrainState
 
@@ -32,7 +32,7 @@ class MetricsLog(Callback):
     def _append(self, state: TrainState) -> None:
         new = state.history[self.num_written :]
         if new:
-            with self.path.open("a", encoding="utf-8") as file:
+            with disk_errors_named(self.path), self.path.open("a", encoding="utf-8") as file:
                 file.write(_lines(new))
             self.num_written = len(state.history)
 

@@ -60,7 +60,19 @@ class Calibration:
 
 
 def calibrate(predictor: Predictor, data: Path | None = None) -> Calibration:
-    """Fit the temperature of a checkpoint by the log loss of rows that it was not trained on, and store it there.
+    """Fit the temperature of a checkpoint, and store it there; see `fit_calibration`."""
+    fitted = fit_calibration(predictor, data)
+    store_temperature(fitted)
+    return fitted
+
+
+def store_temperature(fitted: Calibration) -> None:
+    """Write the fitted temperature into the checkpoint."""
+    update_head(fitted.checkpoint, temperature_scaling=fitted.after.temperature)
+
+
+def fit_calibration(predictor: Predictor, data: Path | None = None) -> Calibration:
+    """Fit the temperature of a checkpoint by the log loss of rows that it was not trained on; nothing is written.
 
     Args:
         predictor: of a binary or multiclass checkpoint.
@@ -87,7 +99,6 @@ def calibrate(predictor: Predictor, data: Path | None = None) -> Calibration:
     labels, logits = _score(predictor, frames, source)
     before = judge(labels, logits, head.config.temperature_scaling)
     after = judge(labels, logits, fit_temperature(labels, logits))
-    update_head(predictor.checkpoint, temperature_scaling=after.temperature)
     return Calibration(
         predictor.checkpoint,
         len(labels),

@@ -24,7 +24,16 @@ SMALLEST = 1e-12
 
 
 def calibrate_blend(predictor: BlendPredictor, data: Path | None = None) -> single.Calibration:
-    """Fit a temperature by log loss, and store it in blend.json; decided classes stay the same.
+    """Fit a temperature, and store it in blend.json; see `fit_blend_calibration`."""
+    fitted = fit_blend_calibration(predictor, data)
+    store_blend_temperature(predictor, fitted)
+    return fitted
+
+
+def fit_blend_calibration(
+    predictor: BlendPredictor, data: Path | None = None
+) -> single.Calibration:
+    """Fit a temperature by log loss, with which decided classes stay the same; nothing is written.
 
     Args:
         predictor: of a binary or multiclass blend.
@@ -44,7 +53,6 @@ def calibrate_blend(predictor: BlendPredictor, data: Path | None = None) -> sing
     logits = log_odds(scores) if scores.ndim == 1 else np.log(np.clip(scores, SMALLEST, 1.0))
     temperature = single.fit_temperature(labels, logits)
     before = predictor.stack.calibration.temperature if predictor.stack.calibration else 1.0
-    _store(predictor, temperature, before * temperature)
     return single.Calibration(
         predictor.checkpoint,
         len(labels),
@@ -86,7 +94,10 @@ def _read_out_of_fold(predictor: BlendPredictor) -> tuple[Array, Array, str]:
     return labels, scores[:, 0] if len(names) == 1 else scores, f"the out-of-fold answers of {path}"
 
 
-def _store(predictor: BlendPredictor, step: float, total: float) -> None:
+def store_blend_temperature(predictor: BlendPredictor, fitted: single.Calibration) -> None:
+    """Write the fitted temperature into blend.json."""
+    total = fitted.after.temperature
+    step = total / fitted.before.temperature
     stack, task = predictor.stack, predictor.pipeline.task
     changed = Stack(
         stack.names, stack.combiner, Calibration(total, task), _carry(stack.decision, step)

@@ -1,5 +1,6 @@
 """draw_reliability: the picture of confidence against accuracy, before and after calibration."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def draw_reliability(calibration: Calibration, path: Path) -> None:
-    """Write a PNG: for each bin of confidence the part that was right; on the diagonal they agree."""
+def draw_reliability(
+    calibration: Calibration, path: Path, store: Callable[[], None] | None = None
+) -> None:
+    """Write a PNG: for each bin of confidence the part that was right; on the diagonal they agree.
+
+    Args:
+        calibration: what is shown.
+        path: of the picture.
+        store: is called when the picture is written and before it is put in its place, so that a full disk changes
+            neither; None: nothing else is to be written.
+    """
     # Imported here because it takes half a second, and the canvas directly because pyplot would want a display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -32,6 +42,8 @@ def draw_reliability(calibration: Calibration, path: Path) -> None:
     )
     with replaced_file(path) as temporary:
         figure.savefig(temporary, format="png")
+        if store is not None:
+            store()
 
 
 def _draw(axis: "Axes", quality: Quality, when: str, color: str) -> None:

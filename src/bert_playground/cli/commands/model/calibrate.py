@@ -29,23 +29,31 @@ def calibrate(
     json: options.Json = False,
 ) -> None:
     """Calibrate a checkpoint's probabilities (temperature scaling) on rows it was not trained on, and store the temperature."""
+    from functools import partial
+
     from bert_playground.blend_predictor import BlendPredictor
     from bert_playground.inference import Predictor
     from bert_playground.logs import set_up_logs
     from bert_playground.runs import BLEND_NAME, RunDir
-    from bert_playground.training.evaluation.calibrate import calibrate as fit
-    from bert_playground.training.evaluation.calibrate_blend import calibrate_blend
+    from bert_playground.training.evaluation.calibrate import fit_calibration, store_temperature
+    from bert_playground.training.evaluation.calibrate_blend import (
+        fit_blend_calibration,
+        store_blend_temperature,
+    )
     from bert_playground.training.evaluation.reliability_plot import draw_reliability
 
     set_up_logs(log_level)
     folder = choose_checkpoint(checkpoint, more_checkpoints)
     if (folder / BLEND_NAME).is_file():
-        done = calibrate_blend(BlendPredictor.load(folder, batch_size=batch_size), data)
+        blend = BlendPredictor.load(folder, batch_size=batch_size)
+        done = fit_blend_calibration(blend, data)
+        store = partial(store_blend_temperature, blend, done)
     else:
         refuse_together(folder, "model calibrate --checkpoint")
-        done = fit(Predictor.load(folder, batch_size=batch_size), data)
+        done = fit_calibration(Predictor.load(folder, batch_size=batch_size), data)
+        store = partial(store_temperature, done)
     picture = RunDir.of_checkpoint(done.checkpoint).path / "reliability.png"
-    draw_reliability(done, picture)
+    draw_reliability(done, picture, store)
     values = {
         name: (getattr(done.before, name), getattr(done.after, name))
         for name in ("temperature", "log_loss", "ece")
