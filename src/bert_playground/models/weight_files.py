@@ -234,7 +234,7 @@ def require_finite(weights: Mapping[str, mx.array], path: Path) -> None:
     # A sum is finite only where all are, and reads each value once; where it overflows they are looked at one by one.
     sums = {name: weight.sum() for name, weight in floats.items()}
     mx.eval(sums)
-    doubtful = [name for name, total in sums.items() if not math.isfinite(total.item())]
+    doubtful = [name for name, total in sums.items() if not math.isfinite(float(total))]
     wrong = [name for name in doubtful if not mx.isfinite(floats[name]).all().item()]
     if wrong:
         raise ValueError(
