@@ -79,7 +79,9 @@ def _indexed_files(path: Path) -> list[str]:
         raise ValueError(
             f"{path} has no weight_map from weight names to files; copy or download it again"
         )
-    names = sorted({str(name) for name in weight_map.values()})
+    if wrong := [name for name in weight_map.values() if not isinstance(name, str)]:
+        raise ValueError(f"{path} names {wrong[0]!r:.60} as a file; copy or download it again")
+    names = sorted(set(weight_map.values()))
     outside = [name for name in names if Path(name).name != name]
     if outside:
         raise ValueError(

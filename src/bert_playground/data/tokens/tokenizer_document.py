@@ -53,17 +53,14 @@ def check_tokenizer(path: Path) -> None:
     if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
         raise ValueError(f"{path} is no tokenizer: it has no model; {AGAIN}")
     model = values["model"]
-    long = (
-        "vocab",
-        "merges",
-    )  # whose thousands of entries the library reads, and of which we read the ids alone
+    faults = [*_faults_of_vocabulary(model), *_faults_of_steps(values)]
+    if faults:
+        raise ValueError(f"{path}: {'; '.join(faults)}; {AGAIN}")
+    long = ("vocab", "merges")  # thousands of entries, of which the library reads more than ids
     outline = {key: value for key, value in values.items() if key != "model"}
     outline["model"] = {key: value for key, value in model.items() if key not in long}
     check_tree(outline, path, finite=False)
     check(TokenizerDocument, outline, path)
-    faults = [*_faults_of_vocabulary(model), *_faults_of_steps(values)]
-    if faults:
-        raise ValueError(f"{path}: {'; '.join(faults)}; {AGAIN}")
 
 
 def _faults_of_vocabulary(model: Mapping[str, Any]) -> Iterator[str]:
