@@ -23,6 +23,12 @@ class Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
 
 
+class Measured(Document):
+    """The same of what a run measured, which may be NaN or infinite."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=True)
+
+
 def read_json(path: Path, kind: type = dict, *, finite: bool = True) -> Any:
     """Read a JSON object, or a list where `kind` is list.
 
@@ -150,14 +156,15 @@ def _show(value: Any) -> str:
 
 @lru_cache(maxsize=64)
 def schema_of(
-    kind: type, *, needed: tuple[str, ...] = (), nullable: bool = True
-) -> type[BaseModel]:
+    kind: type, *, needed: tuple[str, ...] = (), nullable: bool = True, finite: bool = True
+) -> Any:
     """The types of a dataclass's fields as a Document.
 
     Args:
         kind: a dataclass.
         needed: fields that a document must have.
         nullable: whether null, which says nothing, may stand for every other field.
+        finite: refuse NaN and infinities.
     """
     assert is_dataclass(kind)
     hints = get_type_hints(kind)
@@ -170,17 +177,21 @@ def schema_of(
     return make_document(
         kind.__name__,
         {name: (hint, ... if name in needed else None) for name, hint in types.items()},
+        Document if finite else Measured,
     )
 
 
-def make_document(name: str, types: Mapping[str, Any]) -> type[BaseModel]:
+def make_document(
+    name: str, types: Mapping[str, Any], base: type[Document] = Document
+) -> type[BaseModel]:
     """A Document whose fields are known at run time alone.
 
     Args:
         name: of what it describes.
         types: for each field its type and its default, `...` where it must be there.
+        base: Document or Measured.
     """
-    return create_model(f"{name}Document", __base__=Document, **dict(types))
+    return create_model(f"{name}Document", __base__=base, **dict(types))
 
 
 def list_of(schema: Any) -> Any:

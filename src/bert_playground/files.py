@@ -17,14 +17,24 @@ OTHER_DISK = "choose another disk with --output"
 
 
 @contextmanager
-def replaced_file(target: Path) -> Iterator[Path]:
-    """A temporary path that takes the place of `target` when the block ends well, and is removed when it does not."""
+def replaced_file(target: Path, *, is_durable: bool = False) -> Iterator[Path]:
+    """A temporary path that takes the place of `target` when the block ends well, and is removed when it does not.
+
+    Args:
+        target: the file.
+        is_durable: write it through to the disk first, so that a power cut leaves the old one or the whole new one; a
+            process that ends does so in any case.
+    """
     sweep(target)
     temporary = name_leftover(target, "partial")
     try:
         with disk_errors_named(target):
             yield temporary
+            if is_durable:
+                sync(temporary)
             temporary.replace(target)
+            if is_durable:
+                sync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -33,7 +43,8 @@ def replaced_file(target: Path) -> Iterator[Path]:
 def replaced_directory(target: Path) -> Iterator[Path]:
     """A temporary folder that takes the place of `target` when the block ends well, and is removed when it does not.
 
-    An older folder at `target` stays whole until the new one is complete.
+    An older folder at `target` stays whole until the new one is complete and on the disk: a checkpoint survives a power
+    cut as the old one or the whole new one.
     """
     sweep(target)
     temporary, older = name_leftover(target, "partial"), name_leftover(target, "replaced")
@@ -41,14 +52,29 @@ def replaced_directory(target: Path) -> Iterator[Path]:
         with disk_errors_named(target):
             temporary.mkdir(parents=True)
             yield temporary
+            for path in (*temporary.rglob("*"), temporary):
+                sync(path)
             if target.exists():
                 target.rename(older)
             temporary.rename(target)
+            sync(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         if older.exists() and not target.exists():
             older.rename(target)
         shutil.rmtree(older, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # of file systems that cannot
+            raise
+    finally:
+        os.close(number)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -64,15 +90,15 @@ def remove_leftovers(folder: Path) -> None:
             leftover.unlink()
 
 
-def write_text(target: Path, text: str) -> None:
-    """Write a text file so that it is either the old one or the whole new one."""
-    write_bytes(target, text.encode("utf-8"))
+def write_text(target: Path, text: str, *, is_durable: bool = False) -> None:
+    """Write a text file so that it is either the old one or the whole new one; see `replaced_file`."""
+    write_bytes(target, text.encode("utf-8"), is_durable=is_durable)
 
 
-def write_bytes(target: Path, content: bytes) -> None:
+def write_bytes(target: Path, content: bytes, *, is_durable: bool = False) -> None:
     """Write a file so that it is either the old one or the whole new one; folders are made."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with replaced_file(target) as temporary:
+    with replaced_file(target, is_durable=is_durable) as temporary:
         temporary.write_bytes(content)
 
 
@@ -84,7 +110,7 @@ def save_arrays(
     Raises:
         OSError: it cannot be written; ENOSPC when the disk is full.
     """
-    with replaced_file(target) as temporary:
+    with replaced_file(target, is_durable=True) as temporary:
         # MLX adds the suffix to a name that lacks it.
         written = temporary.with_name(f"{temporary.name}.safetensors")
         try:

@@ -9,6 +9,7 @@ import mlx.nn as nn
 
 from bert_playground.data.templates.row_text import PIPELINE
 from bert_playground.data.tokens.tokenizer import TextTokenizer
+from bert_playground.documents import Document, check, read_json
 from bert_playground.lookup import expand_pattern
 from bert_playground.models.bert.names import Weights
 from bert_playground.models.checkpoint import saved_head
@@ -19,7 +20,6 @@ from bert_playground.models.costs import (
     measure_costs,
 )
 from bert_playground.models.ensemble import refuse_ensemble
-from bert_playground.models.hub_files import read_json
 from bert_playground.models.huggingface import (
     Pretrained,
     load_encoder,
@@ -35,6 +35,13 @@ from bert_playground.runs import find_checkpoint
 USUAL_LENGTH = 128
 PRETRAINING = ("cls.", "decoder.", "lm_head.")
 NO_LIMIT = 10**9  # beyond it, transformers means "no length was said"
+
+
+class LengthDocument(Document):
+    """Where rows are cut; of no limit transformers writes a number of 31 digits."""
+
+    max_length: int | None = None
+    model_max_length: float | None = None
 
 
 class Inspection(NamedTuple):
@@ -228,7 +235,9 @@ def _cut_at(folder: Path) -> int | None:
     """Where rows are cut, as the pipeline or the tokenizer's config says."""
     for name, key in ((PIPELINE, "max_length"), ("tokenizer_config.json", "model_max_length")):
         if (folder / name).is_file():
-            length = read_json(folder / name).get(key)
+            values = read_json(folder / name)
+            check(LengthDocument, values, folder / name)
+            length = values.get(key)
             return int(length) if length is not None and length < NO_LIMIT else None
     return None
 

@@ -1,6 +1,5 @@
 """RunRecord: what a run wrote down, read back: its config, environment, summary and metrics as typed values."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from bert_playground.documents import parse_json
 from bert_playground.runs import RunDir
 
 
@@ -233,6 +233,20 @@ def _read_document(path: Path, kind: type[Kind]) -> Kind:
     return _validate(path, kind, values)
 
 
+def read_settings(run: RunDir) -> Settings:
+    """What was asked for in a run, from its config.json.
+
+    Raises:
+        ValueError: the file is damaged, or not a run's.
+    """
+    settings = _validate(run.config, Settings, _parse(run.config, run.config.read_bytes()))
+    if not settings.values:
+        raise ValueError(
+            f"{run.config} has no values of a configuration: it is no run's; copy the run again"
+        )
+    return settings
+
+
 def _read_history(path: Path) -> list[StepRow | EvaluationRow]:
     lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
     if lines and not lines[-1].endswith(b"\n"):  # a run that is underway, or was killed, at a line
@@ -250,14 +264,7 @@ def _read_history(path: Path) -> list[StepRow | EvaluationRow]:
 
 
 def _parse(where: Path | str, text: bytes) -> dict[str, Any]:
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{where} is not valid JSON ({error}); copy the run again") from error
-    if not isinstance(values, dict):
-        raise ValueError(
-            f"{where} holds a {type(values).__name__}, expected a JSON object; copy the run again"
-        )
+    values: dict[str, Any] = parse_json(text, where, finite=False)
     return values
 
 

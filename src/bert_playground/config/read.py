@@ -1,5 +1,6 @@
 """Presets and files: found by name or path; YAML read as people mean it."""
 
+import itertools
 import re
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -30,6 +31,9 @@ class PlainLoader(yaml.SafeLoader):
         """As the base class, but what is deep, what stands for much more than is written, and tags are errors."""
         event = self.peek_event()
         mark = event.start_mark
+        if isinstance(event, yaml.AliasEvent) and self.anchors.get(event.anchor) not in self.sizes:
+            problem = f"alias {event.anchor!r:.60} names nothing, or stands inside what it names"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
         if getattr(event, "tag", None) not in (None, "!"):
             problem = f"tags such as {event.tag.replace('tag:yaml.org,2002:', '!!')!r:.60} are not read: write the plain value"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
@@ -39,22 +43,19 @@ class PlainLoader(yaml.SafeLoader):
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
         node = super().compose_node(parent, index)
         self.depth -= 1
-        if node is not None and self._size_of(node, mark) > MAX_VALUES:
+        if node is not None and self._size_of(node) > MAX_VALUES:
             problem = f"stands for more than {MAX_VALUES:,} values"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
         return node
 
-    def _size_of(self, node: yaml.Node, mark: yaml.Mark | None) -> int:
+    def _size_of(self, node: yaml.Node) -> int:
         """How many values a node stands for, each alias counted as what it repeats."""
         if node not in self.sizes:
             if isinstance(node, yaml.ScalarNode):
                 self.sizes[node] = 1
             else:
-                inner = node.value if isinstance(node, yaml.SequenceNode) else sum(node.value, ())
-                # A node that is met inside itself has no size yet.
-                if any(each not in self.sizes for each in inner):
-                    problem = "an alias stands inside what it names"
-                    raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+                pairs = node.value if isinstance(node, yaml.MappingNode) else zip(node.value)
+                inner = list(itertools.chain.from_iterable(pairs))
                 self.sizes[node] = 1 + sum(self.sizes[each] for each in inner)
         return self.sizes[node]
 
@@ -142,7 +143,7 @@ def read_mapping(file: Path) -> dict[str, Any]:
         raise ValueError(
             f"{file} is not UTF-8 text: byte {error.start}; save it as UTF-8"
         ) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # also of a number of thousands of digits
         raise ValueError(f"{file} cannot be read: {error}") from error
     if content is None:
         return {}
@@ -157,7 +158,7 @@ def parse_value(text: str) -> object:
     """An environment variable's text as YAML would read it: 3, 2e-5, true, [Name, Ticket], {query: 4}, or the text itself."""
     try:
         value = yaml.load(text, PlainLoader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         return text
     # A mapping without braces is more likely words with a colon among them.
     return text if isinstance(value, Mapping) and not text.startswith("{") else value

@@ -166,7 +166,7 @@ def update_head(directory: Path, **options: Any) -> None:
         raise ValueError(f"{directory} was not saved by bert: its {CONFIG} has no head section")
     head = HeadConfig.from_dict({**values["head"], **options})
     text = json.dumps({**values, "head": head.to_dict()}, indent=2)
-    write_text(directory / CONFIG, text + "\n")
+    write_text(directory / CONFIG, text + "\n", is_durable=True)
 
 
 def saved_head(pretrained: Pretrained) -> HeadConfig:

@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 
 import mlx.core as mx
 from loguru import logger
+from pydantic import Field
 
+from bert_playground.documents import Document, check, read_json
 from bert_playground.lookup import shorten
 from bert_playground.models.bert_with_head import BertWithHead, complete_head
 from bert_playground.models.checkpoint import saved_head
 from bert_playground.models.heads import HeadConfig
-from bert_playground.models.hub_files import PIPELINE, read_json
+from bert_playground.models.hub_files import PIPELINE
 from bert_playground.models.huggingface import Pretrained, load_with_head
 
 GENERIC = re.compile(r"label[_ ]?\d+", re.IGNORECASE)  # what tools write where nobody named classes
@@ -105,11 +107,26 @@ def match_head(
     return matched, config
 
 
+class KnownDocument(Document):
+    """The labels of pipeline.json, as far as outputs are matched by them."""
+
+    classes: list[str | int | float | bool] = Field(default_factory=list)
+    columns: list[str] = Field(default_factory=list)
+
+
+class LabelsDocument(Document):
+    """What pipeline.json says of the outputs of a head."""
+
+    target: str | None = None
+    labels: KnownDocument | None = None
+
+
 def read_answers(pretrained: Pretrained) -> Answers:
     """What the outputs of a checkpoint's head mean: by our pipeline.json, else by id2label or label2id."""
     path = pretrained.folder / PIPELINE
     document = read_json(path) if path.is_file() else {}
-    if isinstance(document.get("labels"), dict) and "target" in document:
+    check(LabelsDocument, document, path)
+    if document.get("labels") and "target" in document:
         return Answers.of(str(document["target"]), document["labels"])
     values = pretrained.values
     numbered = values.get("id2label") or {}

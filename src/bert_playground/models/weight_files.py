@@ -79,7 +79,9 @@ def _indexed_files(path: Path) -> list[str]:
         raise ValueError(
             f"{path} has no weight_map from weight names to files; copy or download it again"
         )
-    names = sorted({str(name) for name in weight_map.values()})
+    if wrong := [name for name in weight_map.values() if not isinstance(name, str)]:
+        raise ValueError(f"{path} names {wrong[0]!r:.60} as a file; copy or download it again")
+    names = sorted(set(weight_map.values()))
     outside = [name for name in names if Path(name).name != name]
     if outside:
         raise ValueError(
@@ -234,7 +236,7 @@ def require_finite(weights: Mapping[str, mx.array], path: Path) -> None:
     # A sum is finite only where all are, and reads each value once; where it overflows they are looked at one by one.
     sums = {name: weight.sum() for name, weight in floats.items()}
     mx.eval(sums)
-    doubtful = [name for name, total in sums.items() if not math.isfinite(total.item())]
+    doubtful = [name for name, total in sums.items() if not math.isfinite(float(total))]
     wrong = [name for name in doubtful if not mx.isfinite(floats[name]).all().item()]
     if wrong:
         raise ValueError(

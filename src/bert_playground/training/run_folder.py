@@ -1,6 +1,5 @@
 """run_in_folder: a new run folder, or that of a run to resume with the configuration that it has stored; RunResult."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from bert_playground.lookup import expand_pattern
 from bert_playground.mlx_threads import wait_at_exit
 from bert_playground.models.sizes import fit_to_checkpoint
 from bert_playground.run_lock import hold_run
+from bert_playground.run_record import read_settings
 from bert_playground.runs import RunDir
 from bert_playground.training.core.divergence import DivergenceError
 from bert_playground.training.core.resume import find_resumable
@@ -139,7 +139,7 @@ def is_cross_validated(path: Path) -> bool:
         return run is not None
     if not _is_unstarted(run):
         return False
-    stored = json.loads(run.config.read_text(encoding="utf-8"))["values"]
+    stored = read_settings(run).values
     return stored.get("cross_validation", {}).get("folds") is not None
 
 
@@ -178,13 +178,13 @@ def read_run_config(
     Raises:
         ValueError: another value was asked for by a flag or --set, or another command began the run.
     """
-    document = json.loads(run.config.read_text(encoding="utf-8"))
-    began = document.get("command", "train")
+    settings = read_settings(run)
+    began = settings.command
     if began != command:
         raise ValueError(
             f"{run.path} is a run of `bert {began}`; go on with it by: bert {began} --resume {run.path}"
         )
-    stored = RunConfig.model_validate(document["values"])
+    stored = RunConfig.model_validate(settings.values)
     flags = [path for path, source in sources.items() if source in TYPED]
     changed = {
         path: _value_at(asked, path)

@@ -11,6 +11,7 @@ import numpy as np
 from bert_playground.config.schema import RunConfig
 from bert_playground.environment import describe_environment
 from bert_playground.files import write_text
+from bert_playground.run_record import read_settings
 from bert_playground.runs import RunDir
 from bert_playground.training.callbacks.own_callbacks import check_own_callbacks
 
@@ -39,21 +40,18 @@ def write_run_config(
 
 def read_sources(run: RunDir) -> dict[str, str]:
     """Where each value of a run's configuration came from."""
-    document = json.loads(run.config.read_text(encoding="utf-8"))
-    sources: dict[str, str] = document["sources"]
-    return sources
+    return read_settings(run).sources
 
 
 def read_command(run: RunDir) -> str | None:
     """The command of `bert` that began a run; None: another way."""
-    command: str | None = json.loads(run.config.read_text(encoding="utf-8")).get("command")
-    return command
+    settings = read_settings(run)
+    return settings.command if "command" in settings.model_fields_set else None
 
 
 def is_former_run(run: RunDir) -> bool:
     """Whether a run began before weights were averaged: its configuration does not speak of it."""
-    document = json.loads(run.config.read_text(encoding="utf-8"))
-    return "ema_decay" not in document["values"]["training"]
+    return "ema_decay" not in read_settings(run).values.get("training", {})
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:

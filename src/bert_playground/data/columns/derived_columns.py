@@ -78,7 +78,15 @@ class DerivedColumn:
 
 def read_derived(state: Sequence[Mapping[str, Any]] | None) -> tuple[DerivedColumn, ...]:
     """What pipeline.json holds of them; None: it was written before there were any."""
-    return tuple(map(DerivedColumn.from_dict, state or ()))
+    derived = tuple(map(DerivedColumn.from_dict, state or ()))
+    sources = {name for each in derived for name in each.sources}
+    try:
+        # A pattern that is none, or takes too much memory, is seen on the first row.
+        add_derived(pl.DataFrame({name: ["1"] for name in sources}), derived)
+    except (pl.exceptions.PolarsError, LookupError) as error:
+        first_line = str(error).splitlines()[0]
+        raise ValueError(f"derived columns cannot be computed: {first_line}") from error
+    return derived
 
 
 def of_training_rows(derived: Sequence[DerivedColumn]) -> tuple[DerivedColumn, ...]:

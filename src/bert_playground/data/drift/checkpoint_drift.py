@@ -1,14 +1,14 @@
 """warn_of_checkpoint_drift: how a table to train on differs from the one that the checkpoint was trained on."""
 
-import json
 from pathlib import Path
 
 import polars as pl
 from loguru import logger
 
 from bert_playground.data.drift.compare import TableDrift
-from bert_playground.data.drift.profile import ColumnProfile
+from bert_playground.data.drift.profile import PROFILED, ColumnProfile
 from bert_playground.data.templates.row_text import PIPELINE
+from bert_playground.documents import check, read_json
 
 PROFILES = "profiles"
 
@@ -21,7 +21,8 @@ def warn_of_checkpoint_drift(folder: Path, frame: pl.DataFrame) -> None:
         frame: the training rows.
     """
     path = folder / PIPELINE
-    state = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    state = read_json(path) if path.exists() else {}
+    check(PROFILED, state, PIPELINE)
     profiles = [ColumnProfile.from_dict(each) for each in state.get(PROFILES) or ()]
     drift = TableDrift(profiles)
     drift.read(frame)

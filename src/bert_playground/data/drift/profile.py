@@ -21,6 +21,7 @@ from bert_playground.data.targets.fit import Encoder
 from bert_playground.data.targets.label_encoder import LabelEncoder
 from bert_playground.data.targets.multilabel import LabelListEncoder, MultilabelEncoder
 from bert_playground.data.templates.features import FORM_OF_KIND, FORMS, Feature
+from bert_playground.documents import list_of, make_document, schema_of
 from bert_playground.lookup import look_up
 
 NUM_QUANTILES = 33  # of numbers, dates, and the lengths of texts
@@ -117,6 +118,18 @@ class ColumnProfile:
         """Read what `to_dict` gave."""
         lists = {name: tuple(value) for name, value in state.items() if isinstance(value, list)}
         return cls(**{**state, **lists})
+
+
+# What pipeline.json has of them; folders of earlier versions have none.
+PROFILED = make_document(
+    "Profiled",
+    {
+        "profiles": (
+            list_of(schema_of(ColumnProfile, needed=("column", "form", "spelling"))) | None,
+            None,
+        )
+    },
+)
 
 
 def fit_profiles(

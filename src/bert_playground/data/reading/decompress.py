@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -18,6 +19,12 @@ from bert_playground.lookup import shorten
 
 OTHER_TEMPORARY = "name a folder on another disk for temporary files in the variable TMPDIR"
 PIECE_BYTES = 2**20
+
+
+# What is written out may be so many times larger than the file, once it is larger than `FREE_BYTES`; a table of text
+# becomes 3 to 20 times smaller. The variable BERT_MAX_UNPACK_RATIO sets another factor.
+MAX_RATIO, FREE_BYTES = 200.0, 256 * 2**20
+RATIO_VARIABLE = "BERT_MAX_UNPACK_RATIO"
 
 
 def is_compressed(path: Path) -> bool:
@@ -64,7 +71,9 @@ def decompress_to(path: Path, folder: Path) -> Path:
 
 def _iterate_pieces(path: Path, file: IO[bytes]) -> Iterator[bytes]:
     try:
-        yield from COMPRESSIONS[path.suffix.lower()](file)
+        yield from _bounded(path, file, COMPRESSIONS[path.suffix.lower()](file))
+    except UnpackedSizeError:
+        raise
     except (
         EOFError,
         OSError,
@@ -81,6 +90,55 @@ def _iterate_pieces(path: Path, file: IO[bytes]) -> Iterator[bytes]:
             f"{path} cannot be decompressed as {path.suffix.removeprefix('.')}: {error}; decompress it by hand, or "
             "fetch it again"
         ) from error
+
+
+class UnpackedSizeError(ValueError):
+    """A file that becomes many times larger than tables do."""
+
+
+def find_max_ratio() -> float:
+    """How many times larger a file may become.
+
+    Raises:
+        ValueError: the variable holds no number above 0.
+    """
+    asked = os.environ.get(RATIO_VARIABLE, "")
+    try:
+        ratio = float(asked or MAX_RATIO)
+    except ValueError:
+        ratio = 0.0
+    if not ratio > 0:
+        raise UnpackedSizeError(f"{RATIO_VARIABLE} is {asked!r}, expected a number above 0")
+    return ratio
+
+
+def _bounded(path: Path, file: IO[bytes], pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same pieces, as long as they are not many times more than was read."""
+    packed = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    most, unpacked = max(FREE_BYTES, packed * find_max_ratio()), 0
+    for piece in pieces:
+        unpacked += len(piece)
+        if unpacked > most:
+            raise UnpackedSizeError(
+                f"{path} has {packed:,} bytes and becomes more than {most:,.0f}, which no table does; if it is one, set "
+                f"{RATIO_VARIABLE} to more than {most / packed:,.0f}, or decompress it by hand"
+            )
+        yield piece
+
+
+def measure_unpacked(path: Path, enough: int) -> int:
+    """Bytes of a file when it is decompressed, counted up to `enough`; of one that is damaged as many as can be read."""
+    size = 0
+    try:
+        with path.open("rb") as file:
+            for piece in _iterate_pieces(path, file):
+                size += len(piece)
+                if size >= enough:
+                    break
+    except ValueError:  # reading it will say what is wrong
+        return size
+    return size
 
 
 def _read_pieces(read: Callable[[int], bytes]) -> Iterator[bytes]:

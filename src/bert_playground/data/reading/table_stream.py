@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from bert_playground.data.reading.chunks import ChunkReader, Span, open_chunks
-from bert_playground.data.reading.decompress import decompress_to, is_compressed
+from bert_playground.data.reading.decompress import decompress_to, is_compressed, measure_unpacked
 from bert_playground.data.reading.records import count_lines
 from bert_playground.data.reading.table import Files, expand_paths
 from bert_playground.lookup import shorten
@@ -159,7 +159,7 @@ def is_large(source: Any) -> bool:
     if not isinstance(source, str | Path | list | tuple):
         return False
     paths = [path for path in expand_paths(source) if path.is_file()]
-    if sum(path.stat().st_size for path in paths) >= LARGE_BYTES:
+    if sum(map(_count_bytes, paths)) >= LARGE_BYTES:
         return True
     rows = 0
     for path in paths:
@@ -168,6 +168,11 @@ def is_large(source: Any) -> bool:
         elif path.suffix.lower() not in (".arrow", ".feather", ".ipc"):
             rows += count_lines(path, LARGE_ROWS)
     return rows >= LARGE_ROWS
+
+
+def _count_bytes(path: Path) -> int:
+    """Of a compressed file those that it becomes."""
+    return measure_unpacked(path, LARGE_BYTES) if is_compressed(path) else path.stat().st_size
 
 
 def _count_parquet_rows(path: Path) -> int:

@@ -1,6 +1,5 @@
 """fit_numbers: the numeric features of a table, in the tokens of their cells or beside the text."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +23,8 @@ from bert_playground.data.templates.numeric_features import (
     read_token_ranges,
 )
 from bert_playground.data.templates.options import TextOptions
-from bert_playground.data.templates.row_text import PIPELINE, RowText
+from bert_playground.data.templates.row_text import PIPELINE, ROW_TEXT, RowText
+from bert_playground.documents import check, read_json
 from bert_playground.lookup import shorten
 
 
@@ -162,7 +162,8 @@ def _read_known(folder: Path | None) -> FittedNumbers | None:
     """Those of the checkpoint that training starts from; None where it has read no rows."""
     if folder is None or not (folder / PIPELINE).is_file():
         return None
-    document = json.loads((folder / PIPELINE).read_bytes())
+    document = read_json(folder / PIPELINE)
+    check(ROW_TEXT, document, folder / PIPELINE)
     return FittedNumbers(
         read_numbers(document.get("numbers")), read_token_ranges(document.get("number_tokens"))
     )

@@ -8,7 +8,8 @@ from typing import Any
 
 import jinja2
 from jinja2 import nodes
-from jinja2.sandbox import SandboxedEnvironment, SecurityError
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import SandboxedEnvironment
 
 MAX_SOURCE = 50_000  # letters of a template
 MAX_TEXT = 20_000  # letters of a value, and of the text of a row
@@ -176,7 +177,8 @@ class BoundedEnvironment(SandboxedEnvironment):
     def compile_bounded(self, source: str) -> jinja2.Template:
         """A template ready to be rendered by `render_bounded`."""
         code = self.compile(self.parse_bounded(source))
-        return self.template_class.from_code(self, code, self.make_globals(None), None)
+        made: jinja2.Template = self.template_class.from_code(self, code, self.make_globals(None))
+        return made
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """`left operator right`, if the result cannot be too large."""
@@ -218,7 +220,7 @@ def render_bounded(template: jinja2.Template, row: Mapping[str, Any]) -> str:
         _spent.reset(token)
 
 
-def _call_filter(name: str, value: nodes.Expr, arguments: list[nodes.Expr]) -> nodes.Filter:
+def _call_filter(name: str, value: nodes.Node, arguments: list[nodes.Expr]) -> nodes.Filter:
     return nodes.Filter(value, name, arguments, [], None, None, lineno=value.lineno)
 
 
@@ -233,5 +235,6 @@ def _replace_joins(node: Any) -> Any:
     if isinstance(node, nodes.Concat):
         first, *rest = node.nodes
         joined = _call_filter("__join", first, rest)
-        return joined.set_environment(node.environment)
+        joined.environment = node.environment
+        return joined
     return node

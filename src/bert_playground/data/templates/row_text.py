@@ -61,7 +61,10 @@ ROW_TEXT = make_document(
         "tokenizer_name": (str, ...),
         "statements": (list[str], ...),
         "features": (
-            list_of(schema_of(Feature, needed=("column", "label", "form", "known", "edges"))),
+            Annotated[
+                list_of(schema_of(Feature, needed=("column", "label", "form", "known", "edges"))),
+                Field(min_length=1),
+            ],
             ...,
         ),
         "derived": (

@@ -5,6 +5,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from loguru import logger
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
@@ -35,7 +36,7 @@ def encode_cached(
         cache_dir
         / f"{_hash_inputs(tokenizer, columns, max_length, separated)}_{name}_{split}.safetensors"
     )
-    cached = _read_cache(path, len(columns[0].indices))
+    cached = _read_cache(path, len(columns[0].indices), tokenizer.vocab_size)
     if cached is not None:
         logger.debug(f"token ids read from {path}")
         return cached
@@ -64,7 +65,17 @@ def _hash_inputs(
     return digest.hexdigest()
 
 
-def _read_cache(path: Path, num_rows: int) -> TokenizedTable | None:
+def _are_ids(rows: TokenizedTable, vocab_size: int) -> bool:
+    """Whether all ids are entries of the vocabulary, and offsets rise from 0."""
+    ids, offsets = rows.ids, rows.offsets
+    if ids.dtype != np.int32 or offsets.dtype != np.int64 or ids.ndim != 1 or offsets.ndim != 1:
+        return False
+    is_known = len(ids) == 0 or (ids.min() >= 0 and ids.max() < vocab_size)
+    is_rising = len(offsets) > 0 and offsets[0] == 0 and bool((np.diff(offsets) >= 0).all())
+    return bool(is_known and is_rising)
+
+
+def _read_cache(path: Path, num_rows: int, vocab_size: int) -> TokenizedTable | None:
     if not path.exists():
         return None
     try:
@@ -72,6 +83,9 @@ def _read_cache(path: Path, num_rows: int) -> TokenizedTable | None:
         rows = TokenizedTable(arrays["ids"], arrays["offsets"])
     except (SafetensorError, OSError, KeyError) as error:
         logger.warning(f"{path} is damaged and will be written anew: {error}")
+        return None
+    if not _are_ids(rows, vocab_size):
+        logger.warning(f"{path} holds what are no token ids and will be written anew")
         return None
     if len(rows.offsets) != num_rows + 1 or rows.offsets[-1] != len(rows.ids):
         logger.warning(f"{path} does not have {num_rows} rows and will be written anew")

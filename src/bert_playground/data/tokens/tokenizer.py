@@ -34,6 +34,7 @@ from bert_playground.data.tokens.token_table import (
     offsets_of,
     repeat_ids,
 )
+from bert_playground.data.tokens.tokenizer_document import check_tokenizer
 from bert_playground.data.tokens.wordpiece import read_vocabulary, train_wordpiece
 from bert_playground.lookup import nearest, shorten
 
@@ -41,6 +42,7 @@ PAD_NAMES = ("[PAD]", "<pad>", "<|padding|>", "<|endoftext|>")
 LETTERS_PER_TOKEN = 16  # a text is looked at from so many on for each token that matters
 MARGIN = 64  # letters at the end of a beginning whose ids may change
 LONG_CHUNK = 64
+MAX_AROUND = 256  # tokens of a text of one letter
 CHUNK = 4096  # texts per call into the tokenizer, so that its answer objects stay small
 _is_quiet: ContextVar[bool] = ContextVar("is_quiet", default=False)
 
@@ -69,7 +71,12 @@ class TextTokenizer:
         tokenizer.no_truncation()
         bare = tokenizer.encode("a", add_special_tokens=False).ids
         full = tokenizer.encode("a", add_special_tokens=True).ids
-        start = next(i for i in range(len(full)) if full[i : i + len(bare)] == bare)
+        places = (i for i in range(len(full) + 1) if full[i : i + len(bare)] == bare)
+        start = next(places, None)
+        if start is None or len(full) > MAX_AROUND:
+            raise ValueError(
+                f"what it puts around a text cannot be told apart from it: {len(full)} tokens"
+            )
         pad_ids = [tokenizer.token_to_id(name) for name in PAD_NAMES]
         pad_token_id = next((pad for pad in pad_ids if pad is not None), 0)
         # A cell that spells "[SEP]" is text like any other.
@@ -85,9 +92,14 @@ class TextTokenizer:
         """
         path = folder / "tokenizer.json"
         if path.exists():
+            check_tokenizer(path)
             try:
                 return cls.wrap(Tokenizer.from_file(str(path)))
-            except Exception as error:  # the Rust library raises the bare class
+            except (KeyboardInterrupt, SystemExit, MemoryError):
+                raise
+            except (
+                BaseException
+            ) as error:  # the Rust library raises the bare class, and panics of its own
                 raise ValueError(f"{path} is no tokenizer: {error}; fetch it again") from error
         if (folder / "vocab.txt").exists():
             return cls.wrap(read_vocabulary(folder))

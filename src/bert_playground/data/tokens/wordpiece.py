@@ -1,6 +1,6 @@
 """train_wordpiece: an uncased WordPiece vocabulary of the training rows; read_vocabulary: that of a vocab.txt."""
 
-import json
+import re
 import string
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -17,9 +17,13 @@ from tokenizers import (
     trainers,
 )
 
+from bert_playground.documents import read_json
+
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MAX_TRAINING_TEXTS = 20_000  # more find the same words, in minutes
 ALPHABET_SIZE = 400
+LONGEST_WORD = 1000  # letters without a blank between them; the model takes 100 at most for a word
+LONG_WORD = re.compile(rf"\S{{{LONGEST_WORD}}}(?=\S)")
 
 
 def train_wordpiece(texts: Iterable[str], vocab_size: int, cells: Sequence[str] = ()) -> Tokenizer:
@@ -32,6 +36,8 @@ def train_wordpiece(texts: Iterable[str], vocab_size: int, cells: Sequence[str] 
     """
     texts = list(texts)
     texts = texts[:: max(1, -(-len(texts) // MAX_TRAINING_TEXTS))]
+    # The trainer's time grows with the square of a word.
+    texts = [LONG_WORD.sub(r"\g<0> ", text) if len(text) > LONGEST_WORD else text for text in texts]
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -74,7 +80,7 @@ def _surround(tokenizer: Tokenizer) -> processors.BertProcessing:
 def read_vocabulary(folder: Path) -> Tokenizer:
     """The WordPiece tokenizer of a folder with vocab.txt, as BERT's own code reads it."""
     options_path = folder / "tokenizer_config.json"
-    options = json.loads(options_path.read_text(encoding="utf-8")) if options_path.exists() else {}
+    options = read_json(options_path) if options_path.exists() else {}
     tokenizer = Tokenizer(models.WordPiece.from_file(str(folder / "vocab.txt"), unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(
         lowercase=bool(options.get("do_lower_case", True))

@@ -7,12 +7,12 @@ from pathlib import Path
 import mlx.core as mx
 from loguru import logger
 
-from bert_playground.lookup import shorten
+from bert_playground.lookup import expand_pattern, shorten
 from bert_playground.models.architectures import read_config
 from bert_playground.models.bert.names import Weights
 from bert_playground.models.bert_with_head import BertWithHead, complete_head
 from bert_playground.models.heads import BaseHead, HeadConfig, create_head
-from bert_playground.models.hub_files import ADAPTER, CONFIG
+from bert_playground.models.hub_files import ADAPTER, CONFIG, HUB_ID, find_cached
 from bert_playground.models.huggingface import (
     Pretrained,
     head_weights,
@@ -59,12 +59,25 @@ def _read_base(file: AdapterFile, base: str | None, *, shapes_only: bool = False
     hint = f"name its place with --base, or as base_model_name_or_path in {file.folder / ADAPTER}"
     if not name:
         raise ValueError(f"the adapter in {file.folder} does not say what it stands on; {hint}")
+    if base is None and not Path(name).expanduser().is_dir() and not expand_pattern(Path(name)):
+        name = _find_cached_base(file, name)
     try:
         return read_pretrained(name, shapes_only=shapes_only)
     except (FileNotFoundError, ValueError) as error:
         raise type(error)(
             f"the adapter in {file.folder} stands on {name}, which cannot be read: {error}. If it lies elsewhere, {hint}"
         ) from error
+
+
+def _find_cached_base(file: AdapterFile, name: str) -> str:
+    """The folder of a base that was downloaded before: an adapter alone starts no download."""
+    folder = find_cached(name) if HUB_ID.fullmatch(name) else None
+    if folder is None and HUB_ID.fullmatch(name) and "/" in name:
+        raise ValueError(
+            f"the adapter in {file.folder} stands on {name}, which is not on this machine, and is not downloaded unasked; "
+            f"if you trust it, fetch it once: bert model inspect {name}"
+        )
+    return name if folder is None else str(folder)
 
 
 def check_base(file: AdapterFile, found: str | None, name: str) -> None:

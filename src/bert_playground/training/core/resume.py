@@ -8,6 +8,7 @@ import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_unflatten
 
+from bert_playground.documents import Document, check, read_json, schema_of
 from bert_playground.files import save_arrays, write_text
 from bert_playground.lookup import expand_pattern, name_neighbours
 from bert_playground.runs import RunDir
@@ -33,6 +34,13 @@ def save_resumable(folder: Path, state: TrainState, parameters: Tree, moments: M
     write_text(folder / STATE_NAME, json.dumps(document))
 
 
+class StateDocument(Document):
+    """state.json."""
+
+    numpy_random_position: int
+    state: dict[str, Any]
+
+
 def load_resumable(folder: Path) -> tuple[TrainState, Tree, Moments]:
     """Read what `save_resumable` wrote, and set the random states of MLX and NumPy.
 
@@ -44,7 +52,9 @@ def load_resumable(folder: Path) -> tuple[TrainState, Tree, Moments]:
             f"{folder} cannot be resumed: it has no {STATE_NAME} and {ARRAYS_NAME}; "
             "give a run folder, or one of its checkpoints/step_* folders"
         )
-    document = json.loads((folder / STATE_NAME).read_text(encoding="utf-8"))
+    document = read_json(folder / STATE_NAME, finite=False)
+    check(StateDocument, document, folder / STATE_NAME)
+    check(schema_of(TrainState, finite=False), document["state"], f"{folder / STATE_NAME}, state")
     arrays = mx.load(str(folder / ARRAYS_NAME))
     assert isinstance(arrays, dict)
     set_random_key(arrays.pop("random.mlx"))

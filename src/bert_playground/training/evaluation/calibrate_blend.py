@@ -103,7 +103,9 @@ def store_blend_temperature(predictor: BlendPredictor, fitted: single.Calibratio
         stack.names, stack.combiner, Calibration(total, task), _carry(stack.decision, step)
     )
     document = read_blend(predictor.checkpoint) | {"stack": changed.to_dict()}
-    write_text(predictor.checkpoint / BLEND_NAME, json.dumps(document, indent=2) + "\n")
+    write_text(
+        predictor.checkpoint / BLEND_NAME, json.dumps(document, indent=2) + "\n", is_durable=True
+    )
 
 
 def _carry(decision: Decision | None, temperature: float) -> Decision | None:
