@@ -265,7 +265,9 @@ class Search:
         self.progress.end(f"{said}, {outcome.seconds:.0f} s", self.say_best())
 
     def _keep_best_only(self) -> None:
-        best = best_trial(self.study)
+        best, known = best_trial(self.study), self.defaults
+        if known is not None and best is not None and self.is_better(best.value, known):
+            drop_weights(RunDir(Path(known["run"])))
         for trial in finished_trials(self.study):
             if best is not None and trial.number != best.number and RUN in trial.user_attrs:
                 drop_weights(RunDir(Path(trial.user_attrs[RUN])))
