@@ -106,8 +106,7 @@ def fit(
         config: what was asked for: encoder, head, training.
         run: the folder; `start_run` has been there.
         checkpoint: to go on from, exactly where it stopped; None: from the beginning.
-        pipeline: that was fitted on these training rows for another model; None: that of the checkpoint, or
-            it is fitted now.
+        pipeline: that was fitted on these training rows before; None: that of the checkpoint, or it is fitted now.
         speaks: whether it says what several models have in common; of an ensemble the first one does.
         callbacks: told after those of the configuration.
     """

@@ -1,1 +1,1 @@
-"""Settings of the training path chosen by trials: a space, a study of Optuna, and a verdict on rows that no trial has seen."""
+"""Settings chosen by trials: a space, a study, and a verdict on rows that no trial has seen."""

@@ -6,6 +6,9 @@ from statistics import median
 
 CONCLUSION = 4.0  # seconds for pictures and files at the end
 MOST_RESERVED = 0.4  # of the time
+MOST_OF_SEARCH = 0.2  # of the time, that one trial takes of it, unless the defaults take as long
+TIMES_DEFAULTS = 2.0
+LEAST_PAIRS = 2  # that a verdict needs
 SLACK = 1.15  # trainings of the verdict may take longer than the same ones in the search
 
 
@@ -19,7 +22,7 @@ class Clock:
         started: `time.perf_counter()` at the start.
         taken: seconds of the trials so far.
         defaults: seconds of the run by the defaults; None: not known yet.
-        best: seconds of the best trial.
+        best: seconds of the best trial; None: none is better than the defaults yet.
     """
 
     seconds: float | None
@@ -52,7 +55,15 @@ class Clock:
         """Seconds until the trials end and the verdict begins."""
         if self.seconds is None:
             return float("inf")
-        return self.left - min(self.num_pairs * self.pair, MOST_RESERVED * self.seconds)
+        wanted = self.num_pairs if self.best is not None else min(self.num_pairs, LEAST_PAIRS)
+        return self.left - min(wanted * self.pair, MOST_RESERVED * self.seconds)
+
+    @property
+    def most_of_trial(self) -> float:
+        """Seconds that one trial may take, so that a slow one leaves time for others."""
+        if self.seconds is None:
+            return float("inf")
+        return max(MOST_OF_SEARCH * self.seconds, TIMES_DEFAULTS * (self.defaults or 0.0))
 
     @property
     def has_time_for_trial(self) -> bool:

@@ -18,7 +18,9 @@ LEAST_PARTS = 2
 LEAST_COMPLETE = 4  # trials before any is ended within a training: the best of one or two is luck
 FIRST_FOLD = 100  # the step of Optuna from which on a step is a fold
 P_THRESHOLD = 0.13  # three folds that are all worse have 1/8
-PRUNED, OUT_OF_TIME = "pruned", "the time of the study is up"
+PRUNED, OUT_OF_TIME, TOO_SLOW = "pruned", "the time of the study is up", "too slow"
+FORESEEN_STEPS, FORESEEN_SECONDS = 20, 2.0  # from which on the pace tells how long a training takes
+CLEARLY = 1.5  # times longer than it may: patience ends many a training before its last step
 
 
 class StepAndFoldPruner(BasePruner):
@@ -95,6 +97,7 @@ class Follower(Callback):
         metric: str,
         seconds_left: Callable[[], float],
         on_progress: Callable[[TrainState], None] = lambda state: None,
+        most_seconds: float = float("inf"),
     ) -> None:
         """Make the callback.
 
@@ -103,7 +106,9 @@ class Follower(Callback):
             metric: as the trainer calls it, such as val_log_loss.
             seconds_left: for this training; at 0 it ends.
             on_progress: called after each step.
+            most_seconds: that it may take; one that clearly will take longer ends at once.
         """
+        self.most_seconds = most_seconds
         self.reporter = reporter
         self.metric = metric
         self.seconds_left = seconds_left
@@ -115,6 +120,10 @@ class Follower(Callback):
         self.on_progress(state)
         if self.seconds_left() <= 0 and state.step < state.total_steps:
             state.stop_reason = OUT_OF_TIME
+        elif state.step >= FORESEEN_STEPS and state.seconds >= FORESEEN_SECONDS:
+            foreseen = state.seconds / state.step * state.total_steps
+            if foreseen > CLEARLY * self.most_seconds:
+                state.stop_reason = f"{TOO_SLOW}: all {state.total_steps} steps would take {foreseen:.0f} s, and one trial may take {self.most_seconds:.0f} s"
 
     def on_evaluate_end(self, state: TrainState) -> None:
         """Report, once for each part of the training."""
@@ -132,4 +141,4 @@ class Follower(Callback):
 def outcome_of(summary: dict[str, Any]) -> str | None:
     """Why a trial ended before its time, from its summary; None: it did not."""
     reason = summary.get("stop_reason") or ""
-    return reason if reason.startswith(PRUNED) or reason == OUT_OF_TIME else None
+    return reason if reason.startswith((PRUNED, OUT_OF_TIME, TOO_SLOW)) else None

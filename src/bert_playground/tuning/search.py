@@ -15,7 +15,7 @@ from bert_playground.lookup import count_of
 from bert_playground.runs import RunDir
 from bert_playground.tuning.clock import Clock
 from bert_playground.tuning.progress import TuneProgress
-from bert_playground.tuning.pruning import OUT_OF_TIME, Kept
+from bert_playground.tuning.pruning import PRUNED, Kept
 from bert_playground.tuning.settings import TableFacts, configure_trial, list_defaults
 from bert_playground.tuning.space import Space
 from bert_playground.tuning.study import (
@@ -202,7 +202,7 @@ class Search:
             if SECONDS in trial.user_attrs and not is_default(trial)
         ]
         best = best_trial(self.study)
-        if best is not None:
+        if best is not None and not is_default(best) and self.is_better(best.value, self.defaults):
             self.clock.best = best.user_attrs.get(SECONDS)
 
     def _run_trial(self) -> None:
@@ -220,6 +220,7 @@ class Search:
                 self.sources_of(list(values)),
                 reporter=trial,
                 seconds_left=lambda: self.clock.search_left,
+                most_seconds=self.clock.most_of_trial,
                 on_begin=lambda run: trial.set_user_attr(RUN, str(run.path)),
                 on_progress=self.progress.step,
             )
@@ -249,7 +250,7 @@ class Search:
         self.clock.taken.append(outcome.seconds)
         if outcome.ended is not None:
             trial.set_user_attr(REASON, outcome.ended)
-            if outcome.ended == OUT_OF_TIME:
+            if not outcome.ended.startswith(PRUNED):
                 self.clock.taken.pop()
             self.study.tell(trial, state=TrialState.PRUNED)
             said = f"trial {trial.number}: {outcome.ended}"
@@ -265,7 +266,9 @@ class Search:
         self.progress.end(f"{said}, {outcome.seconds:.0f} s", self.say_best())
 
     def _keep_best_only(self) -> None:
-        best = best_trial(self.study)
+        best, known = best_trial(self.study), self.defaults
+        if known is not None and best is not None and self.is_better(best.value, known):
+            drop_weights(RunDir(Path(known["run"])))
         for trial in finished_trials(self.study):
             if best is not None and trial.number != best.number and RUN in trial.user_attrs:
                 drop_weights(RunDir(Path(trial.user_attrs[RUN])))

@@ -31,7 +31,6 @@ from bert_playground.training.start import start_run, write_json
 from bert_playground.tuning.bootstrap import bootstrap_error
 from bert_playground.tuning.pruning import (
     FIRST_FOLD,
-    OUT_OF_TIME,
     PRUNED,
     Follower,
     Reporter,
@@ -114,6 +113,7 @@ class TrialRunner:
         *,
         reporter: Reporter | None,
         seconds_left: Callable[[], float],
+        most_seconds: float = float("inf"),
         on_begin: Callable[[RunDir], None] = lambda run: None,
         on_progress: Callable[[TrainState], None] = lambda state: None,
         folder: Path | None = None,
@@ -126,6 +126,7 @@ class TrialRunner:
             sources: of its values.
             reporter: told the metric as it goes on.
             seconds_left: for it; at 0 it ends.
+            most_seconds: that it may take; one that clearly will take longer ends at once.
             on_begin: told the folder.
             on_progress: called after each step.
             folder: for the run folder; None: that of trials.
@@ -137,7 +138,9 @@ class TrialRunner:
         started = time.perf_counter()
 
         def follow(reports: Reporter | None) -> Follower:
-            return Follower(reports, f"val_{self.metric}", seconds_left, on_progress)
+            num_fits = 1 if self.folds is None or single is not None else len(self.folds.folds)
+            most = most_seconds / num_fits
+            return Follower(reports, f"val_{self.metric}", seconds_left, on_progress, most)
 
         def body(run: RunDir, config: RunConfig, checkpoint: object) -> RunResult:
             on_begin(run)
@@ -291,8 +294,7 @@ class FoldWatch(Watch):
     def on_fold_end(self, repeat: int, fold: int, folder: Path) -> None:
         """Report the fold; the last one ends nothing any more."""
         summary = read_record(folder).summary
-        reason = summary.stop_reason or ""
-        if reason.startswith(PRUNED) or reason == OUT_OF_TIME:
+        if reason := outcome_of({"stop_reason": summary.stop_reason}):
             self.stop_reason = reason
             return
         number = self.order.index((repeat, fold))

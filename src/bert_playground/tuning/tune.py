@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ def run_tuning(
         run, sources = RunDir.create(config.training.output_dir), source
         write_run_config(run, config, sources, COMMAND)
         write_json(run.environment, {"seed": config.training.seed, **describe_environment()})
+        asked = replace(asked, study=asked.study or run.path.name)
         asked.write(run)
     else:
         run = find_study(resume)
@@ -118,9 +120,10 @@ def _tune(
         logger.info(note)
     facts = _learn_facts(runner)
     space = _make_space(asked, rows.config, sources, facts)
+    assert asked.study is not None  # since the study began
     study = open_study(
         open_storage(asked.storage, run.path),
-        asked.study or run.path.name,
+        asked.study,
         higher_is_better=runner.objective.higher_is_better,
         seed=config.training.seed,
         question=_describe_question(runner, rows, space),

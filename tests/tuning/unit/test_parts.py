@@ -65,7 +65,10 @@ def test_the_clock_keeps_time_for_the_verdict():
     assert clock.left == pytest.approx(46, abs=0.5)
     assert clock.search_left == pytest.approx(46 - 5 * 5.75, abs=0.5)
     assert clock.has_time_for_trial
-    clock.taken = [30.0]
+    assert clock.most_of_trial == 20.0  # a fifth of the time
+    clock.best = None  # nothing to judge yet: the least that a verdict needs is kept
+    assert clock.search_left == pytest.approx(46 - 2 * 4.6, abs=0.5)
+    clock.taken = [40.0]
     assert not clock.has_time_for_trial
     assert Clock(None, 5).search_left == float("inf")
 

@@ -97,3 +97,11 @@ def test_a_follower_ends_a_training_that_is_pruned_and_one_without_time():
     follower.on_step_end(late)
     assert outcome_of({"stop_reason": late.stop_reason}) == OUT_OF_TIME
     assert outcome_of({"stop_reason": "val_loss has not improved for 4 evaluations"}) is None
+
+
+def test_a_training_that_would_clearly_take_too_long_ends_at_once():
+    slow = TrainState(total_steps=1000, step=20, seconds=4.0)  # 200 s in all
+    for most, is_ended in ((150.0, False), (100.0, True)):
+        slow.stop_reason = ""
+        Follower(None, "val_mae", lambda: 500.0, most_seconds=most).on_step_end(slow)
+        assert (outcome_of({"stop_reason": slow.stop_reason}) is not None) is is_ended
