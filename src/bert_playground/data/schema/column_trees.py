@@ -114,7 +114,8 @@ class _Trees:
         """Midway between the values on both sides of each cut."""
         below, above = self.values[column, starts[1:] - 1], self.values[column, starts[1:]]
         middle = below.astype(np.float64) / 2 + above.astype(np.float64) / 2
-        return np.where(middle >= above, below, middle)
+        found: Array = np.where(middle >= above, below, middle)
+        return found
 
     def _nodes(self) -> _Nodes:
         start = np.maximum.accumulate(np.where(self.cuts[:, :-1], self.places, 0), axis=1)
@@ -170,8 +171,9 @@ class _Trees:
         absent = self.squares[:, -1] - self.squares[rows[:, 0], self.num_known]
         squares = squares + np.where(num_lacking > 0, absent[:, None], 0.0)
         count = np.maximum(nodes.end - nodes.start + num_lacking, 1)
-        variance: Array = squares / count - ((total / count[:, :, None]) ** 2).sum(2)
-        return variance > PURE
+        variance = squares / count - ((total / count[:, :, None]) ** 2).sum(2)
+        is_impure: Array = variance > PURE
+        return is_impure
 
     def _move_missing(self, nodes: _Nodes, columns: Array, places: Array, direction: Array) -> None:
         """Rows without a value follow the cut of their node; where training has none, they go with most rows."""

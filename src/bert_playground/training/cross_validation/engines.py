@@ -55,7 +55,9 @@ def _run_side_by_side(
                         running[pool.submit(_work, function, job)] = job
                 if not running:
                     return
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                # Not for ever at once: a Ctrl-C that another thread of this process gets does not wake this one.
+                ended = wait(running, timeout=WATCH_SECONDS, return_when=FIRST_COMPLETED).done
+                for future in ended:
                     yield running.pop(future), future.result()
         except BrokenProcessPool as error:
             raise ValueError(
