@@ -22,11 +22,16 @@ def test_the_target_of_a_link_is_written_and_the_link_stays(tmp_path: Path) -> N
 def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
     target = tmp_path / "a.csv"
     target.write_text("old")
-    with pytest.raises(OSError, match="failed"), open_output(target) as file:
-        file.write(b"new")
-        raise OSError("failed")
+    with pytest.raises(OSError, match="failed"):
+        _fail_within(target)
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.csv"]
+
+
+def _fail_within(target: Path) -> None:
+    with open_output(target) as file:
+        file.write(b"new")
+        raise OSError("failed")
 
 
 def test_a_pipe_gets_the_bytes_and_stays_a_pipe(tmp_path: Path) -> None:
