@@ -6,10 +6,14 @@ import signal
 import termios
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 
 ENDING = (signal.SIGTERM, signal.SIGHUP)
+FOR_ANOTHER = (
+    signal.SIGINT,
+    signal.SIGHUP,
+)  # sent to all processes of a terminal, workers among them
 
 
 class Stopped(KeyboardInterrupt):
@@ -29,13 +33,11 @@ class StopHandler:
     """Raises `Stopped` once: `timeout` and service managers send a signal several times, and saving takes its time.
 
     Attributes:
-        is_working: whether there is something to stop.
         is_stopping: whether a signal has come.
     """
 
-    def __init__(self, *, is_working: bool) -> None:
+    def __init__(self) -> None:
         """Wait for a signal."""
-        self.is_working = is_working
         self.is_stopping = False
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
@@ -44,11 +46,10 @@ class StopHandler:
         if self.is_stopping:
             return
         self.is_stopping = True
-        if self.is_working:
-            raise Stopped(signum)
+        raise Stopped(signum)
 
 
-_worker = StopHandler(is_working=False)
+_is_worker = False
 
 
 @contextmanager
@@ -61,7 +62,7 @@ def stop_by_signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handler = StopHandler(is_working=True)
+    handler = StopHandler()
     ours = [each for each in ENDING if signal.getsignal(each) is signal.SIG_DFL]
     for each in ours:
         signal.signal(each, handler)
@@ -73,26 +74,54 @@ def stop_by_signals() -> Iterator[None]:
 
 
 def listen_as_worker() -> None:
-    """Of a process that works for another one: Ctrl-C and a closed terminal are for the other, which then sends SIGTERM."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _worker)
+    """Of a process that works for another one: Ctrl-C and a closed terminal are for the other, which then sends SIGTERM.
+
+    That ends this process at once, but inside `working`: importing, which on a busy machine takes half a minute, leaves
+    nothing to save.
+    """
+    global _is_worker
+    _is_worker = True
+    for each in FOR_ANOTHER:
+        signal.signal(each, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, FOR_ANOTHER)
+
+
+@contextmanager
+def start_workers() -> Iterator[None]:
+    """Processes that are started inside the block hear Ctrl-C and a closed terminal only as `listen_as_worker` says.
+
+    Until they come so far they import for seconds, and would end by the signal with a traceback. What comes meanwhile
+    reaches this process at the end of the block.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_ANOTHER)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
 def working() -> Iterator[None]:
-    """What a worker is asked for; between two of these blocks there is nothing to stop.
+    """What a worker is asked for: SIGTERM raises `Stopped` inside the block, so that it can save where it is."""
+    with _on_sigterm(StopHandler()):
+        yield
 
-    Raises:
-        Stopped: SIGTERM, inside the block or just before it.
-    """
-    _worker.is_working = True
+
+@contextmanager
+def nothing_to_save() -> Iterator[None]:
+    """Let SIGTERM end a worker at once again, even in a library that for minutes lets no handler run."""
+    with _on_sigterm(signal.SIG_DFL) if _is_worker else nullcontext():
+        yield
+
+
+@contextmanager
+def _on_sigterm(handler: StopHandler | signal.Handlers) -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, handler)
     try:
-        if _worker.is_stopping:
-            raise Stopped(signal.SIGTERM)
         yield
     finally:
-        _worker.is_working = False
+        signal.signal(signal.SIGTERM, before)
 
 
 def leave_dead_terminal() -> None:

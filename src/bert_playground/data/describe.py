@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from bert_playground.data.columns.dictionary_encoding import join_cells
-from bert_playground.data.columns.kinds import Kind, as_kind, clean, infer_kind
-from bert_playground.data.columns.parsing import read_number
+from bert_playground.data.columns.kinds import Kind, as_kind, clean, infer_all, infer_kind
+from bert_playground.data.columns.wide import read_numbers
 from bert_playground.data.schema import Schema
 from bert_playground.data.schema.derived_gain import judge_by_target
 from bert_playground.data.targets.fit import Encoder, encode_targets, fit_targets
@@ -31,6 +31,7 @@ from bert_playground.lookup import count_of
 MANY_CATEGORIES = 1000
 LONG_CELL = 10_000  # characters
 MOSTLY_MISSING = 0.5
+MAX_SHOWN = 200  # columns of an example
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,8 @@ def describe_table(
     """
     options = options or TextOptions()
     given = {name: kind for name, kind in options.kinds.items() if name not in options.drop_columns}
-    found = {
-        name: as_kind(frame[name], given[name]) if name in given else infer_kind(frame[name])
-        for name in frame.columns
-    }
+    found = infer_all(frame) | {name: as_kind(frame[name], given[name]) for name in given}
+    found = {name: found[name] for name in frame.columns}
     left_out = (*schema.dropped, *options.drop_columns)
     faults = [] if fault is None else [fault]
     try:
@@ -125,10 +124,7 @@ def describe_table(
     kept = frame.drop(name for name in left_out if name not in schema.targets)
     return TableFacts(
         frame.height,
-        tuple(
-            _describe_column(frame[name], kind, _role(name, schema, read))
-            for name, kind in found.items()
-        ),
+        _describe_columns(frame, found, {name: _role(name, schema, read) for name in found}),
         (*schema.notes, *statements),
         (*faults, *_warnings(kept, schema, found, labels)),
         _examples(example, features, template),
@@ -201,23 +197,36 @@ def _role(name: str, schema: Schema, read: set[str]) -> str:
     return "feature" if name in read else "left out"
 
 
-def _describe_column(column: pl.Series, kind: Kind, role: str) -> ColumnFacts:
-    missing = 1 - kind.num_values / max(1, len(column))
-    return ColumnFacts(
-        column.name, role, kind.name, missing, kind.num_distinct, _show(clean(column), kind)
+def _describe_columns(
+    frame: pl.DataFrame, kinds: dict[str, Kind], roles: dict[str, str]
+) -> tuple[ColumnFacts, ...]:
+    numbers = read_numbers(
+        frame, {name: kind.spelling for name, kind in kinds.items() if kind.name == "number"}
+    )
+    return tuple(
+        ColumnFacts(
+            name,
+            roles[name],
+            kind.name,
+            1 - kind.num_values / max(1, frame.height),
+            kind.num_distinct,
+            _show_numbers(numbers[name]) if name in numbers else _show(clean(frame[name])),
+        )
+        for name, kind in kinds.items()
     )
 
 
-def _show(values: pl.Series, kind: Kind) -> str:
-    if kind.name == "number":
-        numbers = values.to_frame().select(read_number(pl.col(values.name), kind.spelling))
-        series = numbers.to_series().drop_nulls().to_numpy()
-        finite = series[np.isfinite(series)]
-        if not len(finite):
-            return "infinite"
-        spelt = [_spell(value) for value in np.quantile(finite, (0, 1, 0.5))]
-        infinite = ", some infinite" if len(finite) < len(series) else ""
-        return f"{spelt[0]} to {spelt[1]}, median {spelt[2]}{infinite}"
+def _show_numbers(cells: np.ndarray) -> str:
+    numbers = cells[~np.isnan(cells)]
+    finite = numbers[np.isfinite(numbers)]
+    if not len(finite):
+        return "infinite"
+    spelt = [_spell(value) for value in (finite.min(), finite.max(), np.median(finite))]
+    infinite = ", some infinite" if len(finite) < len(numbers) else ""
+    return f"{spelt[0]} to {spelt[1]}, median {spelt[2]}{infinite}"
+
+
+def _show(values: pl.Series) -> str:
     counts = values.drop_nulls().alias("value").value_counts()
     frequent = counts.sort("count", "value", descending=[True, False])["value"][:5]
     shown = ", ".join(text if len(text) <= 24 else f"{text[:23]}…" for text in frequent)
@@ -232,7 +241,10 @@ def _spell(value: float) -> str:
 def _examples(
     frame: pl.DataFrame, features: tuple[Feature, ...], template: Template
 ) -> tuple[str, ...]:
-    return tuple(join_cells(render_cells(frame, features, template))) if features else ()
+    if not features:
+        return ()
+    texts = join_cells(render_cells(frame, features[:MAX_SHOWN], template))
+    return tuple(f"{text} …" if len(features) > MAX_SHOWN else text for text in texts)
 
 
 def _fit_inferred(frame: pl.DataFrame, schema: Schema, faults: list[str]) -> Encoder | None:
@@ -288,10 +300,11 @@ def _warnings(
             f"{count_of(duplicates, 'row')} {'repeats' if duplicates == 1 else 'repeat'} another row in everything but the "
             "id: a random split puts copies on both sides"
         )
+    lengths = frame.select(pl.all().str.len_chars().max().fill_null(0)).row(0, named=True)
     for name, kind in kinds.items():
         if name in (*schema.targets, schema.id_column) or name not in frame.columns:
             continue
-        longest = frame[name].str.len_chars().fill_null(0).to_numpy().max(initial=0)
+        longest = lengths[name]
         missing = 1 - kind.num_values / frame.height
         if kind.name == "category" and kind.num_distinct > MANY_CATEGORIES:
             found.append(f"{name} has {kind.num_distinct} categories: rare ones are read as other")

@@ -11,6 +11,7 @@ from loguru import logger
 from bert_playground.config.load import TYPED
 from bert_playground.config.schema import RunConfig
 from bert_playground.files import STORAGE
+from bert_playground.leftovers import sweep_folder
 from bert_playground.logs import log_to_file
 from bert_playground.lookup import expand_pattern
 from bert_playground.mlx_threads import wait_at_exit
@@ -86,6 +87,8 @@ def run_in_folder(
             _logged_errors(),
             track_run(run, config, sources, command, is_resumed=resume is not None),
         ):
+            if resume is not None:
+                sweep_folder(run.path)
             if resume is not None and _is_unstarted(run):
                 logger.info(
                     f"{run.path} was stopped before its first checkpoint: it starts from the beginning, with its stored "

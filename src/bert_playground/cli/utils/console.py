@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+MAX_DRAWN = 200  # rows of a table with lines around it
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line end
 
 
@@ -35,6 +36,9 @@ def print_table(
 
     table = Table(title=Text(_visible(title)), title_justify="left", title_style="bold")
     rows = [list(row) for row in rows]
+    if len(rows) > MAX_DRAWN:
+        _print_plain(title, columns, rows)
+        return
     for position, column in enumerate(columns):
         is_number = bool(rows) and all(
             row[position] is None or isinstance(row[position], float | int) for row in rows
@@ -48,6 +52,14 @@ def print_table(
     for row in rows:
         table.add_row(*(Text(spell(value)) for value in row))
     _console().print(table)
+
+
+def _print_plain(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table without lines around it: drawing one of thousands of rows takes longer than what it tells."""
+    cells = [list(columns), *([_visible(spell(value)) for value in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
+    sys.stdout.write("\n".join([_visible(title), *lines]) + "\n")
 
 
 def print_lines(lines: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ import polars as pl
 
 from bert_playground.data.columns.parsing import (
     CLOCK,
+    COMPACT_DATE,
     PLAIN,
     infer_date,
     infer_list,
@@ -15,6 +16,7 @@ from bert_playground.data.columns.parsing import (
     read_date,
     read_hour,
 )
+from bert_playground.data.columns.wide import MANY, chunks, count_distinct
 from bert_playground.lookup import look_up, shorten
 
 MISSING = (
@@ -86,6 +88,49 @@ def clean(column: pl.Series) -> pl.Series:
     cell = pl.col("cell").str.strip_chars()
     kept = pl.when(cell.str.to_lowercase().is_in(MISSING)).then(None).otherwise(cell)
     return column.to_frame("cell").select(cell=kept).to_series().alias(column.name)
+
+
+def infer_all(frame: pl.DataFrame, names: Sequence[str] | None = None) -> dict[str, Kind]:
+    """Column → its kind, as `infer_kind` tells it; of many columns those of plain numbers are told together.
+
+    Args:
+        frame: all cells as text.
+        names: of the columns; None: all.
+    """
+    names = frame.columns if names is None else names
+    found: dict[str, Kind] = {}
+    if len(names) >= MANY and frame.height:
+        for part in chunks(names, frame.height):
+            found.update(_infer_plain(frame, part))
+    return {name: found[name] if name in found else infer_kind(frame[name]) for name in names}
+
+
+def _infer_plain(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, Kind]:
+    """The kinds of columns that are numbers without signs or words, or nothing; others are left out."""
+    cleaned = clean(pl.concat([frame[name].alias("cell") for name in names]))
+    is_none = cleaned.str.to_lowercase().is_in(NONE).fill_null(True)
+    plain = cleaned.set(is_none, None)
+    is_number = plain.cast(pl.Float64, strict=False).is_not_null()
+    facts = {
+        "values": cleaned.is_not_null(),
+        "plain": plain.is_not_null(),
+        "numbers": is_number,
+        "compact dates": plain.str.contains(COMPACT_DATE).fill_null(False),
+    }
+    counts = {
+        name: column.to_numpy().reshape(len(names), -1).sum(axis=1)
+        for name, column in facts.items()
+    }
+    distinct, different = count_distinct(cleaned, len(names)), count_distinct(plain, len(names))
+    found = {}
+    for place, name in enumerate(names):
+        values, numbers = int(counts["values"][place]), int(counts["plain"][place])
+        if distinct[place] <= 1:
+            found[name] = Kind("nothing", values, int(distinct[place]))
+        elif numbers == counts["numbers"][place] and 0 < numbers != counts["compact dates"][place]:
+            kind = "number" if different[place] > 1 else "category"
+            found[name] = Kind(kind, numbers, int(different[place]), PLAIN)
+    return found
 
 
 def infer_kind(column: pl.Series) -> Kind:
@@ -175,7 +220,8 @@ def infer_kinds(
             f"data.kinds and data.text_columns name {shorten(told)}, which must not be read: the target, or a column that "
             "is left out; name other columns"
         )
-    kinds = {name: infer_kind(frame[name]) for name in frame.columns if name not in skip}
+    left_out = {*skip}
+    kinds = infer_all(frame, [name for name in frame.columns if name not in left_out])
     if id_column in kinds and kinds[id_column].name != "date":
         del kinds[id_column]
     given = {**(given_kinds or {}), **dict.fromkeys(text_columns, "text")}

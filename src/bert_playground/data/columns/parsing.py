@@ -25,6 +25,7 @@ HOUR = r"(?:^|[ T])([0-9]{1,2}):[0-9]{2}"
 AFTERNOON, MORNING = (rf"(?i)[0-9]\s*{letter}\.?m\.?$" for letter in "pa")
 CLOCK = "%H:%M"  # a time of day alone, with seconds or not
 COMPACT = "%Y%m%d"
+COMPACT_DATE = r"^(?:19|20)[0-9]{6}$"
 # The order decides where several fit: "03/04/2020" is read as March 4th unless a day above 12 says otherwise.
 DATE_FORMATS = (
     "%Y-%m-%d",
@@ -140,7 +141,7 @@ def infer_date(values: pl.Series) -> str | None:
 
 def infer_numeric_date(values: pl.Series) -> str | None:
     """COMPACT for dates such as 20201231, CLOCK for times of day such as 9:05; None: neither."""
-    if values.str.contains(r"^(?:19|20)[0-9]{6}$").all():
+    if values.str.contains(COMPACT_DATE).all():
         dates = values.to_frame("date").select(read_date(pl.col("date"), COMPACT)).to_series()
         return None if dates.has_nulls() else COMPACT
     is_clock = values.str.contains(

@@ -1,9 +1,11 @@
 """find_leakage: columns that give the target, or one class of it, away: how well each alone answers held-out rows."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
+from scipy.stats import rankdata
 from sklearn import config_context
 from sklearn.metrics import accuracy_score, r2_score, roc_auc_score
 from sklearn.model_selection import KFold, StratifiedKFold
@@ -11,8 +13,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import TargetEncoder
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from bert_playground.data.columns.kinds import clean, infer_kind
+from bert_playground.data.columns.kinds import clean, infer_all, infer_kind
 from bert_playground.data.columns.parsing import read_number
+from bert_playground.data.columns.wide import read_numbers
+from bert_playground.data.schema.column_trees import answer_held_out
 from bert_playground.data.targets.fit import Encoder, encode_targets, split_target
 from bert_playground.data.targets.label_encoder import LabelEncoder
 from bert_playground.tasks import TASKS
@@ -22,6 +26,7 @@ MIN_ROWS = 2 * FOLDS  # of a class: each fold, and each fold within the others, 
 MAX_ROWS = 20_000  # of all targets together, but MIN_SAMPLE of each
 MIN_SAMPLE = 4_000
 MAX_TARGETS = 20
+LARGEST = 1e30  # trees compute in f32
 MIN_SHARE = 0.05  # of a number that stands on many rows, to ask which rows have it
 # Each of several labels is a probe of its own; ordered classes and steps count as numbers.
 SCORED_AS = {"multilabel": "binary", "ordinal": "regression", "timeseries": "regression"}
@@ -66,8 +71,12 @@ def find_leakage(
     }
     against = _find_classes(labels, truths[:, 0], frame[columns[0]], seed)
     found = []
-    for column in frame.drop(columns).iter_columns():
-        scores = {name: probe.score(column) for name, probe in probes.items()}
+    features = frame.drop(columns)
+    by_number = _score_numbers(features, probes)
+    for column in features.iter_columns():
+        scores = by_number.get(column.name) or {
+            name: probe.score(column) for name, probe in probes.items()
+        }
         name = max(scores, key=lambda each: scores[each] - probes[each].constant)
         score, blind = scores[name], probes[name].constant
         measured = f"{NAMES[task]} {score:.3f}"
@@ -85,6 +94,23 @@ def find_leakage(
         elif against is not None:
             found += _describe_classes(column, against, names[0])
     return found
+
+
+def _score_numbers(
+    frame: pl.DataFrame, probes: Mapping[str, "ColumnProbe"]
+) -> dict[str, dict[str, float]]:
+    """Column → target → score, of all columns of numbers."""
+    kinds = infer_all(frame)
+    spellings = {name: kind.spelling for name, kind in kinds.items() if kind.name == "number"}
+    if not spellings:
+        return {}
+    numbers = read_numbers(frame, spellings)
+    values = np.stack([numbers[name] for name in spellings])
+    scores = {name: probe.score_numbers(values) for name, probe in probes.items()}
+    return {
+        column: {name: float(scores[name][place]) for name in probes}
+        for place, column in enumerate(spellings)
+    }
 
 
 class ClassProbe(NamedTuple):
@@ -163,6 +189,26 @@ class ColumnProbe:
         measure = {"binary": roc_auc_score, "multiclass": accuracy_score}.get(self.task, r2_score)
         return float(measure(self.truth, answers))
 
+    def score_numbers(self, values: np.ndarray) -> np.ndarray:
+        """The same of many columns of numbers [C, R], NaN where a cell has none: [C]."""
+        if not self.is_usable:
+            return np.full(len(values), self.constant)
+        column = self.truth[:, None]
+        truth = column == self.classes if self.is_classification else column
+        cells = np.clip(values[:, self.kept], -LARGEST, LARGEST)
+        answers = answer_held_out(cells, truth.astype(float), self.splits, self._min_leaf)
+        if self.task == "binary":
+            return rank_areas(answers[:, :, 1], self.truth == self.classes[1])
+        if self.task == "multiclass":
+            chosen = self.classes[answers.argmax(axis=2)]
+            return np.asarray((chosen == self.truth).mean(axis=1))
+        errors = ((answers[:, :, 0] - self.truth) ** 2).sum(axis=1)
+        return np.asarray(1 - errors / ((self.truth - self.truth.mean()) ** 2).sum())
+
+    @property
+    def _min_leaf(self) -> int:
+        return max(3, len(self.truth) // 200)
+
     def score_classes(self, column: pl.Series) -> dict[int, float]:
         """How well a column alone tells each class from the rest on rows of other folds: ROC-AUC by class."""
         read = self._read(column[self.kept])
@@ -196,13 +242,12 @@ class ColumnProbe:
         if kind.name == "number":
             number = read_number(pl.col(column.name), kind.spelling)
             values = cleaned.to_frame().select(number).to_series().to_numpy()
-            return np.clip(values, -1e30, 1e30)[:, None], True  # the tree computes in f32
+            return np.clip(values, -LARGEST, LARGEST)[:, None], True
         return cleaned.fill_null("").rank("dense").to_numpy()[:, None], False
 
     def _answer(self, values: np.ndarray, is_number: bool) -> np.ndarray:
         """Answers, each by a tree that did not see its row: [R], of several classes their probabilities [R, K]."""
         make_tree = DecisionTreeClassifier if self.is_classification else DecisionTreeRegressor
-        leaf = max(3, len(self.truth) // 200)
         is_multiclass = self.task == "multiclass"
         shape = (len(self.truth), len(self.classes)) if is_multiclass else len(self.truth)
         answers = np.empty(shape, dtype=np.float64)
@@ -210,7 +255,9 @@ class ColumnProbe:
             skip_parameter_validation=True
         ):  # a third of the time on narrow columns
             for train, held_out in self.splits:
-                model = make_tree(max_depth=8, min_samples_leaf=leaf, random_state=self.seed)
+                model = make_tree(
+                    max_depth=8, min_samples_leaf=self._min_leaf, random_state=self.seed
+                )
                 if not is_number:
                     model = make_pipeline(
                         TargetEncoder(target_type=self._type(), cv=self.folds), model
@@ -226,6 +273,15 @@ class ColumnProbe:
     def _type(self) -> str:
         num_classes = len(np.unique(self.truth)) if self.is_classification else 0
         return {0: "continuous", 2: "binary"}.get(num_classes, "multiclass")
+
+
+def rank_areas(scores: np.ndarray, is_positive: np.ndarray) -> np.ndarray:
+    """ROC-AUC of each row of scores [C, R], by the ranks of the positives."""
+    ranks = rankdata(scores, axis=1)[:, is_positive].sum(axis=1)
+    positives = int(is_positive.sum())
+    pairs = positives * (len(is_positive) - positives)
+    areas: np.ndarray = (ranks - positives * (positives + 1) / 2) / pairs
+    return areas
 
 
 def _common_rows(truth: np.ndarray) -> np.ndarray:

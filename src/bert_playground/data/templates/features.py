@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
@@ -18,6 +19,7 @@ from bert_playground.data.columns.kinds import (
     infer_kinds,
 )
 from bert_playground.data.columns.parsing import read_date, read_hour, read_items, read_number
+from bert_playground.data.columns.wide import read_numbers
 from bert_playground.lookup import look_up, shorten
 
 MAX_OWN_BINS = 12  # a number with so few distinct values keeps them, each a bin of its own
@@ -229,8 +231,11 @@ def fit_features(
     """
     kinds = infer_kinds(frame, **asked) if kinds is None else kinds
     features: list[Feature] = []
+    numbers = read_numbers(
+        frame, {name: kind.spelling for name, kind in kinds.items() if kind.name == "number"}
+    )
     for name, kind in kinds.items():
-        features.extend(_fit_column(frame, name, kind))
+        features.extend(_fit_column(frame, name, kind, numbers))
     if not features:
         reason = f"{shorten(kinds)} are empty, constant or identify rows, of which there are {frame.height}"
         reason = reason if kinds else "there is none beside the target and what is dropped"
@@ -241,12 +246,14 @@ def fit_features(
     return tuple(ordered), tuple(_state(kinds, features))
 
 
-def _fit_column(frame: pl.DataFrame, name: str, kind: Kind) -> list[Feature]:
+def _fit_column(
+    frame: pl.DataFrame, name: str, kind: Kind, numbers: Mapping[str, np.ndarray]
+) -> list[Feature]:
     label = humanise(name)
     if kind.name == "nothing":
         return []
     if kind.name == "number":
-        return [_fit_number(frame, Feature(name, label, "number", spelling=kind.spelling))]
+        return [_fit_number(numbers[name], Feature(name, label, "number", spelling=kind.spelling))]
     if kind.name == "date":
         parts = [
             Feature(name, f"{label} {part}", "date", part=part, spelling=kind.spelling)
@@ -290,9 +297,8 @@ def _fit_items(frame: pl.DataFrame, feature: Feature) -> Feature:
     return replace(feature, known=tuple(counts["item"][:MAX_KNOWN]))
 
 
-def _fit_number(frame: pl.DataFrame, feature: Feature) -> Feature:
-    values = frame.select(feature.read()).to_series()
-    numbers = np.clip(values.drop_nulls().drop_nans().to_numpy(), -1e300, 1e300)
+def _fit_number(cells: np.ndarray, feature: Feature) -> Feature:
+    numbers = np.clip(cells[~np.isnan(cells)], -1e300, 1e300)
     distinct = np.unique(numbers)
     if len(distinct) <= MAX_OWN_BINS:
         edges = np.unique(distinct[:-1] + np.diff(distinct) / 2)
@@ -324,10 +330,10 @@ def humanise(name: str) -> str:
 
 
 def _with_own_labels(features: list[Feature]) -> list[Feature]:
-    labels = [feature.label for feature in features]
+    counts = Counter(feature.label for feature in features)
     return [
         feature
-        if labels.count(feature.label) == 1
+        if counts[feature.label] == 1
         else replace(feature, label=f"{feature.column} {feature.part}".strip())
         for feature in features
     ]

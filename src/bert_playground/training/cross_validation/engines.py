@@ -4,16 +4,18 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.util import Finalize
 from typing import TypeVar
 
 from bert_playground.environment import count_cores
-from bert_playground.signals import listen_as_worker, working
+from bert_playground.signals import listen_as_worker, start_workers, working
 
 WATCH_SECONDS = 0.5
+LAST = -1000  # among what multiprocessing does at the end of a process
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 _kept: dict[int, "Processes"] = {}  # number of processes → those that run
@@ -21,8 +23,10 @@ _kept: dict[int, "Processes"] = {}  # number of processes → those that run
 
 def run_jobs(
     function: Callable[[Job], Result], jobs: Iterator[Job], num_processes: int
-) -> Iterator[tuple[Job, Result]]:
+) -> Generator[tuple[Job, Result], None, None]:
     """Each job with its result, as it ends; the next job is asked for when there is room for it.
+
+    Close it where it may not be read to its end, or its processes are waited for.
 
     Args:
         function: of a module, as another process has to find it.
@@ -47,17 +51,20 @@ def _run_side_by_side(
         try:
             while True:
                 while len(running) < num_processes and (job := next(jobs, None)) is not None:
-                    running[pool.submit(_work, function, job)] = job
+                    with start_workers():
+                        running[pool.submit(_work, function, job)] = job
                 if not running:
                     return
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                # Not for ever at once: a Ctrl-C that another thread of this process gets does not wake this one.
+                ended = wait(running, timeout=WATCH_SECONDS, return_when=FIRST_COMPLETED).done
+                for future in ended:
                     yield running.pop(future), future.result()
         except BrokenProcessPool as error:
             raise ValueError(
                 f"a process that fitted models was killed, as the system does when memory is short; go on with fewer than "
                 f"{num_processes} --jobs"
             ) from error
-        except BaseException:
+        except BaseException:  # also that of who reads the results, which closes this generator
             pool.stop()
             raise
 
@@ -101,6 +108,9 @@ def processes(num_processes: int) -> Iterator[Processes]:
         _kept[num_processes] = pool
         try:
             yield pool
+        except BaseException:
+            pool.stop()  # else they would be waited for
+            raise
         finally:
             del _kept[num_processes]
 
@@ -134,6 +144,8 @@ def _set_up(parent: int) -> None:
     from bert_playground.logs import set_up_logs
 
     listen_as_worker()
+    # The end of an interpreter takes seconds on a busy machine, and those who ask wait for it.
+    Finalize(None, os._exit, args=(0,), exitpriority=LAST)
     set_up_logs("WARNING")
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 

@@ -20,6 +20,7 @@ from bert_playground.files import STORAGE, replaced_file
 from bert_playground.inference import AnyPredictor, Predictor
 from bert_playground.logs import log_to_file, warnings_only
 from bert_playground.runs import RunDir
+from bert_playground.signals import nothing_to_save
 from bert_playground.tabular.predictor import TabularPredictor, fit_tabular
 from bert_playground.training.build import fit_pipeline
 from bert_playground.training.core import Callback
@@ -138,14 +139,15 @@ def _fit_encoder(job: FoldFit) -> None:
 def _fit_beside(job: FoldFit) -> None:
     pipeline = share_pipeline(job.folder.parent / "pipeline", job.prepared, job.config)
     started = time.perf_counter()
-    predictor = fit_tabular(
-        job.member.name,
-        pipeline,
-        job.prepared.train,
-        seed=job.config.training.seed,
-        num_threads=job.num_threads,
-        max_seconds=job.max_seconds,
-    )
+    with nothing_to_save():
+        predictor = fit_tabular(
+            job.member.name,
+            pipeline,
+            job.prepared.train,
+            seed=job.config.training.seed,
+            num_threads=job.num_threads,
+            max_seconds=job.max_seconds,
+        )
     predictor.save(job.folder / "model")
     write_json(job.folder / SUMMARY, {"seconds": time.perf_counter() - started})
 

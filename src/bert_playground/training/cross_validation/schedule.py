@@ -1,6 +1,7 @@
 """Schedule: which model of which fold is fitted when, what became of each, and what there was no time for."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,9 @@ class Schedule:
             for fold in self.folds.folds:
                 if self._is_done(member, fold):
                     self._track(member.name, fold.repeat, fold.number)
-        for job, fitted in run_jobs(fit_on_fold, self._jobs(), self.num_processes):
-            self._take_note(job, fitted)
+        with closing(run_jobs(fit_on_fold, self._jobs(), self.num_processes)) as done:
+            for job, fitted in done:
+                self._take_note(job, fitted)
         if self.is_ended_early:
             return
         if not self.complete():

@@ -1,0 +1,91 @@
+"""Jobs in several processes: who waits for what at their end."""
+
+import os
+import signal
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bert_playground.signals import Stopped, nothing_to_save
+from bert_playground.training.cross_validation.engines import run_jobs
+
+LONG = 60.0
+
+
+def work(job: tuple[Path, float]) -> int:
+    """Say that the job runs, and take a while; a worker that is stopped says so."""
+    path, seconds = job
+    path.touch()
+    try:
+        time.sleep(seconds)
+    except Stopped:
+        path.with_suffix(".saved").touch()
+        raise
+    return os.getpid()
+
+
+def work_in_library(job: tuple[Path, float]) -> int:
+    """As a library does that gives Python no chance to handle a signal."""
+    with nothing_to_save():
+        return work(job)
+
+
+def jobs_of(folder: Path) -> list[tuple[Path, float]]:
+    """A short one and a long one."""
+    return [(folder / "short", 0.0), (folder / "long", LONG)]
+
+
+@pytest.mark.slow
+def test_who_stops_reading_stops_the_others_which_save(tmp_path: Path) -> None:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        closing(run_jobs(work, iter(jobs_of(tmp_path)), 2)) as done,
+    ):
+        for _ in done:
+            while not (tmp_path / "long").exists():
+                time.sleep(0.05)
+            started = time.perf_counter()
+            raise KeyboardInterrupt
+    assert time.perf_counter() - started < LONG / 2
+    assert (tmp_path / "long.saved").exists()
+
+
+@pytest.mark.slow
+def test_a_worker_with_nothing_to_save_ends_at_once(tmp_path: Path) -> None:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        closing(run_jobs(work_in_library, iter(jobs_of(tmp_path)), 2)) as done,
+    ):
+        for _ in done:
+            while not (tmp_path / "long").exists():
+                time.sleep(0.05)
+            started = time.perf_counter()
+            raise KeyboardInterrupt
+    assert time.perf_counter() - started < LONG / 2
+    assert not (tmp_path / "long.saved").exists()
+
+
+@pytest.mark.slow
+def test_ctrl_c_reaches_workers_that_still_import_as_the_other_process_says(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C goes to the whole group: a worker that has not yet come to its first line must not end by a traceback."""
+
+    def press() -> None:
+        time.sleep(0.3)  # both are started, and import
+        for process in _children():
+            os.kill(process, signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    threading.Thread(target=press).start()
+    with pytest.raises(KeyboardInterrupt):
+        list(run_jobs(work, iter(jobs_of(tmp_path)), 2))
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def _children() -> list[int]:
+    tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    return [int(number) for task in tasks for number in task.read_text().split()]
