@@ -215,7 +215,7 @@ def render_bounded(template: jinja2.Template, row: Mapping[str, Any]) -> str:
     """
     token = _spent.set(Spent())
     try:
-        return template.render(row)
+        return str(template.render(row))
     finally:
         _spent.reset(token)
 
