@@ -172,7 +172,8 @@ class BoundedEnvironment(SandboxedEnvironment):
             raise jinja2.TemplateSyntaxError("other templates cannot be read", refused.lineno)
         for loop in tree.find_all(nodes.For):
             loop.iter = _call_filter("__turns", loop.iter, [])
-        return _replace_joins(tree)
+        joined: nodes.Template = _replace_joins(tree)
+        return joined
 
     def compile_bounded(self, source: str) -> jinja2.Template:
         """A template ready to be rendered by `render_bounded`."""
