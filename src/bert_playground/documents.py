@@ -1,8 +1,7 @@
 """read_json, check: the one door for documents that others may have written: bounded in size, depth and numbers, then checked by a schema."""
 
 import json
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 MAX_BYTES = 64 * 2**20  # the profiles of 3,000 columns take 20 MB
 MAX_DEPTH = 32  # ours have 5
 MAX_FAULTS = 8  # named in one message
-LARGEST = 2**53  # whole numbers beyond it are no longer exact in other programs
+SHORT, LARGEST = 18, 2**63  # digits of a whole number that surely has 64 bits; what has more
 AGAIN = "correct it, or copy or download it again"
 
 
@@ -29,13 +28,12 @@ class Measured(Document):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=True)
 
 
-def read_json(path: Path, kind: type = dict, *, finite: bool = True) -> Any:
+def read_json(path: Path, kind: type = dict) -> Any:
     """Read a JSON object, or a list where `kind` is list.
 
     Args:
         path: of the file.
         kind: dict or list.
-        finite: refuse NaN and infinities; what a run measured may hold them.
 
     Raises:
         ValueError: the file holds something else, is larger than `MAX_BYTES`, or nested more than `MAX_DEPTH` deep.
@@ -45,15 +43,13 @@ def read_json(path: Path, kind: type = dict, *, finite: bool = True) -> Any:
         raise ValueError(
             f"{path} has {size:,} bytes, expected at most {MAX_BYTES:,} of such a file; {AGAIN}"
         )
-    return parse_json(path.read_bytes(), path, kind, finite=finite)
+    return parse_json(path.read_bytes(), path, kind)
 
 
-def parse_json(
-    text: bytes | str, where: Path | str, kind: type = dict, *, finite: bool = True
-) -> Any:
+def parse_json(text: bytes | str, where: Path | str, kind: type = dict) -> Any:
     """The same of text that was read already; `where` it stood is for messages."""
     try:
-        values = json.loads(text)
+        values = json.loads(text, parse_int=_read_number)
     except RecursionError as error:
         raise ValueError(
             f"{where} is nested more than {MAX_DEPTH} deep, which no such file is; {AGAIN}"
@@ -65,41 +61,37 @@ def parse_json(
     if not isinstance(values, kind):
         expected = "object" if kind is dict else kind.__name__
         raise ValueError(f"{where} holds a {type(values).__name__}, expected a JSON {expected}")
-    check_tree(values, where, finite=finite)
+    check_depth(values, where)
     return values
 
 
-def check_tree(values: Any, where: Path | str, *, finite: bool = True) -> None:
-    """Refuse values that are nested too deep, or hold numbers that are none, whatever their keys mean.
+def _read_number(digits: str) -> int | float:
+    """A whole number; one of more than 64 bits, which no setting is, as a float."""
+    if len(digits) <= SHORT:
+        return int(digits)
+    number = float(digits)
+    return number if abs(number) >= LARGEST else int(digits)
+
+
+def check_depth(values: Any, where: Path | str) -> None:
+    """Refuse values that are nested too deep.
 
     Raises:
-        ValueError: the message has the key.
+        ValueError: they are.
     """
-    level: list[tuple[str, Any]] = [("", values)]
+    level = [values] if isinstance(values, dict | list) else []
     for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for each in level
+            for inner in (each.values() if isinstance(each, dict) else each)
+            if isinstance(inner, dict | list)
+        ]
         if not level:
             return
-        if finite:
-            _check_numbers(level, where)
-        level = [inner for key, value in level for inner in _children(key, value)]
-    if level:
-        raise ValueError(
-            f"{where} is nested more than {MAX_DEPTH} deep, which no such file is; {AGAIN}"
-        )
-
-
-def _check_numbers(level: Iterable[tuple[str, Any]], where: Path | str) -> None:
-    for key, value in level:
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{where}: {key} is {value}, expected a finite number; {AGAIN}")
-
-
-def _children(key: str, value: Any) -> Iterable[tuple[str, Any]]:
-    if isinstance(value, dict):
-        return [(f"{key}.{name}" if key else str(name), each) for name, each in value.items()]
-    if isinstance(value, list):
-        return [(key, each) for each in value]
-    return ()
+    raise ValueError(
+        f"{where} is nested more than {MAX_DEPTH} deep, which no such file is; {AGAIN}"
+    )
 
 
 def check(schema: type[BaseModel], values: Mapping[str, Any], where: Path | str) -> None:
@@ -122,20 +114,6 @@ def check(schema: type[BaseModel], values: Mapping[str, Any], where: Path | str)
         faults = [_say_fault(fault) for fault in error.errors(include_url=False)]
         more = f"; … ({len(faults)} in all)" if len(faults) > MAX_FAULTS else ""
         raise ValueError(f"{where}: {'; '.join(faults[:MAX_FAULTS])}{more}; {AGAIN}") from error
-    large = [
-        f"{key} is {_show(value)}, expected a number of at most {LARGEST:,}"
-        for key, value in _whole_numbers(values, schema.model_fields)
-        if abs(value) > LARGEST
-    ]
-    if large:
-        raise ValueError(f"{where}: {'; '.join(large[:MAX_FAULTS])}; {AGAIN}")
-
-
-def _whole_numbers(values: Mapping[str, Any], known: Iterable[str]) -> Iterable[tuple[str, int]]:
-    level = [(key, values[key]) for key in known if key in values]
-    while level:
-        yield from ((key, value) for key, value in level if isinstance(value, int))
-        level = [inner for key, value in level for inner in _children(key, value)]
 
 
 def _say_fault(fault: Any) -> str:

@@ -264,7 +264,7 @@ def _read_history(path: Path) -> list[StepRow | EvaluationRow]:
 
 
 def _parse(where: Path | str, text: bytes) -> dict[str, Any]:
-    values: dict[str, Any] = parse_json(text, where, finite=False)
+    values: dict[str, Any] = parse_json(text, where)
     return values
 
 

@@ -172,7 +172,8 @@ class BoundedEnvironment(SandboxedEnvironment):
             raise jinja2.TemplateSyntaxError("other templates cannot be read", refused.lineno)
         for loop in tree.find_all(nodes.For):
             loop.iter = _call_filter("__turns", loop.iter, [])
-        return _replace_joins(tree)
+        joined: nodes.Template = _replace_joins(tree)
+        return joined
 
     def compile_bounded(self, source: str) -> jinja2.Template:
         """A template ready to be rendered by `render_bounded`."""
@@ -215,7 +216,7 @@ def render_bounded(template: jinja2.Template, row: Mapping[str, Any]) -> str:
     """
     token = _spent.set(Spent())
     try:
-        return template.render(row)
+        return str(template.render(row))
     finally:
         _spent.reset(token)
 

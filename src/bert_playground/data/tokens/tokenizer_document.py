@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bert_playground.documents import AGAIN, Document, check, check_tree
+from bert_playground.documents import AGAIN, Document, check, check_depth
 
 MAX_BYTES = 256 * 2**20  # vocabularies of a million words take 60 MB
 MAX_ENTRIES = 2**24
@@ -59,7 +59,7 @@ def check_tokenizer(path: Path) -> None:
     long = ("vocab", "merges")  # thousands of entries, of which the library reads more than ids
     outline = {key: value for key, value in values.items() if key != "model"}
     outline["model"] = {key: value for key, value in model.items() if key not in long}
-    check_tree(outline, path, finite=False)
+    check_depth(outline, path)
     check(TokenizerDocument, outline, path)
 
 

@@ -52,7 +52,7 @@ def load_resumable(folder: Path) -> tuple[TrainState, Tree, Moments]:
             f"{folder} cannot be resumed: it has no {STATE_NAME} and {ARRAYS_NAME}; "
             "give a run folder, or one of its checkpoints/step_* folders"
         )
-    document = read_json(folder / STATE_NAME, finite=False)
+    document = read_json(folder / STATE_NAME)
     check(StateDocument, document, folder / STATE_NAME)
     check(schema_of(TrainState, finite=False), document["state"], f"{folder / STATE_NAME}, state")
     arrays = mx.load(str(folder / ARRAYS_NAME))

@@ -1,0 +1,184 @@
+"""Changed checkpoints, adapters and configurations: right, or one ValueError; nothing else, and in time."""
+
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+
+from bert_playground.config.read import read_mapping
+from bert_playground.data.reading.table import read_table
+from bert_playground.data.templates.features import Feature
+from bert_playground.data.templates.jinja import check_jinja, render_jinja
+from bert_playground.data.templates.sql_expression import read_expression
+from bert_playground.inference import Predictor
+from bert_playground.inspection import inspect_model
+from tests.fuzz.mutations import change_file, change_one
+
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "caa11f4"
+KINDS = ("ordinal", "multilabel", "regression", "adapter")
+SECONDS, SLOW_SECONDS = 4.0, 150.0  # for each kind of document
+SECONDS_OF_ONE = 20.0
+PIECES = [
+    "{{",
+    "}}",
+    "{%",
+    "%}",
+    "for",
+    "in",
+    "if",
+    "set",
+    "a",
+    "b",
+    "'x'",
+    "9",
+    "**",
+    "*",
+    "~",
+    "|",
+    "(",
+    ")",
+    "[",
+    "]",
+    "range",
+    "namespace",
+    "replace",
+    "join",
+    "%",
+    "+",
+    "row",
+    "endfor",
+]
+SQL_PIECES = [
+    "a",
+    "'x'",
+    "9",
+    "(",
+    ")",
+    ",",
+    "+",
+    "*",
+    "||",
+    "CASE",
+    "WHEN",
+    "THEN",
+    "END",
+    "LPAD(",
+    "REPEAT(",
+    "CONCAT(",
+    "CAST(",
+    "AS",
+    "INT",
+    "SYSTEM(",
+    "SELECT",
+]
+
+
+@pytest.fixture(scope="module")
+def rows() -> pl.DataFrame:
+    """Some rows of the table that the fixtures were trained on."""
+    return read_table(FIXTURES / "table" / "test.csv").head(8)
+
+
+def seeds(budget: float) -> Iterator[int]:
+    """Seeds from 0 on, at least twenty, until the time is used up."""
+    end, seed = time.monotonic() + budget, 0
+    while seed < 20 or time.monotonic() < end:
+        yield seed
+        seed += 1
+
+
+def attempt(use: Callable[[], Any]) -> tuple[Any, str | None]:
+    """What came of it: the result, or the message of the one kind of error that is allowed."""
+    try:
+        return use(), None
+    except (ValueError, FileNotFoundError) as error:
+        return None, str(error)
+
+
+def survive(folder: Path, rows: pl.DataFrame, said: str) -> None:
+    """Load, answer and inspect a changed checkpoint."""
+    began = time.monotonic()
+    for use in (lambda: Predictor.load(folder).predict(rows), lambda: inspect_model(folder)):
+        answer, reason = attempt(use)
+        assert reason is None or reason, said
+        assert not isinstance(answer, np.ndarray) or np.isfinite(answer).all(), said
+    assert time.monotonic() - began < SECONDS_OF_ONE, said
+
+
+def run_checkpoints(kind: str, rows: pl.DataFrame, tmp_path: Path, budget: float) -> None:
+    """Changed copies of one of the fixtures."""
+    for seed in seeds(budget):
+        rng = random.Random(f"{kind} {seed}")
+        folder = tmp_path / str(seed)
+        shutil.copytree(FIXTURES / kind, folder)
+        path = rng.choice(sorted(each for each in folder.rglob("*") if each.is_file()))
+        said = f"{kind}, seed {seed}, {path.relative_to(folder)}: {change_file(path, rng)}"
+        try:
+            survive(folder, rows, said)
+        except AssertionError:
+            raise
+        except BaseException as error:
+            raise AssertionError(f"{said}: {type(error).__name__}: {error}") from error
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_changed_checkpoints_answer_or_are_refused(
+    kind: str, rows: pl.DataFrame, tmp_path: Path
+) -> None:
+    run_checkpoints(kind, rows, tmp_path, SECONDS / len(KINDS))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_changed_checkpoints_answer_or_are_refused(
+    kind: str, rows: pl.DataFrame, tmp_path: Path
+) -> None:
+    run_checkpoints(kind, rows, tmp_path, SLOW_SECONDS)
+
+
+def test_changed_configurations_are_read_or_refused(tmp_path: Path) -> None:
+    document = {
+        "training": {"epochs": 3, "lr": 1e-3},
+        "data": {"kinds": {"a": "text"}},
+        "x": [1, "b", [2]],
+    }
+    path = tmp_path / "config.yaml"
+    for seed in range(150):
+        rng = random.Random(seed)
+        changed, said = change_one(document, rng)
+        text = yaml.safe_dump(changed)
+        for mark in rng.choices(("&a ", "*a", "!!int ", "[", "{", ": ", "\n", "? "), k=3):
+            place = rng.randrange(len(text))
+            text = text[:place] + mark + text[place:]
+        path.write_text(text, encoding="utf-8")
+        _, reason = attempt(partial(read_mapping, path))
+        assert reason is None or str(path) in reason, (seed, said)
+
+
+def test_templates_of_random_pieces_end_in_time() -> None:
+    frame = pl.DataFrame({"a": ["1"], "b": ["x"]})
+    features = [Feature(name, name, "text") for name in frame.columns]
+    for seed in range(300):
+        rng = random.Random(seed)
+        source = " ".join(rng.choices(PIECES, k=rng.randrange(2, 14)))
+        began = time.monotonic()
+        _, reason = attempt(partial(check_jinja, source))
+        if reason is None:
+            attempt(partial(render_jinja, frame, features, source))
+        assert time.monotonic() - began < 5, source
+
+
+def test_expressions_of_random_pieces_are_read_or_refused() -> None:
+    for seed in range(300):
+        sql = " ".join(random.Random(seed).choices(SQL_PIECES, k=8))
+        expression, reason = attempt(partial(read_expression, sql))
+        assert reason or isinstance(expression, pl.Expr)
