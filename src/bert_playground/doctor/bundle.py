@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bert_playground.doctor.extras import all_versions
-from bert_playground.files import replaced_file
 from bert_playground.finding import Finding
 
 # Whose values are an address, a folder or a secret.
@@ -32,9 +31,11 @@ def write_bundle(path: Path, findings: Sequence[Finding]) -> None:
         "doctor.json": [hide(each, os.environ, Path.home(), Path.cwd()) for each in findings],
         "versions.json": all_versions(),
     }
-    with replaced_file(path) as temporary, zipfile.ZipFile(temporary, "w") as bundle:
+    temporary = path.with_name(f"{path.name}.partial")  # the usual way of writing needs MLX
+    with zipfile.ZipFile(temporary, "w") as bundle:
         for name, content in parts.items():
             bundle.writestr(name, json.dumps(content, indent=2) + "\n")
+    temporary.replace(path)
 
 
 def hide(

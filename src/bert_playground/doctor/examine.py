@@ -18,7 +18,7 @@ from bert_playground.doctor.outside import (
     check_mlflow,
     check_network,
 )
-from bert_playground.finding import BAD, Finding
+from bert_playground.finding import BAD, NOTE, Finding
 
 Check = Callable[[], Iterator[Finding]]
 
@@ -50,8 +50,10 @@ def _collect(what: str, check: Check) -> Iterator[Finding]:
     try:
         yield from check()
     except ImportError as error:
-        if error.name is None or not error.name.startswith("mlx"):
-            yield Finding(what, BAD, f"{error}", "install it: uv sync")
+        if "mlx" in str(error):
+            yield Finding(what, NOTE, "not looked at, as that needs MLX", "install MLX first")
+        else:
+            yield Finding(what, BAD, str(error), "install it: uv sync")
     # A doctor that stops at the first illness is none.
     except Exception as error:
         yield Finding(what, BAD, f"{type(error).__name__}: {error}", "a defect: please report it")

@@ -134,10 +134,7 @@ class BertEstimator(BertModel):
                 config = config.with_changes(keep_best_only(Path(temporary)))
             with shown_progress(self.verbose):
                 result = run_training_on(frame, val, config, sources)
-            if result.best_checkpoint is None:
-                raise ValueError(
-                    "config keeps no checkpoint (checkpoint.enable_checkpointing), and an estimator is one; leave it out"
-                )
+            assert result.best_checkpoint is not None
             self.checkpoint_ = FittedModel.copy_of(result.best_checkpoint)
         self.run_dir_ = None if output_dir is None else result.run_dir.path
         self.summary_ = {key: value for key, value in result.summary.items() if key != "files"}

@@ -31,6 +31,7 @@ GIVEN_OTHERWISE = {
     "data.streaming": "rows in memory are not streamed",
     "ensemble.num_models": "use VotingClassifier or VotingRegressor of scikit-learn",
     "cross_validation.folds": "use cross_val_predict of scikit-learn",
+    "checkpoint.enable_checkpointing": "an estimator is its checkpoint",
     "training.seed": "give random_state",
     "training.output_dir": "give output_dir",
 }

@@ -247,7 +247,7 @@ def test_deviations_are_asked_of_a_model_that_knows_them(regressor):
         ({"epochs": 0}, "should be greater than 0"),
         ({"metric": "acuracy"}, "did you mean 'accuracy'"),
         ({"class_weight": "balance"}, "did you mean 'balanced'"),
-        ({"config": TINY | {"checkpoint": {"enable_checkpointing": False}}}, "no checkpoint"),
+        ({"config": TINY | {"checkpoint": {"enable_checkpointing": False}}}, "is its checkpoint"),
     ],
 )
 def test_impossible_parameters_are_named(parameters, message):

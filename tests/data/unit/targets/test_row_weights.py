@@ -1,3 +1,5 @@
+"""Weights of rows as a table has them: scaled to a mean of 1, and refused where they are none."""
+
 import numpy as np
 import polars as pl
 import pytest
