@@ -58,6 +58,10 @@ class Clock:
         wanted = self.num_pairs if self.best is not None else min(self.num_pairs, LEAST_PAIRS)
         return self.left - min(wanted * self.pair, MOST_RESERVED * self.seconds)
 
+    def foresee_trials(self) -> float:
+        """About how many trials as long as the run by the defaults there is time for."""
+        return max(0.0, self.search_left) / max(self.defaults or 0.0, 1e-9)
+
     @property
     def most_of_trial(self) -> float:
         """Seconds that one trial may take, so that a slow one leaves time for others."""
