@@ -11,6 +11,7 @@ from bert_playground.lookup import expand_pattern, name_neighbours, shorten
 
 WEIGHTS_NAME = "model.safetensors"
 MEMBERS = "members"  # the folder of their runs
+TRIALS = "trials"  # likewise, of a study
 ENSEMBLE_NAME = "ensemble.json"  # in the folder of several checkpoints that answer together
 BLEND_NAME = "blend.json"  # in the folder of models of folds, whose answers are blended
 ESTIMATOR_NAME = "estimator.json"  # in the folder of a model beside the encoder

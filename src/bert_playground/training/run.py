@@ -112,9 +112,7 @@ def fit(
     """
     speaks = speaks and _speaks(run)
     pretrained_dir = fetch_folder(config.model.pretrained) if config.model.pretrained else None
-    pipeline = pipeline or (
-        TextPipeline.load(checkpoint) if checkpoint else fit_pipeline(prepared, config)
-    )
+    pipeline = pipeline or _load_or_fit(checkpoint, prepared, config)
     for note in (*prepared.notes, *pipeline.statements):
         logger.info(note)
     config = settle_batch_size(config, prepared, pipeline, run)
@@ -161,6 +159,10 @@ def fit(
         summary["files"]["refit"] = str(run.refit)
     conclude_run(run, summary, prepared, has_report=config.training.report)
     return RunResult(run, state.best_metrics, run.kept, summary)
+
+
+def _load_or_fit(checkpoint: Path | None, prepared: Prepared, config: RunConfig) -> TextPipeline:
+    return fit_pipeline(prepared, config) if checkpoint is None else TextPipeline.load(checkpoint)
 
 
 @overload

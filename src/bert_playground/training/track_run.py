@@ -15,7 +15,7 @@ from bert_playground.config.schema import RunConfig
 from bert_playground.data.schema.sampling import read_frames
 from bert_playground.environment import git_commit
 from bert_playground.lookup import expand_pattern
-from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME, RunDir
+from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME, TRIALS, RunDir
 from bert_playground.tracking import TrackedRun, choose_store, require_mlflow
 from bert_playground.tracking.datasets import TrackedTable
 from bert_playground.tracking.outbox import Loss
@@ -195,7 +195,8 @@ def _conclude(tracked: TrackedRun, run: RunDir, config: RunConfig, status: str) 
             if status != "FAILED" and config.tracking.log_model and not tracked.is_nested:
                 temporary = Path(tempfile.mkdtemp(prefix=".mlflow.", dir=run.path))
                 _log_model(tracked, run, config, temporary)
-        has_begun = any(each.exists() for each in (run.metrics, run.checkpoints, run.fold_fits))
+        parts = (run.metrics, run.checkpoints, run.fold_fits, run.summary, run.path / TRIALS)
+        has_begun = any(each.exists() for each in parts)
         is_kept = has_begun or bool(run.members())
         loss = tracked.finish(status, is_kept=is_kept)
         if loss is not None and is_kept:

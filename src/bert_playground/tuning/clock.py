@@ -55,8 +55,15 @@ class Clock:
         """Seconds until the trials end and the verdict begins."""
         if self.seconds is None:
             return float("inf")
-        wanted = self.num_pairs if self.best is not None else min(self.num_pairs, LEAST_PAIRS)
-        return self.left - min(wanted * self.pair, MOST_RESERVED * self.seconds)
+        if self.best is None:
+            wanted, most = min(self.num_pairs, LEAST_PAIRS), MOST_RESERVED / 2
+        else:
+            wanted, most = self.num_pairs, MOST_RESERVED
+        return self.left - min(wanted * self.pair, most * self.seconds)
+
+    def foresee_trials(self) -> float:
+        """About how many trials as long as the run by the defaults there is time for."""
+        return max(0.0, self.search_left) / max(self.defaults or 0.0, 1e-9)
 
     @property
     def most_of_trial(self) -> float:

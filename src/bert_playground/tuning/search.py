@@ -35,6 +35,7 @@ from bert_playground.tuning.weights import drop_weights
 DEFAULTS = "defaults"  # the study's attribute with what the run by the defaults gave
 ERROR = "error"
 KILLED = "the process was killed"
+FEW_TRIALS = 10
 FAILURES = 5  # at the beginning, after which nothing better is expected
 
 
@@ -92,6 +93,11 @@ class Search:
                 "--epochs"
             )
         self.clock.defaults = outcome.seconds
+        if (num := self.clock.foresee_trials()) < FEW_TRIALS:
+            logger.warning(
+                f"one training by the defaults takes {outcome.seconds:.0f} s: after them there is time for about "
+                f"{count_of(int(num), 'trial')} and a short verdict; for a search worth its name give --time 1h, or fewer --epochs"
+            )
         error = self.runner.measure_error(outcome)
         self._tell_defaults(outcome, kept)
         self.study.set_user_attr(

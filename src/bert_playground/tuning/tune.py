@@ -15,7 +15,7 @@ from bert_playground.config.schema import RunConfig
 from bert_playground.environment import describe_environment
 from bert_playground.logs import log_to_file
 from bert_playground.models.sizes import fit_to_checkpoint
-from bert_playground.runs import RunDir
+from bert_playground.runs import TRIALS, RunDir
 from bert_playground.training.build import fit_pipeline
 from bert_playground.training.run_folder import read_run_config
 from bert_playground.training.start import read_sources, write_json, write_run_config
@@ -33,7 +33,7 @@ from bert_playground.tuning.settings import TableFacts
 from bert_playground.tuning.space import Space, list_dimensions
 from bert_playground.tuning.study import free_killed_trials, open_storage, open_study
 from bert_playground.tuning.trial import TrialRunner
-from bert_playground.tuning.warm_start import TRIALS, collect_starts
+from bert_playground.tuning.warm_start import collect_starts
 
 COMMAND = "tune"
 SESSION = "session:"  # attributes of a study: the seconds of each process

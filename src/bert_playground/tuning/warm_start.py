@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from bert_playground.config.schema import RunConfig
 from bert_playground.lookup import count_of, expand_pattern, name_neighbours
 from bert_playground.run_list import RunEntry, list_runs, read_entry
+from bert_playground.runs import TRIALS
 from bert_playground.training.comparison.paired import direction
 from bert_playground.tuning.settings import TableFacts, place_config
 from bert_playground.tuning.space import Space
 
-TRIALS = "trials"
 MOST = 5  # of each folder
 
 
