@@ -4,6 +4,7 @@ import typer
 
 from .commands.core.benchmark import benchmark
 from .commands.core.blend import blend
+from .commands.core.compress import compress
 from .commands.core.evaluate import evaluate
 from .commands.core.info import info
 from .commands.core.predict import predict
@@ -59,7 +60,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (quickstart, train, pretrain, predict, evaluate, blend, serve, benchmark, info):
+for command in (
+    quickstart,
+    train,
+    pretrain,
+    predict,
+    evaluate,
+    blend,
+    compress,
+    serve,
+    benchmark,
+    info,
+):
     app.command(cls=SettingsCommand)(command)
 
 model_group = typer.Typer(
