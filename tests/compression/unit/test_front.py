@@ -59,7 +59,7 @@ def test_without_any_near_one_the_full_model_stays() -> None:
 
 def test_a_recipe_names_all_that_is_impossible() -> None:
     with pytest.raises(
-        ValueError, match=r"layers is 7, expected 1 to 6.*neurons is 700.*704.*bits"
+        ValueError, match=r"layers is 7, expected 1 to 6.*neurons \(--ffn\) is 700.*704.*bits"
     ):
         Recipe(layers=7, neurons=700, bits=3).filled(SHAPE)
     assert Recipe(layers=3).filled(SHAPE).name == "l3-h12-n1536-importance"

@@ -271,7 +271,6 @@ def compress(
 def _print(done: "Compressed") -> None:
     from bert_playground.compression.compress import PICTURE, list_front
 
-    print_lines(done.statements)
     print_table(
         f"{done.metric} where recipes were compared, and on the rows put aside (gain over the full model, paired)",
         ("model", done.metric, "aside", "gain", "ms", "times as fast", "MB"),
