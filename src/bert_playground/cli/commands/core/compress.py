@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,7 @@ from bert_playground.cli.utils.console import print_json, print_lines, print_tab
 
 if TYPE_CHECKING:
     from bert_playground.compression.compress import Compressed
+    from bert_playground.compression.recipe import Recipe
 
 
 class Choice(StrEnum):
@@ -220,7 +221,6 @@ def compress(
 ) -> None:
     """Make smaller encoders of a trained one, and say which to use."""
     from bert_playground.compression.compress import Request, compress_checkpoint
-    from bert_playground.compression.recipe import Recipe
     from bert_playground.compression.recover import Recovery
     from bert_playground.compression.study import Budget
     from bert_playground.config.sections.base import read_duration
@@ -228,44 +228,61 @@ def compress(
     from bert_playground.training.callbacks import create_progress
 
     set_up_logs(log_level)
+    table, folder = _require_places(train, output, resume)
+    done = compress_checkpoint(
+        Request(
+            checkpoint=choose_checkpoint(checkpoint, more_checkpoints),
+            train=table,
+            recipe=_read_recipe(layers, heads, ffn, bits, layer_choice),
+            holdout=holdout,
+            test=test,
+            teacher=teacher,
+            metric=metric,
+            recovery=Recovery(epochs, learning_rate, seed=seed),
+            keeps_vocabulary=keep_vocabulary,
+            latency_rows=latency_rows,
+            max_drop=max_drop,
+            budget=Budget(trials, read_duration(time)),
+            sampler=sampler.value,
+            seed=seed,
+        ),
+        folder,
+        resumes=resume is not None,
+        callbacks=lambda: (create_progress(50),),
+    )
+    print_json(done.to_dict()) if json else _print(done)
+
+
+def _require_places(
+    train: Path | None, output: Path | None, resume: Path | None
+) -> tuple[Path, Path]:
+    """The table, and the folder to write or to go on with.
+
+    Raises:
+        ValueError: one of them is missing, or there are two folders.
+    """
     folder = output or resume
     if train is None or folder is None or (output is not None and resume is not None):
         raise ValueError(
             "bert compress needs a table and a new folder: --checkpoint RUN --train train.csv --output FOLDER; a stopped "
             "search is gone on with by the same command with --resume FOLDER in place of --output"
         )
-    parts: dict[str, Any] = {"layers": layers, "heads": heads, "neurons": ffn, "bits": bits}
-    given = {name: value for name, value in parts.items() if value is not None}
-    if layer_choice is not None:
-        given["layer_choice"] = layer_choice.value
-    if given and resume is not None:
-        raise ValueError("--resume goes on with a search; one recipe is simply made again")
-    request = Request(
-        checkpoint=choose_checkpoint(checkpoint, more_checkpoints),
-        train=train,
-        recipe=Recipe(**given) if given else None,
-        holdout=holdout,
-        test=test,
-        teacher=teacher,
-        metric=metric,
-        recovery=Recovery(epochs, learning_rate, seed=seed),
-        keeps_vocabulary=keep_vocabulary,
-        latency_rows=latency_rows,
-        max_drop=max_drop,
-        budget=Budget(trials, read_duration(time)),
-        sampler=sampler.value,
-        seed=seed,
-    )
-    done = compress_checkpoint(
-        request,
-        folder,
-        resumes=resume is not None,
-        callbacks=lambda: (create_progress(50),),
-    )
-    if json:
-        print_json(done.to_dict())
-    else:
-        _print(done)
+    return train, folder
+
+
+def _read_recipe(
+    layers: int | None,
+    heads: int | None,
+    neurons: int | None,
+    bits: int | None,
+    choice: Choice | None,
+) -> "Recipe | None":
+    """The one recipe that was asked for; None: search."""
+    from bert_playground.compression.recipe import Recipe
+
+    if (layers, heads, neurons, bits, choice) == (None,) * 5:
+        return None
+    return Recipe(layers, heads, neurons, choice.value if choice else "importance", bits)
 
 
 def _print(done: "Compressed") -> None:
