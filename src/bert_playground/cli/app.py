@@ -4,6 +4,7 @@ import typer
 
 from .commands.core.benchmark import benchmark
 from .commands.core.blend import blend
+from .commands.core.compress import compress
 from .commands.core.doctor import doctor
 from .commands.core.evaluate import evaluate
 from .commands.core.info import info
@@ -69,6 +70,7 @@ for command in (
     predict,
     evaluate,
     blend,
+    compress,
     serve,
     benchmark,
     info,

@@ -1,4 +1,4 @@
-"""Smaller encoders out of a trained one: what is left out, recovered by distillation, and the best of many recipes."""
+"""Smaller encoders out of a trained one: pruned, trimmed, distilled, quantized."""
 
 from bert_playground.compression.compress import compress_checkpoint as compress_checkpoint
 from bert_playground.compression.recipe import Recipe as Recipe

@@ -141,6 +141,8 @@ def compress_checkpoint(
         raise FileExistsError(
             f"{output} exists already; choose a new folder with --output, or go on with its search by --resume {output}"
         )
+    if request.recipe is not None and resumes:
+        raise ValueError("--resume goes on with a search; one recipe is made again, with --output")
     if request.recipe is None:
         _keep_request(request, output)
     workshop, statements = open_workshop(request, callbacks)

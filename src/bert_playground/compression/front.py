@@ -11,7 +11,7 @@ from bert_playground.inference import Predictor
 from bert_playground.training.comparison.paired import direction
 
 Array = np.ndarray[Any, Any]
-DRAWS = 400  # of the bootstrap
+DRAWS = 200  # of the bootstrap
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,14 @@ def judge_front(front: Sequence[Point], workshop: Workshop, seed: int = 0) -> li
     draws = np.random.default_rng(seed).integers(0, len(labels), (DRAWS, len(labels)))
     sign = direction(workshop.metric)
     whole = workshop.score(full, labels, reference.scores)
+    drawn = [workshop.score(full, labels[rows], reference.scores[rows]) for rows in draws]
     judged = []
     for point in front:
         model = Predictor.load(point.folder)
         scores = model.score(frame).scores
         gains = [
-            workshop.score(model, labels[rows], scores[rows])
-            - workshop.score(full, labels[rows], reference.scores[rows])
-            for rows in draws
+            workshop.score(model, labels[rows], scores[rows]) - other
+            for rows, other in zip(draws, drawn, strict=True)
         ]
         own = workshop.score(model, labels, scores)
         judged.append(Judged(point, own, sign * (own - whole), float(np.std(gains, ddof=1))))

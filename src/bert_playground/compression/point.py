@@ -20,6 +20,7 @@ from bert_playground.compression.recover import Recovery, recover
 from bert_playground.compression.rows import Rows
 from bert_playground.compression.teacher import Teaching
 from bert_playground.compression.vocabulary import Trimmed
+from bert_playground.data.targets.multilabel import decide
 from bert_playground.files import replaced_directory, write_text
 from bert_playground.inference import Predictor
 from bert_playground.models.bert_with_head import BertWithHead
@@ -28,7 +29,7 @@ from bert_playground.models.hub_files import read_json
 from bert_playground.models.quantization_utils import find_layers, quantize_model
 from bert_playground.models.tokenwise import named_parameters
 from bert_playground.training.core import Callback
-from bert_playground.training.metrics import make_scorer
+from bert_playground.training.metrics.scorer import look_up_metric
 
 Array = np.ndarray[Any, Any]
 POINT = "compression.json"  # in the folder of a point
@@ -177,19 +178,20 @@ class Workshop:
         Raises:
             ValueError: it is not defined on these rows.
         """
-        pipeline = predictor.pipeline
-        scorer = make_scorer(
-            pipeline.task,
-            self.metric,
-            decode=pipeline.in_units,
-            thresholds=predictor.thresholds,
+        metric, in_units = (
+            look_up_metric(self.metric, predictor.pipeline.task),
+            predictor.pipeline.in_units,
         )
-        found = scorer(labels, scores)
-        if self.metric not in found:
+        if in_units is not None:
+            labels, scores = in_units(labels), in_units(scores)
+        if metric.decides and predictor.thresholds is not None:
+            scores = decide(scores, predictor.thresholds)
+        try:
+            return metric.compute(labels, scores)
+        except ValueError as error:
             raise ValueError(
-                f"{self.metric} is not defined on {len(labels)} rows; give more rows, or another --metric"
-            )
-        return found[self.metric]
+                f"{self.metric} is not defined on {len(labels)} rows ({error}); give more rows, or another --metric"
+            ) from error
 
     def _prune(self, recipe: Recipe, kept: list[int]) -> BertWithHead:
         importance, shape = self.importance, self.shape

@@ -76,7 +76,7 @@ class Recipe:
         if self.neurons is not None and self.neurons % step:
             nearest = max(step, round(self.neurons / step) * step)
             wrong.append(
-                f"neurons is {self.neurons}, expected a multiple of {step} such as {nearest}"
+                f"neurons (--ffn) is {self.neurons}, expected a multiple of {step} such as {nearest}"
             )
         if self.bits not in (None, 4, 8):
             wrong.append(f"bits is {self.bits}, expected 4 or 8")

@@ -1,1 +1,1 @@
-"""What this machine has and lacks: every check imports what it looks at itself, so that one that fails is a finding."""
+"""What this machine has and lacks."""

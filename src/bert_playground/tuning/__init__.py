@@ -1,1 +1,1 @@
-"""Settings chosen by trials: a space, a study, and a verdict on rows that no trial has seen."""
+"""Settings chosen by trials of Optuna, and judged on rows that no trial has seen."""

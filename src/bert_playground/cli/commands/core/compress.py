@@ -1,0 +1,307 @@
+"""bert compress: smaller encoders out of a trained one, and which of them to use."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bert_playground.cli.utils import options
+from bert_playground.cli.utils.checkpoints import choose_checkpoint
+from bert_playground.cli.utils.console import print_json, print_lines, print_table, program
+
+if TYPE_CHECKING:
+    from bert_playground.compression.compress import Compressed
+    from bert_playground.compression.recipe import Recipe
+
+
+class Choice(StrEnum):
+    """Which layers are kept."""
+
+    IMPORTANCE = "importance"
+    SPREAD = "spread"
+    FIRST = "first"
+
+
+class SamplerName(StrEnum):
+    """How a search chooses the next recipe."""
+
+    NSGA2 = "nsga2"
+    TPE = "tpe"
+
+
+_RECIPE, _SEARCH, _LEARNING = "One recipe", "Search", "Learning"
+Train = Annotated[
+    Path | None,
+    typer.Option(
+        "--train",
+        metavar="FILE",
+        help="table with the target that students learn from: that of the model's run",
+        show_default=False,
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", metavar="FOLDER", help="new folder to write", show_default=False),
+]
+Resume = Annotated[
+    Path | None,
+    typer.Option(
+        "--resume",
+        metavar="FOLDER",
+        help="go on with a stopped search: its folder",
+        show_default=False,
+        rich_help_panel=_SEARCH,
+    ),
+]
+Layers = Annotated[
+    int | None,
+    typer.Option(
+        "--layers",
+        metavar="N",
+        help="layers that are kept",
+        show_default=False,
+        rich_help_panel=_RECIPE,
+    ),
+]
+Heads = Annotated[
+    int | None,
+    typer.Option(
+        "--heads",
+        metavar="N",
+        help="attention heads that each layer keeps",
+        show_default=False,
+        rich_help_panel=_RECIPE,
+    ),
+]
+Neurons = Annotated[
+    int | None,
+    typer.Option(
+        "--ffn",
+        metavar="N",
+        help="neurons that each feed-forward keeps",
+        show_default=False,
+        rich_help_panel=_RECIPE,
+    ),
+]
+Bits = Annotated[
+    int | None,
+    typer.Option(
+        "--bits",
+        metavar="N",
+        help="quantize the weights afterwards, to 4 or 8 bits",
+        show_default=False,
+        rich_help_panel=_RECIPE,
+    ),
+]
+LayerChoice = Annotated[
+    Choice | None,
+    typer.Option(
+        "--layer-choice",
+        metavar="NAME",
+        help="which layers: importance, spread or first (default importance)",
+        show_default=False,
+        rich_help_panel=_RECIPE,
+    ),
+]
+Trials = Annotated[
+    int,
+    typer.Option(
+        "--trials", metavar="N", min=1, help="most recipes to try", rich_help_panel=_SEARCH
+    ),
+]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        "--time",
+        metavar="TIME",
+        help="no recipe is begun that would end later, such as 30m (default: no limit)",
+        show_default=False,
+        rich_help_panel=_SEARCH,
+    ),
+]
+Sampler = Annotated[
+    SamplerName,
+    typer.Option("--sampler", metavar="NAME", help="nsga2 or tpe", rich_help_panel=_SEARCH),
+]
+MaxDrop = Annotated[
+    float,
+    typer.Option(
+        "--max-drop",
+        metavar="X",
+        min=0,
+        help="how much of the metric the model to use may lose",
+        rich_help_panel=_SEARCH,
+    ),
+]
+Teacher = Annotated[
+    Path | None,
+    typer.Option(
+        "--teacher",
+        metavar="RUN",
+        help="whose answers are learned: a run, an ensemble or a blend over folds (default: the full model)",
+        show_default=False,
+        rich_help_panel=_LEARNING,
+    ),
+]
+Epochs = Annotated[
+    int,
+    typer.Option(
+        "--epochs",
+        metavar="N",
+        min=0,
+        help="of learning from the teacher; 0: none",
+        rich_help_panel=_LEARNING,
+    ),
+]
+Rate = Annotated[
+    float,
+    typer.Option("--lr", metavar="X", help="highest learning rate", rich_help_panel=_LEARNING),
+]
+Test = Annotated[
+    Path | None,
+    typer.Option(
+        "--test", metavar="FILE", help="the vocabulary keeps its words too", show_default=False
+    ),
+]
+Holdout = Annotated[
+    Path | None,
+    typer.Option(
+        "--holdout",
+        metavar="FILE",
+        help="labelled table to judge by at the end (default: half of the validation rows)",
+        show_default=False,
+    ),
+]
+KeepVocabulary = Annotated[
+    bool,
+    typer.Option(
+        "--keep-vocabulary", metavar="", help="leave the vocabulary whole", show_default=False
+    ),
+]
+Metric = Annotated[
+    str | None,
+    typer.Option(
+        "--metric", metavar="NAME", help="what models are compared by (default: the task's)"
+    ),
+]
+LatencyRows = Annotated[
+    int,
+    typer.Option("--latency-rows", metavar="N", min=1, help="rows in the batch that is timed"),
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="of rows, students and search")]
+
+
+def compress(
+    train: Train = None,
+    checkpoint: options.Checkpoint = None,
+    more_checkpoints: options.MoreCheckpoints = None,
+    output: Output = None,
+    layers: Layers = None,
+    heads: Heads = None,
+    ffn: Neurons = None,
+    bits: Bits = None,
+    layer_choice: LayerChoice = None,
+    trials: Trials = 20,
+    time: Time = None,
+    sampler: Sampler = SamplerName.NSGA2,
+    max_drop: MaxDrop = 0.005,
+    resume: Resume = None,
+    teacher: Teacher = None,
+    epochs: Epochs = 3,
+    learning_rate: Rate = 1e-4,
+    holdout: Holdout = None,
+    test: Test = None,
+    keep_vocabulary: KeepVocabulary = False,
+    metric: Metric = None,
+    latency_rows: LatencyRows = 32,
+    seed: Seed = 0,
+    log_level: options.LogLevel = None,
+    json: options.Json = False,
+) -> None:
+    """Make smaller encoders of a trained one, and say which to use."""
+    from bert_playground.compression.compress import Request, compress_checkpoint
+    from bert_playground.compression.recover import Recovery
+    from bert_playground.compression.study import Budget
+    from bert_playground.config.sections.base import read_duration
+    from bert_playground.logs import set_up_logs
+    from bert_playground.training.callbacks import create_progress
+
+    set_up_logs(log_level)
+    table, folder = _require_places(train, output, resume)
+    done = compress_checkpoint(
+        Request(
+            checkpoint=choose_checkpoint(checkpoint, more_checkpoints),
+            train=table,
+            recipe=_read_recipe(layers, heads, ffn, bits, layer_choice),
+            holdout=holdout,
+            test=test,
+            teacher=teacher,
+            metric=metric,
+            recovery=Recovery(epochs, learning_rate, seed=seed),
+            keeps_vocabulary=keep_vocabulary,
+            latency_rows=latency_rows,
+            max_drop=max_drop,
+            budget=Budget(trials, read_duration(time)),
+            sampler=sampler.value,
+            seed=seed,
+        ),
+        folder,
+        resumes=resume is not None,
+        callbacks=lambda: (create_progress(50),),
+    )
+    print_json(done.to_dict()) if json else _print(done)
+
+
+def _require_places(
+    train: Path | None, output: Path | None, resume: Path | None
+) -> tuple[Path, Path]:
+    """The table, and the folder to write or to go on with.
+
+    Raises:
+        ValueError: one of them is missing, or there are two folders.
+    """
+    folder = output or resume
+    if train is None or folder is None or (output is not None and resume is not None):
+        raise ValueError(
+            "bert compress needs a table and a new folder: --checkpoint RUN --train train.csv --output FOLDER; a stopped "
+            "search is gone on with by the same command with --resume FOLDER in place of --output"
+        )
+    return train, folder
+
+
+def _read_recipe(
+    layers: int | None,
+    heads: int | None,
+    neurons: int | None,
+    bits: int | None,
+    choice: Choice | None,
+) -> "Recipe | None":
+    """The one recipe that was asked for; None: search."""
+    from bert_playground.compression.recipe import Recipe
+
+    if (layers, heads, neurons, bits, choice) == (None,) * 5:
+        return None
+    return Recipe(layers, heads, neurons, choice.value if choice else "importance", bits)
+
+
+def _print(done: "Compressed") -> None:
+    from bert_playground.compression.compress import PICTURE, list_front
+
+    print_table(
+        f"{done.metric} where recipes were compared, and on the rows put aside (gain over the full model, paired)",
+        ("model", done.metric, "aside", "gain", "ms", "times as fast", "MB"),
+        list_front(done),
+        keeps_names=True,
+    )
+    if done.reason:
+        print_lines(["", f"use {done.best}: {done.reason}", f"picture: {done.folder / PICTURE}"])
+    print_lines(
+        [
+            "",
+            "next:",
+            f"  {program()} predict --test test.csv --checkpoint {done.best} --output submission.csv",
+            f"  {program()} serve --checkpoint {done.best}",
+            f"  {program()} model export --checkpoint {done.best} --format onnx --output NEW_FOLDER",
+        ]
+    )

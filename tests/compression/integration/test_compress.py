@@ -1,0 +1,168 @@
+"""compress_checkpoint: one recipe, a search that is killed and goes on, another teacher; each folder answers rows."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from bert_playground.compression.compress import Request, compress_checkpoint, load_full
+from bert_playground.compression.point import POINT, Point
+from bert_playground.compression.recipe import Recipe
+from bert_playground.compression.recover import Recovery
+from bert_playground.compression.study import Budget
+from bert_playground.config import load_config
+from bert_playground.data.reading.table import read_table
+from bert_playground.inference import Predictor
+from bert_playground.training.run import run_training
+
+PLACES = ("city", "coast", "forest", "river", "valley", "bridge", "market", "harbour")
+SIZES = {"hidden_size": 32, "num_layers": 2, "num_heads": 4, "intermediate_size": 64}
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    random = np.random.default_rng(0)
+    is_bad = random.integers(0, 2, 260)
+    words = np.where(is_bad == 1, "storm", "party")
+    frame = pl.DataFrame(
+        {
+            "id": range(260),
+            "text": [
+                f"a {w} in the {random.choice(PLACES)} number {n}" for n, w in enumerate(words)
+            ],
+            "target": np.where(random.random(260) < 0.1, 1 - is_bad, is_bad),
+        }
+    )
+    path = tmp_path_factory.mktemp("table") / "train.csv"
+    frame.write_csv(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config, sources = load_config(
+        {
+            "data": {"train": str(table)},
+            "model": SIZES,
+            "training": {"epochs": 2, "output_dir": str(tmp_path_factory.mktemp("runs"))},
+            "optimizer": {"learning_rate": 3e-3},
+        }
+    )
+    return run_training(config, sources).run_dir.path
+
+
+@pytest.fixture
+def request_for(run: Path, table: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Request]:
+    monkeypatch.setattr("bert_playground.compression.latency.SECONDS", 0.01)
+
+    def make(**options: object) -> Request:
+        asked = Request(run, table, recovery=Recovery(epochs=1, learning_rate=1e-3), latency_rows=4)
+        return replace(asked, **options)
+
+    return make
+
+
+def test_one_recipe_becomes_a_checkpoint(
+    request_for: Callable[..., Request], table: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe(layers=1, heads=2, neurons=32)
+    done = compress_checkpoint(request_for(recipe=recipe), tmp_path / "small")
+    small = Predictor.load(tmp_path / "small")
+    config = small.model.encoder.config
+    assert (config.num_hidden_layers, config.num_attention_heads, config.intermediate_size) == (
+        1,
+        2,
+        32,
+    )
+    assert small.score(read_table(table)).scores.shape == (260,)
+    point = Point.read(tmp_path / "small")
+    assert point == done.points[0]
+    assert point.megabytes < done.judged[-1].point.megabytes / 1.5
+    assert point.speed_up > 0
+    assert done.judged[0].error >= 0
+    assert any("26 to compare recipes, 26 put aside" in said for said in done.statements)
+
+
+def test_8_bits_are_a_checkpoint_too(
+    request_for: Callable[..., Request], table: Path, tmp_path: Path
+) -> None:
+    full = Recipe(bits=8)
+    done = compress_checkpoint(
+        request_for(recipe=full, recovery=Recovery(epochs=0), keeps_vocabulary=True),
+        tmp_path / "small",
+    )
+    rows = read_table(table)
+    before = Predictor.load(load_full(done.judged[-1].point.folder).checkpoint).predict(rows)
+    np.testing.assert_allclose(Predictor.load(tmp_path / "small").predict(rows), before, atol=0.05)
+    assert done.points[0].megabytes < done.judged[-1].point.megabytes / 2
+
+
+def test_learning_brings_back_what_was_lost(
+    request_for: Callable[..., Request], tmp_path: Path
+) -> None:
+    recipe = Recipe(layers=1, neurons=32)
+    losses = {}
+    for epochs in (0, 4):
+        recovery = Recovery(epochs, learning_rate=3e-3)
+        done = compress_checkpoint(
+            request_for(recipe=recipe, recovery=recovery), tmp_path / str(epochs)
+        )
+        losses[epochs] = done.points[0].loss
+    assert losses[4] < losses[0]
+
+
+def test_a_search_ends_goes_on_and_says_which_to_use(
+    request_for: Callable[..., Request], tmp_path: Path
+) -> None:
+    out = tmp_path / "front"
+    first = compress_checkpoint(request_for(budget=Budget(1)), out)
+    half_written = out / "points" / ".x.12345678.partial"
+    half_written.mkdir()
+    with pytest.raises(FileExistsError, match="--resume"):
+        compress_checkpoint(request_for(), out)
+    with pytest.raises(ValueError, match=r"another seed \(0, asked 1\)"):
+        compress_checkpoint(request_for(seed=1), out, resumes=True)
+    done = compress_checkpoint(request_for(budget=Budget(3)), out, resumes=True)
+    assert not half_written.exists()
+    assert {p.name for p in first.points} <= {p.name for p in done.points}
+    assert 2 <= len(done.points) <= 3
+    assert done.reason
+    assert (out / "front.png").stat().st_size > 1000
+    assert pl.read_csv(out / "front.csv").height == len(done.judged)
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["chosen"] == done.chosen.point.name
+    assert Predictor.load(done.best).pipeline.targets == ("target",)
+    for point in done.points:
+        assert (point.folder / POINT).is_file()
+
+
+def test_another_teacher_is_asked(
+    request_for: Callable[..., Request], run: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe(layers=1)
+    done = compress_checkpoint(request_for(recipe=recipe, teacher=run), tmp_path / "small")
+    assert any("on rows that it may have learned from" in said for said in done.statements)
+
+
+def test_a_table_that_the_run_does_not_know_is_divided_anew(
+    request_for: Callable[..., Request], table: Path, tmp_path: Path
+) -> None:
+    other = shutil.copy(table, tmp_path / "other.csv")
+    request = request_for(recipe=Recipe(layers=1), train=Path(other), recovery=Recovery(epochs=0))
+    done = compress_checkpoint(request, tmp_path / "small")
+    assert any("its scores are too good" in said for said in done.statements)
+
+
+def test_what_cannot_be_compressed_is_refused(
+    request_for: Callable[..., Request], tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="layers is 5, expected 1 to 2"):
+        compress_checkpoint(request_for(recipe=Recipe(layers=5)), tmp_path / "small")
+    with pytest.raises(ValueError, match="metric"):
+        compress_checkpoint(request_for(recipe=Recipe(layers=1), metric="f2"), tmp_path / "small")
+    assert not (tmp_path / "small").exists()
