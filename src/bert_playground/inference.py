@@ -313,6 +313,7 @@ class Predictor:
         self, frame: pl.DataFrame, *, num_variants: int = 1, drift: TableDrift | None = None
     ) -> Array:
         """What the head predicts, in table order: see `Predictions.scores`; numbers are standardised."""
+        claim_process()  # before Polars is asked for anything
         # Labels that a test table may carry are not looked at, so that they need not be known ones.
         unlabelled = frame.drop(self.pipeline.targets, strict=False)
         return self.score(unlabelled, num_variants=num_variants, drift=drift).scores

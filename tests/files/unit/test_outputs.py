@@ -25,7 +25,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path
     with pytest.raises(OSError, match="failed"):
         _fail_within(target)
     assert target.read_text() == "old"
-    assert os.listdir(tmp_path) == ["a.csv"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 
 def _fail_within(target: Path) -> None:
