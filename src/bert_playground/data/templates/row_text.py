@@ -4,12 +4,11 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
 from loguru import logger
-from pydantic import Field
 
 from bert_playground.data.columns.derived_columns import (
     DerivedColumn,
@@ -23,13 +22,13 @@ from bert_playground.data.templates.features import Feature
 from bert_playground.data.templates.fit_columns import Choose, fit_columns
 from bert_playground.data.templates.numeric_features import (
     Numbers,
-    NumericColumn,
     TokenRanges,
     encode_numeric,
     read_numbers,
     read_token_ranges,
 )
 from bert_playground.data.templates.options import TextOptions
+from bert_playground.data.templates.row_document import ROW_TEXT
 from bert_playground.data.templates.row_tokenizer import make_tokenizer, set_num_workers
 from bert_playground.data.templates.templates import (
     TEMPLATES,
@@ -43,41 +42,12 @@ from bert_playground.data.templates.wordings import reword
 from bert_playground.data.tokens.cache import encode_cached
 from bert_playground.data.tokens.token_table import TokenizedTable
 from bert_playground.data.tokens.tokenizer import TextTokenizer, makes_remarks
-from bert_playground.documents import check, list_of, make_document, read_json, schema_of
+from bert_playground.documents import check, read_json
 from bert_playground.files import write_bytes
 from bert_playground.lookup import look_up, shorten
 
 FORMAT = 1  # of pipeline.json
 PIPELINE = "pipeline.json"
-LONGEST = 2**17  # tokens of a row; no encoder has more positions
-# What pipeline.json has of this; see `to_dict`. Folders of earlier versions lack some of it.
-ROW_TEXT = make_document(
-    "RowText",
-    {
-        "format": (int, ...),
-        "template": (str, ...),
-        "form": (schema_of(Template, nullable=False), None),
-        "max_length": (Annotated[int, Field(ge=1, le=LONGEST)], ...),
-        "tokenizer_name": (str, ...),
-        "statements": (list[str], ...),
-        "features": (
-            Annotated[
-                list_of(schema_of(Feature, needed=("column", "label", "form", "known", "edges"))),
-                Field(min_length=1),
-            ],
-            ...,
-        ),
-        "derived": (
-            list_of(schema_of(DerivedColumn, needed=("name", "sources", "kind"))) | None,
-            None,
-        ),
-        "numbers": (
-            list_of(schema_of(NumericColumn, needed=("column", "form", "values", "shares"))) | None,
-            None,
-        ),
-        "number_tokens": (list[tuple[int, int]] | None, None),
-    },
-)
 SCRATCH_TOKENIZER = "scratch"  # the name of a tokenizer that was trained here
 
 
