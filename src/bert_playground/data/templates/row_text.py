@@ -29,7 +29,11 @@ from bert_playground.data.templates.numeric_features import (
 )
 from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.row_document import ROW_TEXT
-from bert_playground.data.templates.row_tokenizer import make_tokenizer, set_num_workers
+from bert_playground.data.templates.row_tokenizer import (
+    find_tokenizer_folder,
+    make_tokenizer,
+    set_num_workers,
+)
 from bert_playground.data.templates.templates import (
     TEMPLATES,
     Template,
@@ -230,7 +234,7 @@ def read_state(
             raise ValueError(f"its format is not {FORMAT}")
         return {
             "features": tuple(Feature.from_dict(feature) for feature in state["features"]),
-            "tokenizer": TextTokenizer.load(_tokenizer_folder(folder)),
+            "tokenizer": TextTokenizer.load(find_tokenizer_folder(folder)),
             "statements": tuple(state["statements"]),
             "derived": read_derived(state.get("derived")),
             "numbers": read_numbers(state.get("numbers")),
@@ -250,11 +254,6 @@ def read_state(
         raise ValueError(
             f"{path} cannot be read: {reason}; train again to write a new one"
         ) from error
-
-
-def _tokenizer_folder(folder: Path) -> Path:
-    """Beside the weights in an exported folder, where transformers looks for it; else in a folder of its own."""
-    return folder / "tokenizer" if (folder / "tokenizer").is_dir() else folder
 
 
 def fit_row_text(
