@@ -226,9 +226,8 @@ def read_state(
             f"{folder} has no {PIPELINE}, so it is no checkpoint of `bert train`; "
             "give a folder such as output/run_20261121_193005/checkpoints/best"
         )
-    state: dict[str, Any] = {}
+    state: dict[str, Any] = read_json(path)
     try:
-        state = read_json(path)
         check(ROW_TEXT, state, path.name)
         if state["format"] != FORMAT:
             raise ValueError(f"its format is not {FORMAT}")
@@ -239,7 +238,6 @@ def read_state(
             "derived": read_derived(state.get("derived")),
             "numbers": read_numbers(state.get("numbers")),
             "number_tokens": read_token_ranges(state.get("number_tokens")),
-            # Folders of before templates could be changed have the name alone.
             "form": Template(**state["form"]) if "form" in state else TEMPLATES[state["template"]],
             **{name: state[name] for name in ("template", "max_length", "tokenizer_name")},
             **(read_more(state) if read_more else {}),
