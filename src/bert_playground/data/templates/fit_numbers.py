@@ -23,7 +23,8 @@ from bert_playground.data.templates.numeric_features import (
     read_token_ranges,
 )
 from bert_playground.data.templates.options import TextOptions
-from bert_playground.data.templates.row_text import PIPELINE, ROW_TEXT, RowText
+from bert_playground.data.templates.row_document import ROW_TEXT
+from bert_playground.data.templates.row_text import PIPELINE, RowText
 from bert_playground.documents import check, read_json
 from bert_playground.lookup import shorten
 

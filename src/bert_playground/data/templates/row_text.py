@@ -4,12 +4,11 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
 from loguru import logger
-from pydantic import Field
 
 from bert_playground.data.columns.derived_columns import (
     DerivedColumn,
@@ -23,14 +22,18 @@ from bert_playground.data.templates.features import Feature
 from bert_playground.data.templates.fit_columns import Choose, fit_columns
 from bert_playground.data.templates.numeric_features import (
     Numbers,
-    NumericColumn,
     TokenRanges,
     encode_numeric,
     read_numbers,
     read_token_ranges,
 )
 from bert_playground.data.templates.options import TextOptions
-from bert_playground.data.templates.row_tokenizer import make_tokenizer, set_num_workers
+from bert_playground.data.templates.row_document import ROW_TEXT
+from bert_playground.data.templates.row_tokenizer import (
+    find_tokenizer_folder,
+    make_tokenizer,
+    set_num_workers,
+)
 from bert_playground.data.templates.templates import (
     TEMPLATES,
     Template,
@@ -43,41 +46,12 @@ from bert_playground.data.templates.wordings import reword
 from bert_playground.data.tokens.cache import encode_cached
 from bert_playground.data.tokens.token_table import TokenizedTable
 from bert_playground.data.tokens.tokenizer import TextTokenizer, makes_remarks
-from bert_playground.documents import check, list_of, make_document, read_json, schema_of
+from bert_playground.documents import check, read_json
 from bert_playground.files import write_bytes
 from bert_playground.lookup import look_up, shorten
 
 FORMAT = 1  # of pipeline.json
 PIPELINE = "pipeline.json"
-LONGEST = 2**17  # tokens of a row; no encoder has more positions
-# What pipeline.json has of this; see `to_dict`. Folders of earlier versions lack some of it.
-ROW_TEXT = make_document(
-    "RowText",
-    {
-        "format": (int, ...),
-        "template": (str, ...),
-        "form": (schema_of(Template, nullable=False), None),
-        "max_length": (Annotated[int, Field(ge=1, le=LONGEST)], ...),
-        "tokenizer_name": (str, ...),
-        "statements": (list[str], ...),
-        "features": (
-            Annotated[
-                list_of(schema_of(Feature, needed=("column", "label", "form", "known", "edges"))),
-                Field(min_length=1),
-            ],
-            ...,
-        ),
-        "derived": (
-            list_of(schema_of(DerivedColumn, needed=("name", "sources", "kind"))) | None,
-            None,
-        ),
-        "numbers": (
-            list_of(schema_of(NumericColumn, needed=("column", "form", "values", "shares"))) | None,
-            None,
-        ),
-        "number_tokens": (list[tuple[int, int]] | None, None),
-    },
-)
 SCRATCH_TOKENIZER = "scratch"  # the name of a tokenizer that was trained here
 
 
@@ -252,20 +226,18 @@ def read_state(
             f"{folder} has no {PIPELINE}, so it is no checkpoint of `bert train`; "
             "give a folder such as output/run_20261121_193005/checkpoints/best"
         )
-    state: dict[str, Any] = {}
+    state: dict[str, Any] = read_json(path)
     try:
-        state = read_json(path)
         check(ROW_TEXT, state, path.name)
         if state["format"] != FORMAT:
             raise ValueError(f"its format is not {FORMAT}")
         return {
             "features": tuple(Feature.from_dict(feature) for feature in state["features"]),
-            "tokenizer": TextTokenizer.load(_tokenizer_folder(folder)),
+            "tokenizer": TextTokenizer.load(find_tokenizer_folder(folder)),
             "statements": tuple(state["statements"]),
             "derived": read_derived(state.get("derived")),
             "numbers": read_numbers(state.get("numbers")),
             "number_tokens": read_token_ranges(state.get("number_tokens")),
-            # Folders of before templates could be changed have the name alone.
             "form": Template(**state["form"]) if "form" in state else TEMPLATES[state["template"]],
             **{name: state[name] for name in ("template", "max_length", "tokenizer_name")},
             **(read_more(state) if read_more else {}),
@@ -280,11 +252,6 @@ def read_state(
         raise ValueError(
             f"{path} cannot be read: {reason}; train again to write a new one"
         ) from error
-
-
-def _tokenizer_folder(folder: Path) -> Path:
-    """Beside the weights in an exported folder, where transformers looks for it; else in a folder of its own."""
-    return folder / "tokenizer" if (folder / "tokenizer").is_dir() else folder
 
 
 def fit_row_text(

@@ -51,3 +51,8 @@ def set_num_workers(num_workers: int | None) -> None:
     if num_workers is not None:
         os.environ.setdefault("RAYON_NUM_THREADS", str(max(num_workers, 1)))
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true" if num_workers > 1 else "false")
+
+
+def find_tokenizer_folder(folder: Path) -> Path:
+    """Beside the weights in an exported folder, where transformers looks for it; else in a folder of its own."""
+    return folder / "tokenizer" if (folder / "tokenizer").is_dir() else folder

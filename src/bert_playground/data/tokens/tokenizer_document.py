@@ -49,7 +49,7 @@ def check_tokenizer(path: Path) -> None:
     except RecursionError as error:
         raise ValueError(f"{path} is nested too deep; {AGAIN}") from error
     except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); {AGAIN}") from error
+        raise ValueError(f"{path} is no tokenizer: not valid JSON ({error}); {AGAIN}") from error
     if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
         raise ValueError(f"{path} is no tokenizer: it has no model; {AGAIN}")
     model = values["model"]
