@@ -12,7 +12,7 @@ from multiprocessing.util import Finalize
 from typing import TypeVar
 
 from bert_playground.environment import count_cores
-from bert_playground.signals import listen_as_worker, start_workers, working
+from bert_playground.signals import Stopped, listen_as_worker, start_workers, working
 
 WATCH_SECONDS = 0.5
 LAST = -1000  # among what multiprocessing does at the end of a process
@@ -70,8 +70,13 @@ def _run_side_by_side(
 
 
 def _work(function: Callable[[Job], Result], job: Job) -> Result:
-    with working():
-        return function(job)
+    try:
+        with working():
+            return function(job)
+    except Stopped as stopped:
+        # What there was to save is saved. A second SIGTERM, which came meanwhile, would not be repeated, and the queue of
+        # jobs may be locked by a process that has ended.
+        os._exit(128 + stopped.signum)
 
 
 class Processes(ProcessPoolExecutor):
