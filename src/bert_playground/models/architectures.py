@@ -89,12 +89,15 @@ class RopeDocument(AnglesDocument):
     sliding_attention: AnglesDocument | None = None
 
 
+Label = str | int | float | bool
+
+
 class ModelDocument(Document):
     """What config.json says of a model besides the sizes of its encoder, which are the fields of the encoder's config."""
 
     model_type: str | None = None
     architectures: list[str] | None = None
-    id2label: dict[str, str | int | float | bool] | None = None
+    id2label: dict[str, Label] | list[Label] | None = None
     num_labels: int | None = None
     problem_type: str | None = None
     classifier_activation: str | None = None
@@ -120,7 +123,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         return {}
     values: dict[str, Any] = read_json(path)
     check(ModelDocument, values, path)
-    if wrong := [key for key in values.get("id2label") or {} if not key.isdecimal()]:
+    names = values.get("id2label") or {}
+    if isinstance(names, dict) and (wrong := [key for key in names if not key.isdecimal()]):
         raise ValueError(f"{path}: id2label has {wrong[0]!r:.60}, expected the numbers of classes")
     if "head" in values:
         check(schema_of(HeadConfig), values["head"], f"{path}, head")

@@ -9,7 +9,7 @@ import polars as pl
 
 from bert_playground.data.columns.derived_columns import DerivedColumn
 from bert_playground.data.columns.parsing import read_date, read_items
-from bert_playground.data.templates.features import Feature
+from bert_playground.data.templates.features import DAYS, Feature
 
 Array = np.ndarray[Any, Any]
 MAX_CATEGORIES = 255  # what scikit-learn's histograms hold
@@ -17,7 +17,6 @@ MAX_ITEMS = 64  # of a list that have a column each
 REPEATED = 0.3  # share of the rows from which on strings that rows share are a category too
 MIN_ROWS = 3  # on which a value stands to be shared
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-DAYS = "days"  # a date as one number, beside the parts that features have
 ISO = "%Y-%m-%d"
 MAX_NUMBER = 1e30  # within what f32 holds
 

@@ -275,9 +275,12 @@ class Search:
         best, known = best_trial(self.study), self.defaults
         if known is not None and best is not None and self.is_better(best.value, known):
             drop_weights(RunDir(Path(known["run"])))
-        for trial in finished_trials(self.study):
-            if best is not None and trial.number != best.number and RUN in trial.user_attrs:
-                drop_weights(RunDir(Path(trial.user_attrs[RUN])))
+        if best is None:
+            return
+        # A failed trial leaves no folder, and one of the same second may have got its name.
+        runs = {str(trial.user_attrs.get(RUN, "")) for trial in finished_trials(self.study)}
+        for run in runs - {"", best.user_attrs[RUN]}:
+            drop_weights(RunDir(Path(run)))
 
 
 def is_default(trial: FrozenTrial) -> bool:

@@ -167,7 +167,7 @@ def test_wrong_words_are_answered(oof, tmp_path):
     test = write(tmp_path / "test.csv", id=["q"], a=[0.5], b=[0.5])
     before = test.read_text()
     message = refuse(oof, "--target", "y", "--test", test, "--output", test)
-    assert "would replace a file that is read" in message
+    assert "would overwrite the table that is read" in message
     assert test.read_text() == before
     lacking = write(tmp_path / "lacking.csv", id=["q"], z=[0.5])
     message = refuse(oof, "--target", "y", "--test", lacking, "--output", tmp_path / "s.csv")

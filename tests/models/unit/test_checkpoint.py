@@ -144,7 +144,7 @@ def test_a_config_that_does_not_fit_the_weights_is_refused(tmp_path: Path) -> No
     folder = saved(tmp_path)
     edit_config(folder, intermediate_size=44)
     with pytest.raises(
-        ValueError, match=r"feed_forward.up.weight has shape \[40, 32\].*\[44, 32\]"
+        ValueError, match=r"feed_forward.down.weight has shape \[32, 40\].*\[32, 44\]"
     ):
         load_model(folder)
     edit_config(folder, model_type="modernbrt")

@@ -8,7 +8,7 @@ import pytest
 
 from bert_playground.config import load_config
 from bert_playground.inference import Predictor
-from bert_playground.training.cross_validation.cross_validate import cross_validate
+from bert_playground.training.cross_validation.cross_validate import run_cross_validation
 from bert_playground.training.run import run_training
 
 
@@ -69,6 +69,6 @@ def test_what_has_no_weight_is_refused(table, tmp_path, setting, message):
 
 
 def test_models_beside_the_encoder_have_no_weights(table, tmp_path):
-    asked = {"cross_validation.folds": 2, "cross_validation.members": ("logistic",)}
+    asked = {"cross_validation.folds": 2, "cross_validation.members": ("linear",)}
     with pytest.raises(ValueError, match=r"reads no data\.weight_column"):
-        cross_validate(*configure(table, tmp_path, **asked))
+        run_cross_validation(*configure(table, tmp_path, **asked))

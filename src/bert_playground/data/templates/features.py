@@ -42,6 +42,7 @@ SAID_SPELLINGS = {
     "%Y%m%d": "{}: dates read as year, month and day without signs; override with data.kinds",
 }
 DATE_PARTS = ("year", "month", "day", "weekday", "hour")
+DAYS = "days"  # a date as one number, for models that read no text
 _NO_VALUE, _NO_ANSWER = (pl.lit(pl.Series(words)).implode() for words in (MISSING, NONE))
 
 
@@ -71,7 +72,7 @@ class Feature:
 
     def __post_init__(self) -> None:
         look_up(FORMS, self.form, "form of a feature")
-        if self.form == "date" and self.part and self.part not in DATE_PARTS:
+        if self.form == "date" and self.part and self.part != DAYS:
             look_up(dict.fromkeys(DATE_PARTS), self.part, "part of a date")
         is_binned = self.form == "number" and (self.edges or self.known)
         if is_binned and (len(self.known) != len(self.edges) + 1 or not _is_rising(self.edges)):

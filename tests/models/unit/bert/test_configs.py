@@ -104,7 +104,7 @@ def test_a_file_without_pooling_means_cls() -> None:
         (lambda: ModernBertConfig(layer_types=(FULL,)), "22 times"),
         (lambda: ModernBertConfig(num_hidden_layers=1, layer_types=("full",)), "layer_types"),
         (lambda: ModernBertConfig(norm_type="batch"), "norm_type"),
-        (lambda: ModernBertConfig(global_attn_every_n_layers=0), "at least 1"),
+        (lambda: ModernBertConfig(global_attn_every_n_layers=0), "from 1 to"),
         (
             lambda: ModernBertConfig.from_dict(
                 {"rope_parameters": {FULL: {"rope_type": "yarn", "rope_theta": 1.0}}}

@@ -258,7 +258,7 @@ def test_focal_loss_counts_easy_rows_for_less() -> None:
         ({"head_type": "multiclass", "num_labels": 1}, "num_labels of at least 2, got 1"),
         ({"head_type": "ordinal", "num_labels": 1}, "num_classes .* of at least 2, got 1"),
         ({"head_type": "multilabel"}, "needs num_labels"),
-        ({"head_type": "multilabel", "num_labels": 0}, "num_labels is 0, expected at least 1"),
+        ({"head_type": "multilabel", "num_labels": 0}, "num_labels is 0, expected 1 to"),
         (
             {"head_type": "multilabel", "num_labels": 3, "pos_weight": (1.0, 2.0)},
             "pos_weight has 2 numbers, expected 3",

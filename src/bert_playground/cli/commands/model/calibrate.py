@@ -1,13 +1,16 @@
 """bert model calibrate: calibrate a checkpoint's probabilities (temperature scaling)."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bert_playground.cli.utils import options
 from bert_playground.cli.utils.checkpoints import choose_checkpoint, refuse_together
 from bert_playground.cli.utils.console import print_json, print_lines, print_table
+
+if TYPE_CHECKING:
+    from bert_playground.training.evaluation.calibrate import Calibration
 
 Data = Annotated[
     Path | None,
@@ -29,31 +32,10 @@ def calibrate(
     json: options.Json = False,
 ) -> None:
     """Calibrate a checkpoint's probabilities (temperature scaling) on rows it was not trained on, and store the temperature."""
-    from functools import partial
-
-    from bert_playground.blend_predictor import BlendPredictor
-    from bert_playground.inference import Predictor
     from bert_playground.logs import set_up_logs
-    from bert_playground.runs import BLEND_NAME, RunDir
-    from bert_playground.training.evaluation.calibrate import fit_calibration, store_temperature
-    from bert_playground.training.evaluation.calibrate_blend import (
-        fit_blend_calibration,
-        store_blend_temperature,
-    )
-    from bert_playground.training.evaluation.reliability_plot import draw_reliability
 
     set_up_logs(log_level)
-    folder = choose_checkpoint(checkpoint, more_checkpoints)
-    if (folder / BLEND_NAME).is_file():
-        blend = BlendPredictor.load(folder, batch_size=batch_size)
-        done = fit_blend_calibration(blend, data)
-        store = partial(store_blend_temperature, blend, done)
-    else:
-        refuse_together(folder, "model calibrate --checkpoint")
-        done = fit_calibration(Predictor.load(folder, batch_size=batch_size), data)
-        store = partial(store_temperature, done)
-    picture = RunDir.of_checkpoint(done.checkpoint).path / "reliability.png"
-    draw_reliability(done, picture, store)
+    done, picture = _calibrate(choose_checkpoint(checkpoint, more_checkpoints), data, batch_size)
     values = {
         name: (getattr(done.before, name), getattr(done.after, name))
         for name in ("temperature", "log_loss", "ece")
@@ -84,3 +66,30 @@ def calibrate(
             f"picture: {picture}",
         ]
     )
+
+
+def _calibrate(folder: Path, data: Path | None, batch_size: int) -> "tuple[Calibration, Path]":
+    """What was fitted and stored, and its picture: both are written, or neither."""
+    from functools import partial
+
+    from bert_playground.blend_predictor import BlendPredictor
+    from bert_playground.inference import Predictor
+    from bert_playground.runs import BLEND_NAME, RunDir
+    from bert_playground.training.evaluation.calibrate import fit_calibration, store_temperature
+    from bert_playground.training.evaluation.calibrate_blend import (
+        fit_blend_calibration,
+        store_blend_temperature,
+    )
+    from bert_playground.training.evaluation.reliability_plot import draw_reliability
+
+    if (folder / BLEND_NAME).is_file():
+        blend = BlendPredictor.load(folder, batch_size=batch_size)
+        done = fit_blend_calibration(blend, data)
+        store = partial(store_blend_temperature, blend, done)
+    else:
+        refuse_together(folder, "model calibrate --checkpoint")
+        done = fit_calibration(Predictor.load(folder, batch_size=batch_size), data)
+        store = partial(store_temperature, done)
+    picture = RunDir.of_checkpoint(done.checkpoint).path / "reliability.png"
+    draw_reliability(done, picture, store)
+    return done, picture
