@@ -12,7 +12,8 @@ from bert_playground.quickstart.run import Effort, answer, run_quickstart
 from bert_playground.quickstart.scores import STACK
 from bert_playground.runs import RunDir
 
-pytestmark = pytest.mark.usefixtures("_few_rounds")
+# `.ci/wheel` runs the whole of it.
+pytestmark = [pytest.mark.usefixtures("_few_rounds"), pytest.mark.slow]
 
 TINY = {
     "model.hidden_size": 16,

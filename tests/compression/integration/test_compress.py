@@ -116,6 +116,7 @@ def test_learning_brings_back_what_was_lost(
     assert losses[4] < losses[0]
 
 
+@pytest.mark.slow
 def test_a_search_ends_goes_on_and_says_which_to_use(
     request_for: Callable[..., Request], tmp_path: Path
 ) -> None:

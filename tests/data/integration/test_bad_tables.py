@@ -177,6 +177,7 @@ def test_any_template_options_are_followed_or_refused(options, template, tmp_pat
     try_all(path, describes=False, target="Survived", template=template, template_options=options)
 
 
+@pytest.mark.slow
 @FUZZ
 @given(column=st.lists(CELLS, min_size=40, max_size=40), name=NAMES)
 def test_a_mixed_column_beside_good_ones_never_stops_training(column, name, tmp_path: Path) -> None:
@@ -273,6 +274,7 @@ def write(frame: pl.DataFrame, folder: Path, **how: object) -> Path:
     return folder / "train.csv"
 
 
+@pytest.mark.slow
 def test_ten_thousand_categories_are_read_in_seconds(tmp_path: Path) -> None:
     rows = good_rows(40_000).with_columns(
         City=pl.Series([f"city {i % 10_000:05}" for i in range(40_000)])

@@ -61,6 +61,7 @@ def test_cross_val_predict_answers_every_row_once():
     assert np.isfinite(numbers).all()
 
 
+@pytest.mark.slow
 def test_grid_search_tries_parameters():
     grid = {"learning_rate": [1e-5, 1e-2], "config": [TINY, TINY | {"head": {"pooling": "mean"}}]}
     search = GridSearchCV(classifier(epochs=3), grid, cv=2, n_jobs=1)
@@ -69,6 +70,7 @@ def test_grid_search_tries_parameters():
     assert search.best_estimator_.score(FRAME, LABELS) > 0.6
 
 
+@pytest.mark.slow
 def test_stacking_with_other_classifiers():
     stack = StackingClassifier(
         [("bert", classifier()), ("dummy", DummyClassifier())], LogisticRegression(), cv=2

@@ -187,6 +187,7 @@ def make_tiny() -> None:
     folds.write_csv("folds.csv")
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on(
     signed_in: FakeKaggle, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,6 +84,7 @@ print(won)
 """
 
 
+@pytest.mark.slow
 def test_two_processes_write_each_content_once(path: Path) -> None:
     processes = [
         subprocess.Popen([sys.executable, "-c", RACE, str(path)], stdout=subprocess.PIPE, text=True)

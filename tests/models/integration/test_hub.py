@@ -141,6 +141,7 @@ def test_an_unknown_id_is_named(hub: Hub, tmp_path: Path) -> None:
     assert "could not get the model 'team/other'" in answer.stderr
 
 
+@pytest.mark.slow
 def test_an_interrupted_download_leaves_no_half_file_and_goes_on(hub: Hub, tmp_path: Path) -> None:
     hub.cut = {"model.safetensors"}
     answer = load(hub, "team/tiny", tmp_path / "cache")

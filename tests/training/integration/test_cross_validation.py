@@ -246,6 +246,7 @@ def _only_beside(self, member, num_fits) -> bool:
     return not member.is_encoder
 
 
+@pytest.mark.slow
 def test_refit_members_answer_in_place_of_the_models_of_the_folds(make_config, fruit: Path) -> None:
     result = run_cross_validation(make_config("kind", **FOLDS | {"training.refit": True}))
     predictor, frame = load_predictor(result.run_dir.path), read_table(fruit)
@@ -278,6 +279,7 @@ def test_a_calibrated_blend_decides_as_before(
     assert after.labels(frame).to_list() == before.labels(frame).to_list()
 
 
+@pytest.mark.slow
 def test_shuffled_labels_are_answered_at_chance(tmp_path: Path, make_config) -> None:
     random = np.random.default_rng(0)
     rows = 240
@@ -307,6 +309,7 @@ def test_the_run_of_a_fold_knows_which_rows_its_model_has_not_seen(result, fruit
     assert rows["row"].to_list() == oof.filter(fold=2)["row"].to_list()
 
 
+@pytest.mark.slow
 def test_pseudo_labels_join_the_blend_only_where_they_win(
     make_config, fruit: Path, tmp_path: Path
 ) -> None:

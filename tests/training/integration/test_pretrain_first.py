@@ -100,6 +100,7 @@ def test_validation_rows_are_not_read_where_no_test_rows_are(ask, market: Path) 
     assert summary["train_rows"] + summary["val_rows"] == 48
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs", [2, 5])  # it breaks in training, and in pretraining
 def test_a_broken_run_ends_as_an_unbroken_one(check_exact_resume, epochs: int) -> None:
     check_exact_resume(**{"model.pretrain": "on", "pretraining.epochs": epochs})

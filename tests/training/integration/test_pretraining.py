@@ -83,6 +83,7 @@ def history_of(run: RunDir) -> list[dict[str, object]]:
     return [{k: v for k, v in json.loads(line).items() if k not in TIMES} for line in lines]
 
 
+@pytest.mark.slow
 def test_hidden_words_are_found_better_than_by_frequency(ask: Callable[..., RunConfig]) -> None:
     result = run_pretraining(
         ask(

@@ -59,6 +59,7 @@ def test_it_is_what_training_on_all_rows_for_these_epochs_gives(
     ).read_bytes()
 
 
+@pytest.mark.slow
 def test_members_of_an_ensemble_are_refitted(make_config) -> None:
     result = train_ensemble(make_config(**ON, **{"ensemble.num_models": 2}))
     assert [member.kept for member in result.run_dir.members()] == [
