@@ -1,4 +1,4 @@
-"""MLflow, in one room: the store, a queue in a thread, tracked runs and their models."""
+"""MLflow, in one room: store, queue, tracked runs and their models."""
 
 from .store import choose_store as choose_store
 from .store import connect as connect
