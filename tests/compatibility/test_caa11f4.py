@@ -19,6 +19,8 @@ from bert_playground import kernels
 from tests.compatibility.answers import describe_computer
 from tests.tolerances import CURVE
 
+pytestmark = pytest.mark.medium
+
 HERE = Path(__file__).parent
 FIXTURE = HERE.parent / "fixtures/caa11f4"
 CHECKPOINTS = ("run", "adapter", "ensemble", "regression", "ordinal", "multilabel")

@@ -191,6 +191,7 @@ def test_preset_trains_two_steps(name, passengers, tmp_path, monkeypatch):
     assert json.loads(result.stdout)["steps"] == 2
 
 
+@pytest.mark.medium
 def test_ctrl_c_saves_and_says_how_to_go_on(passengers, tmp_path):
     command = [sys.executable, "-c", "from bert_playground.cli.app import main; main()"]
     arguments = ["train", *SMALL, "--train", passengers / "train.csv", "--output", tmp_path]

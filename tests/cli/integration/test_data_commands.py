@@ -45,6 +45,7 @@ def test_describe_json_is_one_document(table):
     }
 
 
+@pytest.mark.medium
 def test_compare_names_what_differs(table, tmp_path):
     other = tmp_path / "test.csv"
     other.write_text(table.read_text().replace(",m,", ",x,").replace(",f,", ",F,"))

@@ -18,6 +18,7 @@ from tests.tracking.conftest import tables
 __all__ = ["tables"]  # a fixture
 
 pytestmark = [
+    pytest.mark.medium,
     pytest.mark.skipif(bool(missing_packages()), reason="the mlflow extra is not installed"),
     pytest.mark.filterwarnings(
         "ignore::DeprecationWarning"

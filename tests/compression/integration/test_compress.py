@@ -102,6 +102,7 @@ def test_8_bits_are_a_checkpoint_too(
     assert done.points[0].megabytes < done.judged[-1].point.megabytes / 2
 
 
+@pytest.mark.medium
 def test_learning_brings_back_what_was_lost(
     request_for: Callable[..., Request], tmp_path: Path
 ) -> None:

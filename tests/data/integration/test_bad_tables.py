@@ -90,6 +90,7 @@ def test_any_bytes_are_read_or_refused(content: bytes, tmp_path: Path) -> None:
     columns=st.dictionaries(NAMES, st.lists(CELLS, min_size=12, max_size=12), min_size=1, max_size=5),
     labels=st.lists(st.sampled_from(["0", "1", "2", "7.5", "cat", "", "nan"]), min_size=12, max_size=12),
 )  # fmt: skip
+@pytest.mark.medium
 def test_any_cells_are_read_or_refused(columns, labels, tmp_path: Path) -> None:
     frame = pl.DataFrame({**columns, "target": labels})
     frame.write_csv(tmp_path / "train.csv")
@@ -201,6 +202,7 @@ def test_a_mixed_column_beside_good_ones_never_stops_training(column, name, tmp_
 @example('a,b\n5" pipe,2\n6" pipe,3\n7,4\n')
 @example('0"0\n0"0\n0\n')
 @example("0\n0,")
+@pytest.mark.medium
 def test_cells_are_those_of_pythons_own_reader(text: str) -> None:
     text = text if text.endswith("\n") else text + "\n"
     delimiter = sniff_delimiter(text)

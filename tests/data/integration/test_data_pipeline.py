@@ -245,6 +245,7 @@ cells = st.one_of(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.tuples(cells, cells, cells), min_size=6, max_size=25))
+@pytest.mark.medium
 def test_any_content_becomes_tokens(tmp_path: Path, rows: list[tuple[str | None, ...]]) -> None:
     frame = pl.DataFrame(
         rows, schema={"a": pl.String, "b": pl.String, "c": pl.String}, orient="row"

@@ -45,6 +45,7 @@ def test_a_broken_credential_is_exit_code_2(tmp_path, monkeypatch):
     assert "two words" not in done.stdout
 
 
+@pytest.mark.medium
 def test_a_machine_without_mlx_gets_findings():
     code = (
         "import sys\n"

@@ -162,6 +162,7 @@ def test_a_clone_has_the_parameters_and_no_model(classifier):
         copied.predict(LATER[FEATURES])
 
 
+@pytest.mark.medium
 def test_weights_decide_what_is_learned():
     contradicted = pl.concat([TABLE, TABLE.with_columns(label=pl.lit("no"))])
     settings = SETTINGS | {"epochs": 6}

@@ -17,6 +17,7 @@ NOT_IN_EVERY_DIGIT = {
 @parametrize_with_checks(
     [BertClassifier(config=TINY, epochs=2)], expected_failed_checks=lambda _: NOT_IN_EVERY_DIGIT
 )
+@pytest.mark.medium
 def test_classifier(estimator, check):
     check(estimator)
 

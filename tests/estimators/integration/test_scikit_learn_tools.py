@@ -51,6 +51,7 @@ def test_column_transformer_gives_a_series_of_texts():
     assert transformer.set_output(transform="pandas").fit_transform(texts).shape == (90, 32)
 
 
+@pytest.mark.medium
 def test_cross_val_predict_answers_every_row_once():
     answers = cross_val_predict(classifier(), FRAME, LABELS, cv=3, method="predict_proba")
     assert answers.shape == (90, 2)

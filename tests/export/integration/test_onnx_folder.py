@@ -162,6 +162,7 @@ def test_weights_of_a_large_model_lie_beside_the_graph(
         load_onnx_predictor(run)
 
 
+@pytest.mark.medium
 def test_an_ensemble_is_averaged(passengers: Path, tmp_path: Path) -> None:
     command = ["train", "--config", "test", "--no-compile", "--ensemble", 2, "--diversity", "heads"]
     done = invoke(
@@ -232,6 +233,7 @@ def test_truncated_weights_leave_nothing_behind(run: Path, tmp_path: Path) -> No
     assert "model.safetensors" in refuse(tmp_path / "target" / "out", "--checkpoint", copy)
 
 
+@pytest.mark.medium
 def test_a_missing_extra_leaves_nothing_behind(run: Path, tmp_path: Path) -> None:
     code = (
         "import sys\n"

@@ -131,6 +131,7 @@ def run_checkpoints(kind: str, rows: pl.DataFrame, tmp_path: Path, budget: float
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.medium
 def test_changed_checkpoints_answer_or_are_refused(
     kind: str, rows: pl.DataFrame, tmp_path: Path
 ) -> None:

@@ -121,6 +121,7 @@ def test_offline_with_data_of_ones_own(kaggle: FakeKaggle) -> None:
     assert (PROJECT / "folds.csv").is_file()
 
 
+@pytest.mark.medium
 def test_from_start_to_ledger_and_pack(
     signed_in: FakeKaggle, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,7 @@ make_official_api(Credentials("API key", "a test", "ada", "key"))
 """
 
 
+@pytest.mark.medium
 def test_the_import_neither_prints_nor_connects_nor_writes(home: Path) -> None:
     """With a token about, the package would ask Kaggle while it is imported, and print how to sign in after that failed."""
     done = subprocess.run(

@@ -16,6 +16,7 @@ def _own_limit():
 @pytest.mark.native
 @pytest.mark.usefixtures("_own_limit")
 @pytest.mark.skipif(not kernels.is_native(), reason="the native kernels round sizes for reuse")
+@pytest.mark.medium
 def test_batches_of_many_sizes_do_not_fill_the_cache():
     weight, rows = mx.random.normal((256, 256)), mx.ones((2000, 256))
     mx.eval(weight, rows)

@@ -130,12 +130,14 @@ def load(hub: Hub, name: str, cache: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.medium
 def test_a_hub_id_is_downloaded_and_loaded(hub: Hub, tmp_path: Path) -> None:
     answer = load(hub, "team/tiny", tmp_path / "cache")
     assert answer.returncode == 0, answer.stderr
     assert list((tmp_path / "cache").rglob("model.safetensors"))
 
 
+@pytest.mark.medium
 def test_an_unknown_id_is_named(hub: Hub, tmp_path: Path) -> None:
     answer = load(hub, "team/other", tmp_path / "cache")
     assert "could not get the model 'team/other'" in answer.stderr

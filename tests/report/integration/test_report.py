@@ -188,6 +188,7 @@ def test_other_tasks_have_their_charts(train_once, target, parts):
     assert shown == {name.removeprefix("val_"): value for name, value in metrics.items()}
 
 
+@pytest.mark.medium
 def test_a_run_over_folds_shows_folds_and_members(train_once):
     result = train_once(by=run_cross_validation, **FOLDS)
     page = report_of(result)
@@ -206,6 +207,7 @@ def test_a_run_over_folds_shows_folds_and_members(train_once):
     assert "district" in page.texts["columns"]
 
 
+@pytest.mark.medium
 def test_an_ensemble_shows_its_members(train_once):
     result = train_once(by=train_ensemble, **{"ensemble.num_models": 2, "training.epochs": 2})
     page = report_of(result)

@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 from bert_playground.cli.app import app
 from tests.serving.saved import SECONDS, Server, ask, make_titanic, run_bert, save_checkpoint, serve
 
+pytestmark = pytest.mark.medium
+
 ROW = make_titanic(1).drop("Survived").to_dicts()[0]
 
 

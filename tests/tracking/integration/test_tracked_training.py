@@ -13,6 +13,8 @@ from bert_playground.tracking import store_address
 from bert_playground.tracking.browse import Store
 from bert_playground.training import run_training
 
+pytestmark = pytest.mark.medium
+
 
 @pytest.fixture(scope="module")
 def tracked(track) -> tuple[Any, Path]:

@@ -84,6 +84,7 @@ def test_a_run_keeps_the_adapter_alone_and_predicts_with_it(
 
 
 @pytest.mark.parametrize("kind", ["dora", "qlora"])  # all that dora saves includes lora's
+@pytest.mark.medium
 def test_a_run_with_adapters_resumes_exactly(
     make_adapted: Callable[..., RunConfig],
     tmp_path: Path,

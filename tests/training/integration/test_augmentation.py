@@ -16,6 +16,8 @@ from bert_playground.inference import Predictor
 from bert_playground.training import run_training
 from bert_playground.training.pretraining import run_pretraining
 
+pytestmark = pytest.mark.medium
+
 CHANGES = {
     "augmentation.column_shuffle": 1.0,
     "augmentation.column_dropout": 0.1,

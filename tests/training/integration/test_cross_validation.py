@@ -22,7 +22,7 @@ from bert_playground.training.evaluation.calibrate_blend import calibrate_blend
 from bert_playground.training.evaluation.evaluate import evaluate_table
 from bert_playground.training.metrics.classification import accuracy, roc_auc
 
-pytestmark = pytest.mark.usefixtures("_few_rounds")
+pytestmark = [pytest.mark.usefixtures("_few_rounds"), pytest.mark.medium]
 
 FOLDS = {
     "cross_validation.folds": 3,

@@ -108,6 +108,7 @@ def test_subsamples_are_other_rows_under_the_same_vocabulary(make_config) -> Non
     assert pipelines[0].vocab_size == pipelines[1].vocab_size
 
 
+@pytest.mark.medium
 def test_architectures_and_heads_are_varied(make_config) -> None:
     kinds = load_predictor(train_ensemble(ask(make_config, "architectures")).run_dir.path).members
     assert len({member.model.encoder.config.model_type for member in kinds}) == 2
@@ -208,6 +209,7 @@ def test_an_ensemble_without_adapters_is_not_merged(train_once, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("strategy", [None, "data_subsamples"])
+@pytest.mark.medium
 def test_create_trainer_trains_an_ensemble_made_by_hand(
     make_model, make_loader, make_config, strategy: str | None
 ) -> None:

@@ -85,6 +85,7 @@ def test_label_columns_are_learnt_and_answered_in_their_words(configure, garden:
     assert values["id2label"] == {"0": "red", "1": "heavy"}
 
 
+@pytest.mark.medium
 def test_label_lists_learn_thresholds_that_are_stored_and_used(configure, garden: Path) -> None:
     settings = {"data.task": "multilabel", "head.adaptive_threshold": True}
     more = {"head.pos_weight": "balanced", "training.refit": True}

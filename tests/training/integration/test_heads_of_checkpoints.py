@@ -25,6 +25,7 @@ ONE_STEP = {"training.epochs": 1, "training.max_steps": 1, "optimizer.learning_r
         ("citrus", None, "this table apple, banana, citrus: a new classifier"),
     ],
 )
+@pytest.mark.medium
 def test_the_classes_of_the_next_table_decide(
     lime: str,
     least: float | None,

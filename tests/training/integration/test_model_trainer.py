@@ -25,6 +25,8 @@ from bert_playground.models.factory import (
 from bert_playground.training import create_trainer
 from bert_playground.training.model_trainer import ModelTrainer
 
+pytestmark = pytest.mark.medium
+
 SIZES = {
     "hidden_size": 32,
     "num_hidden_layers": 1,

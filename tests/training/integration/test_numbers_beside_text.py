@@ -121,6 +121,7 @@ def test_predicting_gives_the_scores_of_evaluating_in_both_layouts(make, best: P
         np.testing.assert_allclose(predictor.score(loader).scores, scored.scores, atol=1e-4)
 
 
+@pytest.mark.medium
 def test_a_run_resumes_bit_for_bit_with_numbers(
     make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +147,7 @@ def test_a_run_resumes_bit_for_bit_with_numbers(
         assert ours.read_bytes() == (getattr(whole, folder) / "model.safetensors").read_bytes()
 
 
+@pytest.mark.medium
 def test_an_ensemble_averages_members_with_numbers_and_calibration_keeps_them(
     make, plots: Path
 ) -> None:

@@ -114,6 +114,7 @@ def test_predicting_gives_the_scores_of_evaluating_in_both_layouts(
 @pytest.mark.parametrize(
     "more", [{}, {"augmentation.token_masking": 0.2, "augmentation.column_dropout": 0.2}]
 )
+@pytest.mark.medium
 def test_a_run_resumes_bit_for_bit(check_exact_resume, plots: Path, more: dict) -> None:
     check_exact_resume(target="large", **settings_for(plots), **more)
 

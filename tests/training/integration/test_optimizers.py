@@ -51,6 +51,7 @@ TWO_LAYERS = {"model.num_layers": 2}
 
 
 @pytest.mark.parametrize("settings", EXACT.values(), ids=EXACT)
+@pytest.mark.medium
 def test_a_broken_run_goes_on_bit_for_bit(check_exact_resume, settings: dict[str, Any]) -> None:
     check_exact_resume(**{"checkpoint.save_steps": 4, **settings})
 

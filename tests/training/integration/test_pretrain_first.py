@@ -79,6 +79,7 @@ def test_training_starts_from_the_encoder_that_was_pretrained(ask, said: list[st
     assert summary["epochs"] == 2
 
 
+@pytest.mark.medium
 def test_the_text_is_that_of_training_without_and_knows_no_target(ask) -> None:
     run = run_training(ask(**{"training.epochs": 1})).run_dir
     without = run_training(ask(**{"model.pretrain": "off", "training.epochs": 1}))
@@ -107,6 +108,7 @@ def test_a_broken_run_ends_as_an_unbroken_one(check_exact_resume, epochs: int) -
 
 
 @pytest.mark.parametrize("step", [2, 9])  # before the first checkpoint, and after it
+@pytest.mark.medium
 def test_a_run_that_breaks_in_pretraining_goes_on(
     ask, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
@@ -159,6 +161,7 @@ def test_a_checkpoint_is_not_pretrained_again(ask) -> None:
     assert not run.pretrained.path.exists()
 
 
+@pytest.mark.medium
 def test_settings_without_effect_are_named(ask, said: list[str]) -> None:
     sources = dict.fromkeys(("model.pretrain", "model.hidden_size", "pretraining.epochs"), "flag")
     run = run_training(ask(**{"training.epochs": 1}), sources).run_dir

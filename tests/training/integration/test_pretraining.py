@@ -112,6 +112,7 @@ def test_the_target_never_enters_the_text(pretrained: RunResult) -> None:
 
 
 @pytest.mark.parametrize("layout", ["packed", "padded"])
+@pytest.mark.medium
 def test_a_resumed_pretraining_equals_an_unbroken_one(
     ask: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch, layout: str
 ) -> None:

@@ -16,6 +16,8 @@ from bert_playground.models.tokenwise import named_parameters
 from bert_playground.training.evaluation.quantize import quantize_checkpoint
 from bert_playground.training.run import run_training
 
+pytestmark = pytest.mark.medium
+
 SIZES = {"model.hidden_size": 64, "model.intermediate_size": 128, "model.num_heads": 4}
 
 

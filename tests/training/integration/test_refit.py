@@ -16,6 +16,8 @@ from bert_playground.training.ensembles import train_ensemble
 from bert_playground.training.evaluation.calibrate import calibrate
 from bert_playground.training.run_folder import RunResult
 
+pytestmark = pytest.mark.medium
+
 ON = {"training.refit": True, "training.epochs": 4}
 
 

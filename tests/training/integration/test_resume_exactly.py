@@ -160,6 +160,7 @@ def test_a_killed_run_with_muon_continues_exactly(
         pytest.param({"checkpoint.save_minutes": 1e-9}, id="checkpoints by time"),
     ],
 )
+@pytest.mark.medium
 def test_a_run_that_failed_continues_exactly(
     make_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, object]
 ) -> None:
@@ -171,6 +172,7 @@ def test_a_run_that_failed_continues_exactly(
     assert outcome(resumed.run_dir) == outcome(whole.run_dir)
 
 
+@pytest.mark.medium
 def test_the_best_only_mode_keeps_one_checkpoint_to_go_on_from_until_its_end(
     make_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,6 +87,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
     assert resumed.summary["steps"] == step + 1
 
 
+@pytest.mark.medium
 def test_a_signal_before_training_leaves_no_empty_run_behind(fruit: Path, tmp_path: Path) -> None:
     pipe = (
         tmp_path / "train.csv"

@@ -27,6 +27,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "CHUNK_ROWS", 7)
 
 
+@pytest.mark.medium
 def test_a_streamed_table_is_learned(make_config, fruit: Path) -> None:
     patience = {"training.epochs": 7, "training.early_stopping_patience": 0}
     result = run_training(make_config(**STREAMED, **patience))
@@ -39,6 +40,7 @@ def test_a_streamed_table_is_learned(make_config, fruit: Path) -> None:
     assert (Predictor.load(result.best_checkpoint).labels(read_table(fruit)).len()) == 120
 
 
+@pytest.mark.medium
 def test_held_rows_are_apart_and_every_label_is_known(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("bert_playground.data.schema.sampling.SAMPLE_ROWS", 30)
     monkeypatch.setattr("bert_playground.data.schema.sampling.MAX_VAL_ROWS", 15)

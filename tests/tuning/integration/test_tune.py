@@ -13,6 +13,8 @@ from bert_playground.run_record import read_record
 from bert_playground.tuning.request import TuneRequest
 from bert_playground.tuning.tune import run_tuning
 
+pytestmark = pytest.mark.medium
+
 TINY = {
     "model.hidden_size": 16,
     "model.num_layers": 1,

@@ -87,6 +87,7 @@ def test_a_row_changes_the_same_way_however_the_table_is_cut(template: str) -> N
 
 # Templates that derive columns want those of their own table; the next test derives one.
 @pytest.mark.parametrize("template", [name for name in TEMPLATES if not TEMPLATES[name].derive])
+@pytest.mark.medium
 def test_ids_are_those_of_the_changed_text_tokenised_whole(template: str) -> None:
     changes = {"column_shuffle": 0.7, "column_dropout": 0.2, "value_swap": 0.2}
     pipeline = fit(template, derive="auto", **changes)

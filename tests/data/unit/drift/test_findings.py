@@ -173,6 +173,7 @@ def test_a_share_is_surprising(
     assert is_surprising(hits, rows, hits_then, rows_then) == expected
 
 
+@pytest.mark.medium
 def test_a_forest_tells_tables_apart_by_the_column_that_differs() -> None:
     train = TRAIN.with_columns(y=pl.Series(["yes", "no"] * 200))
     schema = decide(train, DataSection(target="y"), TRAIN.columns)

@@ -88,6 +88,7 @@ def test_threads_change_nothing(pipeline: TextPipeline, path: Path) -> None:
         assert content(list(make_one(prefetch_size=3, num_workers=3).iterate(1))) == plain
 
 
+@pytest.mark.medium
 def test_an_epoch_goes_on_from_any_batch(pipeline: TextPipeline, path: Path) -> None:
     for make_one in (lambda: make(pipeline), lambda: stream(pipeline, path)):
         whole = content(list(make_one().iterate(2)))
@@ -102,6 +103,7 @@ def test_epochs_are_independent_of_those_before(pipeline: TextPipeline) -> None:
     assert visited[0] != visited[1] != visited[2]
 
 
+@pytest.mark.medium
 def test_chunks_and_processes_change_no_row(pipeline: TextPipeline, path: Path) -> None:
     expected = rows_by_number(stream(pipeline, path), 1)
     assert sorted(expected) == list(range(ROWS))

@@ -233,6 +233,7 @@ def test_digits_stand_alone(tokenizer: TextTokenizer) -> None:
     assert tokens == ["2", "2", "5", ".", "7", "5"]
 
 
+@pytest.mark.medium
 def test_vocabulary_is_the_same_in_every_process() -> None:
     texts = [
         " ".join(chr(97 + (i * k) % 26) * (k % 3 + 1) + chr(97 + (i + k) % 26) for k in range(9))
