@@ -31,9 +31,3 @@ def minilm() -> Path:
     if spec is None or not spec.submodule_search_locations:
         pytest.skip("no MiniLM checkpoint here; name its folder in BERT_MINILM")
     return Path(spec.submodule_search_locations[0]) / "model"
-
-
-@pytest.fixture
-def _only_planned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Weights of new models are not drawn, so that published sizes cost nothing."""
-    monkeypatch.setattr("bert_playground.models.factory.settle", lambda model: None)

@@ -33,7 +33,7 @@ from bert_playground.models.sizes import (
     find_family,
     scratch_sizes,
 )
-from bert_playground.models.tokenwise import named_parameters, settle
+from bert_playground.models.tokenwise import named_parameters
 from bert_playground.models.vocabulary import grow_vocabulary
 from bert_playground.tasks import TASKS, Task, choose_task_head
 
@@ -80,9 +80,7 @@ def create_model(
     head_options = {key: value for key, value in options.items() if key not in encoder_fields}
     head = HeadConfig(**choose_head(head_type, num_labels), **head_options)
     model = assemble(family, family.config(**encoder_options), head)
-    model = _with_adapters(model, create_lora_config(lora_preset) if use_lora else None)
-    settle(model)
-    return model
+    return _with_adapters(model, create_lora_config(lora_preset) if use_lora else None)
 
 
 def create_bert_with_head(
@@ -107,9 +105,7 @@ class ModelFactory:
     ) -> BertWithHead:
         """Put the head that `head_config` describes on the encoder that `bert_config` describes."""
         family = find_family(bert_config.model_type)
-        model = assemble(family, bert_config, head_config or HeadConfig())
-        settle(model)
-        return model
+        return assemble(family, bert_config, head_config or HeadConfig())
 
 
 @overload

@@ -33,7 +33,11 @@ def named_parameters(module: nn.Module) -> dict[str, mx.array]:
 
 
 def settle(module: nn.Module) -> None:
-    """Compute what is only planned of a module's arrays and of the random state: another thread cannot, but may use them."""
+    """Compute what is only planned of a module's arrays and of the random state: another thread cannot, but may use them.
+
+    Raises:
+        RuntimeError: another thread planned them.
+    """
     arrays = [
         array
         for part in module.modules()
@@ -41,7 +45,14 @@ def settle(module: nn.Module) -> None:
         for array in values.values()
         if isinstance(array, mx.array)
     ]
-    mx.eval(arrays, mx.random.state)
+    try:
+        mx.eval(arrays, mx.random.state)
+    except RuntimeError as error:
+        if "no Stream" in str(error):
+            error.add_note(
+                "the model was made in another thread; call mx.eval(model.parameters(), mx.random.state) there first"
+            )
+        raise
 
 
 @dataclass(frozen=True)

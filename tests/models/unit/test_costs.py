@@ -17,7 +17,6 @@ from bert_playground.models.tokenwise import named_parameters
 from bert_playground.tokens import Tokens
 
 MILLION = 1e6
-pytestmark = pytest.mark.usefixtures("_only_planned")
 
 
 def make_sketch(name: str, **options: Any) -> nn.Module:

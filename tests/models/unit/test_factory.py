@@ -56,9 +56,8 @@ def test_create_model_makes_what_the_name_says(
     assert model.head.output_size == num_outputs
 
 
-@pytest.mark.usefixtures("_only_planned")
 def test_published_sizes_are_the_default() -> None:
-    model = create_model("bert", num_labels=2)
+    model = create_model("bert", num_labels=2)  # lazy: no weight is drawn before it is used
     encoder = sum(weight.size for weight in named_parameters(model.encoder).values())
     # bert-base-uncased with its tied masked-language head has 109,514,298; that head has 622,650 of its own.
     assert encoder == 109_514_298 - 622_650

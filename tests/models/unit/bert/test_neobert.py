@@ -31,9 +31,8 @@ PUBLISHED = {
 }
 
 
-@pytest.mark.usefixtures("_only_planned")
 def test_the_published_size_is_the_default() -> None:
-    model = create_model("neobert", num_labels=2)
+    model = create_model("neobert", num_labels=2)  # nothing is computed until it is asked for
     encoder = model.encoder
     sizes = [weight.size for weight in named_parameters(encoder).values()]
     assert sum(sizes) == 221_665_536
