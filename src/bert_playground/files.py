@@ -77,19 +77,6 @@ def sync(path: Path) -> None:
         os.close(number)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Clear what a killed process left half-written in `folder`, and put back a folder it was about to replace."""
-    for leftover in folder.glob(".*.replaced"):
-        target = folder / leftover.name.removeprefix(".").rsplit(".", 2)[0]
-        if not target.exists():
-            leftover.rename(target)
-    for leftover in (*folder.glob(".*.replaced"), *folder.glob(".*.partial")):
-        if leftover.is_dir():
-            shutil.rmtree(leftover)
-        else:
-            leftover.unlink()
-
-
 def write_text(target: Path, text: str, *, is_durable: bool = False) -> None:
     """Write a text file so that it is either the old one or the whole new one; see `replaced_file`."""
     write_bytes(target, text.encode("utf-8"), is_durable=is_durable)

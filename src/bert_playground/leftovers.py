@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-# .TARGET.PROCESS-HOST-RANDOM.partial; MLX adds a suffix of its own while it writes.
+# .TARGET.PROCESS-HOST-RANDOM.partial, of earlier versions .TARGET.RANDOM.partial; MLX adds a suffix of its own while it writes.
 NAME = re.compile(
-    r"\.(?P<target>.+)\.(?P<process>[0-9]+)-(?P<host>[0-9a-f]{8})-[0-9a-f]{8}"
+    r"\.(?P<target>.+)\.(?:(?P<process>[0-9]+)-(?P<host>[0-9a-f]{8})-)?[0-9a-f]{8}"
     r"\.(?P<what>partial|replaced)(?:\.safetensors)?"
 )
 
@@ -34,15 +34,22 @@ def sweep(target: Path) -> None:
         _sweep(path for path in target.parent.iterdir() if _target_of(path) == target.name)
 
 
-def sweep_folder(folder: Path) -> None:
-    """The same of everything in a folder and the folders in it."""
-    _sweep(path for path in sorted(folder.rglob(".*")) if NAME.fullmatch(path.name))
+def sweep_folder(folder: Path, *, is_ours: bool = False) -> None:
+    """The same of everything in a folder and the folders in it.
+
+    Args:
+        folder: is looked through.
+        is_ours: nobody else writes there, such as where this process holds the run: what any other process left goes too,
+            also one of another machine.
+    """
+    found = (path for path in sorted(folder.rglob(".*")) if NAME.fullmatch(path.name))
+    _sweep(found, is_ours=is_ours)
 
 
-def _sweep(leftovers: Iterable[Path]) -> None:
+def _sweep(leftovers: Iterable[Path], *, is_ours: bool = False) -> None:
     for path in list(leftovers):
         found = NAME.fullmatch(path.name)
-        if found is None or not _is_dead(int(found["process"]), found["host"]):
+        if found is None or not (is_ours or _is_dead(found["process"], found["host"])):
             continue
         with suppress(OSError):  # another process sweeps too, or only reads here
             target = path.with_name(found["target"])
@@ -59,12 +66,12 @@ def _target_of(path: Path) -> str | None:
     return None if found is None else found["target"]
 
 
-def _is_dead(process: int, host: str) -> bool:
-    """Whether a process has ended; of another machine nobody knows."""
-    if host != _host():
+def _is_dead(process: str | None, host: str | None) -> bool:
+    """Whether a process has ended; of another machine, or of an earlier version, nobody knows."""
+    if process is None or host != _host():
         return False
     try:
-        os.kill(process, 0)
+        os.kill(int(process), 0)
     except ProcessLookupError:
         return True
     except OSError:  # it is another user's

@@ -9,7 +9,7 @@ from loguru import logger
 
 from bert_playground.compression.point import POINT, Point, Workshop
 from bert_playground.compression.recipe import LAYER_CHOICES, Recipe, Shape
-from bert_playground.files import remove_leftovers
+from bert_playground.leftovers import sweep_folder
 from bert_playground.lookup import look_up
 from bert_playground.training.comparison.paired import direction
 from bert_playground.training.core.divergence import DivergenceError
@@ -137,7 +137,7 @@ def read_points(folder: Path) -> list[Point]:
     made = folder / "points"
     if not made.is_dir():
         return []
-    remove_leftovers(made)
+    sweep_folder(made, is_ours=True)
     return [Point.read(file.parent) for file in sorted(made.glob(f"*/{POINT}"))]
 
 

@@ -88,7 +88,7 @@ def run_in_folder(
             track_run(run, config, sources, command, is_resumed=resume is not None),
         ):
             if resume is not None:
-                sweep_folder(run.path)
+                sweep_folder(run.path, is_ours=True)
             if resume is not None and _is_unstarted(run):
                 logger.info(
                     f"{run.path} was stopped before its first checkpoint: it starts from the beginning, with its stored "

@@ -8,7 +8,6 @@ import mlx.core as mx
 import pytest
 
 from bert_playground.files import (
-    remove_leftovers,
     replaced_directory,
     replaced_file,
     save_arrays,
@@ -75,21 +74,3 @@ def test_other_errors_pass_as_they_are(tmp_path: Path) -> None:
 
     with pytest.raises(PermissionError, match="not yours"):
         fail()
-
-
-def test_leftovers_of_a_killed_process_are_cleared_and_a_replaced_folder_comes_back(
-    tmp_path: Path,
-) -> None:
-    for name in (
-        ".best.0a1b2c3d.partial",
-        ".best.99999999.replaced",
-        ".final.11111111.replaced",
-        "final",
-    ):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "from").write_text(name)
-    (tmp_path / ".a.json.00000000.partial").touch()
-    remove_leftovers(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "final"]
-    assert (tmp_path / "best" / "from").read_text() == ".best.99999999.replaced"
-    assert (tmp_path / "final" / "from").read_text() == "final"

@@ -59,3 +59,23 @@ def test_those_of_another_machine_stay(
     other.touch()
     sweep_folder(tmp_path)
     assert other.exists()
+
+
+def test_leftovers_of_a_killed_process_are_cleared_and_a_replaced_folder_comes_back(
+    tmp_path: Path,
+) -> None:
+    for name in (
+        ".best.0a1b2c3d.partial",
+        ".best.99999999.replaced",
+        ".final.11111111.replaced",
+        "final",
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "from").write_text(name)
+    (tmp_path / ".a.json.00000000.partial").touch()
+    sweep_folder(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 5  # of an earlier version nobody knows whose they are
+    sweep_folder(tmp_path, is_ours=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "final"]
+    assert (tmp_path / "best" / "from").read_text() == ".best.99999999.replaced"
+    assert (tmp_path / "final" / "from").read_text() == "final"

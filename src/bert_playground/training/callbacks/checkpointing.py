@@ -8,7 +8,8 @@ from pathlib import Path
 
 from loguru import logger
 
-from bert_playground.files import remove_leftovers, replaced_directory
+from bert_playground.files import replaced_directory
+from bert_playground.leftovers import sweep_folder
 from bert_playground.runs import RunDir
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.interrupt import INTERRUPTED
@@ -62,7 +63,7 @@ class Checkpointing(Callback):
     def on_train_begin(self, state: TrainState) -> None:
         """Clear what a killed run left half-written."""
         self.run.checkpoints.mkdir(exist_ok=True)
-        remove_leftovers(self.run.checkpoints)
+        sweep_folder(self.run.checkpoints, is_ours=True)
         self.saved_at = time.monotonic()
 
     def on_step_end(self, state: TrainState) -> None:

@@ -16,8 +16,9 @@ from bert_playground.data.kaggle.unpack import MOST_BYTES
 from bert_playground.data.prepare import write_table_folds
 from bert_playground.data.reading.table import read_table
 from bert_playground.data.schema import Schema, decide
-from bert_playground.files import remove_leftovers, write_text
+from bert_playground.files import write_text
 from bert_playground.jinja_templates import open_templates
+from bert_playground.leftovers import sweep_folder
 from bert_playground.lookup import shorten
 from bert_playground.training.kaggle.ledger import open_ledger
 from bert_playground.training.kaggle.project import Facts, Project
@@ -92,7 +93,7 @@ def start_project(
             f"{project.path} is the project of {facts.slug!r}, not of {slug!r}; choose another folder with --output"
         )
     project.path.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(project.path)
+    sweep_folder(project.path)
     if facts is None:
         facts = Facts(slug) if client is None else Facts.of(client.describe(slug))
         facts = Facts(**{**facts.__dict__, "slug": slug})
