@@ -21,14 +21,10 @@ from bert_playground.data.augmentation.augmentation import (
 from bert_playground.data.augmentation.test_time import encode_variant
 from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.drift.importance import measure_importance
-from bert_playground.data.drift.profile import (
-    PROFILED,
-    ColumnProfile,
-    fit_profiles,
-    label_profiles,
-)
+from bert_playground.data.drift.profile import ColumnProfile, fit_profiles, label_profiles
 from bert_playground.data.loaders.mlx_loader import MLXLoader
 from bert_playground.data.loaders.streaming import StreamingLoader, encode_stream
+from bert_playground.data.pipeline_document import check_pipeline
 from bert_playground.data.reading.table import as_text, require_columns
 from bert_playground.data.reading.table_stream import TableStream
 from bert_playground.data.schema import Schema
@@ -48,23 +44,7 @@ from bert_playground.data.templates.fit_numbers import fit_numbers
 from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.row_text import PIPELINE, RowText, fit_row_text, read_state
 from bert_playground.data.tokens.token_table import TokenizedTable
-from bert_playground.documents import check, make_document, schema_of
 from bert_playground.tasks import TASKS
-
-WINDOW = ("value", "time_column", "lags", "horizon")
-# What pipeline.json has besides the text; folders of earlier versions lack some of it.
-OWN = make_document(
-    "Pipeline",
-    {
-        "target": (str, ...),
-        "id_column": (str | None, ...),
-        "dropped": (list[str], ()),
-        "metric": (str | None, None),
-        "windows": (schema_of(Windows, needed=WINDOW) | None, None),
-        "labels": (dict[str, Any], ...),
-        "augmentation": (schema_of(Augmentation, nullable=False) | None, None),
-    },
-)
 
 
 @dataclass(frozen=True)
@@ -393,9 +373,7 @@ class TextPipeline(RowText):
 
 def _read_own(document: dict[str, Any]) -> dict[str, Any]:
     """The fields that a RowText lacks; folders of earlier versions have no augmentation or profiles."""
-    if "labels" in document:
-        check(OWN, document, PIPELINE)
-        check(PROFILED, document, PIPELINE)
+    check_pipeline(document)
     labels = read_encoder(document["labels"])
     targets = (document["target"],) if isinstance(labels, LabelEncoder) else labels.columns
     return {

@@ -1,12 +1,14 @@
 """BertEstimator: what classifier and regressor share: fit by `run_training_on`, answers by the predictor of the checkpoint."""
 
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import polars as pl
+from sklearn.utils import column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length
 
 from bert_playground.config import RunConfig
@@ -23,7 +25,7 @@ from bert_playground.training.run import run_training_on
 TARGET, WEIGHTS = "target", "sample_weight"
 
 
-class BertEstimator(BertModel):
+class BertEstimator(BertModel, ABC):
     """The parameters and the fit of both estimators; see `BertClassifier`."""
 
     tasks: tuple[str, ...] = ()  # that it answers, the usual one first
@@ -166,9 +168,9 @@ class BertEstimator(BertModel):
         self._check_columns(eval_set[0], frame, reset=False)
         return attach_column(frame, name, labels)[0]
 
+    @abstractmethod
     def _check_target(self, target: Any) -> Array:
         """Labels or numbers, one for each row."""
-        raise NotImplementedError
 
     def _score_rows(self, rows: Any) -> Array:
         """What the predictor answers to X."""
@@ -195,6 +197,15 @@ def check_weights(sample_weight: Any, target: Array) -> Array | None:
     if not weights.any():
         raise ValueError("Sample weights must contain at least one non-zero number.")
     return weights
+
+
+def read_target(target: Any, estimator: BertEstimator) -> Array:
+    """One value for each row, [R]; None is refused in scikit-learn's words."""
+    if target is None:
+        raise ValueError(
+            f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None."
+        )
+    return np.asarray(column_or_1d(target, warn=True))
 
 
 def name_of(target: Any) -> str:

@@ -7,13 +7,13 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 from sklearn.base import ClassifierMixin
-from sklearn.utils import assert_all_finite, column_or_1d
+from sklearn.utils import assert_all_finite
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from bert_playground.data.reading.table import as_text
 from bert_playground.data.targets.fit import encode_targets
-from bert_playground.estimators.base import BertEstimator, check_weights, name_of
+from bert_playground.estimators.base import BertEstimator, check_weights, name_of, read_target
 from bert_playground.estimators.model import Array
 from bert_playground.inference import AnyPredictor
 from bert_playground.lookup import shorten
@@ -128,11 +128,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):
         return np.asarray(np.log(self.predict_proba(X)))
 
     def _check_target(self, target: Any) -> Array:
-        if target is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
-            )
-        labels = np.asarray(column_or_1d(target, warn=True))
+        labels = read_target(target, self)
         assert_all_finite(labels, input_name="y")
         check_classification_targets(labels)
         return labels

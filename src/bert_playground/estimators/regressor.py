@@ -4,9 +4,9 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils import assert_all_finite, column_or_1d
+from sklearn.utils import assert_all_finite
 
-from bert_playground.estimators.base import BertEstimator, name_of
+from bert_playground.estimators.base import BertEstimator, name_of, read_target
 from bert_playground.estimators.model import Array
 
 
@@ -55,11 +55,7 @@ class BertRegressor(RegressorMixin, BertEstimator):
         return means, table[:, 1].astype(np.float64)
 
     def _check_target(self, target: Any) -> Array:
-        if target is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
-            )
-        numbers = np.asarray(column_or_1d(target, warn=True))
+        numbers = read_target(target, self)
         if numbers.dtype.kind not in "biuf":
             numbers = numbers.astype(np.float64)
         assert_all_finite(numbers, input_name="y")

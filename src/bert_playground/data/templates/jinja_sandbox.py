@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
+from functools import wraps
 from typing import Any
 
 import jinja2
@@ -117,6 +118,7 @@ def _check_arguments(name: str, first: Any, arguments: tuple[Any, ...], options:
 def _bound_filter(name: str, apply: Callable[..., Any]) -> Callable[..., Any]:
     passes = getattr(apply, "jinja_pass_arg", None)
 
+    @wraps(apply)  # takes over what tells Jinja to pass environment or context
     def call(*arguments: Any, **options: Any) -> Any:
         skipped = 0 if passes is None else 1  # the environment, or the context
         value, *rest = arguments[skipped:]
@@ -128,8 +130,6 @@ def _bound_filter(name: str, apply: Callable[..., Any]) -> Callable[..., Any]:
             return count_turns(result)
         return bounded(result)
 
-    if passes is not None:
-        call.jinja_pass_arg = passes  # type: ignore[attr-defined]
     return call
 
 
