@@ -117,6 +117,8 @@ class Student(BertWithHead):
         lesson: how much what counts.
     """
 
+    head: Any  # a DistillationHead, which is no BaseHead: its labels are targets, and are not checked as labels
+
     def __init__(
         self,
         model: BertWithHead,
@@ -126,7 +128,7 @@ class Student(BertWithHead):
     ) -> None:
         nn.Module.__init__(self)
         self.encoder = model.encoder
-        self.head = DistillationHead(model.head, targets, lesson)  # type: ignore[assignment]
+        self.head = DistillationHead(model.head, targets, lesson)
         self._matches = tuple(matches)
 
     def __call__(
@@ -137,16 +139,13 @@ class Student(BertWithHead):
     ) -> Any:
         """Logits in evaluation, with the vectors of matched layers in training."""
         assert isinstance(tokens, Tokens)
-        head = self.head.head
+        head: BaseHead = self.head.head
         if not self.training:
-            return head(self.encoder.encode(tokens), self._numbers_for(head, tokens))
+            return head(self.encoder.encode(tokens), self.left_to_head(tokens))
         hidden, outputs = encode_watched(self, tokens)
-        logits = head(hidden, self._numbers_for(head, tokens))
+        logits = head(hidden, self.left_to_head(tokens))
         vectors = [pool_mean(outputs[layer], tokens) for layer in self._matches]
         return Taught(logits, mx.stack(vectors, axis=1))
-
-    def _numbers_for(self, head: BaseHead, tokens: Tokens) -> Tokens:
-        return tokens._replace(numbers=None) if self.encoder.num_numbers else tokens
 
 
 def match_layers(kept: list[int], watched: tuple[int, ...]) -> dict[int, int]:
