@@ -15,10 +15,10 @@ from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.targets.align import align_scores
 from bert_playground.data.targets.fit import Encoder
+from bert_playground.documents import read_json
 from bert_playground.files import write_text
 from bert_playground.inference import AnyPredictor, Array, Predictions, Predictor
 from bert_playground.models.ensemble import resolve_inside
-from bert_playground.models.hub_files import read_json
 from bert_playground.runs import BLEND_NAME, ESTIMATOR_NAME
 from bert_playground.tabular.predictor import TabularPredictor
 

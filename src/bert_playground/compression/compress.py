@@ -21,9 +21,9 @@ from bert_playground.compression.study import Budget, Sampler, search_recipes
 from bert_playground.compression.teacher import ask_full_model, ask_other_teacher
 from bert_playground.compression.vocabulary import Trimmed, trim_vocabulary
 from bert_playground.data.reading.table import read_table
+from bert_playground.documents import read_json
 from bert_playground.files import replaced_directory, write_text
 from bert_playground.inference import Predictor, has_adapters
-from bert_playground.models.hub_files import read_json
 from bert_playground.models.quantization_utils import quantized_layers
 from bert_playground.models.tokenwise import prepack_weights
 from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME, ESTIMATOR_NAME, find_checkpoint

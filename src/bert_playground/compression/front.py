@@ -8,10 +8,10 @@ import numpy as np
 
 from bert_playground.compression.point import Point, Workshop
 from bert_playground.inference import Predictor
+from bert_playground.training.comparison.bootstrap import bootstrap_gain
 from bert_playground.training.comparison.paired import direction
 
 Array = np.ndarray[Any, Any]
-DRAWS = 200  # of the bootstrap
 
 
 @dataclass(frozen=True)
@@ -61,20 +61,14 @@ def judge_front(front: Sequence[Point], workshop: Workshop, seed: int = 0) -> li
     reference = full.score(frame)
     labels = reference.labels
     assert labels is not None
-    draws = np.random.default_rng(seed).integers(0, len(labels), (DRAWS, len(labels)))
-    sign = direction(workshop.metric)
-    whole = workshop.score(full, labels, reference.scores)
-    drawn = [workshop.score(full, labels[rows], reference.scores[rows]) for rows in draws]
+    whole = workshop.score(labels, reference.scores)
     judged = []
     for point in front:
-        model = Predictor.load(point.folder)
-        scores = model.score(frame).scores
-        gains = [
-            workshop.score(model, labels[rows], scores[rows]) - other
-            for rows, other in zip(draws, drawn, strict=True)
-        ]
-        own = workshop.score(model, labels, scores)
-        judged.append(Judged(point, own, sign * (own - whole), float(np.std(gains, ddof=1))))
+        scores = Predictor.load(point.folder).score(frame).scores
+        gain, error = bootstrap_gain(
+            workshop.judge, labels, [scores], [reference.scores], seed=seed
+        )
+        judged.append(Judged(point, workshop.score(labels, scores), gain, error))
     return [*judged, Judged(workshop.full_point, whole, 0.0, 0.0)]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from loguru import logger
 
+from bert_playground.blending.objective import Objective
 from bert_playground.compression.importance import Importance
 from bert_playground.compression.latency import measure_latency
 from bert_playground.compression.prune import keep_parts, keep_words
@@ -21,15 +22,15 @@ from bert_playground.compression.rows import Rows
 from bert_playground.compression.teacher import Teaching
 from bert_playground.compression.vocabulary import Trimmed
 from bert_playground.data.targets.multilabel import decide
+from bert_playground.documents import read_json
 from bert_playground.files import replaced_directory, write_text
 from bert_playground.inference import Predictor
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import save_model
-from bert_playground.models.hub_files import read_json
 from bert_playground.models.quantization_utils import find_layers, quantize_model
 from bert_playground.models.tokenwise import named_parameters
 from bert_playground.training.core import Callback
-from bert_playground.training.metrics.scorer import look_up_metric
+from bert_playground.training.objectives import make_objective
 
 Array = np.ndarray[Any, Any]
 POINT = "compression.json"  # in the folder of a point
@@ -170,28 +171,35 @@ class Workshop:
         answer = predictor.score(frame)
         assert answer.labels is not None
         assert answer.loss is not None
-        return self.score(predictor, answer.labels, answer.scores), answer.loss
+        return self.score(answer.labels, answer.scores), answer.loss
 
-    def score(self, predictor: Predictor, labels: Array, scores: Array) -> float:
-        """The metric of some answers.
+    def score(self, labels: Array, scores: Array) -> float:
+        """The metric of some answers; units and thresholds are those of the full model, whose head all others have.
 
         Raises:
             ValueError: it is not defined on these rows.
         """
-        metric, in_units = (
-            look_up_metric(self.metric, predictor.pipeline.task),
-            predictor.pipeline.in_units,
-        )
-        if in_units is not None:
-            labels, scores = in_units(labels), in_units(scores)
-        if metric.decides and predictor.thresholds is not None:
-            scores = decide(scores, predictor.thresholds)
         try:
-            return metric.compute(labels, scores)
+            return self._objective.compute(labels, self._decided(scores))
         except ValueError as error:
             raise ValueError(
                 f"{self.metric} is not defined on {len(labels)} rows ({error}); give more rows, or another --metric"
             ) from error
+
+    def judge(self, labels: Array, scores: Array) -> float:
+        """The same with the sign that makes more better; NaN where it is not defined."""
+        return self._objective.judge(labels, self._decided(scores))
+
+    @cached_property
+    def _objective(self) -> Objective:
+        pipeline = self.packed.pipeline
+        return make_objective(pipeline.task, self.metric, pipeline.in_units)
+
+    def _decided(self, scores: Array) -> Array:
+        thresholds = self.packed.thresholds
+        if thresholds is None or not self._objective.decides:
+            return scores
+        return decide(scores, thresholds)
 
     def _prune(self, recipe: Recipe, kept: list[int]) -> BertWithHead:
         importance, shape = self.importance, self.shape

@@ -13,13 +13,14 @@ import polars as pl
 from bert_playground import kernels
 from bert_playground.data.loaders.mlx_loader import MLXLoader
 from bert_playground.data.templates.row_text import RowText, load_row_text
+from bert_playground.documents import read_json
 from bert_playground.estimators.fitted_model import FittedModel
 from bert_playground.inference import evaluation_mode
 from bert_playground.lookup import look_up
 from bert_playground.memory import fit_cache_limit
 from bert_playground.models.bert import Encoder
 from bert_playground.models.heads.pooling import POOLINGS
-from bert_playground.models.hub_files import CONFIG, read_json
+from bert_playground.models.hub_files import CONFIG
 from bert_playground.models.huggingface import load_encoder, read_pretrained
 
 Array = np.ndarray[Any, Any]

@@ -10,6 +10,7 @@ import numpy as np
 
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.templates.row_text import PIPELINE
+from bert_playground.documents import read_json
 from bert_playground.export.exported import Exported
 from bert_playground.export.model_card import Card
 from bert_playground.export.tokenizer_files import write_tokenizer
@@ -25,7 +26,7 @@ from bert_playground.models.checkpoint import (
     load_model,
 )
 from bert_playground.models.heads import TimeSeriesRegressionHead
-from bert_playground.models.hub_files import CONFIG, WEIGHTS, read_json
+from bert_playground.models.hub_files import CONFIG, WEIGHTS
 from bert_playground.models.quantization_utils import dequantize_model
 from bert_playground.models.tokenwise import named_parameters
 from bert_playground.run_record import find_record

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 from pydantic import Field
 
-from bert_playground.documents import Document, check, schema_of
+from bert_playground.documents import Document, check, read_json, schema_of
 from bert_playground.lookup import nearest
 from bert_playground.models.bert_with_head import ENCODERS
 from bert_playground.models.heads import HeadConfig
-from bert_playground.models.hub_files import ADAPTER, CONFIG, WEIGHTS, fetch_folder, read_json
+from bert_playground.models.hub_files import ADAPTER, CONFIG, WEIGHTS, fetch_folder
 from bert_playground.models.sentence_folder import find_encoder_folder
 
 EXAMPLES = "google-bert/bert-base-uncased, answerdotai/ModernBERT-base or chandar-lab/NeoBERT"

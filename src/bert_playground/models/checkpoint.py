@@ -8,12 +8,13 @@ from typing import Any
 
 import mlx.core as mx
 
+from bert_playground.documents import read_json
 from bert_playground.files import replaced_directory, save_arrays, write_text
 from bert_playground.lookup import look_up
 from bert_playground.models.bert.names import Weights, restore
 from bert_playground.models.bert_with_head import ENCODERS, BertWithHead, EncoderFamily
 from bert_playground.models.heads import HeadConfig
-from bert_playground.models.hub_files import CONFIG, WEIGHTS, read_json
+from bert_playground.models.hub_files import CONFIG, WEIGHTS
 from bert_playground.models.huggingface import Pretrained, load_with_head, read_pretrained
 from bert_playground.models.lora import LoRAAdapter, merged_parameters
 from bert_playground.models.lora.folder import (

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple, Self
 import mlx.core as mx
 import mlx.nn as nn
 
+from bert_playground.documents import read_json
 from bert_playground.files import replaced_directory, write_text
 from bert_playground.lookup import look_up
 from bert_playground.models.bert_with_head import ENCODERS, BertWithHead
 from bert_playground.models.checkpoint import load_model, save_model
-from bert_playground.models.hub_files import read_json
 from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME
 from bert_playground.tokens import Tokens
 

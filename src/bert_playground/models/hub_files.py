@@ -6,7 +6,6 @@ from pathlib import Path
 
 from loguru import logger
 
-from bert_playground.documents import read_json as read_json
 from bert_playground.lookup import expand_pattern, name_neighbours, nearest
 from bert_playground.models.bert_with_head import ENCODERS
 

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple, Self
 
 from loguru import logger
 
-from bert_playground.models.hub_files import CONFIG, read_json
+from bert_playground.documents import read_json
+from bert_playground.models.hub_files import CONFIG
 
 POOLING_KEYS = {
     "cls": "pooling_mode_cls_token",

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import mlx.core as mx
 from safetensors import SafetensorError, safe_open
 
+from bert_playground.documents import read_json
 from bert_playground.lookup import shorten
-from bert_playground.models.hub_files import CONFIG, INDEX, WEIGHTS, read_json
+from bert_playground.models.hub_files import CONFIG, INDEX, WEIGHTS
 from bert_playground.runs import ESTIMATOR_NAME
 
 MAX_HEADER = 100 * 2**20  # of safetensors itself

@@ -10,9 +10,9 @@ import mlx.core as mx
 import polars as pl
 
 from bert_playground.blend_predictor import PIPELINE
+from bert_playground.documents import read_json
 from bert_playground.inference import AnyPredictor
 from bert_playground.models.ensemble import read_manifest
-from bert_playground.models.hub_files import read_json
 from bert_playground.predict_table import answer_rows
 from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME, ESTIMATOR_NAME
 from bert_playground.tracking.frames import make_signature, to_pandas

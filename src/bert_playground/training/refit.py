@@ -11,10 +11,11 @@ from loguru import logger
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.prepare import Prepared
+from bert_playground.documents import read_json
 from bert_playground.files import replaced_directory
 from bert_playground.lookup import count_of
 from bert_playground.models.checkpoint import save_model
-from bert_playground.models.hub_files import CONFIG, read_json
+from bert_playground.models.hub_files import CONFIG
 from bert_playground.runs import RunDir
 from bert_playground.training.build import create_task_model, fit_pipeline, make_trainer
 from bert_playground.training.callbacks import create_progress

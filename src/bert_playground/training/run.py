@@ -15,10 +15,11 @@ from bert_playground.data.loaders import MLXLoader, StreamingLoader
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared, prepare, prepare_frames
 from bert_playground.data.reading.examples import describe_type
+from bert_playground.documents import read_json
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import beyond_transformers
 from bert_playground.models.ensemble import Ensemble
-from bert_playground.models.hub_files import CONFIG, fetch_folder, read_json
+from bert_playground.models.hub_files import CONFIG, fetch_folder
 from bert_playground.runs import MEMBERS, RunDir
 from bert_playground.training.batch_size import settle_batch_size
 from bert_playground.training.build import create_task_model, fit_pipeline, make_trainer

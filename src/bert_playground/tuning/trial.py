@@ -18,6 +18,7 @@ from bert_playground.logs import warnings_only
 from bert_playground.run_record import read_record
 from bert_playground.runs import RunDir
 from bert_playground.training.callbacks.progress import ProgressLines, progress_by
+from bert_playground.training.comparison.bootstrap import bootstrap_error
 from bert_playground.training.core.state import TrainState
 from bert_playground.training.cross_validation.budget import Budget
 from bert_playground.training.cross_validation.conclude import conclude
@@ -28,7 +29,6 @@ from bert_playground.training.pretrain_first import pretrain_first
 from bert_playground.training.run import fit
 from bert_playground.training.run_folder import RunResult, run_in_folder
 from bert_playground.training.start import start_run, write_json
-from bert_playground.tuning.bootstrap import bootstrap_error
 from bert_playground.tuning.pruning import (
     FIRST_FOLD,
     PRUNED,

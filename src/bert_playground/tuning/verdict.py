@@ -13,11 +13,11 @@ from bert_playground.data.prepare import prepare
 from bert_playground.data.targets.fit import Encoder, encode_targets, find_units, fit_targets
 from bert_playground.inference import Predictor
 from bert_playground.lookup import count_of
+from bert_playground.training.comparison.bootstrap import bootstrap_gain
 from bert_playground.training.comparison.paired import ERRORS
 from bert_playground.training.cross_validation.fold_fit import answer_fold
 from bert_playground.training.metrics.scorer import make_scorer
 from bert_playground.training.objectives import make_objective
-from bert_playground.tuning.bootstrap import bootstrap_gain
 from bert_playground.tuning.clock import Clock
 from bert_playground.tuning.trial import TrialRunner
 from bert_playground.tuning.weights import drop_weights

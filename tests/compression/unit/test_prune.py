@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from bert_playground.compression.prune import keep_parts, keep_words
+from bert_playground.documents import read_json
 from bert_playground.models.bert_with_head import ENCODERS, BertWithHead
 from bert_playground.models.checkpoint import load_model, save_model
 from bert_playground.models.factory import create_bert_with_head
-from bert_playground.models.hub_files import read_json
 
 LAYERS, HEADS, NEURONS = 3, 4, 64
 IDS = mx.array([[2, 5, 9, 11, 3], [2, 7, 8, 3, 0]])

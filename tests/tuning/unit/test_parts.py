@@ -10,7 +10,7 @@ import optuna
 import pytest
 
 from bert_playground.runs import RunDir
-from bert_playground.tuning.bootstrap import bootstrap_error, bootstrap_gain
+from bert_playground.training.comparison.bootstrap import bootstrap_error, bootstrap_gain
 from bert_playground.tuning.clock import Clock
 from bert_playground.tuning.pictures import (
     draw_history,

@@ -11,6 +11,7 @@ import polars as pl
 from bert_playground.blending.decision import Decision
 from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.pipeline import TextPipeline
+from bert_playground.documents import read_json
 from bert_playground.export.onnx.build import build_onnx, prepare_model, to_bytes
 from bert_playground.export.onnx.doors import PLAN, is_onnx_folder
 from bert_playground.export.onnx.session import Array, OnnxModel
@@ -24,7 +25,7 @@ from bert_playground.models.ensemble import (
     refuse_blend,
 )
 from bert_playground.models.heads import HeadConfig
-from bert_playground.models.hub_files import CONFIG, read_json
+from bert_playground.models.hub_files import CONFIG
 from bert_playground.runs import ENSEMBLE_NAME, find_checkpoint
 
 MODEL = "model.onnx"

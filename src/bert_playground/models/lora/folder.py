@@ -10,13 +10,13 @@ from typing import Any, cast
 import mlx.core as mx
 import numpy as np
 
-from bert_playground.documents import Document, check, parse_json, schema_of
+from bert_playground.documents import Document, check, parse_json, read_json, schema_of
 from bert_playground.files import save_arrays, write_text
 from bert_playground.lookup import shorten
 from bert_playground.models.bert.names import Weights
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.heads import HeadConfig
-from bert_playground.models.hub_files import ADAPTER, WEIGHTS, fetch_folder, read_json
+from bert_playground.models.hub_files import ADAPTER, WEIGHTS, fetch_folder
 from bert_playground.models.huggingface import Pretrained, load_encoder
 from bert_playground.models.lora.adapter import Base, LoRAAdapter
 from bert_playground.models.lora.config import LoRAConfig

@@ -7,10 +7,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from bert_playground.documents import read_json
 from bert_playground.environment import package_versions
 from bert_playground.files import replaced_directory, write_text
 from bert_playground.lookup import shorten
-from bert_playground.models.hub_files import read_json
 from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME, ESTIMATOR_NAME, find_checkpoint
 
 UNKNOWN_OWNER = "INSERT_YOUR_USERNAME_HERE"

@@ -8,6 +8,7 @@ import mlx.nn as nn
 import numpy as np
 import pytest
 
+from bert_playground.documents import read_json
 from bert_playground.models.bert.layers.numeric_embedding import NumericEmbedding
 from bert_playground.models.bert_with_head import ENCODERS, BertWithHead
 from bert_playground.models.checkpoint import (
@@ -17,7 +18,6 @@ from bert_playground.models.checkpoint import (
     save_model,
 )
 from bert_playground.models.heads import HeadConfig, create_head
-from bert_playground.models.hub_files import read_json
 from bert_playground.models.masked_lm import create_masked_lm
 from bert_playground.tokens import Tokens
 from tests.models.layouts import as_packed, real
