@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from bert_playground.extras import missing_modules
 from bert_playground.tracking import connect, store_address
-from bert_playground.tracking.store import missing_packages
 from bert_playground.tracking.ui import mlflow_version
 from tests.training.integration.conftest import configure, fruit
 
@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with MLflow's tables, which take seconds to make: once for all processes and later runs; tests copy it."""
-    if missing := missing_packages():
+    if missing := missing_modules("mlflow"):
         pytest.skip(f"the mlflow extra is not installed: {', '.join(missing)}")
     folder = tmp_path_factory.getbasetemp().parent / f"mlflow_{mlflow_version()}"
     connect(store_address(folder))  # which makes it whole or not at all

@@ -9,6 +9,7 @@ from loguru import logger
 
 from bert_playground.compression.point import POINT, Point, Workshop
 from bert_playground.compression.recipe import LAYER_CHOICES, Recipe, Shape
+from bert_playground.extras import require_extra
 from bert_playground.leftovers import sweep_folder
 from bert_playground.lookup import look_up
 from bert_playground.training.comparison.paired import direction
@@ -63,7 +64,7 @@ def search_recipes(
         seed: of the sampler.
 
     Raises:
-        ModuleNotFoundError: Optuna is not installed.
+        ValueError: Optuna is not installed.
     """
     study = open_study(folder, workshop.metric, sampler, seed)
     shape = workshop.shape
@@ -104,15 +105,11 @@ def open_study(folder: Path, metric: str, sampler: Sampler, seed: int) -> "optun
     Raises:
         ModuleNotFoundError: Optuna is not installed.
     """
-    try:
-        import optuna
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            "a search over recipes needs Optuna: pip install 'bert-playground[hpo]'; one recipe needs none of it, such as "
-            "--layers 3"
-        ) from error
+    require_extra("hpo", "a search over recipes", "one recipe needs none of it, such as --layers 3")
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     samplers: dict[str, Callable[[], Any]] = {
         "nsga2": lambda: optuna.samplers.NSGAIISampler(population_size=8, seed=seed),

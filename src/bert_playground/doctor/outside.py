@@ -37,10 +37,10 @@ def check_kaggle() -> Iterator[Finding]:
 
 def check_mlflow(output_dir: Path) -> Iterator[Finding]:
     """What `bert mlflow doctor` says; nothing without the extra, which is a finding of its own."""
+    from bert_playground.extras import missing_modules
     from bert_playground.tracking.doctor import diagnose
-    from bert_playground.tracking.store import missing_packages
 
-    if missing_packages():
+    if missing_modules("mlflow"):
         return
     for each in diagnose(None, output_dir):
         yield Finding(f"mlflow {each.what}", each.state, each.found, each.remedy)

@@ -9,17 +9,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from bert_playground.extras import install_command, missing_modules
 from bert_playground.finding import BAD, GOOD, NOTE, Finding
 from bert_playground.lookup import count_of, nearest, shorten
 from bert_playground.tracking.browse import Store
 from bert_playground.tracking.store import (
-    INSTALL,
     TRACKING_URI,
     choose_store,
     database_file,
     hide_secrets,
     import_mlflow,
-    missing_packages,
 )
 from bert_playground.tracking.ui import find_launcher, mlflow_version
 
@@ -33,7 +32,7 @@ def diagnose(asked: str | None, output_dir: Path) -> list[Finding]:
         return [*found, Finding("store", BAD, str(error))]
     source = f" ({TRACKING_URI})" if asked is None and os.environ.get(TRACKING_URI) else ""
     found.append(Finding("store", GOOD, hide_secrets(address) + source))
-    if missing_packages():
+    if missing_modules("mlflow"):
         return found
     found += _database(address)
     if all(each.state != BAD for each in found):
@@ -42,8 +41,8 @@ def diagnose(asked: str | None, output_dir: Path) -> list[Finding]:
 
 
 def _packages() -> Finding:
-    if missing := missing_packages():
-        return Finding("packages", BAD, f"missing: {', '.join(missing)}", INSTALL)
+    if missing := missing_modules("mlflow"):
+        return Finding("packages", BAD, f"missing: {', '.join(missing)}", install_command("mlflow"))
     return Finding("packages", GOOD, f"mlflow {mlflow_version()}")
 
 

@@ -6,15 +6,14 @@ import re
 import sqlite3
 import warnings
 from contextlib import closing
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-INSTALL = 'uv sync --extra mlflow, or pip install "bert-playground[mlflow]"'
+from bert_playground.extras import require_extra
+
 DATABASE = "mlflow.db"
 TRACKING_URI = "MLFLOW_TRACKING_URI"
-NEEDED = ("mlflow", "sqlalchemy", "alembic", "pandas", "psutil")
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 SCHEMES = ("http", "https", "databricks", "databricks-uc", "uc")
 # Faults of the way to a server rather than of what is sent: they may pass.
@@ -106,21 +105,13 @@ def hide_secrets(text: object) -> str:
     )
 
 
-def missing_packages() -> list[str]:
-    """What the extra brings and is not installed."""
-    return [name for name in NEEDED if find_spec(name) is None]
-
-
 def require_mlflow() -> None:
     """Check before hours of training that the extra is there.
 
     Raises:
         ValueError: it is not; says how to install it.
     """
-    if missing := missing_packages():
-        raise ValueError(
-            f"MLflow tracking needs an extra that is not installed (missing: {', '.join(missing)}); run: {INSTALL}"
-        )
+    require_extra("mlflow", "MLflow tracking")
 
 
 def import_mlflow() -> Any:

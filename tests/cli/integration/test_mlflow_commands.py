@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from bert_playground.cli.app import app
+from bert_playground.extras import missing_modules
 from bert_playground.tracking import TrackedRun, connect, store_address
-from bert_playground.tracking.store import missing_packages
 from bert_playground.tracking.tracked_run import Beginning
 from tests.tracking.conftest import tables
 
@@ -19,7 +19,7 @@ __all__ = ["tables"]  # a fixture
 
 pytestmark = [
     pytest.mark.medium,
-    pytest.mark.skipif(bool(missing_packages()), reason="the mlflow extra is not installed"),
+    pytest.mark.skipif(bool(missing_modules("mlflow")), reason="the mlflow extra is not installed"),
     pytest.mark.filterwarnings(
         "ignore::DeprecationWarning"
     ),  # of MLflow and SQLAlchemy about each other

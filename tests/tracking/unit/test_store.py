@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from bert_playground import extras
 from bert_playground.tracking import store
 from bert_playground.tracking.store import choose_store, explain, hide_secrets, is_passing
 
@@ -90,6 +91,6 @@ def test_the_way_to_the_store_may_heal_and_what_is_sent_may_not() -> None:
 
 
 def test_what_is_missing_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "find_spec", lambda name: None if name == "alembic" else name)
-    with pytest.raises(ValueError, match=r"missing: alembic\); run: uv sync --extra mlflow"):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "alembic" else name)
+    with pytest.raises(ValueError, match="needs alembic; install: uv sync --extra mlflow"):
         store.require_mlflow()

@@ -114,11 +114,11 @@ def tune(
 ) -> None:
     """Tune settings on a table, and judge the best against the defaults on rows put aside."""
     from bert_playground.config.sections.base import read_duration
+    from bert_playground.extras import require_extra
     from bert_playground.logs import set_up_logs
-    from bert_playground.tuning.extra import require_hpo_extra
 
     set_up_logs(log_level)
-    require_hpo_extra()
+    require_extra("hpo", "bert tune")
     from bert_playground.tuning.request import TuneRequest
     from bert_playground.tuning.tune import run_tuning
     from bert_playground.tuning.tune import show_space as find_space

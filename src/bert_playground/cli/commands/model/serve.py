@@ -142,11 +142,11 @@ def serve(
     log_level: options.LogLevel = None,
 ) -> None:
     """Answer rows and texts over HTTP: JSON, CSV, a page, and the routes of TEI, OpenAI and KServe v2."""
+    from bert_playground.extras import require_extra
     from bert_playground.logs import set_up_logs
-    from bert_playground.serving.extra import require_serve_extra
 
     set_up_logs(log_level)
-    require_serve_extra()
+    require_extra("serve", "bert serve")
     from bert_playground.serving.settings import ServeSettings
     from bert_playground.serving.start import start_server
 
