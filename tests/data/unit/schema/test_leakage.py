@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bert_playground.data.schema.leakage import find_leakage
+from bert_playground.data.schema.leakage import ColumnProbe, find_leakage
 from bert_playground.data.targets.fit import fit_targets
 from tests.fitting import describe_frame
 
@@ -103,3 +103,20 @@ def test_a_value_that_only_one_class_has_is_named() -> None:
     code = np.where(KINDS == "neu", "k", GENERATOR.choice(["l", "m"], ROWS))
     (found,) = leaks(table(y=KINDS, code=code), "y", "multiclass")
     assert found.startswith("code alone tells y neu (ROC-AUC 1.000) from the rest: is it known")
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_many_columns_of_numbers_score_as_one_by_one(task: str) -> None:
+    random = np.random.default_rng(7)
+    values = random.normal(size=(6, 150)).astype(np.float32)
+    values[:3][random.random((3, 150)) < 0.2] = np.nan
+    noisy = np.nan_to_num(values[0]) + random.normal(size=150)
+    truth = {"binary": (noisy > 0).astype(int), "multiclass": random.integers(0, 3, 150)}.get(
+        task, noisy
+    )
+    probe = ColumnProbe(truth, task, seed=0)
+    columns = [
+        pl.Series("x", [None if np.isnan(x) else repr(float(x)) for x in each]) for each in values
+    ]
+    expected = [probe.score(column) for column in columns]
+    np.testing.assert_allclose(probe.score_numbers(values), expected, rtol=1e-12)
