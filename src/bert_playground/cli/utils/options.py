@@ -88,7 +88,7 @@ def _make_parameters(flags: tuple[str, ...]) -> list[Any]:
     types: dict[str, Any] = {}
     for setting, flag in map(known.__getitem__, flags):
         kind: Any = list[str] if flag.repeats else str if flag.metavar else bool
-        option = _flag(
+        made = option(
             *flag.names.split(),
             help=setting.help,
             metavar=flag.metavar,
@@ -96,7 +96,7 @@ def _make_parameters(flags: tuple[str, ...]) -> list[Any]:
             expose_value=False,
             callback=_remember,
         )
-        types[setting.path.replace(".", "__")] = Annotated[kind | None, option]
+        types[setting.path.replace(".", "__")] = Annotated[kind | None, made]
     return _parameters_of({**types, "config": _CONFIG, "set": _SET})
 
 
@@ -129,9 +129,10 @@ def _remember_level(context: typer.Context, level: "Level | None") -> "Level | N
     return level
 
 
-def _flag(
+def option(
     *names: str, help: str, metavar: str | None = "", panel: str | None = None, **more: Any
 ) -> Any:
+    """A typer option whose default is not shown, as its help says what happens without it."""
     return typer.Option(
         *names, help=help, metavar=metavar, rich_help_panel=panel, show_default=False, **more
     )
@@ -161,7 +162,7 @@ class Level(StrEnum):
 _RUN = "The run"
 _CONFIG = Annotated[
     str | None,
-    _flag(
+    option(
         "--config",
         metavar="NAME",
         help="preset name, or path of a YAML or JSON file",
@@ -172,7 +173,7 @@ _CONFIG = Annotated[
 ]
 _SET = Annotated[
     list[str] | None,
-    _flag(
+    option(
         "--set",
         metavar="KEY=VALUE",
         help="any setting, such as model.num_layers=6; may be repeated",
@@ -182,11 +183,11 @@ _SET = Annotated[
     ),
 ]
 ShowConfig = Annotated[
-    bool, _flag("--show-config", help="print every value with its source, and stop", panel=_RUN)
+    bool, option("--show-config", help="print every value with its source, and stop", panel=_RUN)
 ]
 FindLr = Annotated[
     bool,
-    _flag(
+    option(
         "--find-lr",
         help="learning-rate range test: train some 100 steps at rising rates, suggest one, keep a picture",
         panel="Training",
@@ -194,11 +195,11 @@ FindLr = Annotated[
 ]
 Resume = Annotated[
     Path | None,
-    _flag("--resume", metavar="RUN", help="go on with a stopped run: its folder", panel=_RUN),
+    option("--resume", metavar="RUN", help="go on with a stopped run: its folder", panel=_RUN),
 ]
 LogLevel = Annotated[
     Level | None,
-    _flag(
+    option(
         "--log-level",
         metavar="LEVEL",
         envvar="LOGURU_LEVEL",
@@ -207,10 +208,10 @@ LogLevel = Annotated[
         help="DEBUG, INFO, WARNING or ERROR (default INFO)",
     ),
 ]
-Json = Annotated[bool, _flag("--json", help="print one JSON document instead")]
+Json = Annotated[bool, option("--json", help="print one JSON document instead")]
 Checkpoint = Annotated[
     Path | None,
-    _flag(
+    option(
         "--checkpoint",
         metavar="FOLDER",
         help="checkpoint or run folder; of several the newest (default: the newest in output/)",
@@ -237,7 +238,7 @@ PredictPrecisionName = Annotated[
     PredictPrecision, typer.Option("--precision", metavar="TYPE", help="f32, bf16 or int8")
 ]
 Strict = Annotated[
-    bool, _flag("--strict", help="make it an error that the table differs from that of training")
+    bool, option("--strict", help="make it an error that the table differs from that of training")
 ]
 Tta = Annotated[
     int,

@@ -33,75 +33,51 @@ class SamplerName(StrEnum):
 _RECIPE, _SEARCH, _LEARNING = "One recipe", "Search", "Learning"
 Train = Annotated[
     Path | None,
-    typer.Option(
+    options.option(
         "--train",
         metavar="FILE",
         help="table with the target that students learn from: that of the model's run",
-        show_default=False,
     ),
 ]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", metavar="FOLDER", help="new folder to write", show_default=False),
+    options.option("--output", metavar="FOLDER", help="new folder to write"),
 ]
 Resume = Annotated[
     Path | None,
-    typer.Option(
-        "--resume",
-        metavar="FOLDER",
-        help="go on with a stopped search: its folder",
-        show_default=False,
-        rich_help_panel=_SEARCH,
+    options.option(
+        "--resume", metavar="FOLDER", help="go on with a stopped search: its folder", panel=_SEARCH
     ),
 ]
 Layers = Annotated[
     int | None,
-    typer.Option(
-        "--layers",
-        metavar="N",
-        help="layers that are kept",
-        show_default=False,
-        rich_help_panel=_RECIPE,
-    ),
+    options.option("--layers", metavar="N", help="layers that are kept", panel=_RECIPE),
 ]
 Heads = Annotated[
     int | None,
-    typer.Option(
-        "--heads",
-        metavar="N",
-        help="attention heads that each layer keeps",
-        show_default=False,
-        rich_help_panel=_RECIPE,
+    options.option(
+        "--heads", metavar="N", help="attention heads that each layer keeps", panel=_RECIPE
     ),
 ]
 Neurons = Annotated[
     int | None,
-    typer.Option(
-        "--ffn",
-        metavar="N",
-        help="neurons that each feed-forward keeps",
-        show_default=False,
-        rich_help_panel=_RECIPE,
+    options.option(
+        "--ffn", metavar="N", help="neurons that each feed-forward keeps", panel=_RECIPE
     ),
 ]
 Bits = Annotated[
     int | None,
-    typer.Option(
-        "--bits",
-        metavar="N",
-        help="quantize the weights afterwards, to 4 or 8 bits",
-        show_default=False,
-        rich_help_panel=_RECIPE,
+    options.option(
+        "--bits", metavar="N", help="quantize the weights afterwards, to 4 or 8 bits", panel=_RECIPE
     ),
 ]
 LayerChoice = Annotated[
     Choice | None,
-    typer.Option(
+    options.option(
         "--layer-choice",
         metavar="NAME",
         help="which layers: importance, spread or first (default importance)",
-        show_default=False,
-        rich_help_panel=_RECIPE,
+        panel=_RECIPE,
     ),
 ]
 Trials = Annotated[
@@ -112,12 +88,11 @@ Trials = Annotated[
 ]
 Time = Annotated[
     str | None,
-    typer.Option(
+    options.option(
         "--time",
         metavar="TIME",
         help="no recipe is begun that would end later, such as 30m (default: no limit)",
-        show_default=False,
-        rich_help_panel=_SEARCH,
+        panel=_SEARCH,
     ),
 ]
 Sampler = Annotated[
@@ -136,12 +111,11 @@ MaxDrop = Annotated[
 ]
 Teacher = Annotated[
     Path | None,
-    typer.Option(
+    options.option(
         "--teacher",
         metavar="RUN",
         help="whose answers are learned: a run, an ensemble or a blend over folds (default: the full model)",
-        show_default=False,
-        rich_help_panel=_LEARNING,
+        panel=_LEARNING,
     ),
 ]
 Epochs = Annotated[
@@ -160,24 +134,19 @@ Rate = Annotated[
 ]
 Test = Annotated[
     Path | None,
-    typer.Option(
-        "--test", metavar="FILE", help="the vocabulary keeps its words too", show_default=False
-    ),
+    options.option("--test", metavar="FILE", help="the vocabulary keeps its words too"),
 ]
 Holdout = Annotated[
     Path | None,
-    typer.Option(
+    options.option(
         "--holdout",
         metavar="FILE",
         help="labelled table to judge by at the end (default: half of the validation rows)",
-        show_default=False,
     ),
 ]
 KeepVocabulary = Annotated[
     bool,
-    typer.Option(
-        "--keep-vocabulary", metavar="", help="leave the vocabulary whole", show_default=False
-    ),
+    options.option("--keep-vocabulary", help="leave the vocabulary whole"),
 ]
 Metric = Annotated[
     str | None,

@@ -12,61 +12,65 @@ _PANEL = "The study"
 
 
 def _option(*names: str, help: str, metavar: str) -> Any:
-    return typer.Option(
-        *names, help=help, metavar=metavar, rich_help_panel=_PANEL, show_default=False
-    )
+    return options.option(*names, metavar=metavar, help=help, panel=_PANEL)
 
 
 Time = Annotated[
     str | None,
-    _option(
+    options.option(
         "--time",
         metavar="20m",
         help="what everything may take, in seconds or such as 90s, 20m or 1h",
+        panel=_PANEL,
     ),
 ]
 Trials = Annotated[
     int | None,
-    _option(
-        "--trials", metavar="N", help="most trials beside the defaults (default 30 without --time)"
+    options.option(
+        "--trials",
+        metavar="N",
+        help="most trials beside the defaults (default 30 without --time)",
+        panel=_PANEL,
     ),
 ]
 SpaceFile = Annotated[
     Path | None,
-    _option(
+    options.option(
         "--space",
         metavar="FILE",
         help="YAML of settings: {low, high, log} or a list (default: a short one)",
+        panel=_PANEL,
     ),
 ]
 ShowSpace = Annotated[
     bool,
-    typer.Option(
-        "--show-space",
-        metavar="",
-        help="print the space as such a file, and stop",
-        rich_help_panel=_PANEL,
-        show_default=False,
-    ),
+    options.option("--show-space", help="print the space as such a file, and stop", panel=_PANEL),
 ]
 StudyName = Annotated[
     str | None,
-    _option("--study", metavar="NAME", help="its name in --storage (default: that of its folder)"),
+    options.option(
+        "--study",
+        metavar="NAME",
+        help="its name in --storage (default: that of its folder)",
+        panel=_PANEL,
+    ),
 ]
 Storage = Annotated[
     str | None,
-    _option(
+    options.option(
         "--storage",
         metavar="ADDRESS",
         help="sqlite:///FILE, postgresql://…, redis://…, grpc://HOST:PORT, or a journal file (default: one in its folder)",
+        panel=_PANEL,
     ),
 ]
 WarmStart = Annotated[
     list[str] | None,
-    _option(
+    options.option(
         "--warm-start",
         metavar="FOLDER",
         help="try the best of these runs or studies first; may be repeated",
+        panel=_PANEL,
     ),
 ]
 Aside = Annotated[
@@ -84,10 +88,11 @@ Seeds = Annotated[
 ]
 Resume = Annotated[
     Path | None,
-    _option(
+    options.option(
         "--resume",
         metavar="RUN",
         help="go on with a study, also beside a process that is at work on it",
+        panel=_PANEL,
     ),
 ]
 
