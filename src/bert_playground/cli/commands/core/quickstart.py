@@ -43,10 +43,10 @@ def quickstart(
         [
             (
                 score.name,
-                round(score.accuracy, 4),
-                round(score.accuracy_error, 4),
-                round(score.roc_auc, 4),
-                round(score.roc_auc_error, 4),
+                f"{score.accuracy:.4f}",
+                f"{score.accuracy_error:.4f}",
+                f"{score.roc_auc:.4f}",
+                f"{score.roc_auc_error:.4f}",
             )
             for score in result.scores
         ],
