@@ -1,4 +1,4 @@
-"""name_leftover, sweep, sweep_folder: temporary files carry the number of their process; what a dead one left is removed."""
+"""name_leftover, sweep, sweep_folder, is_alive: temporary files carry the number of their process; what a dead one left is removed."""
 
 import os
 import re
@@ -70,13 +70,18 @@ def _is_dead(process: str | None, host: str | None) -> bool:
     """Whether a process has ended; of another machine, or of an earlier version, nobody knows."""
     if process is None or host != _host():
         return False
+    return not is_alive(int(process))
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process of this machine, of any user, is there."""
     try:
-        os.kill(int(process), 0)
+        os.kill(process, 0)
     except ProcessLookupError:
-        return True
-    except OSError:  # it is another user's
         return False
-    return False
+    except OSError:  # it is another user's
+        return True
+    return True
 
 
 def _host() -> str:

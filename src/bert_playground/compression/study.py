@@ -103,7 +103,7 @@ def open_study(folder: Path, metric: str, sampler: Sampler, seed: int) -> "optun
     """The study in a folder, or a new one.
 
     Raises:
-        ModuleNotFoundError: Optuna is not installed.
+        ValueError: Optuna is not installed.
     """
     require_extra("hpo", "a search over recipes", "one recipe needs none of it, such as --layers 3")
     import optuna

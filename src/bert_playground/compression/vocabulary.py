@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -86,7 +87,7 @@ def trim_tokenizer(document: dict[str, Any], needed: Iterable[int]) -> tuple[dic
     Raises:
         ValueError: another kind of model.
     """
-    document = json.loads(json.dumps(document))
+    document = deepcopy(document)
     model = document["model"]
     trim = TRIMMERS.get(model["type"])
     if trim is None or model.get("end_of_word_suffix"):

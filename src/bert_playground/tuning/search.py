@@ -244,6 +244,10 @@ class Search:
 
     def _give_up(self, trial: optuna.Trial, reason: str, *, is_retried: bool = False) -> None:
         trial.set_user_attr(REASON, reason)
+        if (run := trial.user_attrs.get(RUN)) and not Path(run).is_dir():
+            trial.set_user_attr(
+                RUN, None
+            )  # it had nothing to keep, and the next trial may get its name
         self.study.tell(trial, state=TrialState.FAIL)
         if is_retried:
             self.study.enqueue_trial(trial.params, user_attrs={RETRIED: True})
@@ -275,12 +279,10 @@ class Search:
         best, known = best_trial(self.study), self.defaults
         if known is not None and best is not None and self.is_better(best.value, known):
             drop_weights(RunDir(Path(known["run"])))
-        if best is None:
-            return
-        # A failed trial leaves no folder, and one of the same second may have got its name.
-        runs = {str(trial.user_attrs.get(RUN, "")) for trial in finished_trials(self.study)}
-        for run in runs - {"", best.user_attrs[RUN]}:
-            drop_weights(RunDir(Path(run)))
+        for trial in finished_trials(self.study):
+            run = trial.user_attrs.get(RUN)
+            if best is not None and trial.number != best.number and run is not None:
+                drop_weights(RunDir(Path(run)))
 
 
 def is_default(trial: FrozenTrial) -> bool:

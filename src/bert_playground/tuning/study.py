@@ -13,6 +13,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalRedisBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from bert_playground.leftovers import is_alive
 from bert_playground.run_lock import is_running
 from bert_playground.runs import RunDir
 from bert_playground.tuning.pruning import StepAndFoldPruner
@@ -132,17 +133,7 @@ def _is_killed(trial: FrozenTrial) -> bool:
         return False
     if run := trial.user_attrs.get(RUN):
         return not is_running(RunDir(Path(run)))
-    return not (number.isdigit() and _is_alive(int(number)))
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return not (number.isdigit() and is_alive(int(number)))
 
 
 def finished_trials(study: optuna.Study) -> list[FrozenTrial]:

@@ -78,6 +78,9 @@ def test_a_configuration_that_fails_is_recorded_and_the_study_goes_on(study):
     assert failed
     assert all(each["params"]["model.num_heads"] == 3 for each in failed)
     assert all("3" in each["reason"] for each in failed)
+    assert all(
+        each["run"] is None for each in failed
+    )  # whose folder is gone, and whose name another may have
 
 
 def test_rows_put_aside_are_in_no_table_of_a_trial(study, table):
