@@ -175,9 +175,9 @@ def test_names_that_occur_twice_are_refused(checkpoint: Path) -> None:
 
 @pytest.mark.parametrize("pattern", [r"(\w+\.?)+!", "(.*.*)*!", r"([a-z.]+)*[0-9]+([a-z.]+)*!"])
 def test_patterns_take_linear_time(pattern: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     assert match_whole(pattern, ["encoder.layers.0.attention" * 40], "target_modules") == [False]
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
     with pytest.raises(ValueError, match="lookaround"):
         match_whole("(?=a)", ["a"], "target_modules")
 
@@ -208,10 +208,10 @@ def test_a_tokenizer_multiplies_nothing(checkpoint: Path) -> None:
     ],
 )
 def test_templates_are_bounded(source: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(ValueError, match="template"):
         render_checked(source)
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
 
 
 @pytest.mark.parametrize(
@@ -254,10 +254,10 @@ def test_decompression_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_long_words_take_linear_time() -> None:
-    began = time.monotonic()
+    began = time.process_time()
     tokenizer = train_tokenizer(["a short text", "x" * 100_000], 300)
     assert tokenizer.encode_texts(["x" * 100_000], 8).lengths.tolist() == [1]
-    assert time.monotonic() - began < 5  # 18 s where time grows with the square
+    assert time.process_time() - began < 5  # 18 s where time grows with the square
 
 
 @pytest.mark.parametrize(
