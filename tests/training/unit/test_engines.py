@@ -16,6 +16,12 @@ from bert_playground.training.cross_validation.engines import run_jobs
 LONG = 60.0
 
 
+@pytest.fixture(autouse=True)
+def _workers_find_this_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes get the paths of this one, and import the functions below by name."""
+    monkeypatch.syspath_prepend(root)
+
+
 def work(job: tuple[Path, float]) -> int:
     """Say that the job runs, and take a while; a worker that is stopped says so."""
     path, seconds = job
