@@ -26,6 +26,8 @@ import bert_playground.logs
 from bert_playground.runs import RunDir
 
 sys.dont_write_bytecode = False  # nor does this one, each time
+gc.disable()  # until all tests are collected: nothing that they are made of is garbage
+gc.set_threshold(20_000, 20, 20)
 logger.enable(bert_playground.logs.LIBRARY)  # tests listen to what the library says
 
 ROOT = Path(__file__).parents[1]
@@ -66,15 +68,26 @@ def _asks_for(marker: str, config: pytest.Config) -> bool:
     return re.search(rf"(?<!not )\b{marker}\b", config.option.markexpr) is not None
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put long files first, so that no process is left alone with one at the end."""
+    for item in items:
+        _leave_other_parameters(item)
     items.sort(key=lambda item: SLOW_FOLDERS.isdisjoint(item.path.parts))
+
+
+def _leave_other_parameters(item: pytest.Item) -> None:
+    """Mark a test as medium whose parameters are not among those that `quick_for` names."""
+    quick = item.get_closest_marker("quick_for")
+    if quick is not None and item.name.partition("[")[2][:-1] not in quick.args:
+        item.add_marker("medium")
 
 
 def pytest_collection_finish() -> None:
     """Let the garbage collector pass over what thousands of collected tests are made of."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -105,6 +118,14 @@ def _one_command() -> Iterator[None]:
     """The program's commands are built from their signatures once, as in a shell, not at each call of a test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(testing, "_get_command", cache(testing._get_command))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """Nothing that a test writes has to outlive a power cut."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
         yield
 
 

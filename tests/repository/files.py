@@ -2,10 +2,8 @@
 
 import ast
 import re
-import tokenize
 from functools import cache
 from pathlib import Path
-from token import NAME, STRING
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src/bert_playground"
@@ -31,13 +29,36 @@ def parse(file: Path) -> ast.Module:
 
 
 @cache
+def functions_in(file: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Every function of a file, those in classes and in functions too; expressions hold none and are not walked."""
+    found = []
+    waiting: list[ast.AST] = [parse(file)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.append(node)
+        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+            inner = getattr(node, block, ())
+            waiting += inner if isinstance(inner, list) else ()  # a lambda's body is no list
+    return found
+
+
+@cache
 def names_in(file: Path) -> set[str]:
     """Every name in the code of a file and in its one-line strings; not in comments and docstrings."""
-    with file.open("rb") as source:
-        words = [word for word in tokenize.tokenize(source.readline) if word.type in (NAME, STRING)]
-    return {
-        name
-        for word in words
-        if not word.string.startswith('"""')
-        for name in re.findall(r"\w+", word.string)
-    }
+    words = []
+    for node in ast.walk(parse(file)):
+        match node:
+            case ast.Name(id=word) | ast.Attribute(attr=word) | ast.alias(name=word):
+                words.append(word)
+            case ast.arg(arg=word) | ast.keyword(arg=str(word)):
+                words.append(word)
+            case (
+                ast.FunctionDef(name=word)
+                | ast.AsyncFunctionDef(name=word)
+                | ast.ClassDef(name=word)
+            ):
+                words.append(word)
+            case ast.Constant(value=str(text)) if "\n" not in text:
+                words.append(text)
+    return set(re.findall(r"\w+", " ".join(words)))

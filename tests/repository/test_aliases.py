@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from .files import ROOT
 
 CODE = """
@@ -35,6 +37,7 @@ else:
 """
 
 
+@pytest.mark.medium
 def test_short_names_are_the_same_objects(tmp_path):
     (tmp_path / "data").mkdir()  # a folder of CSV files does not shadow the short name
     done = subprocess.run(

@@ -39,6 +39,7 @@ def test_every_snippet_of_the_seeds_stands_in_an_example() -> None:
         for path in EXAMPLES
     ],
 )
+@pytest.mark.quick_for("heads", "custom_model")
 def test_an_example_runs(example: Path, tmp_path: Path) -> None:
     put_in_hub_cache(ROOT / "tests/fixtures/tiny_reference/modernbert", tmp_path / "hub")
     environment = {

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 from statistics import median
 
-from .files import PACKAGE_FILES, PYTHON_FILES, name_of, parse
+from .files import PACKAGE_FILES, PYTHON_FILES, functions_in, name_of, parse
 
 MOST_LINES_OF_A_FILE = 400
 MOST_LINES_OF_A_CLASS_FILE = 500
@@ -20,9 +20,11 @@ def is_one_class(file: Path) -> bool:
     return len(classes) == 1 and all(name.startswith("_") for name in functions)
 
 
-def count_lines(function: ast.FunctionDef) -> int:
+def count_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """A function's own lines: not its docstring, nor the functions inside it, which are counted by themselves."""
-    inner = [node for node in function.body if isinstance(node, ast.FunctionDef)]
+    inner = [
+        node for node in function.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
     docstring = function.body[:1] if ast.get_docstring(function) else []
     return span(function) - sum(span(node) for node in (*docstring, *inner))
 
@@ -48,8 +50,7 @@ def test_functions_are_short():
     functions = [
         (f"{name_of(file)}:{node.lineno} {node.name}", count_lines(node))
         for file in PYTHON_FILES
-        for node in ast.walk(parse(file))
-        if isinstance(node, ast.FunctionDef)
+        for node in functions_in(file)
     ]
     assert [item for item in functions if item[1] > MOST_LINES_OF_A_FUNCTION] == []
 

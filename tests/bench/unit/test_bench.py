@@ -47,6 +47,7 @@ def test_a_benchmark_gives_rates_memory_device_and_versions(architecture: str) -
 
 
 @pytest.mark.skipif(not can_compile(), reason="mx.compile needs g++ on a Linux CPU")
+@pytest.mark.medium
 def test_compilation_is_compared_when_asked() -> None:
     model = create_model("bert", num_labels=3, **SIZES)
     result = run_benchmark(model, batch_size=2, seq_length=8, steps=2, test_compilation=True)

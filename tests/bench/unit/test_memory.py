@@ -12,6 +12,7 @@ PROGRAM = "from bert_playground.memory import peak_memory_bytes; print(peak_memo
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the parent's peak is not inherited")
+@pytest.mark.medium
 def test_a_child_does_not_count_what_its_parent_held() -> None:
     held = np.ones(60_000_000)  # 480 MB
     child = subprocess.run(

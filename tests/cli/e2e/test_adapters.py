@@ -33,6 +33,7 @@ def run(passengers, base, tmp_path_factory) -> Path:
     return run
 
 
+@pytest.mark.medium
 def test_a_merged_model_predicts_what_the_adapter_does(passengers, base, run, tmp_path):
     assert not (run / "checkpoints" / "final" / "model.safetensors").exists()
     result = invoke("model", "merge", "--checkpoint", run, "--output", tmp_path / "merged")

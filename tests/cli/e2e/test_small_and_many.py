@@ -75,6 +75,7 @@ def test_an_unknown_strategy_is_named(passengers: Path, tmp_path: Path) -> None:
     assert "different_seeds" in result.stderr
 
 
+@pytest.mark.medium
 def test_quantize_prints_memory_and_scores_before_and_after(
     together, passengers: Path, tmp_path: Path
 ) -> None:

@@ -125,6 +125,7 @@ def test_numbers_are_blended_in_their_units(tmp_path):
     assert found["score"] == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.medium
 def test_scores_without_a_scale_are_blended_by_rank(oof, tmp_path):
     other = write(tmp_path / "svm.csv", id=IDS, svm=np.round(TRUTH * 7, 4))
     message = refuse(oof, other, "--target", "y")

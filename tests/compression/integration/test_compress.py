@@ -88,6 +88,7 @@ def test_one_recipe_becomes_a_checkpoint(
     assert any("26 to compare recipes, 26 put aside" in said for said in done.statements)
 
 
+@pytest.mark.medium
 def test_8_bits_are_a_checkpoint_too(
     request_for: Callable[..., Request], table: Path, tmp_path: Path
 ) -> None:

@@ -172,6 +172,7 @@ OPTIONS = st.dictionaries(
 
 @FUZZ
 @given(options=OPTIONS, template=st.sampled_from(["auto", "natural", "cells", "separated"]))
+@pytest.mark.medium
 def test_any_template_options_are_followed_or_refused(options, template, tmp_path: Path) -> None:
     path = write(good_rows(24), tmp_path)
     # How rows are worded is nothing to the description.

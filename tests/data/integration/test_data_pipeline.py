@@ -211,6 +211,7 @@ def test_all_missing_columns_are_left_out_and_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("template", [name for name in TEMPLATES if not TEMPLATES[name].derive])
+@pytest.mark.quick_for("cells", "natural", "text")
 def test_every_template_trains_and_reads(tables: Prepared, template: str) -> None:
     options = replace(tables.text, template=template)
     pipeline = TextPipeline.fit(tables.train, tables.schema, options)

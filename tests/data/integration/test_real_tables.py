@@ -35,6 +35,7 @@ WIDE = ("house-prices", "book-price")  # 79 columns, and long texts
 @pytest.mark.parametrize(
     ("name", "target", "task"), [table[:3] for table in TABLES if table[0] not in WIDE]
 )
+@pytest.mark.quick_for("titanic-Survived-binary", "bike-sharing-count-regression")
 def test_the_first_rows_of_real_tables_become_tokens(
     name: str, target: str, task: str, tmp_path: Path
 ) -> None:

@@ -58,6 +58,7 @@ def test_a_million_rows_in_less_than_a_gigabyte(tmp_path: Path) -> None:
     assert measured["rows_per_second"] > 1000
 
 
+@pytest.mark.medium
 def test_thousands_of_rows_a_second_are_streamed(tmp_path: Path) -> None:
     """The seed's promise is 1000 samples a second; the bar is 5 times that, a twentieth of what is measured."""
     rows = 20_000

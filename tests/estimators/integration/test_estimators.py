@@ -33,6 +33,7 @@ def regressor():
 
 
 @pytest.mark.parametrize(("target", "task"), [("label", "classifier"), ("number", "regressor")])
+@pytest.mark.quick_for("label-classifier")
 def test_the_command_line_gives_equal_numbers(target, task, request, tmp_path):
     estimator = request.getfixturevalue(task)
     TABLE[[*FEATURES, target]].write_csv(tmp_path / "learn.csv")
@@ -213,6 +214,7 @@ def test_a_run_folder_stays_where_it_is_wanted(tmp_path):
     assert (again.predict(LATER[FEATURES]) == estimator.predict(LATER[FEATURES])).all()
 
 
+@pytest.mark.medium
 def test_progress_is_shown_where_it_is_wanted(capsys):
     for verbose, is_shown in ((0, False), (1, True)):
         BertClassifier(**SETTINGS, verbose=verbose).fit(TABLE[FEATURES], TABLE["label"])

@@ -22,6 +22,7 @@ ROWS = 2000  # of a training table
 ASKED = 500  # of a test table
 
 
+@pytest.mark.medium
 def test_titles_cabins_and_tickets_become_the_same_tokens(tmp_path: Path) -> None:
     """The names, codes and groups of the Titanic, fitted on all of it."""
     train = read_table(SHARED / "titanic" / "train.csv")

@@ -135,6 +135,7 @@ def test_the_mlx_engine_names_the_other_one(folder: Path, passengers: Path) -> N
 
 
 @pytest.mark.parametrize("dtype", ["f16", "int8"])
+@pytest.mark.quick_for("f16")
 def test_smaller_numbers_tell_what_they_cost(
     run: Path, folder: Path, tmp_path: Path, dtype: str
 ) -> None:
@@ -148,6 +149,7 @@ def test_smaller_numbers_tell_what_they_cost(
 
 
 @pytest.mark.parametrize("dtype", ["f32", "f16", "int8"])
+@pytest.mark.quick_for("f32")
 def test_weights_of_a_large_model_lie_beside_the_graph(
     run: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str
 ) -> None:

@@ -81,6 +81,7 @@ def train_packed(name: str, pooling: str) -> tuple[np.ndarray, dict[str, np.ndar
         ("modernbert", "attention"),
     ],
 )
+@pytest.mark.quick_for("bert-cls", "modernbert-mean")
 def test_the_curve_is_the_same_as_without_native_kernels(
     name: str, pooling: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

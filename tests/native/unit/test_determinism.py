@@ -36,6 +36,7 @@ def with_two_threads(root: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.quick_for("2")
 def test_bits_do_not_depend_on_the_number_of_threads(
     threads: int, root: Path, with_two_threads: dict[str, str]
 ) -> None:

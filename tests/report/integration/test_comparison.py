@@ -34,6 +34,7 @@ def test_a_difference_is_shown_beyond_two_standard_errors():
     )
 
 
+@pytest.mark.medium
 def test_runs_on_the_same_folds_are_paired_over_them(train_once):
     first = train_once(by=run_cross_validation, **FOLDS)
     linear = train_once(by=run_cross_validation, **FOLDS | {"cross_validation.members": ["linear"]})
@@ -55,6 +56,7 @@ def test_other_folds_of_the_same_rows_are_paired_over_rows(train_once):
     assert {each.num_pairs for each in comparison.paired} == {120}
 
 
+@pytest.mark.medium
 def test_single_runs_of_one_split_are_paired_over_its_rows(train_once):
     learned, begun = train_once(), train_once(**ONE)
     comparison = compare_runs([begun.run_dir, learned.run_dir])

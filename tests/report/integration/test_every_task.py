@@ -60,6 +60,7 @@ def report(path: Path, output: Path, settings: dict) -> Page:
 
 
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.quick_for("bert", "multilabel")
 def test_the_report_is_whole(garden, tmp_path, name):
     settings, table = CASES[name]
     page = report(garden, tmp_path, settings)
@@ -70,6 +71,7 @@ def test_the_report_is_whole(garden, tmp_path, name):
     assert sum(shares) == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.medium
 def test_a_series_shows_each_step(tmp_path):
     rows = [
         {"shop": shop, "day": f"2024-{1 + n // 28:02}-{1 + n % 28:02}", "sales": 5 * k + n % 7}

@@ -131,6 +131,7 @@ def test_the_worst_rows_stand_first_with_the_text_that_was_read(page, train_once
     assert cleaned in spaces.sub("", page.texts["rows"])
 
 
+@pytest.mark.medium
 def test_the_column_that_decides_is_found(train_once):
     page = report_of(train_once(**WITHOUT_NOTE))
     rows = {row[0]: row[1:] for row in page.table("All columns").rows[1:]}
@@ -179,6 +180,7 @@ def test_settings_that_differ_stand_with_their_values(page):
     ("target", "parts"),
     [("kind", ("Confusion", "ROC", "Calibration")), ("price", ("Residuals", "Errors by the size"))],
 )
+@pytest.mark.quick_for("kind-parts0")
 def test_other_tasks_have_their_charts(train_once, target, parts):
     page = report_of(train_once(target))
     assert "faults" not in page.texts

@@ -66,6 +66,7 @@ def test_rare_classes_are_one_in_the_matrix():
     assert counts[-1, -1] == sum(range(1, 6))
 
 
+@pytest.mark.medium
 def test_of_very_many_classes_the_most_frequent_are_listed():
     labels = np.concatenate([np.arange(3000), np.arange(150)])
     (*_, table) = show_classes(make_answers(np.eye(3000)[labels], labels))

@@ -90,6 +90,7 @@ def ask(client: Any, model: str) -> np.ndarray:
     return np.array([list(each["probabilities"].values()) for each in answer.json()["answers"]])
 
 
+@pytest.mark.medium
 def test_each_request_chooses_its_adapter(client: Any, folder: Path) -> None:
     for name in ("shop", "sort", "shop"):
         # The adapter stands apart here, and is merged there.

@@ -158,6 +158,7 @@ def test_a_wrong_length_of_the_json_is_refused(client: Any, length: str) -> None
 
 
 @pytest.mark.parametrize("kind", ["multilabel", "regression", "ordinal", "blend", "tabular"])
+@pytest.mark.quick_for("multilabel", "tabular")
 def test_metadata_of_every_kind_names_the_outputs(kind: str) -> None:
     with client_of(KINDS[kind]) as client:
         said = client.get("/v2/models/shop").json()["outputs"]

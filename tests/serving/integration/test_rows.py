@@ -69,6 +69,7 @@ def test_a_csv_is_answered_in_slices(
 
 
 @pytest.mark.parametrize("kind", ["regression", "uncertain", "multilabel", "ordinal", "blend"])
+@pytest.mark.quick_for("multilabel", "regression")
 def test_every_kind_of_answer_is_written(kind: str, tmp_path: Path) -> None:
     with client_of(KINDS[kind]) as client:
         expected = predict_file(client, tmp_path)

@@ -39,6 +39,9 @@ async def ask_all(engine: Engine, requests: list[list[int]]) -> list[np.ndarray]
         st.lists(st.integers(0, NUM_ROWS - 1), min_size=1, max_size=9), min_size=1, max_size=6
     )
 )
+@pytest.mark.quick_for(
+    "binary", "ensemble", "calibrated", "mean pooling", "multilabel", "quantized"
+)
 def test_requests_at_once_get_the_answers_of_predict(
     served: Served, requests: list[list[int]]
 ) -> None:

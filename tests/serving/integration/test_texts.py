@@ -164,6 +164,7 @@ def test_an_ensemble_answers_texts_and_has_no_embedding() -> None:
         assert ask(client, "/predict", 424, inputs="a", raw_scores=True)
 
 
+@pytest.mark.medium
 def test_a_blend_with_models_beside_the_encoder_reads_no_text() -> None:
     with client_of(KINDS["blend"]) as client:
         assert "read cells and no text" in ask(client, "/predict", 424, inputs="a")["error"]

@@ -23,6 +23,13 @@ def require(name: str) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.quick_for(
+    "boosting-multilabel",
+    "catboost-multiclass",
+    "constant-ordinal",
+    "lightgbm-regression",
+    "linear-binary",
+)
 def test_an_estimator_answers_the_same_after_save_and_load(
     name: str, task: str, tmp_path: Path
 ) -> None:

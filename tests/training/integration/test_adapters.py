@@ -57,6 +57,7 @@ def tensors(folder: Path) -> dict[str, mx.array]:
 
 
 @every_kind
+@pytest.mark.quick_for("lora")
 def test_a_run_keeps_the_adapter_alone_and_predicts_with_it(
     make_adapted: Callable[..., RunConfig], base: Path, fruit: Path, tmp_path: Path, kind: str
 ) -> None:

@@ -16,6 +16,7 @@ from bert_playground.training.pretraining import run_pretraining
 AUTO: dict[str, Any] = {"training.batch_size": "auto", "training.epochs": 1}
 
 
+@pytest.mark.medium
 def test_auto_is_the_run_of_its_number_to_the_last_bit(make_config, tmp_path: Path) -> None:
     said: list[str] = []
     sink = logger.add(lambda message: said.append(message.record["message"]))
@@ -34,6 +35,7 @@ def test_auto_is_the_run_of_its_number_to_the_last_bit(make_config, tmp_path: Pa
         assert ours.read_bytes() == theirs.read_bytes()
 
 
+@pytest.mark.medium
 def test_each_member_of_an_ensemble_settles_its_own(make_config) -> None:
     run = train_ensemble(make_config(**AUTO, **{"ensemble.num_models": 2})).run_dir
     for member in run.members():

@@ -15,6 +15,7 @@ from bert_playground.training import run_training
         ("price", {"training.metric": "rmse"}, "val_rmse"),
     ],
 )
+@pytest.mark.quick_for("price-settings1-val_mae", "ripe-settings0-val_loss")
 def test_the_best_epoch_is_decided_by(
     make_config, target: str, settings: dict, monitor: str
 ) -> None:

@@ -24,6 +24,7 @@ def shouted(fruit: Path, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.medium
 def test_a_validation_table_of_another_spelling_gives_the_same_run(
     make_config: Callable[..., RunConfig], fruit: Path, shouted: Path
 ) -> None:

@@ -47,6 +47,7 @@ def member_values(result) -> list[dict]:
 
 
 @pytest.mark.parametrize("target", ["ripe", "kind", "price"])
+@pytest.mark.quick_for("kind")
 def test_the_ensemble_answers_with_the_mean_of_its_members(
     train_once, fruit: Path, target: str
 ) -> None:
@@ -82,6 +83,7 @@ def test_scores_are_those_of_rows_that_no_member_has_seen(make_config, train_onc
     assert all(mx.array_equal(first[n], array) for n, array in named_parameters(member).items())
 
 
+@pytest.mark.medium
 def test_metrics_are_recomputed_from_the_averaged_answers(make_config, fruit: Path) -> None:
     config = ask(make_config)
     table = read_table(fruit)
@@ -116,6 +118,7 @@ def test_architectures_and_heads_are_varied(make_config) -> None:
     assert [member.model.head.config.pooling for member in heads] == ["cls", "mean"]
 
 
+@pytest.mark.medium
 def test_several_labels_are_averaged_with_their_thresholds(
     make_config, fruit: Path, tmp_path: Path
 ) -> None:

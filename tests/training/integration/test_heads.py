@@ -72,6 +72,7 @@ def configure(make_config, garden: Path):
     return configure
 
 
+@pytest.mark.medium
 def test_label_columns_are_learnt_and_answered_in_their_words(configure, garden: Path) -> None:
     result = run_training(configure("red,heavy"))
     assert result.summary["task"] == "multilabel"
@@ -105,6 +106,7 @@ def test_label_lists_learn_thresholds_that_are_stored_and_used(configure, garden
 
 
 @pytest.mark.parametrize("use_link", [True, False])
+@pytest.mark.quick_for("True")
 def test_ordered_classes_are_learnt_in_their_order(configure, garden: Path, use_link: bool) -> None:
     settings = {
         "data.task": "ordinal",
@@ -121,6 +123,7 @@ def test_ordered_classes_are_learnt_in_their_order(configure, garden: Path, use_
 
 
 @pytest.mark.parametrize("use_temporal", [True, False])
+@pytest.mark.quick_for("True")
 def test_steps_are_forecast_in_their_units(configure, garden: Path, use_temporal: bool) -> None:
     result = run_training(configure("h1,h2", **{"head.use_temporal_features": use_temporal}))
     assert result.summary["task"] == "timeseries"
@@ -173,6 +176,7 @@ def test_labels_out_of_range_end_a_run_before_its_first_step(
 
 
 @pytest.mark.parametrize(("target", "task"), [("heavy", "binary"), ("grade", "multiclass")])
+@pytest.mark.quick_for("heavy-binary")
 def test_calibration_lowers_the_log_loss_and_keeps_the_answers(
     configure, garden: Path, target: str, task: str
 ) -> None:

@@ -94,6 +94,7 @@ def best(train_once, plots: Path) -> Path:
         ("price", FEW | {"data.horizon": 2, "data.time_column": "Id", "data.lags": 3}),
     ],
 )
+@pytest.mark.quick_for("large-settings0", "price-settings1")
 def test_every_task_trains_and_answers_with_numbers(
     train_once, plots: Path, target: str, settings: dict[str, object]
 ) -> None:
@@ -304,6 +305,7 @@ def test_columns_by_importance_stand_first_and_are_cut_last(plots: Path) -> None
     assert text.startswith(f"{columns[0]}: ")
 
 
+@pytest.mark.medium
 def test_rows_that_are_too_long_have_the_most_telling_columns_first(plots: Path) -> None:
     options = {"template": "key_value", "drop_columns": ("price", "wide", "steep")}
     fitting = fit(plots, max_length=256, **options)

@@ -144,6 +144,7 @@ def test_columns_that_are_no_numbers_are_named(make, asked: str, message: str) -
         run_training(make(**{"data.numeric_features": asked}))
 
 
+@pytest.mark.medium
 def test_an_ensemble_averages_members(make) -> None:
     result = train_ensemble(make(**FEW, **{"ensemble.num_models": 2}))
     assert 0 <= result.metrics["val_accuracy"] <= 1
@@ -213,6 +214,7 @@ def ramps_of(folder: Path) -> mx.array:
 
 
 @pytest.mark.parametrize("layout", ["packed", "padded"])
+@pytest.mark.quick_for("packed")
 def test_pretraining_learns_the_values_and_training_goes_on_with_them(
     make, plots: Path, monkeypatch: pytest.MonkeyPatch, layout: str
 ) -> None:

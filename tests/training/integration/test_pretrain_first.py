@@ -136,6 +136,7 @@ def test_ctrl_c_in_pretraining_says_how_to_go_on(ask, monkeypatch: pytest.Monkey
     assert not stopped.value.__notes__[0].endswith("pretrained")
 
 
+@pytest.mark.medium
 def test_members_share_one_pretraining(ask, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     pretrain = module.pretrain_encoder

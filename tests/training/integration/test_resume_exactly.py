@@ -111,6 +111,7 @@ def assert_same_after_kill(
         pytest.param("last", 12, id="at the last step of an epoch", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.quick_for("inside an epoch")
 def test_a_killed_run_continues_exactly(
     make_config, train_once, tmp_path: Path, moment: str, step: int
 ) -> None:

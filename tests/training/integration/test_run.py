@@ -36,6 +36,7 @@ def read_lines(path: Path) -> list[dict]:
     ("target", "name", "bar"),
     [("ripe", "val_accuracy", 0.95), ("kind", "val_accuracy", 0.95), ("price", "val_r2", 0.8)],
 )
+@pytest.mark.quick_for("kind-val_accuracy-0.95")
 def test_a_tiny_model_learns_a_learnable_table(
     make_config, fruit: Path, target: str, name: str, bar: float
 ) -> None:
@@ -211,11 +212,13 @@ def test_lora_trains_adapters_and_saves_a_merged_checkpoint(make_config, fruit: 
     assert predictor.predict(read_table(fruit)).shape == (120,)
 
 
+@pytest.mark.medium
 def test_gradient_checkpointing_trains(make_config) -> None:
     result = run_training(make_config(**LEARNING, **{"training.gradient_checkpointing": True}))
     assert result.metrics["val_accuracy"] >= 0.95
 
 
+@pytest.mark.medium
 def test_bf16_activations_learn_too(make_config) -> None:
     result = run_training(make_config(**{**LEARNING, "training.precision": "bf16"}))
     assert result.metrics["val_accuracy"] >= 0.95

@@ -56,6 +56,7 @@ def same(first: TokenizedTable, second: TokenizedTable) -> bool:
 
 
 @pytest.mark.parametrize("changes", [*EACH, {"templates": ("sentence", "natural")}], ids=str)
+@pytest.mark.quick_for("{'column_dropout': 0.5}", "{'templates': ('sentence', 'natural')}")
 def test_each_epoch_and_seed_changes_rows_anew_and_again_the_same(changes: dict) -> None:
     pipeline = fit(**changes)
     first = epoch_of(pipeline, 0)
@@ -67,6 +68,7 @@ def test_each_epoch_and_seed_changes_rows_anew_and_again_the_same(changes: dict)
 
 
 @pytest.mark.parametrize("template", ["key_value", "cells", "separated", "natural"])
+@pytest.mark.quick_for("cells", "natural")
 def test_a_row_changes_the_same_way_however_the_table_is_cut(template: str) -> None:
     pipeline = fit(template, derive="auto", **EVERYTHING)
     assert pipeline.derived

@@ -125,6 +125,7 @@ streams = {
 
 
 @given(**streams, epoch=st.integers(0, 3), start=st.integers(0, 80))
+@pytest.mark.medium
 def test_a_stream_gives_each_row_once_and_can_be_entered_anywhere(
     path: Path, epoch: int, start: int, **options: Any
 ) -> None:

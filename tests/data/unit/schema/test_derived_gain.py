@@ -48,6 +48,7 @@ def test_what_the_base_columns_tell_already_is_not_kept() -> None:
     assert find(base, np.stack([base[:, 0], noise], axis=1), labels, "binary") == []
 
 
+@pytest.mark.medium
 def test_noise_is_rarely_kept() -> None:
     kept = 0
     for seed in range(5):

@@ -79,6 +79,7 @@ def test_off_is_what_earlier_versions_did(frame: pl.DataFrame) -> None:
     assert fitted.derived == ()
 
 
+@pytest.mark.medium
 def test_a_size_of_groups_is_kept_where_they_reach_into_the_table_to_predict(
     frame: pl.DataFrame,
 ) -> None:

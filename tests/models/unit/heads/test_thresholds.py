@@ -15,6 +15,7 @@ def best_f1(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 @given(seed=st.integers(0, 10_000), rows=st.integers(1, 12), digits=st.sampled_from([1, 6]))
+@pytest.mark.medium
 def test_no_threshold_gives_a_better_f1(seed: int, rows: int, digits: int) -> None:
     random = np.random.default_rng(seed)
     labels, scores = random.integers(0, 2, (rows, 2)), random.random((rows, 2)).round(digits)

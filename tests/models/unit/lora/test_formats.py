@@ -81,6 +81,9 @@ def adapt(base: Path, **options: Any) -> BertWithHead:
         ("neobert", "all-linear"),
     ],
 )
+@pytest.mark.quick_for(
+    "bert-different ranks", "bert-dora", "modernbert-biases", "neobert-all-linear"
+)
 def test_a_saved_adapter_comes_back(name: str, fitting: str, tmp_path: Path) -> None:
     base = make_base(tmp_path / "base", name)
     model = adapt(base, **FITTING[fitting])
@@ -141,6 +144,7 @@ def test_an_adapter_of_random_weights_is_saved_merged(tmp_path: Path) -> None:
 
 
 @every_encoder
+@pytest.mark.quick_for("bert")
 def test_adapters_are_swapped_from_their_folders_with_their_heads(
     name: str, tmp_path: Path
 ) -> None:

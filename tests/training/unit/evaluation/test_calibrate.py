@@ -70,6 +70,7 @@ def test_huge_logits_overflow_nowhere() -> None:
     assert LOWEST <= fit_temperature(labels, logits) <= HIGHEST
 
 
+@pytest.mark.medium
 def test_the_picture_is_a_png(tmp_path) -> None:
     labels, logits = draw(0, 300, 3, 3.0)
     qualities = [
