@@ -2,6 +2,8 @@
 
 import os
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import RawIOBase
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
 
+PATIENCE_SECONDS = 2.0
 WARNING = 30  # the number of the level
 _floor = 0  # of the messages that reach the console
 
@@ -63,6 +66,26 @@ def warnings_only() -> Iterator[None]:
         yield
     finally:
         _floor = before
+
+
+@contextmanager
+def tell_if_slow(what: str) -> Iterator[None]:
+    """Say what is being done if the block takes longer than people wait in silence, and again how long it has taken."""
+    started, is_done = time.monotonic(), threading.Event()
+
+    def tell() -> None:
+        wait = PATIENCE_SECONDS
+        while not is_done.wait(wait):
+            logger.info(f"{what}: {time.monotonic() - started:.0f} s so far")
+            wait *= 2
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        is_done.set()
+        teller.join()
 
 
 @contextmanager

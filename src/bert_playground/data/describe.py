@@ -98,7 +98,8 @@ def describe_table(
     """
     options = options or TextOptions()
     given = {name: kind for name, kind in options.kinds.items() if name not in options.drop_columns}
-    found = infer_all(frame) | {name: as_kind(frame[name], given[name]) for name in given}
+    inferred = infer_all(frame)
+    found = inferred | {name: as_kind(frame[name], given[name]) for name in given}
     found = {name: found[name] for name in frame.columns}
     left_out = (*schema.dropped, *options.drop_columns)
     faults = [] if fault is None else [fault]
@@ -109,6 +110,7 @@ def describe_table(
             skip=(*schema.targets, *schema.dropped),
             id_column=schema.id_column,
             choose=judge_by_target(frame, schema),
+            inferred=inferred,
         )
         features, statements, example = (
             fitted.features,
@@ -301,8 +303,9 @@ def _warnings(
             "id: a random split puts copies on both sides"
         )
     lengths = frame.select(pl.all().str.len_chars().max().fill_null(0)).row(0, named=True)
+    no_features = {*schema.targets, schema.id_column}
     for name, kind in kinds.items():
-        if name in (*schema.targets, schema.id_column) or name not in frame.columns:
+        if name in no_features or name not in lengths:
             continue
         longest = lengths[name]
         missing = 1 - kind.num_values / frame.height

@@ -16,6 +16,7 @@ from bert_playground.data.prepare import Prepared
 from bert_playground.data.templates.features import has_free_text
 from bert_playground.data.templates.row_text import SCRATCH_TOKENIZER
 from bert_playground.inference import Model, has_adapters
+from bert_playground.logs import tell_if_slow
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import save_model
 from bert_playground.models.factory import create_from_config
@@ -55,14 +56,17 @@ from bert_playground.training.track_run import active_run
 def fit_pipeline(prepared: Prepared, config: RunConfig) -> TextPipeline:
     """How the rows of prepared tables become tokens, learned from the training rows; see `TextPipeline.fit`."""
     name = config.model.pretrained
-    return TextPipeline.fit(
-        prepared.train,
-        prepared.schema,
-        prepared.text,
-        pretrained_dir=fetch_folder(name) if name else None,
-        vocab_size=config.model.vocab_size,
-        augmentation=Augmentation(**config.augmentation.model_dump()),
-    )
+    folder = fetch_folder(name) if name else None
+    rows = prepared.train
+    with tell_if_slow(f"learning from {rows.height:,} rows how {rows.width:,} columns are read"):
+        return TextPipeline.fit(
+            rows,
+            prepared.schema,
+            prepared.text,
+            pretrained_dir=folder,
+            vocab_size=config.model.vocab_size,
+            augmentation=Augmentation(**config.augmentation.model_dump()),
+        )
 
 
 def create_task_model(

@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bert_playground.data.schema.leakage import ColumnProbe, find_leakage
+from bert_playground.data.schema.column_probe import ColumnProbe
+from bert_playground.data.schema.leakage import find_leakage
 from bert_playground.data.targets.label_encoder import LabelEncoder
 from tests.fitting import describe_frame
 

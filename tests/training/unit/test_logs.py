@@ -1,10 +1,12 @@
 """The log: level from flag or environment, console on stderr, a file beside it."""
 
+import time
 from pathlib import Path
 
 import pytest
 from loguru import logger
 
+from bert_playground import logs
 from bert_playground.logs import log_to_file, set_up_logs
 
 
@@ -44,3 +46,17 @@ def test_the_file_holds_details_whatever_the_console_shows(tmp_path: Path, capsy
     assert "DEBUG   detail" in text
     assert "later" not in text
     assert capsys.readouterr().err == "ERROR: later\n"
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.0, False), (0.08, True)])
+def test_slow_work_is_told(monkeypatch: pytest.MonkeyPatch, seconds: float, told: bool) -> None:
+    monkeypatch.setattr(logs, "PATIENCE_SECONDS", 0.02)
+    lines: list[str] = []
+    sink = logger.add(lines.append, format="{message}")
+    try:
+        with logs.tell_if_slow("reading 9 columns"):
+            time.sleep(seconds)
+    finally:
+        logger.remove(sink)
+    assert bool(lines) is told
+    assert all(line.startswith("reading 9 columns: ") for line in lines)

@@ -44,6 +44,8 @@ KINDS = (
     "words",
     "nothing",
 )
+FEW = 20  # different words are categories, however many rows there are
+NO_WORDS = r"[0-9|;\[]"  # what words are not: numbers, dates or lists may have these
 MAX_ODD = 5  # so many different cells of a column of numbers may be something else
 BOOLEANS = ({"true", "false"}, {"yes", "no"}, {"y", "n"}, {"t", "f"}, {"on", "off"})
 SCALES = (
@@ -91,7 +93,7 @@ def clean(column: pl.Series) -> pl.Series:
 
 
 def infer_all(frame: pl.DataFrame, names: Sequence[str] | None = None) -> dict[str, Kind]:
-    """Column → its kind, as `infer_kind` tells it; of many columns those of plain numbers are told together.
+    """Column → its kind, as `infer_kind` tells it; of many columns plain numbers and few words are told together.
 
     Args:
         frame: all cells as text.
@@ -101,12 +103,12 @@ def infer_all(frame: pl.DataFrame, names: Sequence[str] | None = None) -> dict[s
     found: dict[str, Kind] = {}
     if len(names) >= MANY and frame.height:
         for part in chunks(names, frame.height):
-            found.update(_infer_plain(frame, part))
+            found.update(_infer_together(frame, part))
     return {name: found[name] if name in found else infer_kind(frame[name]) for name in names}
 
 
-def _infer_plain(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, Kind]:
-    """The kinds of columns that are numbers without signs or words, or nothing; others are left out."""
+def _infer_together(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, Kind]:
+    """The kinds of columns that are numbers without signs, few words without digits, or nothing; others are left out."""
     cleaned = clean(pl.concat([frame[name].alias("cell") for name in names]))
     is_none = cleaned.str.to_lowercase().is_in(NONE).fill_null(True)
     plain = cleaned.set(is_none, None)
@@ -116,6 +118,7 @@ def _infer_plain(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, Kind]:
         "plain": plain.is_not_null(),
         "numbers": is_number,
         "compact dates": plain.str.contains(COMPACT_DATE).fill_null(False),
+        "no words": cleaned.str.contains(NO_WORDS).fill_null(False),
     }
     counts = {
         name: column.to_numpy().reshape(len(names), -1).sum(axis=1)
@@ -130,6 +133,9 @@ def _infer_plain(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, Kind]:
         elif numbers == counts["numbers"][place] and 0 < numbers != counts["compact dates"][place]:
             kind = "number" if different[place] > 1 else "category"
             found[name] = Kind(kind, numbers, int(different[place]), PLAIN)
+        elif distinct[place] <= FEW and not counts["numbers"][place] + counts["no words"][place]:
+            cells = cleaned[place * frame.height : (place + 1) * frame.height]
+            found[name] = Kind(_category_kind(cells.drop_nulls()), values, int(distinct[place]))
     return found
 
 
@@ -201,6 +207,7 @@ def infer_kinds(
     text_columns: Sequence[str] = (),
     id_column: str | None = None,
     given_kinds: Mapping[str, str] | None = None,
+    inferred: Mapping[str, Kind] | None = None,
 ) -> dict[str, Kind]:
     """The kinds of the columns that are features.
 
@@ -210,6 +217,7 @@ def infer_kinds(
         text_columns: kept word by word, whatever their values look like.
         id_column: no feature either, unless it is a date.
         given_kinds: names in KINDS for columns whose kind is not to be inferred.
+        inferred: of all columns, where that is done; see `infer_all`.
 
     Raises:
         ValueError: a kind is given of a column that is no feature.
@@ -221,7 +229,8 @@ def infer_kinds(
             "is left out; name other columns"
         )
     left_out = {*skip}
-    kinds = infer_all(frame, [name for name in frame.columns if name not in left_out])
+    kept = [name for name in frame.columns if name not in left_out]
+    kinds = infer_all(frame, kept) if inferred is None else {name: inferred[name] for name in kept}
     if id_column in kinds and kinds[id_column].name != "date":
         del kinds[id_column]
     given = {**(given_kinds or {}), **dict.fromkeys(text_columns, "text")}
@@ -269,9 +278,9 @@ def _almost_date(plain: pl.Series) -> Kind | None:
 
 def _string_kind(values: pl.Series, distinct: int) -> str:
     words = values.str.count_matches(r"\S+").sum() / len(values)
-    if words >= 6 and distinct > 20:
+    if words >= 6 and distinct > FEW:
         return "text"
-    if distinct <= 20 or distinct <= 0.3 * len(values):
+    if distinct <= FEW or distinct <= 0.3 * len(values):
         return _category_kind(values)
     if _share(values, NAME_PATTERN) >= 0.8:
         return "name"

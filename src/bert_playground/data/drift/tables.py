@@ -16,8 +16,8 @@ from bert_playground.data.drift.finding import Finding
 from bert_playground.data.drift.profile import ColumnProfile, fit_profiles
 from bert_playground.data.reading.table import require_columns
 from bert_playground.data.schema import Schema
-from bert_playground.data.schema.leakage import FOLDS, MIN_ROWS
-from bert_playground.data.templates.features import fit_features
+from bert_playground.data.schema.column_probe import FOLDS, MIN_ROWS
+from bert_playground.data.templates.fit_features import fit_features
 from bert_playground.data.templates.options import TextOptions
 
 MAX_ROWS = 5_000  # of each table, that the models are trained on

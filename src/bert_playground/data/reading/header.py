@@ -18,6 +18,9 @@ from bert_playground.lookup import shorten
 DELIMITERS = (",", ";", "\t", "|")
 NAMELESS = "Unnamed: "
 SAMPLE_RECORDS, SAMPLE_ROWS = 60, 500
+SAMPLE_CELLS = (
+    100_000  # of a wide table: fewer rows, but as many as a name needs to be told from cells
+)
 SAMPLE_LETTERS = 100_000
 MIN_LETTERS = 3  # in a row, from A on: by chance a record hardly ever has them
 MIN_VALUES = 5  # of a column, to tell what it holds
@@ -85,7 +88,7 @@ def doubt_header(path: Path, names: Sequence[str], frame: pl.DataFrame) -> None:
         ValueError: the names read as a row, or a row repeats them. Where that could be right, it is a warning.
     """
     _refuse_repeated(path, names, frame)
-    sample = frame[:SAMPLE_ROWS]
+    sample = frame[: min(SAMPLE_ROWS, max(SAMPLE_RECORDS, SAMPLE_CELLS // max(1, frame.width)))]
     columns = [column.drop_nulls().to_list() for column in sample.iter_columns()]
     readings, letters = _read_names(names, columns)
     named = [name for name in names if not _is_nameless(name)]

@@ -22,7 +22,7 @@ def rank_columns(frame: pl.DataFrame, labels: np.ndarray, task: str, seed: int =
         seed: which rows are drawn of a large table, and the folds; see `ColumnProbe`.
     """
     # Imported here because it needs scikit-learn, which takes seconds that predicting does not have.
-    from bert_playground.data.schema.leakage import SCORED_AS, ColumnProbe
+    from bert_playground.data.schema.column_probe import SCORED_AS, ColumnProbe
 
     if frame.height > SAMPLE_ROWS:
         rows = np.sort(np.random.default_rng(seed).permutation(frame.height)[:SAMPLE_ROWS])

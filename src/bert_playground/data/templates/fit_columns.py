@@ -23,7 +23,8 @@ from bert_playground.data.columns.fit_derived import (
 )
 from bert_playground.data.columns.kinds import Kind, clean, infer_kind, infer_kinds
 from bert_playground.data.columns.timestamps import ISO, read_times
-from bert_playground.data.templates.features import Feature, fit_features
+from bert_playground.data.templates.features import Feature
+from bert_playground.data.templates.fit_features import fit_features
 from bert_playground.data.templates.options import TextOptions
 
 SEVERAL_WORDS = 1.5  # of a cell, on average: such columns are read word by word
@@ -59,6 +60,7 @@ def fit_columns(
     id_column: str | None,
     is_pretrained: bool = False,
     choose: Choose | None = None,
+    inferred: Mapping[str, Kind] | None = None,
 ) -> FittedColumns:
     """Learn from training rows what is derived and what of each column is kept.
 
@@ -71,6 +73,7 @@ def fit_columns(
             what the column would be reduced to, as each further column makes rows longer.
         choose: tells which of the columns that rules propose (groups, sums, …) are worth it; None: none is. See
             `find_gains`.
+        inferred: the kinds of all columns, where they are known; see `infer_all`.
 
     Raises:
         ValueError: no column is left, or a kind is given of one that is no feature.
@@ -82,6 +85,7 @@ def fit_columns(
         text_columns=[name for name in options.text_columns if name not in dropped],
         id_column=id_column,
         given_kinds={name: kind for name, kind in options.kinds.items() if name not in dropped},
+        inferred=inferred,
     )
     if options.derive == "off" or len(kinds) > MANY_COLUMNS:
         features, said = fit_features(frame, kinds)

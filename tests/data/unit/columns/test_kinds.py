@@ -5,7 +5,8 @@ import pytest
 
 from bert_playground.data.columns.kinds import as_kind, infer_kind
 from bert_playground.data.columns.parsing import read_date, read_hour, read_items, read_number
-from bert_playground.data.templates.features import Feature, fit_features
+from bert_playground.data.templates.features import Feature
+from bert_playground.data.templates.fit_features import fit_features
 
 ROWS = 100
 

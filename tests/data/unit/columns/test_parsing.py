@@ -6,7 +6,7 @@ import pytest
 from bert_playground.data.columns.kinds import as_kind, infer_kind
 from bert_playground.data.columns.parsing import CLOCK, COMPACT, read_date, read_hour, read_number
 from bert_playground.data.columns.timestamps import find_time_column, parse_timestamps
-from bert_playground.data.templates.features import fit_features
+from bert_playground.data.templates.fit_features import fit_features
 
 
 def said_of(cells: list[str], **more: object) -> str:

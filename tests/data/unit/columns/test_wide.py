@@ -16,6 +16,21 @@ CELLS = {
     "dates": ["2020-01-01", "2020-01-02", "", "2021-05-05", "2022-01-01"],
     "compact dates": ["20200101", "20200102", "20210505", "20220101", "20191231"],
     "words": ["red", "blue", "red", "blue", "red"],
+    "words and NA": ["red", "NA", "", "none", "red"],
+    "long words": [f"{word} b c d e f g" for word in ("red", "blue", "red", "blue", "red")],
+    "scale": ["low", "high", "Medium", "low", "high"],
+    "answers": ["yes", "No", "yes", "no", ""],
+    "infinite": ["inf", "low", "low", "inf", "low"],
+    "lists": ["a|b", "a", "b|a", "a|b", "b"],
+    "brackets": ["['a']", "['b', 'a']", "[]", "['a']", "['b']"],
+    "codes": ["K1", "K2", "K1", "K2", "K3"],
+    "names": [
+        "Braund, Mr. Owen",
+        "Allen, Miss. Ann",
+        "Moran, Mr. Jim",
+        "Fox, Mrs. Eve",
+        "Lam, Mr. Len",
+    ],
     "money": ["$1", "$2", "$3", "$4", "$5"],
     "commas": ["1,5", "2,5", "3,5", "4,5", "5,5"],
 }
@@ -34,6 +49,12 @@ def frame() -> pl.DataFrame:
 
 
 def test_kinds_are_those_of_single_columns(frame: pl.DataFrame) -> None:
+    assert infer_all(frame) == {name: infer_kind(frame[name]) for name in frame.columns}
+
+
+def test_many_different_words_are_told_as_one_by_one() -> None:
+    words = pl.Series([f"{a}{b}{a}" for a in "abcdefg" for b in "abcdefg"])
+    frame = pl.DataFrame({f"words {copy}": words for copy in range(MANY)})
     assert infer_all(frame) == {name: infer_kind(frame[name]) for name in frame.columns}
 
 

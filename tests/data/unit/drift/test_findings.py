@@ -13,7 +13,7 @@ from bert_playground.data.drift.finding import Finding, is_surprising
 from bert_playground.data.drift.profile import ColumnProfile, fit_profiles
 from bert_playground.data.drift.tables import compare_tables
 from bert_playground.data.schema.decide import decide
-from bert_playground.data.templates.features import fit_features
+from bert_playground.data.templates.fit_features import fit_features
 from bert_playground.data.templates.options import TextOptions
 
 

@@ -9,7 +9,7 @@ import pytest
 from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.drift.profile import fit_profiles
 from bert_playground.data.drift.repair import match_values
-from bert_playground.data.templates.features import fit_features
+from bert_playground.data.templates.fit_features import fit_features
 
 ROWS = 60
 FLAGS = [i % 3 == 0 for i in range(ROWS)]

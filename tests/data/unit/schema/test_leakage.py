@@ -3,8 +3,11 @@
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from bert_playground.data.schema.leakage import ColumnProbe, find_leakage
+from bert_playground.data.schema.column_probe import GIVES_AWAY, ColumnProbe
+from bert_playground.data.schema.leakage import find_leakage
 from bert_playground.data.targets.fit import fit_targets
 from tests.fitting import describe_frame
 
@@ -110,13 +113,41 @@ def test_many_columns_of_numbers_score_as_one_by_one(task: str) -> None:
     random = np.random.default_rng(7)
     values = random.normal(size=(6, 150)).astype(np.float32)
     values[:3][random.random((3, 150)) < 0.2] = np.nan
-    noisy = np.nan_to_num(values[0]) + random.normal(size=150)
-    truth = {"binary": (noisy > 0).astype(int), "multiclass": random.integers(0, 3, 150)}.get(
-        task, noisy
-    )
+    values = np.vstack([np.repeat(np.float32([-1, 0, 1]), 50), values])
+    truth = {
+        "binary": (values[0] > 0).astype(int),
+        "multiclass": np.digitize(values[0], [-0.7, 0.7]),
+    }.get(task, values[0].astype(np.float64))
     probe = ColumnProbe(truth, task, seed=0)
     columns = [
         pl.Series("x", [None if np.isnan(x) else repr(float(x)) for x in each]) for each in values
     ]
-    expected = [probe.score(column) for column in columns]
-    np.testing.assert_allclose(probe.score_numbers(values), expected, rtol=1e-12)
+    expected = np.array([probe.score(column) for column in columns])
+    found = probe.score_numbers(values)
+    gives_away = expected >= GIVES_AWAY[task]
+    assert gives_away[0]
+    np.testing.assert_allclose(found[gives_away], expected[gives_away], rtol=1e-12)
+    assert (found[~gives_away] < GIVES_AWAY[task]).all()  # that is all that is asked of them
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+@settings(max_examples=8)  # each fits a dozen trees
+@given(
+    num_values=st.integers(1, 40), noise=st.sampled_from([0.0, 0.1, 1.0]), seed=st.integers(0, 99)
+)
+def test_no_column_scores_more_than_its_different_cells_could(
+    task: str, num_values: int, noise: float, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    cells = random.integers(0, num_values, 60)
+    truth = cells + noise * num_values * random.normal(size=60)
+    if task != "regression":
+        edges = np.quantile(truth, [0.5] if task == "binary" else [0.3, 0.6])
+        truth = np.digitize(truth, edges)
+    probe = ColumnProbe(truth, task, seed)
+    words = pl.Series("word", [f"w{cell}" for cell in cells])
+    for column in (words, words.str.strip_chars("w")):
+        assert probe.score(column) <= probe.limit(cells) + 1e-9
+        if task != "regression":
+            scores = probe.score_classes(column).values()
+            assert max(scores, default=0) <= probe.limit_classes(cells) + 1e-9

@@ -5,7 +5,8 @@ import json
 import polars as pl
 import pytest
 
-from bert_playground.data.templates.features import Feature, choose_num_bins, fit_features, humanise
+from bert_playground.data.templates.features import Feature, humanise
+from bert_playground.data.templates.fit_features import choose_num_bins, fit_features
 
 ROWS = 120
 TITLES = ("Mr", "Mrs", "Miss")

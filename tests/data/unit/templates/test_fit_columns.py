@@ -11,8 +11,8 @@ from bert_playground.data.columns.kinds import infer_kinds
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import choose_text_options
 from bert_playground.data.schema.decide import decide
-from bert_playground.data.templates.features import fit_features
 from bert_playground.data.templates.fit_columns import fit_columns
+from bert_playground.data.templates.fit_features import fit_features
 from bert_playground.data.templates.options import TextOptions
 from bert_playground.data.templates.row_text import fit_row_text, load_row_text
 

@@ -32,7 +32,7 @@ def describe(
     from bert_playground.data.schema.decide import decide_if_possible
     from bert_playground.data.schema.roles import read_test_columns, read_test_table
     from bert_playground.data.schema.sampling import READ_ALL, read_within
-    from bert_playground.logs import set_up_logs
+    from bert_playground.logs import set_up_logs, tell_if_slow
 
     set_up_logs(None)
     asked = options.read_config(context)[0].data
@@ -40,7 +40,8 @@ def describe(
     asked = resolve_columns(asked, frame.columns)
     schema, fault = decide_if_possible(frame, asked, read_test_columns(table, frame.columns))
     text = replace(choose_text_options(asked), test_rows=read_test_table(table, frame.columns))
-    facts = describe_table(frame, schema, text, fault=fault)
+    with tell_if_slow(f"looking at {frame.width:,} columns of {frame.height:,} rows"):
+        facts = describe_table(frame, schema, text, fault=fault)
     if json:
         print_json({**asdict(facts), "read": message})
         return

@@ -1,0 +1,252 @@
+"""ColumnProbe: how well one column alone answers the target on held-out rows, and what it could answer at best."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+from scipy.stats import rankdata
+from sklearn import config_context
+from sklearn.metrics import accuracy_score, r2_score, roc_auc_score
+from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import TargetEncoder
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from bert_playground.data.columns.kinds import clean, infer_kind
+from bert_playground.data.columns.parsing import read_number
+from bert_playground.tasks import TASKS
+
+FOLDS = 3
+MIN_ROWS = 2 * FOLDS  # of a class: each fold, and each fold within the others, needs some
+LARGEST = 1e30  # trees compute in f32
+# Each of several labels is a probe of its own; ordered classes and steps count as numbers.
+SCORED_AS = {"multilabel": "binary", "ordinal": "regression", "timeseries": "regression"}
+NAMES = {"binary": "ROC-AUC", "multiclass": "accuracy", "regression": "R2"}
+# Below these a column is a good feature; above them it is the answer in other words.
+GIVES_AWAY = {"binary": 0.995, "multiclass": 0.99, "regression": 0.98}
+
+
+class ColumnProbe:
+    """What is asked of columns: labels, and the folds that all of them are judged on.
+
+    Args:
+        truth: [R] encoded labels.
+        task: a key of NAMES.
+        seed: of the folds.
+    """
+
+    def __init__(self, truth: np.ndarray, task: str, seed: int) -> None:
+        self.task, self.seed = task, seed
+        self.is_classification = TASKS[task].is_classification
+        self.kept = _common_rows(truth) if self.is_classification else np.arange(len(truth))
+        self.truth = truth[self.kept]
+        self.constant = constant_score(self.truth, task)
+        self.classes = np.unique(self.truth) if self.is_classification else np.empty(0)
+        make_folds = StratifiedKFold if self.is_classification else KFold
+        self.folds = make_folds(FOLDS, shuffle=True, random_state=seed)
+        self.is_usable = len(self.truth) >= MIN_ROWS and len(np.unique(self.truth)) > 1
+        rows = np.arange(len(self.truth))[:, None]
+        self.splits = list(self.folds.split(rows, self.truth)) if self.is_usable else []
+        self.fold_of = np.zeros(len(self.truth), dtype=np.int64)
+        for number, (_, held_out) in enumerate(self.splits):
+            self.fold_of[held_out] = number
+
+    def limit(self, codes: np.ndarray) -> float:
+        """What `score` cannot exceed, as rows of one fold with the same cell get the same answer.
+
+        Args:
+            codes: [R] whole numbers, the same where cells are.
+        """
+        if not self.is_usable:
+            return self.constant
+        cells, counts = self._count_cells(codes)
+        if self.task == "regression":
+            means = np.bincount(cells, self.truth) / counts
+            errors, around = self.truth - means[cells], self.truth - self.truth.mean()
+            return float(1 - (errors @ errors) / (around @ around))
+        labels = self._count_labels(cells)
+        if self.task == "multiclass":
+            return float(labels.max(axis=1).sum() / len(self.truth))
+        return _best_area(labels[:, 1], counts)
+
+    def limit_classes(self, codes: np.ndarray) -> float:
+        """What no score of `score_classes` can exceed; see `limit`."""
+        if not self.is_usable:
+            return 0.0
+        cells, counts = self._count_cells(codes)
+        labels = self._count_labels(cells)
+        return max(_best_area(labels[:, place], counts) for place in range(labels.shape[1]))
+
+    def _count_cells(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which pair of cell and fold each row has, [R], and how many rows each has, [P]."""
+        pairs = codes[self.kept] * FOLDS + self.fold_of
+        _, cells, counts = np.unique(pairs, return_inverse=True, return_counts=True)
+        return cells, counts
+
+    def _count_labels(self, cells: np.ndarray) -> np.ndarray:
+        """Rows of each cell by class, [P, K]."""
+        num_classes = len(self.classes)
+        pairs = cells * num_classes + np.searchsorted(self.classes, self.truth)
+        return np.bincount(pairs, minlength=(cells.max() + 1) * num_classes).reshape(
+            -1, num_classes
+        )
+
+    def score(self, column: pl.Series) -> float:
+        """How well a column of R cells alone answers rows of other folds: ROC-AUC, accuracy or R2."""
+        read = self._read(column[self.kept])
+        if read is None:
+            return self.constant
+        answers = self._answer(*read)
+        if self.task == "multiclass":
+            answers = self.classes[answers.argmax(axis=1)]
+        measure = {"binary": roc_auc_score, "multiclass": accuracy_score}.get(self.task, r2_score)
+        return float(measure(self.truth, answers))
+
+    def score_numbers(self, values: np.ndarray) -> np.ndarray:
+        """The same of many columns of numbers [C, R], NaN where a cell has none: [C].
+
+        A column that cannot give the target away gets a score below that of one that does, and not its own.
+        """
+        if not self.is_usable:
+            return np.full(len(values), self.constant)
+        cells = np.clip(values[:, self.kept], -LARGEST, LARGEST).astype(np.float32)
+        enough = GIVES_AWAY[self.task]
+        answers = np.stack(
+            [self._answer(each[:, None], is_number=True, enough=enough) for each in cells]
+        )
+        if self.task == "binary":
+            return rank_areas(answers, self.truth == self.classes[1])
+        if self.task == "multiclass":
+            chosen = self.classes[answers.argmax(axis=2)]
+            return np.asarray((chosen == self.truth).mean(axis=1))
+        truths = np.repeat(self.truth[:, None], len(cells), axis=1)
+        return np.asarray(r2_score(truths, answers.T, multioutput="raw_values"))
+
+    def score_classes(self, column: pl.Series) -> dict[int, float]:
+        """How well a column alone tells each class from the rest on rows of other folds: ROC-AUC by class."""
+        read = self._read(column[self.kept])
+        if read is None:
+            return {}
+        answers = self._answer(*read)
+        if self.task == "binary":
+            return {1: float(roc_auc_score(self.truth, answers))}
+        return {
+            int(label): float(roc_auc_score(self.truth == label, answers[:, i]))
+            for i, label in enumerate(self.classes)
+        }
+
+    def score_absence(self, column: pl.Series) -> dict[int, float]:
+        """How well having no value, or having one, tells each class from the rest: ROC-AUC by class."""
+        is_missing = clean(column[self.kept]).is_null().to_numpy()
+        if not self.is_usable or is_missing.all() or not is_missing.any():
+            return {}
+        scores = {}
+        for label in self.classes:
+            score = float(roc_auc_score(self.truth == label, is_missing))
+            scores[int(label)] = max(score, 1 - score)
+        return scores
+
+    def _read(self, column: pl.Series) -> tuple[np.ndarray, bool] | None:
+        """The cells as numbers [R, 1], and whether they are numbers or categories; None: they can tell nothing."""
+        kind, cleaned = infer_kind(column), clean(column)
+        is_constant = kind.name == "nothing" and cleaned.null_count() in (0, len(column))
+        if is_constant or not self.is_usable:
+            return None
+        if kind.name == "number":
+            number = read_number(pl.col(column.name), kind.spelling)
+            values = cleaned.to_frame().select(number).to_series().to_numpy()
+            return np.clip(values, -LARGEST, LARGEST)[:, None], True
+        return cleaned.fill_null("").rank("dense").to_numpy()[:, None], False
+
+    def _answer(self, values: np.ndarray, is_number: bool, enough: float = -np.inf) -> np.ndarray:
+        """Answers, each by a tree that did not see its row: [R], of several classes their probabilities [R, K].
+
+        Where the first fold shows that no answers to the others can reach a score of `enough`, these are the worst.
+        """
+        # Of 0 and 1 the squared error cuts as Gini's impurity does, the mean of a leaf is the probability, and it takes less time.
+        is_multiclass = self.task == "multiclass"
+        make_tree = DecisionTreeClassifier if is_multiclass else DecisionTreeRegressor
+        shape = (len(self.truth), len(self.classes)) if is_multiclass else len(self.truth)
+        answers = np.empty(shape, dtype=np.float64)
+        # On a wide table checking X takes as long as the trees; without the check the library looks for no missing values.
+        is_whole = is_number and values.dtype == np.float32 and not np.isnan(values).any()
+        unchecked: dict[str, Any] = {"check_input": False} if is_whole else {}
+        leaf = max(3, len(self.truth) // 200)
+        with config_context(
+            skip_parameter_validation=True
+        ):  # a third of the time on narrow columns
+            for train, held_out in self.splits:
+                model = make_tree(max_depth=8, min_samples_leaf=leaf, random_state=self.seed)
+                if not is_number:
+                    model = make_pipeline(
+                        TargetEncoder(target_type=self._type(), cv=self.folds), model
+                    )
+                model.fit(values[train], self.truth[train], **unchecked)
+                answer = model.predict_proba if is_multiclass else model.predict
+                answers[held_out] = answer(values[held_out], **unchecked)
+                if held_out is self.splits[0][1] and self._limit_after(answers) < enough:
+                    return self._worst()
+        return answers
+
+    def _limit_after(self, answers: np.ndarray) -> float:
+        """The score of the answers if all but those to the first fold were perfect: of ROC-AUC, of pairs within it too."""
+        rows = self.splits[0][1]
+        told, truth = answers[rows], self.truth[rows]
+        if self.task == "multiclass":
+            wrong = self.classes[told.argmax(axis=1)] != truth
+            return float(1 - wrong.sum() / len(self.truth))
+        if self.task == "regression":
+            around = self.truth - self.truth.mean()
+            return float(1 - ((truth - told) ** 2).sum() / (around @ around))
+        is_positive, positives = truth == self.classes[1], self.truth == self.classes[1]
+        pairs = is_positive.sum() * (~is_positive).sum()
+        share = pairs / (positives.sum() * (~positives).sum())
+        return float(1 - share * (1 - rank_areas(told[None], is_positive)[0]))
+
+    def _worst(self) -> np.ndarray:
+        """Answers that are all wrong."""
+        if self.task == "multiclass":
+            return np.asarray(self.truth[:, None] != self.classes, dtype=np.float64)
+        return np.asarray(self.truth.max() + self.truth.min() - self.truth)
+
+    def _type(self) -> str:
+        num_classes = len(np.unique(self.truth)) if self.is_classification else 0
+        return {0: "continuous", 2: "binary"}.get(num_classes, "multiclass")
+
+
+def _best_area(positives: np.ndarray, counts: np.ndarray) -> float:
+    """The largest ROC-AUC of answers that are the same within a cell: those ranked by their cells' shares of positives.
+
+    Args:
+        positives: [P] rows of the class in each cell.
+        counts: [P] rows of each cell.
+    """
+    order = np.argsort(positives / counts, kind="stable")
+    shares = (positives / counts)[order]
+    # Cells of one share are one step of the curve.
+    starts = np.flatnonzero(np.diff(shares, prepend=-1.0))
+    ones = np.add.reduceat(positives[order], starts)
+    zeros = np.add.reduceat((counts - positives)[order], starts)
+    below = np.cumsum(zeros) - zeros
+    return float((ones @ (below + zeros / 2)) / (ones.sum() * zeros.sum()))
+
+
+def rank_areas(scores: np.ndarray, is_positive: np.ndarray) -> np.ndarray:
+    """ROC-AUC of each row of scores [C, R]: the share of pairs in order, which the ranks of the positive rows count."""
+    num_positives = int(is_positive.sum())
+    ranks = rankdata(scores, axis=1)[:, is_positive].sum(axis=1)
+    in_order = ranks - num_positives * (num_positives + 1) / 2
+    return np.asarray(in_order / (num_positives * (len(is_positive) - num_positives)))
+
+
+def _common_rows(truth: np.ndarray) -> np.ndarray:
+    """The rows of classes that have enough of them, [K]."""
+    counts = np.bincount(truth)
+    return np.flatnonzero(counts[truth] >= MIN_ROWS)
+
+
+def constant_score(truth: np.ndarray, task: str) -> float:
+    """What a constant answer scores."""
+    if task == "multiclass":
+        return float(np.bincount(truth).max(initial=0) / max(1, len(truth)))
+    return 0.5 if task == "binary" else 0.0
