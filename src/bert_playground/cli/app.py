@@ -43,6 +43,8 @@ from .commands.model.calibrate import calibrate
 from .commands.model.export import export
 from .commands.model.inspect import inspect
 from .commands.model.merge import merge
+from .commands.model.pull import pull
+from .commands.model.push import push
 from .commands.model.quantize import quantize
 from .commands.model.serve import serve
 from .commands.runs.compare import compare as runs_compare
@@ -80,7 +82,7 @@ for command in (
 app.command("automl", cls=SettingsCommand, help="The same as `bert tune`.", hidden=True)(tune)
 
 model_group = typer.Typer(
-    help="Inspect, calibrate, quantize, merge, export and serve models.", no_args_is_help=True
+    help="Inspect, calibrate, quantize, merge, export, push, pull and serve models.", no_args_is_help=True
 )
 for model_command in (
     inspect,
@@ -88,6 +90,8 @@ for model_command in (
     export,
     quantize,
     merge,
+    push,
+    pull,
     serve,
 ):
     model_group.command(cls=SettingsCommand)(model_command)

@@ -49,7 +49,7 @@ class Card:
             pipeline=self.pipeline,
             record=self.record,
             summary=None if self.record is None else self.record.summary,
-            version=_version(),
+            version=own_version(),
         )
 
     @property
@@ -109,20 +109,26 @@ class Card:
     def training_facts(self) -> Iterator[tuple[str, Any]]:
         """How the run went; None: not known."""
         assert self.record is not None
-        summary, machine = self.record.summary, self.record.environment
-        for name in ("train_rows", "val_rows", "epochs", "steps", "trained_parameters"):
-            yield name.replace("_", " "), getattr(summary, name)
-        yield "batch size", self.record.setting("training.batch_size")
-        yield "activations", summary.precision
-        yield "seconds", None if summary.seconds is None else f"{summary.seconds:.0f}"
-        yield "seed", machine.seed
-        yield "computed by", machine.computed_by
-        yield "commit", machine.git_commit
-        versions = [f"{name} {number}" for name, number in machine.versions.items() if number]
-        yield "versions", ", ".join(versions)
+        return training_facts(self.record)
 
 
-def _version() -> str:
+def training_facts(record: RunRecord) -> Iterator[tuple[str, Any]]:
+    """How a run went, as names and values; None: not known."""
+    summary, machine = record.summary, record.environment
+    for name in ("train_rows", "val_rows", "epochs", "steps", "trained_parameters"):
+        yield name.replace("_", " "), getattr(summary, name)
+    yield "batch size", record.setting("training.batch_size")
+    yield "activations", summary.precision
+    yield "seconds", None if summary.seconds is None else f"{summary.seconds:.0f}"
+    yield "seed", machine.seed
+    yield "computed by", machine.computed_by
+    yield "commit", machine.git_commit
+    versions = [f"{name} {number}" for name, number in machine.versions.items() if number]
+    yield "versions", ", ".join(versions)
+
+
+def own_version() -> str:
+    """The version that writes a card."""
     try:
         return version("bert-playground")
     except PackageNotFoundError:
