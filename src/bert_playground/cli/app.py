@@ -82,7 +82,8 @@ for command in (
 app.command("automl", cls=SettingsCommand, help="The same as `bert tune`.", hidden=True)(tune)
 
 model_group = typer.Typer(
-    help="Inspect, calibrate, quantize, merge, export, push, pull and serve models.", no_args_is_help=True
+    help="Inspect, calibrate, quantize, merge, export, push, pull and serve models.",
+    no_args_is_help=True,
 )
 for model_command in (
     inspect,

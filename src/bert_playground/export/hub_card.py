@@ -94,7 +94,11 @@ class HubCard:
             pipeline_tag=self.tag,
             tags=["bert-playground", "mlx", "tabular"],
             base_model=self.base_model,
-            **({"model_name": self.repo.rpartition("/")[2], "eval_results": figures} if figures else {}),
+            **(
+                {"model_name": self.repo.rpartition("/")[2], "eval_results": figures}
+                if figures
+                else {}
+            ),
         ).to_yaml()
 
     @property
@@ -102,7 +106,9 @@ class HubCard:
         """What the reader has to know."""
         notes = [HOLDS] if self.pipeline else []
         if self.base_model:
-            notes.append(f"the weights of {self.base_model} are not here; they are fetched when it is named to `bert`")
+            notes.append(
+                f"the weights of {self.base_model} are not here; they are fetched when it is named to `bert`"
+            )
         return (*notes, ALONE)
 
     def training_facts(self) -> Iterator[tuple[str, Any]]:
@@ -171,7 +177,11 @@ def _name_kind(folder: Path) -> str:
 
 def _named_base(folder: Path) -> str | None:
     adapters = name_adapters(folder)
-    return str(read_json(adapters[0] / ADAPTER).get("base_model_name_or_path") or "") or None if adapters else None
+    return (
+        str(read_json(adapters[0] / ADAPTER).get("base_model_name_or_path") or "") or None
+        if adapters
+        else None
+    )
 
 
 def _count_parameters(folder: Path) -> int | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bert_playground.documents import read_json
 from bert_playground.models.ensemble import read_manifest, resolve_inside
-from bert_playground.models.hub_files import ADAPTER, HUB_ID
+from bert_playground.models.hub_files import ADAPTER, HUB_ID, PIPELINE
 from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME, ESTIMATOR_NAME
 
 CARD = "README.md"
@@ -23,7 +23,7 @@ WANTED = (
     ADAPTER,
     "adapter_model.safetensors",
     "adapters.safetensors",
-    "pipeline.json",
+    PIPELINE,
     "tokenizer/tokenizer.json",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -57,6 +57,7 @@ SECRETS = {
     "an API key": r"\bsk-[A-Za-z0-9_-]{24,}",
     "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
 }
+FOLDERS = re.compile(r"(?<![\w/:.])/(?:[^\s/,;'\"]+/)+(?=[^\s/,;'\"])")
 TEXTS = (".json", ".md", ".txt")
 
 
@@ -93,6 +94,7 @@ def collect_contents(folder: Path, base: str | None = None) -> Contents:
         for path in _wanted_files(part):
             files[path.relative_to(folder).as_posix()] = path
     files |= _shared_adapters(files, base)
+    files |= _without_folders(files)
     _refuse_secrets(files)
     inside = (path for path in sorted(folder.rglob("*")) if path.is_file())
     names = (path.relative_to(folder).as_posix() for path in inside)
@@ -152,6 +154,27 @@ def _shared_adapters(files: Mapping[str, Path | bytes], base: str | None) -> dic
             )
     if base is not None and not changed:
         raise ValueError(f"--base {base} is for adapters, and there is none; leave it out")
+    return changed
+
+
+def without_folders(text: str) -> str:
+    """The text with absolute paths cut to their last names: they name a machine and its user."""
+    return FOLDERS.sub("", text)
+
+
+def _without_folders(files: Mapping[str, Path | bytes]) -> dict[str, bytes]:
+    """Pipelines whose statements name folders of this machine, without these; how rows are read does not change."""
+    changed = {}
+    for name, path in files.items():
+        if name.rpartition("/")[2] != PIPELINE or isinstance(path, bytes):
+            continue
+        document = read_json(path)
+        said = document.get("statements") or []
+        shared = [without_folders(str(each)) for each in said]
+        if shared != said:
+            changed[name] = json.dumps(
+                {**document, "statements": shared}, indent=2, ensure_ascii=False
+            ).encode()
     return changed
 
 

@@ -11,12 +11,14 @@ from huggingface_hub import ModelCardData
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.targets.forecast import HorizonEncoder
 from bert_playground.data.targets.label_encoder import LabelEncoder
+from bert_playground.export.hub_contents import without_folders
 from bert_playground.jinja_templates import open_templates
 from bert_playground.models.checkpoint import SHARED_HEADS
 from bert_playground.models.hub_files import HUB_ID
 from bert_playground.run_record import RunRecord
 
 TEMPLATES = open_templates(Path(__file__).parent)
+TEMPLATES.filters["without_folders"] = without_folders
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from bert_playground.files import replaced_directory
 from bert_playground.lookup import shorten
 from bert_playground.models.hub_errors import explain_hub_error, is_about_disk
-from bert_playground.models.hub_files import HUB_ID
+from bert_playground.models.hub_files import HUB_ID, quiet_bars
 from bert_playground.runs import find_checkpoint
 
 # Formats that run no code when they are read; pickles are not even fetched.
@@ -46,10 +46,14 @@ def pull_model(repo: str, output: Path | None = None, *, revision: str | None = 
         ValueError: the Hub refuses or does not answer, or there is no checkpoint.
     """
     if not HUB_ID.fullmatch(repo):
-        raise ValueError(f"{repo!r} is no name of the Hub; expected OWNER/NAME, such as ada/titanic")
+        raise ValueError(
+            f"{repo!r} is no name of the Hub; expected OWNER/NAME, such as ada/titanic"
+        )
     folder = output or Path(repo.rpartition("/")[2])
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder} exists already and is not empty; give a new folder with --output")
+        raise ValueError(
+            f"{folder} exists already and is not empty; give a new folder with --output"
+        )
     snapshot = _fetch(repo, revision)
     try:
         find_checkpoint(snapshot)
@@ -73,6 +77,7 @@ def pull_model(repo: str, output: Path | None = None, *, revision: str | None = 
 def _fetch(repo: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
+    quiet_bars()
     at = "" if revision is None else f" at {revision}"
     try:
         return Path(

@@ -16,7 +16,7 @@ from bert_playground.models.hub_errors import (
     find_offline,
     is_about_disk,
 )
-from bert_playground.models.hub_files import HUB_ID
+from bert_playground.models.hub_files import HUB_ID, quiet_bars
 from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME, find_checkpoint
 
 if TYPE_CHECKING:
@@ -81,7 +81,9 @@ def push_model(
     if is_dry:
         return _describe(folder, repo, _with_card(contents, folder, repo, base))
     if name := find_offline():
-        raise ValueError(f"{name} forbids the network, and a push needs it; unset {name}, or add --dry-run")
+        raise ValueError(
+            f"{name} forbids the network, and a push needs it; unset {name}, or add --dry-run"
+        )
     api = _sign_in()
     with _said(f"{repo} was not pushed"):
         repo = _own_name(api, repo)
@@ -160,6 +162,7 @@ def _check_name(repo: str) -> None:
 def _sign_in() -> "HfApi":
     from huggingface_hub import HfApi, get_token
 
+    quiet_bars()
     with _said("nothing was sent"):
         token = get_token()
     if token is None:

@@ -8,7 +8,8 @@ TOKEN = "set HF_TOKEN, or sign in with `hf auth login`; tokens are made at https
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 YES = ("1", "on", "yes", "true")
 MEANINGS = {
-    401: "the Hub does not know who asks (401): no token, or one that is wrong or was revoked; " + TOKEN,
+    401: "the Hub does not know who asks (401): no token, or one that is wrong or was revoked; "
+    + TOKEN,
     403: "the Hub does not allow it (403): the token may not write there, or the account may not read it; take a token "
     "with the right to write, and a name under your own account or an organization of yours",
     404: "the Hub has nothing there that this token may see (404): check the spelling, and for a private one that the "
@@ -37,10 +38,13 @@ def explain_hub_error(error: BaseException) -> str:
         return MEANINGS[status]
     if status is not None and status >= 500:
         return SERVER_FAULT.format(status)
-    said = without_token(_first_line(error))
+    first = chain_of(error)[-1]  # an uploading thread says only which file it had
+    said = without_token(_first_line(first))
     if status is not None:
         return f"the Hub refuses it ({status}: {said})"
-    return f"the Hub does not answer ({said}); check the network and run the same command again"
+    if any(isinstance(each, OSError) or _is_of_network(each) for each in chain_of(error)):
+        return f"the Hub does not answer ({said}); check the network and run the same command again"
+    return f"its client failed ({type(first).__name__}: {said}); pip install --upgrade huggingface-hub may help"
 
 
 def find_offline() -> str | None:
@@ -74,6 +78,11 @@ def _status_of(error: BaseException) -> int | None:
         if isinstance(status, int):
             return status
     return None
+
+
+def _is_of_network(error: BaseException) -> bool:
+    """Whether the client's HTTP library raised it: requests in its versions before 1, httpx later."""
+    return type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore", "requests")
 
 
 def _first_line(error: BaseException) -> str:

@@ -46,7 +46,10 @@ Message = Annotated[
 DryRun = Annotated[
     bool,
     typer.Option(
-        "--dry-run", metavar="", help="list what would be sent, and send nothing", show_default=False
+        "--dry-run",
+        metavar="",
+        help="list what would be sent, and send nothing",
+        show_default=False,
     ),
 ]
 
