@@ -1,5 +1,8 @@
 """The Typer app: command → function, nothing else."""
 
+import os
+import sys
+
 import typer
 
 from .commands.core.benchmark import benchmark
@@ -54,7 +57,11 @@ from .commands.runs.remove import remove
 from .commands.runs.report import report
 from .commands.runs.show import show as runs_show
 from .utils.errors import FriendlyGroup
+from .utils.next_steps import print_next_steps
 from .utils.options import SettingsCommand
+from .utils.terminal import spell_for_terminal
+
+COMPLETION = "_BERT_COMPLETE"  # set by a shell that asks for completions
 
 app = typer.Typer(
     name="bert",
@@ -153,4 +160,8 @@ app.add_typer(mlflow_group, name="mlflow")
 
 def main() -> None:
     """Run the command line; the console script `bert`."""
+    spell_for_terminal()
+    if len(sys.argv) == 1 and COMPLETION not in os.environ:
+        print_next_steps()  # at once: building all commands takes longer than to look around
+        return
     app()

@@ -8,6 +8,7 @@ import typer
 
 from bert_playground.cli.utils import options
 from bert_playground.cli.utils.checkpoints import choose_checkpoint
+from bert_playground.cli.utils.completion import complete_checkpoints
 from bert_playground.cli.utils.console import print_json, print_lines, print_table, program
 
 if TYPE_CHECKING:
@@ -46,7 +47,11 @@ Output = Annotated[
 Resume = Annotated[
     Path | None,
     options.option(
-        "--resume", metavar="FOLDER", help="go on with a stopped search: its folder", panel=_SEARCH
+        "--resume",
+        metavar="FOLDER",
+        help="go on with a stopped search: its folder",
+        panel=_SEARCH,
+        autocompletion=complete_checkpoints,
     ),
 ]
 Layers = Annotated[

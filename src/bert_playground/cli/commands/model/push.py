@@ -8,6 +8,7 @@ import typer
 
 from bert_playground.cli.utils import options
 from bert_playground.cli.utils.checkpoints import choose_checkpoint
+from bert_playground.cli.utils.completion import complete_checkpoints
 from bert_playground.cli.utils.console import print_json, print_lines, program
 
 if TYPE_CHECKING:
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
 
 Run = Annotated[
     Path,
-    typer.Argument(metavar="RUN", help="checkpoint, ensemble or run folder", show_default=False),
+    typer.Argument(
+        metavar="RUN",
+        help="checkpoint, ensemble or run folder",
+        show_default=False,
+        autocompletion=complete_checkpoints,
+    ),
 ]
 Repo = Annotated[
     str,
