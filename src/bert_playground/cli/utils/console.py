@@ -94,6 +94,11 @@ def print_lines(lines: Iterable[str]) -> None:
         console.print(_visible(line), markup=False, highlight=False, soft_wrap=True)
 
 
+def print_result(path: object) -> None:
+    """The file or folder that a command made, as its last line, so that it is found and can be copied."""
+    print_lines(["", str(path)])
+
+
 def print_error(message: str, notes: Iterable[str] = ()) -> None:
     """One red message on stderr, then notes about what to do."""
     from rich.console import Console

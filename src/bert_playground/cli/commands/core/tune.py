@@ -7,7 +7,7 @@ import typer
 
 from bert_playground.cli.utils import options
 from bert_playground.cli.utils.completion import complete_checkpoints
-from bert_playground.cli.utils.console import print_json, print_lines, print_table
+from bert_playground.cli.utils.console import print_json, print_lines, print_result, print_table
 
 _PANEL = "The study"
 
@@ -203,3 +203,4 @@ def _print_summary(summary: dict[str, Any]) -> None:
             f"  bert tune --resume {summary['run']} --time 20m",
         ]
     )
+    print_result(summary["run"])

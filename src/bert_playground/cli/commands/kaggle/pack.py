@@ -8,7 +8,7 @@ import typer
 from bert_playground.cli.utils import options
 from bert_playground.cli.utils.competition import Competition, choose_competition, find_entry
 from bert_playground.cli.utils.completion import complete_checkpoints
-from bert_playground.cli.utils.console import print_json, print_lines
+from bert_playground.cli.utils.console import print_json, print_lines, print_result
 
 Run = Annotated[
     Path,
@@ -71,6 +71,7 @@ def pack(
         print_json({"output": output, "checkpoint": packed, "competition": slug})
         return
     print_lines([f"{packed} is packed in {output}", f"next: {output / 'README.md'}"])
+    print_result(output)
 
 
 def _own_name() -> str | None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bert_playground.cli.utils import options
-from bert_playground.cli.utils.console import print_json, print_lines, program
+from bert_playground.cli.utils.console import print_json, print_lines, print_result, program
 
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="OWNER/NAME on the Hub", show_default=False)
@@ -53,7 +53,6 @@ def pull(
             "",
             "next:",
             f"  {program()} predict --test test.csv --checkpoint {pulled.folder} --output submission.csv",
-            "",
-            str(pulled.folder),
         ]
     )
+    print_result(pulled.folder)

@@ -9,7 +9,7 @@ import typer
 from bert_playground.cli.utils import options
 from bert_playground.cli.utils.checkpoints import choose_checkpoint
 from bert_playground.cli.utils.completion import complete_checkpoints
-from bert_playground.cli.utils.console import print_json, print_lines, program
+from bert_playground.cli.utils.console import print_json, print_lines, print_result, program
 
 if TYPE_CHECKING:
     from bert_playground.export.push import Pushed
@@ -87,6 +87,8 @@ def push(
         print_json(pushed.__dict__)
         return
     print_lines(_describe(pushed))
+    if pushed.url is not None:
+        print_result(pushed.url)
 
 
 def _describe(pushed: "Pushed") -> list[str]:
@@ -108,8 +110,6 @@ def _describe(pushed: "Pushed") -> list[str]:
         "",
         "next:",
         f"  {program()} model pull {pushed.repo}",
-        "",
-        str(pushed.url),
     ]
 
 
