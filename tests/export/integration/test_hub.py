@@ -55,6 +55,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
 def make_flags(passengers: Path, output: Path) -> dict[str, object]:
     return {
         "data.train": passengers / "train.csv",
+        "model.intermediate_size": 64,  # a multiple of the groups of quantized weights
         "training.output_dir": output,
         "training.use_compilation": False,
         "training.precision": "f32",
