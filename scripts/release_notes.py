@@ -37,9 +37,13 @@ def _check(headings: list[re.Match[str]]) -> None:
     names = [each["name"] for each in headings]
     if names[:1] != ["Unreleased"]:
         raise ValueError(f"CHANGELOG.md begins with {names[:1]}, expected '{UNRELEASED}'")
-    wrong = [each[0] for each in headings[1:] if not (VERSION.fullmatch(each["name"]) and each["day"])]
+    wrong = [
+        each[0] for each in headings[1:] if not (VERSION.fullmatch(each["name"]) and each["day"])
+    ]
     if wrong:
-        raise ValueError(f"no versions with a day: {', '.join(wrong)}; write '## [1.2.3] - 2026-01-31'")
+        raise ValueError(
+            f"no versions with a day: {', '.join(wrong)}; write '## [1.2.3] - 2026-01-31'"
+        )
     numbers = [_number(name) for name in names[1:]]
     if numbers != sorted(set(numbers), reverse=True):
         raise ValueError(f"versions are not the newest first, each once: {', '.join(names[1:])}")

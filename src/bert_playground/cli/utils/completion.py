@@ -84,9 +84,7 @@ def read_header(path: Path) -> list[str]:
     """The names of a table's columns, from its first bytes; [] where they are not found."""
     try:
         if path.name.lower().endswith(".parquet"):
-            import polars as pl
-
-            return list(pl.read_parquet_schema(path))
+            return _read_parquet_header(path)
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             text = file.read(MOST_BYTES).decode("utf-8-sig", "replace")
         line = text.partition("\n")[0]
@@ -95,6 +93,15 @@ def read_header(path: Path) -> list[str]:
             name for name in next(csv.reader(io.StringIO(text), delimiter=delimiter), []) if name
         ]
     except (OSError, csv.Error):  # the shell has no place for a message
+        return []
+
+
+def _read_parquet_header(path: Path) -> list[str]:
+    import polars as pl
+
+    try:
+        return list(pl.read_parquet_schema(path))
+    except pl.exceptions.PolarsError:
         return []
 
 
