@@ -94,11 +94,8 @@ class HubCard:
             pipeline_tag=self.tag,
             tags=["bert-playground", "mlx", "tabular"],
             base_model=self.base_model,
-            **(
-                {"model_name": self.repo.rpartition("/")[2], "eval_results": figures}
-                if figures
-                else {}
-            ),
+            model_name=self.repo.rpartition("/")[2] if figures else None,
+            eval_results=figures or None,
         ).to_yaml()
 
     @property

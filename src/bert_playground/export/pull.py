@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bert_playground.files import replaced_directory
+from bert_playground.hub_errors import explain_hub_error, is_about_disk
 from bert_playground.lookup import shorten
-from bert_playground.models.hub_errors import explain_hub_error, is_about_disk
 from bert_playground.models.hub_files import HUB_ID, quiet_bars
 from bert_playground.runs import find_checkpoint
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from loguru import logger
 
 from bert_playground.export.hub_card import describe_checkpoint
 from bert_playground.export.hub_contents import CARD, WANTED, Contents, collect_contents
-from bert_playground.models.hub_errors import (
+from bert_playground.hub_errors import (
     TOKEN,
     explain_hub_error,
     find_offline,
@@ -87,7 +88,8 @@ def push_model(
     api = _sign_in()
     with _said(f"{repo} was not pushed"):
         repo = _own_name(api, repo)
-        contents = _with_card(contents, folder, repo, base)
+    contents = _with_card(contents, folder, repo, base)
+    with _said(f"{repo} was not pushed"):
         url = api.create_repo(repo, private=is_private, exist_ok=True)
         state = bool(api.repo_info(repo).private)
     if is_private and not state:
@@ -98,14 +100,11 @@ def push_model(
     logger.info("sending {} files to {}", len(contents.files), url)
     with _said(f"{repo} was not pushed"):
         commit = _commit(api, repo, contents, message or MESSAGE.format(folder.name))
-    described = _describe(folder, repo, contents)
-    return Pushed(
-        **{
-            **described.__dict__,
-            "is_private": state,
-            "url": str(url),
-            "revision": str(commit.oid),
-        }
+    return replace(
+        _describe(folder, repo, contents),
+        is_private=state,
+        url=str(url),
+        revision=str(commit.oid),
     )
 
 
@@ -132,8 +131,6 @@ def _readable(file: Path | bytes) -> str | bytes:
 
 def _is_ours(name: str) -> bool:
     """Whether a push writes files of this name; a license or a picture on the Hub is somebody's own."""
-    from fnmatch import fnmatch
-
     own = (BLEND_NAME, ENSEMBLE_NAME, *(each for each in WANTED if each != "LICENSE*"))
     return any(fnmatch(name, each) or fnmatch(name, f"*/{each}") for each in own)
 

@@ -65,7 +65,7 @@ def find_cached(name: str) -> Path | None:
 
 def quiet_bars() -> None:
     """Let the client of the Hub draw no bars where nobody sees them move, such as in a log."""
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     if not sys.stderr.isatty():
         disable_progress_bars()

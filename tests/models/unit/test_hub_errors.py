@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bert_playground.models.hub_errors import explain_hub_error, without_token
+from bert_playground.hub_errors import explain_hub_error, without_token
 
 
 def refuse(status: int, text: str = "refused") -> Exception:

@@ -60,7 +60,7 @@ def print_table(
 
 def _needs_room(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> bool:
     """Whether a terminal is so narrow that several columns would be folded to a few letters each."""
-    width = _console().width
+    width: int = _console().width
     if width >= NARROW or len(columns) < 3:
         return False
     cells = [list(columns), *([spell(value) for value in row] for row in rows)]
