@@ -14,7 +14,7 @@ import typer
 
 TYPED = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")  # of bash; of other shells
 MOST_BYTES = 2**20  # of a table, among which its header is looked for
-DELIMITERS = ",\t;|"
+DELIMITERS = "\t;|,"
 CHECKPOINT_FILES = ("model.safetensors", "adapter_model.safetensors", "ensemble.json", "blend.json")
 TABLES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".parquet")
 

@@ -218,7 +218,7 @@ def test_plain_lines_are_written_where_there_is_no_terminal(
 
 
 def test_a_notebook_gets_one_output_that_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Console, "is_jupyter", True)
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
     assert isinstance(create_progress(10), NotebookProgress)
 
 
