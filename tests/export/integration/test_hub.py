@@ -80,6 +80,9 @@ def push(*arguments: str) -> tuple[int, str]:
 
 def test_a_pulled_run_answers_bit_for_bit(run: Path, passengers: Path, hub: FakeHub) -> None:
     pushed = push_model(run, "titanic")
+    repository = hub.repositories[f"{USER}/titanic"]
+    strange = {"model.bin": b"a pickle", "run.py": b"raise SystemExit", "onnx/model.json": b"{}"}
+    repository.commits[-1] = (pushed.revision, repository.files | strange)
     assert pushed.repo == f"{USER}/titanic"
     pulled = pull_model(pushed.repo)
     assert pulled.folder == Path("titanic")
