@@ -45,6 +45,10 @@ wheel:
 versus *arguments:
     uv run python benchmarks/versus_peers.py {{arguments}}
 
-# build the wheel and the source archive
+# what a release publishes, built and tried; stops before publishing
 release:
-    uv build
+    bash .ci/release
+
+# CHANGELOG.md: what is unreleased becomes this version, of today; then commit, tag, and `just release`
+changelog version:
+    python3 scripts/release_notes.py --begin {{version}}

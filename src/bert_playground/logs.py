@@ -51,10 +51,16 @@ def set_up_logs(level: str | None = None) -> str:
         _write_to_console,
         level=chosen,
         format=_console_format,
-        colorize=sys.stderr.isatty(),
+        colorize=_has_colors(),
         filter=lambda record: record["level"].no >= _floor,
     )
     return chosen
+
+
+def _has_colors() -> bool:
+    """Whether stderr is a terminal that shows colours, and nobody asked for none: https://no-color.org."""
+    is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") in ("dumb", "unknown")
+    return sys.stderr.isatty() and not is_plain
 
 
 @contextmanager

@@ -1,5 +1,8 @@
 """The Typer app: command → function, nothing else."""
 
+import os
+import sys
+
 import typer
 
 from .commands.core.benchmark import benchmark
@@ -43,6 +46,8 @@ from .commands.model.calibrate import calibrate
 from .commands.model.export import export
 from .commands.model.inspect import inspect
 from .commands.model.merge import merge
+from .commands.model.pull import pull
+from .commands.model.push import push
 from .commands.model.quantize import quantize
 from .commands.model.serve import serve
 from .commands.runs.compare import compare as runs_compare
@@ -52,7 +57,11 @@ from .commands.runs.remove import remove
 from .commands.runs.report import report
 from .commands.runs.show import show as runs_show
 from .utils.errors import FriendlyGroup
+from .utils.next_steps import print_next_steps
 from .utils.options import SettingsCommand
+from .utils.terminal import spell_for_terminal
+
+COMPLETION = "_BERT_COMPLETE"  # set by a shell that asks for completions
 
 app = typer.Typer(
     name="bert",
@@ -80,7 +89,8 @@ for command in (
 app.command("automl", cls=SettingsCommand, help="The same as `bert tune`.", hidden=True)(tune)
 
 model_group = typer.Typer(
-    help="Inspect, calibrate, quantize, merge, export and serve models.", no_args_is_help=True
+    help="Inspect, calibrate, quantize, merge, export, push, pull and serve models.",
+    no_args_is_help=True,
 )
 for model_command in (
     inspect,
@@ -88,6 +98,8 @@ for model_command in (
     export,
     quantize,
     merge,
+    push,
+    pull,
     serve,
 ):
     model_group.command(cls=SettingsCommand)(model_command)
@@ -148,4 +160,8 @@ app.add_typer(mlflow_group, name="mlflow")
 
 def main() -> None:
     """Run the command line; the console script `bert`."""
+    spell_for_terminal()
+    if len(sys.argv) == 1 and COMPLETION not in os.environ:
+        print_next_steps()  # at once: building all commands takes longer than to look around
+        return
     app()

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bert_playground.finding import BAD, GOOD, NOTE, Finding
+from bert_playground.hub_errors import find_offline
 
 SECONDS = 3.0
-OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-YES = ("1", "on", "yes", "true")
 
 
 def check_kaggle() -> Iterator[Finding]:
@@ -52,9 +51,9 @@ def check_network(is_asked: bool = True) -> Iterator[Finding]:
     Args:
         is_asked: false: nothing is sent.
     """
-    offline = [name for name in OFFLINE if os.environ.get(name, "").lower() in YES]
+    offline = find_offline()
     if offline:
-        yield Finding("network", NOTE, f"offline, as {offline[0]} asks", f"unset {offline[0]}")
+        yield Finding("network", NOTE, f"offline, as {offline} asks", f"unset {offline}")
     if not is_asked:
         yield Finding("network", NOTE, "not asked", "leave --offline out")
         return

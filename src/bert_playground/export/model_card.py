@@ -11,12 +11,14 @@ from huggingface_hub import ModelCardData
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.targets.forecast import HorizonEncoder
 from bert_playground.data.targets.label_encoder import LabelEncoder
+from bert_playground.export.hub_contents import without_folders
 from bert_playground.jinja_templates import open_templates
 from bert_playground.models.checkpoint import SHARED_HEADS
 from bert_playground.models.hub_files import HUB_ID
 from bert_playground.run_record import RunRecord
 
 TEMPLATES = open_templates(Path(__file__).parent)
+TEMPLATES.filters["without_folders"] = without_folders
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Card:
             pipeline=self.pipeline,
             record=self.record,
             summary=None if self.record is None else self.record.summary,
-            version=_version(),
+            version=own_version(),
         )
 
     @property
@@ -109,20 +111,26 @@ class Card:
     def training_facts(self) -> Iterator[tuple[str, Any]]:
         """How the run went; None: not known."""
         assert self.record is not None
-        summary, machine = self.record.summary, self.record.environment
-        for name in ("train_rows", "val_rows", "epochs", "steps", "trained_parameters"):
-            yield name.replace("_", " "), getattr(summary, name)
-        yield "batch size", self.record.setting("training.batch_size")
-        yield "activations", summary.precision
-        yield "seconds", None if summary.seconds is None else f"{summary.seconds:.0f}"
-        yield "seed", machine.seed
-        yield "computed by", machine.computed_by
-        yield "commit", machine.git_commit
-        versions = [f"{name} {number}" for name, number in machine.versions.items() if number]
-        yield "versions", ", ".join(versions)
+        return training_facts(self.record)
 
 
-def _version() -> str:
+def training_facts(record: RunRecord) -> Iterator[tuple[str, Any]]:
+    """How a run went, as names and values; None: not known."""
+    summary, machine = record.summary, record.environment
+    for name in ("train_rows", "val_rows", "epochs", "steps", "trained_parameters"):
+        yield name.replace("_", " "), getattr(summary, name)
+    yield "batch size", record.setting("training.batch_size")
+    yield "activations", summary.precision
+    yield "seconds", None if summary.seconds is None else f"{summary.seconds:.0f}"
+    yield "seed", machine.seed
+    yield "computed by", machine.computed_by
+    yield "commit", machine.git_commit
+    versions = [f"{name} {number}" for name, number in machine.versions.items() if number]
+    yield "versions", ", ".join(versions)
+
+
+def own_version() -> str:
+    """The version that writes a card."""
     try:
         return version("bert-playground")
     except PackageNotFoundError:

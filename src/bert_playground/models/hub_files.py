@@ -2,6 +2,7 @@
 
 import errno
 import re
+import sys
 from pathlib import Path
 
 from loguru import logger
@@ -48,15 +49,32 @@ def find_cached(name: str) -> Path | None:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        folder = Path(snapshot_download(name, local_files_only=True))
+        # The files that a download takes: of others, such as a picture of the card, none is expected.
+        folder = Path(
+            snapshot_download(
+                name,
+                local_files_only=True,
+                allow_patterns=DOWNLOADED,
+                ignore_patterns=NOT_DOWNLOADED,
+            )
+        )
     except (LocalEntryNotFoundError, OSError, ValueError):
         return None
     return folder if (folder / CONFIG).is_file() else None
 
 
+def quiet_bars() -> None:
+    """Let the client of the Hub draw no bars where nobody sees them move, such as in a log."""
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+
+
 def _download(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
+    quiet_bars()
     try:
         logger.info("fetching {} from the Hugging Face Hub (or its local cache)", name)
         return Path(

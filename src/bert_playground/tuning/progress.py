@@ -7,7 +7,7 @@ from loguru import logger
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from bert_playground.training.callbacks.progress import describe_time
+from bert_playground.training.callbacks.describe_progress import describe_time
 from bert_playground.training.core.state import TrainState
 from bert_playground.tuning.clock import Clock
 

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bert_playground.cli.app import app
+from bert_playground.runs import find_checkpoint
 
 SMALL = """
 model: {hidden_size: 64, intermediate_size: 128, num_layers: 1, num_heads: 2, vocab_size: 200}
@@ -49,6 +50,12 @@ def test_the_next_command_of_a_run_answers_the_test_table(workplace, name: str, 
     assert words[0] == "predict"
     invoke(*words)
     assert (tmp_path / "submission.csv").read_text().count("\n") == 13
+
+
+@pytest.mark.parametrize("name", ["one", "many"])
+def test_a_run_ends_with_the_path_of_what_it_made(workplace, name: str) -> None:
+    made = Path(workplace[name].splitlines()[-1])
+    assert find_checkpoint(made) == made
 
 
 @pytest.mark.parametrize("command", ["calibrate", "quantize", "export", "inspect"])

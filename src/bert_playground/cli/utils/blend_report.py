@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .console import print_lines, print_table
-from .report import next_commands
+from .console import print_lines, print_result, print_table
+from .report import kept_file, next_commands
 
 
 def print_blend_report(summary: Mapping[str, Any], test_path: str) -> None:
@@ -54,6 +54,7 @@ def print_blend_report(summary: Mapping[str, Any], test_path: str) -> None:
             *next_commands(files, test_path),
         ]
     )
+    print_result(kept_file(files))
 
 
 def _say_error(error: float | None) -> str:

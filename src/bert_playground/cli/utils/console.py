@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 MAX_DRAWN = 200  # rows of a table with lines around it
+NARROW = 60  # columns of a terminal, below which a table may be printed as blocks of lines
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line end
 
 
@@ -39,6 +40,9 @@ def print_table(
     if len(rows) > MAX_DRAWN:
         _print_plain(title, columns, rows)
         return
+    if _needs_room(columns, rows):
+        _print_records(title, columns, rows)
+        return
     for position, column in enumerate(columns):
         is_number = bool(rows) and all(
             row[position] is None or isinstance(row[position], float | int) for row in rows
@@ -54,6 +58,27 @@ def print_table(
     _console().print(table)
 
 
+def _needs_room(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> bool:
+    """Whether a terminal is so narrow that several columns would be folded to a few letters each."""
+    width: int = _console().width
+    if width >= NARROW or len(columns) < 3:
+        return False
+    cells = [list(columns), *([spell(value) for value in row] for row in rows)]
+    return sum(max(map(len, column)) + 3 for column in zip(*cells, strict=True)) + 1 > width
+
+
+def _print_records(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table for narrow terminals: a block of lines for each row, its cells one below the other."""
+    lines = [title]
+    for row in rows:
+        name, *others = map(spell, row)
+        lines.append(name)
+        lines += [
+            f"  {column}: {cell}" for column, cell in zip(columns[1:], others, strict=True) if cell
+        ]
+    print_lines(lines)
+
+
 def _print_plain(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table without lines around it: drawing one of thousands of rows takes longer than what it tells."""
     cells = [list(columns), *([_visible(spell(value)) for value in row] for row in rows)]
@@ -67,6 +92,11 @@ def print_lines(lines: Iterable[str]) -> None:
     console = _console()
     for line in lines:
         console.print(_visible(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def print_result(path: object) -> None:
+    """The file or folder that a command made, as its last line, so that it is found and can be copied."""
+    print_lines(["", str(path)])
 
 
 def print_error(message: str, notes: Iterable[str] = ()) -> None:

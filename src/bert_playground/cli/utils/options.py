@@ -9,11 +9,27 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from typer.core import TyperCommand
 
+from .completion import (
+    complete_checkpoints,
+    complete_columns,
+    complete_models,
+    complete_presets,
+    complete_settings,
+)
+
 if TYPE_CHECKING:
     from bert_playground.config import RunConfig
+    from bert_playground.config.flags import Setting
 
+COMPLETED_BY: dict[str, Callable[..., list[str]]] = {
+    "--model": complete_models,
+    "--target": complete_columns,
+    "--id-column": complete_columns,
+    "--group-column": complete_columns,
+    "--time-column": complete_columns,
+}
+GIVEN = "bert_playground.given"  # in the context: what was typed, by parameter
 _Command = TypeVar("_Command", bound=Callable[..., None])
-_GIVEN = "bert_playground.given"  # in the context: what was typed, by parameter
 
 
 def takes_settings(flags: str) -> Callable[[_Command], _Command]:
@@ -41,7 +57,7 @@ def read_config(
     """
     from bert_playground.config import load_config
 
-    given = context.meta.get(_GIVEN, {})
+    given = context.meta.get(GIVEN, {})
     return load_config(
         given.get("config", config), flags=given_flags(context), assigned=given.get("set")
     )
@@ -52,7 +68,7 @@ def given_flags(context: typer.Context) -> dict[str, object]:
     from bert_playground.config.flags import model_flags, settings
 
     given: dict[str, object] = {}
-    for name, value in context.meta.get(_GIVEN, {}).items():
+    for name, value in context.meta.get(GIVEN, {}).items():
         path = name.replace("__", ".")
         if path == "model.pretrained":
             given |= model_flags(value)
@@ -95,9 +111,24 @@ def _make_parameters(flags: tuple[str, ...]) -> list[Any]:
             panel=setting.panel,
             expose_value=False,
             callback=_remember,
+            autocompletion=_completer_of(setting, flag.names.split()[0]),
         )
         types[setting.path.replace(".", "__")] = Annotated[kind | None, made]
     return _parameters_of({**types, "config": _CONFIG, "set": _SET})
+
+
+def _completer_of(setting: "Setting", flag: str) -> Callable[..., list[str]] | None:
+    """What the shell offers behind a flag: the names that the setting takes; None: files."""
+    from bert_playground.config.flags import choices_of
+
+    names = [str(value) for value in choices_of(setting.field.annotation)]
+    if flag in COMPLETED_BY or not names:
+        return COMPLETED_BY.get(flag)
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    return complete
 
 
 def _parameters_of(types: Mapping[str, Any]) -> list[Any]:
@@ -118,7 +149,7 @@ def _parameters_of(types: Mapping[str, Any]) -> list[Any]:
 def _remember(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
     """Keep what was typed; a flag that was not given is absent, so it overrides nothing."""
     if value is not None and value != []:
-        context.meta.setdefault(_GIVEN, {})[parameter.name] = value
+        context.meta.setdefault(GIVEN, {})[parameter.name] = value
     return value
 
 
@@ -169,6 +200,7 @@ _CONFIG = Annotated[
         panel=_RUN,
         expose_value=False,
         callback=_remember,
+        autocompletion=complete_presets,
     ),
 ]
 _SET = Annotated[
@@ -180,6 +212,7 @@ _SET = Annotated[
         panel=_RUN,
         expose_value=False,
         callback=_remember,
+        autocompletion=complete_settings,
     ),
 ]
 ShowConfig = Annotated[
@@ -195,7 +228,13 @@ FindLr = Annotated[
 ]
 Resume = Annotated[
     Path | None,
-    option("--resume", metavar="RUN", help="go on with a stopped run: its folder", panel=_RUN),
+    option(
+        "--resume",
+        metavar="RUN",
+        help="go on with a stopped run: its folder",
+        panel=_RUN,
+        autocompletion=complete_checkpoints,
+    ),
 ]
 LogLevel = Annotated[
     Level | None,
@@ -215,6 +254,7 @@ Checkpoint = Annotated[
         "--checkpoint",
         metavar="FOLDER",
         help="checkpoint or run folder; of several the newest (default: the newest in output/)",
+        autocompletion=complete_checkpoints,
     ),
 ]
 # The shell expands output/run_*/checkpoints/final to several words; all but the first arrive here.

@@ -4,7 +4,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from .console import print_lines, program
+from .console import print_lines, print_result, program
 
 if TYPE_CHECKING:
     from bert_playground.training.find_learning_rate import RangeTest
@@ -17,13 +17,14 @@ def print_range_test(found: "RangeTest") -> None:
         if found.rates
         else "no step"
     )
-    print_lines([f"{steps}; the picture is {found.picture}"])
+    print_lines([steps])
     if found.suggestion is None:
         print_lines(
             [
                 "the loss falls at no rate: the curve says nothing; try larger batches, or another --model"
             ]
         )
+        print_result(found.picture)
         return
     print_lines(
         [
@@ -33,6 +34,7 @@ def print_range_test(found: "RangeTest") -> None:
             f"  {program()} {shlex.join(with_rate(sys.argv[1:], found.suggestion))}",
         ]
     )
+    print_result(found.picture)
 
 
 def with_rate(words: list[str], rate: float) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .console import print_lines, print_table, program
+from .console import print_lines, print_result, print_table, program
 
 
 def print_report(summary: Mapping[str, Any], test_path: str) -> None:
@@ -21,6 +21,7 @@ def print_report(summary: Mapping[str, Any], test_path: str) -> None:
     )
     print_lines([*_cost(summary), *_files(summary["files"])])
     print_lines(["", "next:", *next_commands(summary["files"], test_path)])
+    print_result(kept_file(summary["files"]))
 
 
 def print_ensemble_report(summary: Mapping[str, Any], test_path: str) -> None:
@@ -47,6 +48,7 @@ def print_ensemble_report(summary: Mapping[str, Any], test_path: str) -> None:
         print_lines([DISAGREEMENTS[name].format("not defined" if value is None else value)])
     print_lines([f"{summary['seconds']:.0f} s of training", *_files(summary["files"])])
     print_lines(["", "next:", *next_commands(summary["files"], test_path)])
+    print_result(kept_file(summary["files"]))
 
 
 def _mean_of(members: Sequence[Mapping[str, Any]], name: str) -> float | None:
@@ -66,16 +68,17 @@ def print_pretraining_report(summary: Mapping[str, Any]) -> None:
         [f"* decided the best epoch, {summary['best_epoch']}", _work(summary), *_end(summary)]
     )
     print_lines([*_files(files), "", "next:"])
-    checkpoint = files.get("refit") or files.get("best") or files.get("final")
+    checkpoint = _find_checkpoint(files)
     if checkpoint is None:
         print_lines(next_commands(files, ""))
     else:
         print_lines([f"  {program()} train --model {checkpoint} --train {summary['train']}"])
+    print_result(kept_file(files))
 
 
 def next_commands(files: Mapping[str, str], test_path: str) -> list[str]:
     """The commands that follow a training run."""
-    checkpoint = files.get("refit") or files.get("best") or files.get("final")
+    checkpoint = _find_checkpoint(files)
     if checkpoint is None:
         return [
             f"  {program()} train …   # no checkpoint was kept: leave checkpoint.enable_checkpointing on"
@@ -83,6 +86,15 @@ def next_commands(files: Mapping[str, str], test_path: str) -> list[str]:
     return [
         f"  {program()} predict --test {test_path} --checkpoint {checkpoint} --output submission.csv"
     ]
+
+
+def kept_file(files: Mapping[str, str]) -> str:
+    """What a run is for: its checkpoint, else the last file that it wrote."""
+    return _find_checkpoint(files) or list(files.values())[-1]
+
+
+def _find_checkpoint(files: Mapping[str, str]) -> str | None:
+    return files.get("refit") or files.get("best") or files.get("final")
 
 
 def _star(name: str, summary: Mapping[str, Any]) -> str:

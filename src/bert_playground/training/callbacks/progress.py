@@ -1,4 +1,4 @@
-"""ProgressBar on a terminal, ProgressLines elsewhere: loss, rates and time left."""
+"""ProgressBar on a terminal, NotebookProgress in a notebook, ProgressLines elsewhere: loss, rates and time left."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -7,12 +7,19 @@ from contextvars import ContextVar
 
 from loguru import logger
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn
 
+from bert_playground.training.callbacks.describe_progress import (
+    describe_evaluation,
+    describe_pace,
+    describe_time,
+    seconds_left,
+)
+from bert_playground.training.callbacks.notebook_progress import NotebookProgress
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.state import TrainState
 
-_has_bar = True
+WITH_BAR, WITH_PACE = 60, 100  # letters of a line
 
 
 class ProgressLines(Callback):
@@ -42,16 +49,8 @@ class ProgressBar(Callback):
     def __init__(self, console: Console | None = None) -> None:
         """Make the callback; the bar goes to stderr, or to a console that evaluations are printed on as well."""
         self.prints = console is not None
-        self.progress = Progress(
-            TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(bar_width=12),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-            TextColumn("loss {task.fields[loss]}"),
-            TextColumn("{task.fields[pace]}", style="cyan"),
-            TextColumn("{task.fields[left]} left", style="dim"),
-            console=console or Console(stderr=True),
-            transient=True,
-        )
+        console = console or Console(stderr=True)
+        self.progress = Progress(*_columns_for(console.width), console=console, transient=True)
         self.task: TaskID | None = None
 
     def on_train_begin(self, state: TrainState) -> None:
@@ -91,6 +90,18 @@ class ProgressBar(Callback):
         self.progress.stop()
 
 
+def _columns_for(width: int) -> Iterator[ProgressColumn]:
+    """What a line of so many letters has room for; the time that is left is there in any case."""
+    yield TextColumn("epoch {task.fields[epoch]}")
+    if width >= WITH_BAR:
+        yield BarColumn(bar_width=12)
+        yield TextColumn("{task.completed:.0f}/{task.total:.0f}")
+    yield TextColumn("loss {task.fields[loss]}")
+    if width >= WITH_PACE:
+        yield TextColumn("{task.fields[pace]}", style="cyan")
+    yield TextColumn("{task.fields[left]} left", style="dim")
+
+
 # How runs of a program show how far they are; None: as the command line does.
 _factory: ContextVar[Callable[[int], Callback] | None] = ContextVar("progress", default=None)
 
@@ -106,33 +117,10 @@ def progress_by(factory: Callable[[int], Callback]) -> Iterator[None]:
 
 
 def create_progress(logging_steps: int) -> Callback:
-    """A bar on a terminal, plain lines in a file or a pipe; or what `progress_by` says."""
+    """A bar on a terminal or in a notebook, plain lines in a file or a pipe; or what `progress_by` says."""
     factory = _factory.get()
     if factory is not None:
         return factory(logging_steps)
+    if Console().is_jupyter:
+        return NotebookProgress()
     return ProgressBar() if sys.stderr.isatty() else ProgressLines(logging_steps)
-
-
-def describe_pace(state: TrainState) -> str:
-    """The rates of work since the last report."""
-    return f"{state.rows_per_second:,.0f} rows/s  {state.tokens_per_second:,.0f} tokens/s"
-
-
-def describe_evaluation(state: TrainState) -> str:
-    """The metrics of the last evaluation, with a star when it is the best so far."""
-    record = state.history[-1]
-    values = "  ".join(f"{name} {value:.4g}" for name, value in state.metrics.items())
-    star = "  *" if state.is_best else ""
-    return f"epoch {record['epoch']}/{state.num_epochs}  train_loss {record['train_loss']:.4g}  {values}{star}"
-
-
-def seconds_left(state: TrainState) -> float:
-    """How long the steps that are left take at the mean pace so far, evaluations included."""
-    return state.seconds / max(1, state.step) * (state.total_steps - state.step)
-
-
-def describe_time(seconds: float) -> str:
-    """Such as 0:42, 12:05 or 1:03:20."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

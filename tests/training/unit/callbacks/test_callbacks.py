@@ -21,11 +21,12 @@ from bert_playground.training.callbacks import (
     checkpointing,
 )
 from bert_playground.training.callbacks.curves import draw_curves
+from bert_playground.training.callbacks.describe_progress import describe_time
+from bert_playground.training.callbacks.notebook_progress import NotebookProgress
 from bert_playground.training.callbacks.progress import (
     ProgressBar,
     ProgressLines,
     create_progress,
-    describe_time,
 )
 from bert_playground.training.core import (
     SCHEDULES,
@@ -214,6 +215,25 @@ def test_plain_lines_are_written_where_there_is_no_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert isinstance(create_progress(10), ProgressLines)
+
+
+def test_a_notebook_gets_one_output_that_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert isinstance(create_progress(10), NotebookProgress)
+
+
+@pytest.mark.parametrize(("width", "count"), [(40, 3), (80, 5), (120, 6)])
+def test_the_bar_is_as_narrow_as_the_terminal(width: int, count: int) -> None:
+    console = Console(file=io.StringIO(), width=width, force_terminal=True)
+    bar = ProgressBar(console)
+    assert len(bar.progress.columns) == count
+    state = TrainState(total_steps=1000, num_epochs=10, seconds=10, monitor="val_loss")
+    state.rows_per_second, state.tokens_per_second, state.learning_rate = 1234.5, 20000, 1e-4
+    bar.on_train_begin(state)
+    state.count_step(loss=0.25, rows=8, tokens=80)
+    bar.on_step_end(state)
+    bar.close()
+    assert " left" in console.file.getvalue()
 
 
 def test_lines_tell_loss_rates_time_left_and_metrics() -> None:

@@ -8,7 +8,14 @@ import typer
 
 from bert_playground.cli.utils import options
 from bert_playground.cli.utils.checkpoints import choose_checkpoint
-from bert_playground.cli.utils.console import print_json, print_lines, print_table, program
+from bert_playground.cli.utils.completion import complete_checkpoints
+from bert_playground.cli.utils.console import (
+    print_json,
+    print_lines,
+    print_result,
+    print_table,
+    program,
+)
 
 if TYPE_CHECKING:
     from bert_playground.compression.compress import Compressed
@@ -46,7 +53,11 @@ Output = Annotated[
 Resume = Annotated[
     Path | None,
     options.option(
-        "--resume", metavar="FOLDER", help="go on with a stopped search: its folder", panel=_SEARCH
+        "--resume",
+        metavar="FOLDER",
+        help="go on with a stopped search: its folder",
+        panel=_SEARCH,
+        autocompletion=complete_checkpoints,
     ),
 ]
 Layers = Annotated[
@@ -274,3 +285,4 @@ def _print(done: "Compressed") -> None:
             f"  {program()} model export --checkpoint {done.best} --format onnx --output NEW_FOLDER",
         ]
     )
+    print_result(done.best)

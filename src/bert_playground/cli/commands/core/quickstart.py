@@ -6,7 +6,13 @@ from typing import Annotated
 import typer
 
 from bert_playground.cli.utils import options
-from bert_playground.cli.utils.console import print_json, print_lines, print_table, program
+from bert_playground.cli.utils.console import (
+    print_json,
+    print_lines,
+    print_result,
+    print_table,
+    program,
+)
 
 Output = Annotated[
     Path,
@@ -66,3 +72,4 @@ def quickstart(
             f"  {program()} train --train your.csv --folds 5   # your own table: target, task and id are inferred and stated",
         ]
     )
+    print_result(files["checkpoint"])

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from bert_playground.cli.utils import options
-from bert_playground.cli.utils.console import print_json, print_lines, print_table
+from bert_playground.cli.utils.completion import complete_checkpoints
+from bert_playground.cli.utils.console import print_json, print_lines, print_result, print_table
 
 _PANEL = "The study"
 
@@ -93,6 +94,7 @@ Resume = Annotated[
         metavar="RUN",
         help="go on with a study, also beside a process that is at work on it",
         panel=_PANEL,
+        autocompletion=complete_checkpoints,
     ),
 ]
 
@@ -201,3 +203,4 @@ def _print_summary(summary: dict[str, Any]) -> None:
             f"  bert tune --resume {summary['run']} --time 20m",
         ]
     )
+    print_result(summary["run"])

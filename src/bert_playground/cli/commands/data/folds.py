@@ -57,6 +57,7 @@ def folds(
             [
                 *statements,
                 f"rows of each fold: {', '.join(map(str, counts))}{always}",
-                f"written to {output}; train on it with data.folds: {output} and data.fold: 0 in a config file",
+                f"train on it with data.folds: {output} and data.fold: 0 in a config file",
+                f"written to {output}",
             ]
         )

@@ -8,6 +8,7 @@ import typer
 from bert_playground.cli.commands.data.describe import Table
 from bert_playground.cli.utils import options
 from bert_playground.cli.utils.checkpoints import choose_checkpoint, pretrained_folder
+from bert_playground.cli.utils.completion import complete_checkpoints
 from bert_playground.cli.utils.console import print_json, print_lines, print_table
 
 Checkpoint = Annotated[
@@ -17,6 +18,7 @@ Checkpoint = Annotated[
         metavar="PATH",
         help="read rows as this run or checkpoint reads them",
         show_default=False,
+        autocompletion=complete_checkpoints,
     ),
 ]
 Rows = Annotated[int, typer.Option("--rows", min=1, help="rows to show")]

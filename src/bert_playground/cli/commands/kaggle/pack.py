@@ -7,10 +7,17 @@ import typer
 
 from bert_playground.cli.utils import options
 from bert_playground.cli.utils.competition import Competition, choose_competition, find_entry
-from bert_playground.cli.utils.console import print_json, print_lines
+from bert_playground.cli.utils.completion import complete_checkpoints
+from bert_playground.cli.utils.console import print_json, print_lines, print_result
 
 Run = Annotated[
-    Path, typer.Argument(metavar="RUN", help="run folder or checkpoint", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="run folder or checkpoint",
+        show_default=False,
+        autocompletion=complete_checkpoints,
+    ),
 ]
 Output = Annotated[Path, typer.Option("--output", metavar="FOLDER", help="folder to make")]
 Owner = Annotated[
@@ -64,6 +71,7 @@ def pack(
         print_json({"output": output, "checkpoint": packed, "competition": slug})
         return
     print_lines([f"{packed} is packed in {output}", f"next: {output / 'README.md'}"])
+    print_result(output)
 
 
 def _own_name() -> str | None:

@@ -13,7 +13,7 @@ from bert_playground.cli.utils.competition import (
     connect,
     find_entry,
 )
-from bert_playground.cli.utils.console import print_json, print_lines, program, say
+from bert_playground.cli.utils.console import print_json, print_lines, print_result, program, say
 
 if TYPE_CHECKING:
     from bert_playground.training.kaggle.run_project import ProjectRun
@@ -66,6 +66,7 @@ def run(
                 f"  {program()} kaggle submit {project.submission} --run {_from_here(done.run.path)}",
             ]
         )
+        print_result(project.submission)
 
 
 def _from_here(path: Path) -> Path:

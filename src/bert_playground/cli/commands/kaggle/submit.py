@@ -13,6 +13,7 @@ from bert_playground.cli.utils.competition import (
     connect,
     find_entry,
 )
+from bert_playground.cli.utils.completion import complete_checkpoints
 from bert_playground.cli.utils.console import print_json, print_lines, say
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ Run = Annotated[
         metavar="FOLDER",
         help="the run that answered: its score is kept",
         show_default=False,
+        autocompletion=complete_checkpoints,
     ),
 ]
 Sample = Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bert_playground.cli.utils import options
-from bert_playground.cli.utils.console import print_json, print_lines
+from bert_playground.cli.utils.console import print_json, print_lines, print_result
 from bert_playground.cli.utils.tracking import RunName, StoreName, open_store
 
 Output = Annotated[
@@ -39,3 +39,4 @@ def export(
             f"{counts['model_files']} files of the model"
         ]
     )
+    print_result(folder)

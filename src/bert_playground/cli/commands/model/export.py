@@ -8,7 +8,7 @@ import typer
 
 from bert_playground.cli.utils import options as shared
 from bert_playground.cli.utils.checkpoints import choose_checkpoint, refuse_together
-from bert_playground.cli.utils.console import print_json, print_lines
+from bert_playground.cli.utils.console import print_json, print_lines, print_result
 
 
 class Dtype(StrEnum):
@@ -95,3 +95,4 @@ def export(
             f"read back, its answers to {exported.compared_on} differ by at most {exported.largest_difference:.2g}",
         ]
     )
+    print_result(exported.folder)

@@ -8,12 +8,15 @@ import typer
 
 from bert_playground.cli.utils import options
 from bert_playground.cli.utils.checkpoints import refuse_together
+from bert_playground.cli.utils.completion import complete_checkpoints
 from bert_playground.cli.utils.console import print_json, print_table
 
 Model = Annotated[
     str,
     typer.Argument(
-        metavar="MODEL", help="checkpoint, run, Hugging Face or ONNX folder, or a Hub id"
+        metavar="MODEL",
+        help="checkpoint, run, Hugging Face or ONNX folder, or a Hub id",
+        autocompletion=complete_checkpoints,
     ),
 ]
 Length = Annotated[

@@ -7,7 +7,7 @@ import typer
 
 from bert_playground.cli.utils import options
 from bert_playground.cli.utils.checkpoints import choose_checkpoint, refuse_together
-from bert_playground.cli.utils.console import print_json, print_lines, program
+from bert_playground.cli.utils.console import print_json, print_lines, print_result, program
 
 Output = Annotated[
     Path, typer.Option("--output", metavar="FOLDER", help="new folder to write", show_default=False)
@@ -64,3 +64,4 @@ def merge(
             f"  {program()} predict --test test.csv --checkpoint {merged.folder} --output submission.csv",
         ]
     )
+    print_result(merged.folder)

@@ -7,7 +7,13 @@ import typer
 
 from bert_playground.cli.utils import options
 from bert_playground.cli.utils.checkpoints import choose_single_checkpoint
-from bert_playground.cli.utils.console import print_json, print_lines, print_table, program
+from bert_playground.cli.utils.console import (
+    print_json,
+    print_lines,
+    print_result,
+    print_table,
+    program,
+)
 
 if TYPE_CHECKING:
     from bert_playground.training.evaluation.quantize import Quantized
@@ -133,3 +139,4 @@ def _print(folder: Path, done: "Quantized") -> None:
             f"  {program()} predict --test test.csv --checkpoint {done.folder} --output submission.csv",
         ]
     )
+    print_result(done.folder)
