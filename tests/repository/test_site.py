@@ -1,0 +1,104 @@
+"""The documentation site: every command and option has its place, every page is reached, every link leads to one."""
+
+import posixpath
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cli.commands import parameters_of
+
+from .files import ROOT
+from .site import api_pages, build_site, command_pages
+
+COMMANDS = [each for each in command_pages.iterate_commands() if not each.is_group]
+
+
+@pytest.fixture(scope="module")
+def pages() -> dict[str, str]:
+    """All pages, by their places."""
+    return build_site.collect_pages()
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.title)
+def test_a_command_has_a_page_with_every_option(command: Any, pages: dict[str, str]) -> None:
+    page = pages[command.page]
+    assert page.startswith(f"# {command.title}\n")
+    shown = [each for each in parameters_of(command.click) if not getattr(each, "hidden", False)]
+    missing = [
+        name
+        for each in shown
+        for name in (each.opts if each.param_type_name == "option" else [each.metavar])
+        if not re.search(rf"`{re.escape(name)}[` ]", page)
+    ]
+    assert missing == []
+
+
+def test_the_navigation_has_every_page_once(pages: dict[str, str]) -> None:
+    config = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    filled = list(build_site.leaves(build_site.fill_navigation(config["nav"], set(pages))))
+    assert sorted(filled) == sorted(pages)
+
+
+def test_a_page_that_no_entry_names_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"without an entry \['lost.md'\]"):
+        build_site.fill_navigation([{"All": ["guides/*.md"]}], {"guides/a.md", "lost.md"})
+    with pytest.raises(ValueError, match=r"without a page \['gone.md', 'guides/\*.md'\]"):
+        build_site.fill_navigation(["gone.md", {"All": ["guides/*.md"]}], set())
+
+
+def test_links_lead_to_pages(pages: dict[str, str]) -> None:
+    lost = [
+        (place, target)
+        for place, text in pages.items()
+        for _, _, target in build_site.LINK.findall(re.sub(r"```.*?```", "", text, flags=re.S))
+        if "://" not in target and not target.startswith(("#", "mailto:"))
+        for path in [
+            posixpath.normpath(posixpath.join(posixpath.dirname(place), target.partition("#")[0]))
+        ]
+        if path not in pages and not (ROOT / "docs" / path).is_file()
+    ]
+    assert lost == []
+
+
+@pytest.mark.parametrize(
+    ("written", "turned"),
+    [
+        ("[a](../ARCHITECTURE.md#map)", "[a](../architecture.md#map)"),
+        ("![a](../images/titanic.png)", "![a](../images/titanic.png)"),
+        ("[a](../decisions)", "[a](../decisions/README.md)"),
+        ("[the `b` test](../../tests/conftest.py) here", "the `b` test here"),
+        ("[a](https://example.org/x.md)", "[a](https://example.org/x.md)"),
+        ("```text\n[a](../../x.py)\n```", "```text\n[a](../../x.py)\n```"),
+    ],
+)
+def test_links_of_a_guide_are_turned(written: str, turned: str) -> None:
+    places = {"architecture.md", "decisions/README.md", "guides/a.md"}
+    source = "docs/guides/a.md"
+    if "ARCHITECTURE" in written:
+        written = written.replace("../", "../../")
+    assert build_site.turn_links(written, source, "guides/a.md", places) == turned
+
+
+def test_the_reference_names_what_the_package_exports(pages: dict[str, str]) -> None:
+    assert "::: bert_playground.estimators.BertClassifier" in pages["api/estimators.md"]
+    assert "::: bert_playground.ensemble_predictor.load_predictor" in pages["api/prediction.md"]
+    empty = [
+        module
+        for _, modules in api_pages.PAGES.values()
+        for module in modules
+        if not api_pages.public_names(module)
+    ]
+    assert empty == []
+
+
+def test_the_site_asks_nobody_else() -> None:
+    """No font, script or style of another host."""
+    config = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    assert config["theme"]["font"] is False
+    assert not {"extra_javascript", "repo_url"} & set(config)
+    for style in (ROOT / "docs/stylesheets").glob("*.css"):
+        assert not re.search(r"https?:|@import", style.read_text(encoding="utf-8"))
+    for picture in (ROOT / "docs/images").rglob("*.svg"):
+        assert "@font-face" not in picture.read_text(encoding="utf-8")
