@@ -93,12 +93,10 @@ def fill_navigation(entries: list[Any], places: set[str]) -> list[Any]:
     """The navigation of mkdocs.yml with every pattern replaced by the pages that it stands for.
 
     Raises:
-        ValueError: pages that no entry names, and patterns that fit none.
+        ValueError: pages that no entry names, and entries that name no page.
     """
     named = {entry for entry in leaves(entries) if "*" not in entry}
-    left = places - named
-    missing = sorted(named - places)
-    empty: list[str] = []
+    left, missing = places - named, sorted(named - places)
 
     def fill(entry: Any) -> list[Any]:
         if isinstance(entry, dict):
@@ -110,16 +108,15 @@ def fill_navigation(entries: list[Any], places: set[str]) -> list[Any]:
             return [entry]
         found = sorted(_fitting(entry, left))
         left.difference_update(found)
-        empty.extend([] if found else [entry])
         return list(found)
 
     def fill_all(below: list[Any]) -> list[Any]:
         return [page for entry in below for page in fill(entry)]
 
     filled = fill_all(entries)
-    if left or missing or empty:
+    if left or missing:
         raise ValueError(
-            f"mkdocs.yml: pages without an entry {sorted(left)}, entries without a page {missing + empty}"
+            f"mkdocs.yml: pages without an entry {sorted(left)}, entries without a page {missing}"
         )
     return filled
 
