@@ -27,11 +27,10 @@ ELSEWHERE = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
-    "README.md": "index.md",
     "examples/README.md": "examples.md",
 }
-COPIED = ("README.md",)  # the landing page stands in its place
-LINK = re.compile(r"(!?)\[((?:[^\]`]|`[^`]*`)*)\]\(([^)\s]+)\)")
+LANDING = {"README.md": "index.md"}  # which docs/index.md takes the place of
+LINK = re.compile(r"(!?)\[((?:[^\[\]`]|`[^`]*`)*)\]\(([^)\s]+)\)")
 
 
 def generated_pages() -> dict[str, str]:
@@ -44,7 +43,7 @@ def collect_pages() -> dict[str, str]:
     documents = {
         path.relative_to(ROOT / "docs").as_posix(): path for path in (ROOT / "docs").rglob("*.md")
     }
-    documents |= {place: ROOT / name for name, place in ELSEWHERE.items() if name not in COPIED}
+    documents |= {place: ROOT / name for name, place in ELSEWHERE.items()}
     pages = generated_pages()
     places = set(documents) | set(pages)
     for place, path in documents.items():
@@ -61,6 +60,9 @@ def turn_links(text: str, source: str, place: str, places: set[str]) -> str:
         source: its path in the repository.
         place: its path in the site.
         places: all pages of the site. A link to a file of the repository that is none of them stays as its words.
+
+    Raises:
+        ValueError: a picture is not there.
     """
 
     def turn(link: re.Match[str]) -> str:
@@ -70,6 +72,8 @@ def turn_links(text: str, source: str, place: str, places: set[str]) -> str:
             return link[0]
         path = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
         found = find_place(path, places)
+        if found is None and mark:
+            raise ValueError(f"{source}: no picture {target}; draw it, or leave it out")
         if found is None:
             return words
         relative = posixpath.relpath(found, posixpath.dirname(place) or ".")
@@ -82,7 +86,7 @@ def turn_links(text: str, source: str, place: str, places: set[str]) -> str:
 def find_place(path: str, places: set[str]) -> str | None:
     """Where a file or folder of the repository stands in the site; None: nowhere."""
     inside = path.removeprefix("docs/")
-    for candidate in (ELSEWHERE.get(path), inside, f"{inside}/README.md"):
+    for candidate in ((ELSEWHERE | LANDING).get(path), inside, f"{inside}/README.md"):
         if candidate in places:
             return candidate
     is_picture = path.startswith("docs/") and (ROOT / path).is_file()

@@ -3,6 +3,7 @@
 import ast
 import posixpath
 import re
+import shlex
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from bert_playground.config.flags import settings
 from tests.cli.commands import parameters_of
 
 from .files import PACKAGE_FILES, ROOT, parse
-from .site import api_pages, build_site, command_pages
+from .site import api_pages, build_site, command_pages, make_gallery
+from .test_documents import check
 
 COMMANDS = [each for each in command_pages.iterate_commands() if not each.is_group]
 
@@ -83,6 +85,11 @@ def test_links_of_a_guide_are_turned(written: str, turned: str) -> None:
     assert build_site.turn_links(written, source, "guides/a.md", places) == turned
 
 
+def test_a_lost_picture_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"docs/a.md: no picture images/lost.svg"):
+        build_site.turn_links("![a](images/lost.svg)", "docs/a.md", "a.md", {"a.md"})
+
+
 def test_the_reference_names_what_the_package_exports(pages: dict[str, str]) -> None:
     assert "::: bert_playground.estimators.BertClassifier" in pages["api/estimators.md"]
     assert "::: bert_playground.ensemble_predictor.load_predictor" in pages["api/prediction.md"]
@@ -141,6 +148,35 @@ def test_settings_and_flags_beside_those_of_other_libraries_exist() -> None:
     }
     assert len(flags) > 20
     assert flags - known == set()
+
+
+def test_the_gallery_shows_every_picture_of_a_command_that_exists() -> None:
+    """Each is drawn from a command that parses; `python scripts/make_gallery.py NAME` draws one anew."""
+    shown = set(re.findall(r"images/commands/(\w+)\.svg", (ROOT / "docs/gallery.md").read_text()))
+    drawn = {path.stem for path in (ROOT / "docs/images/commands").glob("*.svg")}
+    kept = {scene.name for scene in make_gallery.SCENES} - make_gallery.NOT_KEPT
+    assert shown == drawn
+    assert drawn <= kept
+    for scene in make_gallery.SCENES:
+        check(shlex.split(scene.typed))
+    large = [
+        path for path in (ROOT / "docs/images/commands").iterdir() if path.stat().st_size > 60_000
+    ]
+    assert large == []
+
+
+@pytest.mark.parametrize(
+    ("written", "left"),
+    [
+        ("a\r\nb\r\n", ["a", "b"]),
+        ("10 %\r\x1b[2K20 %\r\x1b[2Kdone\n", ["done"]),
+        ("bar\n\x1b[1A\x1b[2Kgone\n", ["gone"]),
+        ("\x1b[?25l\x1b[1mbold\x1b[0m\n\x1b[?25h", ["\x1b[1mbold\x1b[0m"]),
+        ("10 %\rok", ["ok"]),
+    ],
+)
+def test_what_was_erased_is_not_drawn(written: str, left: list[str]) -> None:
+    assert make_gallery.lines_left(written) == left
 
 
 def test_the_site_asks_nobody_else() -> None:

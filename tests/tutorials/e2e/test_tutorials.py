@@ -66,7 +66,7 @@ def test_notebook() -> None:
     for cell in cells:
         exec(compile(cell, "notebook.md", "exec"), names)
     assert set(names["answers"]) <= {"soon", "late"}  # type: ignore[call-overload]
-    assert names["pipeline"].predict(names["flats"].head(2).to_pandas()).shape == (2,)  # type: ignore[attr-defined]
+    assert names["pipeline"].predict(names["flats"].head(2)).shape == (2,)  # type: ignore[attr-defined]
     (line,) = lines_of("notebook.md")
     assert "encoder" in type_line(line)
 
