@@ -73,7 +73,7 @@ def strip(words: list[str]) -> list[str]:
     while words[0] == "nohup" or "=" in words[0]:  # NAME=value command
         words = words[1:]
     if words[:2] == ["uv", "run"]:
-        words = words[4:] if words[2] == "--extra" else words[2:]
+        words = words[4:] if words[2] in ("--extra", "--group") else words[2:]
     return ["bert", *words[2:]] if words[:2] == ["python", "bert_cli.py"] else words
 
 
