@@ -97,7 +97,7 @@ SCENES = (
         f"bert train --train {TRAIN} --folds 3 --members encoder,linear,boosting",
         first=60,
     ),
-    Scene("mistake", f"bert train --train {TRAIN} --target hitt --optimizer adamv", code=2),
+    Scene("mistake", f"bert train --train {TRAIN} --optimizer adamv --scheduler cosin", code=2),
 )
 NOT_KEPT = {"train_again"}
 
@@ -147,7 +147,8 @@ def lines_left(written: str) -> list[str]:
 
 def draw(scene: Scene, lines: list[str]) -> str:
     """The command and its output as SVG."""
-    begin = next((i for i, line in enumerate(lines) if line.startswith(scene.start)), 0)
+    words = [Text.from_ansi(line).plain for line in lines]
+    begin = next((i for i, line in enumerate(words) if line.startswith(scene.start)), 0)
     end = len(lines) if scene.first is None else min(len(lines), begin + scene.first)
     shown = ["…"] * (begin > 0) + lines[begin:end] + ["…"] * (end < len(lines))
     with Path(os.devnull).open("w") as nowhere:
