@@ -24,6 +24,10 @@ bench *arguments:
 docs:
     uv run pytest tests/repository
 
+# the documentation site, in build/site/html; `just site serve` shows it on a local port
+site *arguments:
+    uv run --group docs python scripts/build_site.py {{arguments}}
+
 # draw the package's tree: every file in docs/map.md, folders in the README
 tree:
     uv run python scripts/tree.py --write

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import os
 import re
 import shlex
 from functools import cache
@@ -15,6 +16,9 @@ from bert_playground.cli.app import app
 from bert_playground.config import load_config
 
 from .files import ROOT
+from .site import build_site
+
+DOCS = ROOT / "docs"
 
 DOCUMENTS = [
     ROOT / "README.md",
@@ -69,7 +73,7 @@ def strip(words: list[str]) -> list[str]:
     while words[0] == "nohup" or "=" in words[0]:  # NAME=value command
         words = words[1:]
     if words[:2] == ["uv", "run"]:
-        words = words[4:] if words[2] == "--extra" else words[2:]
+        words = words[4:] if words[2] in ("--extra", "--group") else words[2:]
     return ["bert", *words[2:]] if words[:2] == ["python", "bert_cli.py"] else words
 
 
@@ -154,4 +158,17 @@ def test_links_lead_to_files(document):
     text = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)#\s]+)", text):
         if not target.startswith(("http://", "https://")):
-            assert (document.parent / Path(target)).exists(), f"{target} does not exist"
+            path = Path(os.path.normpath(document.parent / target))
+            assert path.exists() or is_generated(path), f"{target} does not exist"
+
+
+def is_generated(path: Path) -> bool:
+    """Whether the documentation site writes this page from the program; the checkout does not have it."""
+    folder = next((each for each in ("commands", "api") if path.is_relative_to(DOCS / each)), None)
+    return folder is not None and path.relative_to(DOCS).as_posix() in generated_places()
+
+
+@cache
+def generated_places() -> set[str]:
+    """The pages of commands and of the reference."""
+    return set(build_site.generated_pages())
