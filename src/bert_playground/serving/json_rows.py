@@ -112,8 +112,21 @@ def _check_rows(rows: list[Any], max_rows: int) -> None:
         )
 
 
+Cells = dict[str, list[str | None]]
+
+
 def to_frame(rows: Sequence[dict[str, Any]], needed: Sequence[str]) -> pl.DataFrame:
-    """Records as a table of text.
+    """Records as a table of text; see `read_cells`."""
+    return frame_of_cells(read_cells(rows, needed))
+
+
+def frame_of_cells(cells: Cells) -> pl.DataFrame:
+    """The table that these columns are."""
+    return pl.DataFrame(cells, schema=dict.fromkeys(cells, pl.String))
+
+
+def read_cells(rows: Sequence[dict[str, Any]], needed: Sequence[str]) -> Cells:
+    """Records as columns of text.
 
     null is a missing value; numbers are spelled as in the document; true is "True"; a record inside a cell becomes columns
     "a.b", a list "first|second".
@@ -143,8 +156,7 @@ def to_frame(rows: Sequence[dict[str, Any]], needed: Sequence[str]) -> pl.DataFr
         raise bad_input(
             f"{shorten(faults, MAX_NAMED)}; write null where a value is missing, as every row needs every column that is read"
         )
-    cells = {name: [row.get(name) for row in flat] for name in names}
-    return pl.DataFrame(cells, schema=dict.fromkeys(names, pl.String))
+    return {name: [row.get(name) for row in flat] for name in names}
 
 
 def _flatten_all(rows: Sequence[dict[str, Any]]) -> list[dict[str, str | None]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from bert_playground.data.drift.finding import Finding
@@ -68,6 +69,11 @@ class ServeMetrics:
         self.batch_size.observe(rows)
         self.batch_tokens.observe(tokens)
         self.batch_duration.observe(seconds)
+
+    def observe_lengths(self, lengths: np.ndarray) -> None:
+        """Tokens of rows or texts, [R]."""
+        for length in lengths.tolist():
+            self.input_length.observe(length)
 
     def observe_drift(self, model: str, findings: Iterable[Finding]) -> None:
         """How the rows of a request differ from training."""

@@ -110,9 +110,7 @@ class RowReader:
 
     def _tokenize(self, leaf: EncoderLeaf, readings: Sequence[_Reading]) -> None:
         table = leaf.predictor.pipeline.tokenize(_join(readings))
-        metrics = self._scheduler.metrics
-        for length in table.lengths.tolist():
-            metrics.input_length.observe(length)
+        self._scheduler.metrics.observe_lengths(table.lengths)
         for reading, part in zip(readings, _split(table, readings), strict=True):
             self._pass_on(leaf, part, reading.future)
 

@@ -155,7 +155,7 @@ class BodyLimit:
                 return
             if not message.get("more_body", False):
                 break
-        await self._app(scope, _replay(bytes(body), receive), send)
+        await self._app(scope, replay_body(bytes(body), receive), send)
 
 
 def over_limit(limit: int) -> RequestError:
@@ -169,7 +169,7 @@ def is_csv_request(scope: Scope) -> bool:
     return kind in ("text/csv", "text/tab-separated-values") and scope["path"] == "/predict/rows"
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
+def replay_body(body: bytes, receive: Receive) -> Receive:
     """A body that was read before, and then whatever else comes."""
     is_given = False
 

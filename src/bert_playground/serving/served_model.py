@@ -9,11 +9,12 @@ import numpy as np
 import polars as pl
 
 from bert_playground.data.drift.profile import ColumnProfile
+from bert_playground.data.drift.quick_check import doubt_rewritable
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.inference import AnyPredictor
 from bert_playground.lookup import nearest
 from bert_playground.serving.forward import EncoderLeaf
-from bert_playground.serving.parts import Parts, take_apart
+from bert_playground.serving.parts import Parts, pipeline_of, take_apart
 from bert_playground.serving.request_error import RequestError, not_supported
 from bert_playground.tasks import TASKS
 
@@ -71,6 +72,13 @@ class ServedModel:
             if isinstance(leaf, EncoderLeaf)
         ]
         return min(lengths, default=0)
+
+    @cached_property
+    def doubts(self) -> list[pl.Expr]:
+        """Whether cells of a table of `needed` columns are written otherwise than in training, and may be rewritten."""
+        pipelines = [self.pipeline, *map(pipeline_of, self.parts.leaves)]
+        profiles = [profile for pipeline in pipelines for profile in pipeline.profiles]
+        return doubt_rewritable(each for each in profiles if each.column in self.needed)
 
     @cached_property
     def needed(self) -> list[str]:
@@ -143,16 +151,34 @@ def clean_number(value: Any) -> Any:
     return value
 
 
-def confidence_of(served: ServedModel, scores: Array) -> list[float | None]:
+def describe_answers(served: ServedModel, scores: Array) -> list[dict[str, Any]]:
+    """For each row its "answer", and "probabilities" and "confidence" where there are such."""
+    answers = served.predictor.answers(scores)
+    described: list[dict[str, Any]] = [{"answer": record} for record in to_records(answers)]
+    if not served.has_probabilities:
+        return described
+    table = served.pipeline.probabilities(scores)
+    for each, row in zip(described, to_records(table), strict=True):
+        each["probabilities"] = row
+    if not TASKS[served.task].has_many_targets:
+        for each, value in zip(described, _confidence(served, answers, table), strict=True):
+            each["confidence"] = value
+    return described
+
+
+def confidence_of(served: ServedModel, scores: Array) -> list[float] | None:
     """The probability of each row's answer; None where answers are no single class."""
-    pipeline = served.pipeline
-    if not served.has_probabilities or TASKS[pipeline.task].has_many_targets:
-        return [None] * len(scores)
-    answers = served.predictor.answers(scores)[:, 0].to_list()
-    table = pipeline.probabilities(scores)
-    places = {label: place for place, label in enumerate(pipeline.classes)}
-    values = table.to_numpy()
-    return [float(values[row, places[answer]]) for row, answer in enumerate(answers)]
+    if not served.has_probabilities or TASKS[served.task].has_many_targets:
+        return None
+    return _confidence(
+        served, served.predictor.answers(scores), served.pipeline.probabilities(scores)
+    )
+
+
+def _confidence(served: ServedModel, answers: pl.DataFrame, table: pl.DataFrame) -> list[float]:
+    places = {label: place for place, label in enumerate(served.pipeline.classes)}
+    chosen = [places[answer] for answer in answers[:, 0].to_list()]
+    return [float(value) for value in table.to_numpy()[np.arange(len(chosen)), chosen]]
 
 
 def find_model(models: dict[str, ServedModel], name: str | None) -> ServedModel:

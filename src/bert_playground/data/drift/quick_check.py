@@ -84,6 +84,12 @@ def doubt(profile: ColumnProfile) -> pl.Expr:
     return (is_short | (cell < "!")).fill_null(False)
 
 
+def doubt_rewritable(profiles: Iterable[ColumnProfile]) -> list[pl.Expr]:
+    """Of each column that reading may rewrite: whether a cell needs a closer look; rows without such stay as they are."""
+    distinct = dict.fromkeys(each for each in profiles if each.is_numeric or each.knows_values)
+    return [doubt(profile).alias(f"{place}") for place, profile in enumerate(distinct)]
+
+
 def passes_as_written(profile: ColumnProfile) -> bool:
     """Whether cells that `doubt` passes have no blanks around them and are neither missing nor strange."""
     is_plain = profile.form == "number" and profile.spelling == PLAIN
