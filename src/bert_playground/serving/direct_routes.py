@@ -1,9 +1,9 @@
 """DirectRoutes: the routes that are asked most, answered without the framework's way through its router."""
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from pydantic_core import to_json
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bert_playground.serving.request_error import RequestError
@@ -11,7 +11,6 @@ from bert_playground.serving.security import header_of, replay_body, send_error
 
 # A body and the request's state → what is answered as JSON.
 Handler = Callable[[bytes, dict[str, Any]], Awaitable[Any]]
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 class PassOnError(Exception):
@@ -33,15 +32,15 @@ class DirectRoutes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
-        handler = self._handlers.get(scope["path"]) if _is_plain(scope) else None
-        if handler is None:
+        handler = self._handlers.get(scope.get("path", ""))
+        if handler is None or not _is_plain(scope):
             await self._app(scope, receive, send)
             return
         message = await receive()  # the whole body, as `BodyLimit` gives it
         body, state = message.get("body", b""), scope["state"]
         state["route"] = scope["path"]
         try:
-            content = _encode(await handler(body, state)).encode()
+            content = to_json(await handler(body, state))
         except PassOnError:
             await self._app(scope, replay_body(body, receive), send)
             return

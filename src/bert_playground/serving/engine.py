@@ -232,9 +232,8 @@ class Engine:
             rows, ids = _select(served, frame)
             read = served.parts.read(rows, drift)
             for start in range(0, rows.height, SLICE_ROWS):
-                scores, _ = self.compute(
-                    served, [each[start : start + SLICE_ROWS] for each in read]
-                )
+                slices = [each[start : start + SLICE_ROWS] for each in read]
+                scores, _ = self.wait_for(served, self._submit(served, slices))
                 yield write_answers(
                     served.predictor,
                     scores,
@@ -244,32 +243,23 @@ class Engine:
                 )
             first_row += frame.height
 
-    def compute(
-        self,
-        served: ServedModel,
-        frames: Sequence[pl.DataFrame],
-        wanted: "Future[None] | None" = None,
-    ) -> tuple[Array, list[Computed]]:
-        """Scores of rows as `Parts.read` gives them, and what each model says; blocks, so it wants a thread.
-
-        Args:
-            served: the model.
-            frames: for each leaf.
-            wanted: is cancelled when nobody waits any more.
-
-        Raises:
-            RequestError: it takes too long, or the models fail.
-            CancelledError: nobody waits.
-        """
-        return self.wait_for(served, self._submit(served, frames), wanted)
-
     def wait_for(
         self,
         served: ServedModel,
         futures: "Sequence[Future[Computed]]",
         wanted: "Future[None] | None" = None,
     ) -> tuple[Array, list[Computed]]:
-        """See `compute`: of rows that are queued."""
+        """Scores of rows that are queued, and what each leaf says of them; blocks, so it wants a thread.
+
+        Args:
+            served: the model.
+            futures: for each leaf.
+            wanted: is cancelled when nobody waits any more.
+
+        Raises:
+            RequestError: it takes too long, or the models fail.
+            CancelledError: nobody waits.
+        """
         if wanted is not None:
             wanted.add_done_callback(lambda _: [future.cancel() for future in futures])
         seconds = self.settings.timeout_seconds

@@ -61,7 +61,11 @@ def answer_rows_jointly(
     """
     ends = np.cumsum([0, *(each.num_rows for each in asked)]).tolist()
     frames, findings = _read(served, asked, ends)
-    scores, computed = engine.compute(served, frames, wanted)
+    futures = [
+        engine.reader.read_here(leaf, frame)
+        for leaf, frame in zip(served.parts.leaves, frames, strict=True)
+    ]
+    scores, computed = engine.wait_for(served, futures, wanted)
     answers = describe_answers(served, scores)
     return [
         RowsAnswered(answers[start:end], found, stages_of(computed, each.began))

@@ -46,15 +46,9 @@ def parse_json(body: bytes, *, spelled: bool = False) -> Any:
     Raises:
         RequestError: it is no JSON, or names a key twice.
     """
-    number = SpelledNumber if spelled else None
     try:
-        return json.loads(
-            body,
-            object_pairs_hook=_unique,
-            parse_constant=_constant,
-            parse_int=number,
-            parse_float=number,
-        )
+        text = body.decode(json.detect_encoding(body), "surrogatepass")
+        return (_SPELLED if spelled else _READ).decode(text)
     except UnicodeDecodeError as error:
         raise bad_input(f"the body is no UTF-8 text: byte {error.start} cannot be read") from error
     except json.JSONDecodeError as error:
@@ -211,6 +205,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _constant(name: str) -> Any:
     """NaN, which Python writes for a missing value; infinities are text as in a CSV of pandas."""
     return None if name == "NaN" else SpelledNumber(name.replace("Infinity", "inf"))
+
+
+_READ = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_constant)
+_SPELLED = json.JSONDecoder(
+    object_pairs_hook=_unique,
+    parse_constant=_constant,
+    parse_int=SpelledNumber,
+    parse_float=SpelledNumber,
+)
 
 
 def _name_kind(value: Any) -> str:

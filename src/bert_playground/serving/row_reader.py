@@ -59,6 +59,12 @@ class RowReader:
             self._condition.notify()
         return reading.future
 
+    def read_here(self, leaf: Leaf, frame: pl.DataFrame) -> "Future[Computed]":
+        """The same, read in this thread: of rows that were joined before, which no batch waits for."""
+        reading = _Reading(leaf, frame)
+        self._read([reading])
+        return reading.future
+
     def stop(self) -> None:
         """Read what waits, then end the threads."""
         with self._condition:

@@ -109,8 +109,11 @@ class ServedModel:
 
     def ignored(self, columns: Sequence[str]) -> list[str]:
         """Columns that nobody reads; the id and the target are known."""
-        known = {*self.needed, *self.pipeline.targets, self.pipeline.id_column}
-        return [name for name in columns if name not in known]
+        return [name for name in columns if name not in self._known]
+
+    @cached_property
+    def _known(self) -> set[str | None]:
+        return {*self.needed, *self.pipeline.targets, self.pipeline.id_column}
 
     def describe_columns(self) -> list[dict[str, Any]]:
         """The columns of a row with values that are typical of the training table, for forms."""
