@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.drift.finding import Finding
 from bert_playground.serving.engine import Engine, stages_of
 from bert_playground.serving.json_rows import Cells, frame_of_cells
@@ -78,7 +79,7 @@ def _read(
 ) -> tuple[list[pl.DataFrame], list[list[Finding]]]:
     """The rows of all for each leaf, and what is found in each request.
 
-    Other spellings are repaired by all rows of a request, so that requests with a doubtful cell are read alone.
+    Other spellings are repaired by all rows of a request, so that requests with cells that may be rewritten are read alone.
     """
     whole = frame_of_cells(
         {
@@ -86,22 +87,32 @@ def _read(
             for name in served.needed
         }
     )
-    doubtful = np.zeros(whole.height, dtype=bool)
-    if served.doubts:
-        doubtful = whole.select(pl.any_horizontal(served.doubts)).to_series().to_numpy()
+    may_change = _of_each(whole, served.may_rewrite, ends)
+    has_drift = any(each.with_drift for each in asked)
+    is_odd = _of_each(whole, served.is_odd, ends) if has_drift else may_change
     findings: list[list[Finding]] = []
     rewritten: dict[int, list[pl.DataFrame]] = {}
-    for place, (each, (start, end)) in enumerate(zip(asked, pairwise(ends), strict=True)):
-        is_doubtful = bool(doubtful[start:end].any())
-        if not (is_doubtful or each.with_drift):
-            findings.append([])
-            continue
+    for place, each in enumerate(asked):
         drift = served.pipeline.watch_drift()
-        rows = served.parts.read(frame_of_cells(each.cells), drift)
+        if may_change[place]:
+            rewritten[place] = served.parts.read(frame_of_cells(each.cells), drift)
+        elif each.with_drift:
+            _count(served, each, drift, is_plain=not is_odd[place])
         findings.append(drift.findings() if each.with_drift else [])
-        if is_doubtful:
-            rewritten[place] = rows
     return _put_together(served, whole, ends, rewritten), findings
+
+
+def _of_each(whole: pl.DataFrame, condition: pl.Expr, ends: list[int]) -> list[bool]:
+    """Whether a condition holds of any row of each request."""
+    rows = whole.select(condition).to_series().to_numpy()
+    return [bool(rows[start:end].any()) for start, end in pairwise(ends)]
+
+
+def _count(served: ServedModel, asked: RowsAsked, drift: TableDrift, *, is_plain: bool) -> None:
+    """Show rows that are not rewritten to `drift`."""
+    names = [name for name in asked.cells if name not in served.pipeline.targets]
+    rows = frame_of_cells({name: asked.cells[name] for name in names})
+    drift.read(rows, is_plain=is_plain and served.checks_all)
 
 
 def _put_together(

@@ -1,6 +1,6 @@
 """ServedModel: a predictor under the name that clients call it by; what they may know of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from bert_playground.data.drift.profile import ColumnProfile
-from bert_playground.data.drift.quick_check import doubt_rewritable
+from bert_playground.data.drift.quick_check import doubt, may_be_rewritten
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.inference import AnyPredictor
 from bert_playground.lookup import nearest
@@ -74,11 +74,26 @@ class ServedModel:
         return min(lengths, default=0)
 
     @cached_property
-    def doubts(self) -> list[pl.Expr]:
-        """Whether cells of a table of `needed` columns are written otherwise than in training, and may be rewritten."""
+    def may_rewrite(self) -> pl.Expr:
+        """Of rows with the `needed` columns: whether reading may write a cell otherwise."""
         pipelines = [self.pipeline, *map(pipeline_of, self.parts.leaves)]
         profiles = [profile for pipeline in pipelines for profile in pipeline.profiles]
-        return doubt_rewritable(each for each in profiles if each.column in self.needed)
+        return self._any_doubt(each for each in profiles if may_be_rewritten(each))
+
+    @cached_property
+    def is_odd(self) -> pl.Expr:
+        """Of such rows: whether a cell needs a closer look, be it rewritten or counted alone."""
+        return self._any_doubt(self.pipeline.profiles)
+
+    @cached_property
+    def checks_all(self) -> bool:
+        """Whether `is_odd` looks at every column that drift is counted of."""
+        return all(profile.column in self.needed for profile in self.pipeline.profiles)
+
+    def _any_doubt(self, profiles: Iterable[ColumnProfile]) -> pl.Expr:
+        distinct = dict.fromkeys(each for each in profiles if each.column in self.needed)
+        doubts = [doubt(profile).alias(f"{place}") for place, profile in enumerate(distinct)]
+        return pl.any_horizontal(*doubts, pl.repeat(False, pl.len()))
 
     @cached_property
     def needed(self) -> list[str]:

@@ -81,3 +81,22 @@ def test_requests_that_are_joined_get_the_answers_of_predict(
     answered = answer_rows_jointly(engine, model, asked, Future())
     for frame, each in zip(frames, answered, strict=True):
         assert each.answers == describe_answers(model, predictor.predict(frame))
+
+
+def test_requests_that_are_joined_are_told_the_drift_of_their_own_rows(served: Served) -> None:
+    engine, _, _ = served
+    model = engine.find(None)
+    frames = [
+        ROWS[:40],
+        ODD[:40],
+        ODD[[0, 3, 6]],
+        ROWS[:1],
+        ROWS[:9].with_columns(note=pl.lit("x" * 999)),
+    ]
+    asked = [RowsAsked(each.to_dict(as_series=False), each.height, True, 0.0) for each in frames]
+    answered = answer_rows_jointly(engine, model, asked, Future())
+    for frame, each in zip(frames, answered, strict=True):
+        drift = model.pipeline.watch_drift()
+        model.parts.read(frame, drift)
+        assert each.findings == drift.findings()
+    assert any(each.findings for each in answered)

@@ -84,10 +84,9 @@ def doubt(profile: ColumnProfile) -> pl.Expr:
     return (is_short | (cell < "!")).fill_null(False)
 
 
-def doubt_rewritable(profiles: Iterable[ColumnProfile]) -> list[pl.Expr]:
-    """Of each column that reading may rewrite: whether a cell needs a closer look; rows without such stay as they are."""
-    distinct = dict.fromkeys(each for each in profiles if each.is_numeric or each.knows_values)
-    return [doubt(profile).alias(f"{place}") for place, profile in enumerate(distinct)]
+def may_be_rewritten(profile: ColumnProfile) -> bool:
+    """Whether reading may write cells that need a closer look otherwise; of other columns it counts them."""
+    return profile.is_numeric or profile.knows_values
 
 
 def passes_as_written(profile: ColumnProfile) -> bool:
