@@ -93,10 +93,13 @@ def _read(
     findings: list[list[Finding]] = []
     rewritten: dict[int, list[pl.DataFrame]] = {}
     for place, each in enumerate(asked):
+        if not (may_change[place] or each.with_drift):
+            findings.append([])
+            continue
         drift = served.pipeline.watch_drift()
         if may_change[place]:
             rewritten[place] = served.parts.read(frame_of_cells(each.cells), drift)
-        elif each.with_drift:
+        else:
             _count(served, each, drift, is_plain=not is_odd[place])
         findings.append(drift.findings() if each.with_drift else [])
     return _put_together(served, whole, ends, rewritten), findings

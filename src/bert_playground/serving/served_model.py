@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -165,7 +166,7 @@ def spell_number(number: float) -> str:
 def clean_number(value: Any) -> Any:
     """A value that JSON can have: numbers that are none become null."""
     if isinstance(value, float):
-        return value if np.isfinite(value) else None
+        return value if isfinite(value) else None
     return value
 
 
@@ -196,7 +197,8 @@ def confidence_of(served: ServedModel, scores: Array) -> list[float] | None:
 def _confidence(served: ServedModel, answers: pl.DataFrame, table: pl.DataFrame) -> list[float]:
     places = {label: place for place, label in enumerate(served.pipeline.classes)}
     chosen = [places[answer] for answer in answers[:, 0].to_list()]
-    return [float(value) for value in table.to_numpy()[np.arange(len(chosen)), chosen]]
+    rows = zip(*(column.to_list() for column in table.iter_columns()), strict=True)
+    return [float(row[place]) for row, place in zip(rows, chosen, strict=True)]
 
 
 def find_model(models: dict[str, ServedModel], name: str | None) -> ServedModel:
@@ -216,4 +218,13 @@ def find_model(models: dict[str, ServedModel], name: str | None) -> ServedModel:
 
 def to_records(frame: pl.DataFrame) -> list[dict[str, Any]]:
     """Rows as JSON can have them."""
-    return [{name: clean_number(value) for name, value in row.items()} for row in frame.to_dicts()]
+    columns = [_clean(column) for column in frame.iter_columns()]
+    names = frame.columns
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _clean(column: pl.Series) -> list[Any]:
+    values = column.to_list()
+    if column.dtype.is_float() and not column.is_finite().all():
+        return list(map(clean_number, values))
+    return values
