@@ -1,29 +1,34 @@
-"""`bert serve` beside a server of FastAPI, transformers and torch: the same weights, the same texts, a load generator on loopback.
+"""`bert serve` beside other servers and beside `bert predict`: the same weights, the same texts, a load generator on loopback.
 
-    python benchmarks/serving.py --texts data/nlp-disaster/train.csv --torch-python PYTHON_WITH_TORCH
-    python benchmarks/serving.py --texts data/nlp-disaster/train.csv --seconds 3 --clients 1 8 --models default
+    python benchmarks/serving.py --texts data/nlp-disaster/train.csv --torch-python PYTHON_WITH_TORCH --rounds 5
+    python benchmarks/serving.py --texts data/nlp-disaster/train.csv --seconds 3 --clients 64 --rows 1 32 --models default
 
-Weights are random, in the sizes of all-MiniLM-L6-v2 and of `bert train` without a checkpoint: how fast an answer comes does
-not depend on what it says. `--checks` adds memory over 10,000 requests, four times the load that is let in, and kill -9
-under load.
+The others: FastAPI with transformers and torch (`serving_torch.py`), and infinity-emb where `--infinity` names its command.
+All servers are up at once and are asked in turn, round after round, so that what else a machine does hits all of them;
+ratios are of one round, and are given with their standard errors. Weights are random, in the sizes of all-MiniLM-L6-v2 and
+of `bert train` without a checkpoint: how fast an answer comes does not depend on what it says. `--checks` adds memory over
+10,000 requests, four times the load that is let in, and kill -9 under load.
 """
 
 import argparse
-import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import mlx.core as mx
+import numpy as np
 import polars as pl
 from serving_load import run_load
 
@@ -104,6 +109,30 @@ def run_torch(python: str, checkpoint: Path, port: int = 38_471) -> Iterator[tup
         process.wait()
 
 
+@contextmanager
+def run_infinity(command: str, checkpoint: Path, port: int = 38_472) -> Iterator[tuple[int, int]]:
+    """infinity-emb with torch: its port and process id."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for name in ("config.json", "model.safetensors", "tokenizer/tokenizer.json"):
+            shutil.copy(checkpoint / name, folder)
+        special = {"pad": "[PAD]", "cls": "[CLS]", "sep": "[SEP]", "unk": "[UNK]"}
+        kind = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 128}
+        kind |= {f"{name}_token": token for name, token in special.items()}
+        (folder / "tokenizer_config.json").write_text(json.dumps(kind), encoding="utf-8")
+        words = ["v2", "--model-id", place, "--served-model-name", MODEL, "--port", str(port)]
+        words += ["--engine", "torch", "--device", "cpu", "--dtype", "float32"]
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        environment |= {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"}
+        process = subprocess.Popen([command, *words, "--log-level", "error"], env=environment)
+        try:
+            wait_until_ready(port)
+            yield port, process.pid
+        finally:
+            process.kill()
+            process.wait()
+
+
 def wait_until_ready(port: int) -> None:
     """Until /health is 200."""
     deadline = time.monotonic() + 120
@@ -117,39 +146,134 @@ def wait_until_ready(port: int) -> None:
             time.sleep(0.1)
 
 
-def make_text_bodies(texts: pl.DataFrame, per_request: int) -> list[bytes]:
-    """Requests for /predict."""
+def cut(texts: pl.DataFrame, size: int) -> list[list[str]]:
+    """The texts of one request after the other."""
     listed = texts["text"].to_list()
-    starts = range(0, len(listed) - per_request + 1, per_request)
+    return [listed[start : start + size] for start in range(0, len(listed) - size + 1, size)]
+
+
+def make_text_bodies(texts: pl.DataFrame, size: int) -> list[bytes]:
+    """Requests for /predict."""
+    return [json.dumps({"inputs": [[text] for text in each]}).encode() for each in cut(texts, size)]
+
+
+def make_row_bodies(texts: pl.DataFrame, size: int) -> list[bytes]:
+    """Requests for /predict/rows, without drift, as `measure_offline` looks for none."""
     return [
-        json.dumps({"inputs": [[text] for text in listed[start : start + per_request]]}).encode()
-        for start in starts
+        json.dumps({"rows": [{"text": text} for text in each], "drift": False}).encode()
+        for each in cut(texts, size)
     ]
 
 
-def make_row_bodies(texts: pl.DataFrame, per_request: int) -> list[bytes]:
-    """Requests for /predict/rows."""
-    rows = texts.drop("label").to_dicts()
-    starts = range(0, len(rows) - per_request + 1, per_request)
+def make_drift_bodies(texts: pl.DataFrame, size: int) -> list[bytes]:
+    """Requests for /predict/rows as most clients send them."""
     return [
-        json.dumps({"rows": rows[start : start + per_request], "drift": False}).encode()
-        for start in starts
+        json.dumps({"rows": [{"text": text} for text in each]}).encode()
+        for each in cut(texts, size)
     ]
 
 
-def measure(
-    port: int, path: str, bodies: list[bytes], arguments: argparse.Namespace, per_request: int
-) -> dict[str, Any]:
-    """Throughput and latency at each number of clients."""
-    found = {}
-    for num_clients in arguments.clients:
-        asyncio.run(run_load(port, path, bodies, num_clients=num_clients, seconds=1))
-        load = asyncio.run(
-            run_load(port, path, bodies, num_clients=num_clients, seconds=arguments.seconds)
-        )
-        found[num_clients] = load.summarise(per_request)
-        print(json.dumps({"path": path, "clients": num_clients, **found[num_clients]}), flush=True)
-    return found
+def make_infinity_bodies(texts: pl.DataFrame, size: int) -> list[bytes]:
+    """Requests for infinity's /classify."""
+    return [json.dumps({"model": MODEL, "input": each}).encode() for each in cut(texts, size)]
+
+
+class Route(NamedTuple):
+    """What is asked: a route of a server, by some rows or texts in each request."""
+
+    name: str
+    port: int
+    pid: int
+    path: str
+    bodies: list[bytes]
+    num_rows: int
+
+
+@contextmanager
+def run_servers(
+    checkpoint: Path, texts: pl.DataFrame, arguments: argparse.Namespace
+) -> Iterator[list[Route]]:
+    """All servers, and what each is asked."""
+    with ExitStack() as stack:
+        servers: list[tuple[str, tuple[int, int], str, Callable[..., list[bytes]]]] = []
+        ours = stack.enter_context(run_ours(checkpoint))
+        servers.append(("texts", ours, "/predict", make_text_bodies))
+        servers.append(("rows", ours, "/predict/rows", make_row_bodies))
+        servers.append(("rows with drift", ours, "/predict/rows", make_drift_bodies))
+        if arguments.torch_python:
+            torch = stack.enter_context(run_torch(arguments.torch_python, checkpoint))
+            servers.append(("torch", torch, "/predict", make_text_bodies))
+        if arguments.infinity:
+            infinity = stack.enter_context(run_infinity(arguments.infinity, checkpoint))
+            servers.append(("infinity", infinity, "/classify", make_infinity_bodies))
+        yield [
+            Route(name, *server, path, make(texts, size), size)
+            for name, server, path, make in servers
+            for size in arguments.rows
+        ]
+
+
+def measure(route: Route, num_clients: int, seconds: float) -> dict[str, Any]:
+    """Throughput, latency, and the processor time of server and generator."""
+    before = processor_seconds(route.pid)
+    load = run_load(route.port, route.path, route.bodies, num_clients=num_clients, seconds=seconds)
+    used = processor_seconds(route.pid) - before
+    server = round(1e6 * used / max(1, len(load.latencies)), 1)
+    return {**load.summarise(route.num_rows), "server_us_per_request": server}
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process has used of all cores."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+Found = dict[tuple[str, int, int], list[float]]
+
+
+def run_rounds(
+    checkpoint: Path, texts: pl.DataFrame, arguments: argparse.Namespace
+) -> tuple[Found, list[float]]:
+    """Rows per second by route, rows of a request and clients, and those of `predict`, of each round."""
+    found: Found = {}
+    offline: list[float] = []
+    with run_servers(checkpoint, texts, arguments) as routes:
+        for route in routes:
+            measure(route, 8, 1.0)
+        for number in range(arguments.rounds):
+            offline.append(measure_offline(checkpoint, texts))
+            place = number % len(routes)
+            for num_clients in arguments.clients:
+                for route in routes[place:] + routes[:place]:
+                    said = measure(route, num_clients, arguments.seconds)
+                    key = (route.name, route.num_rows, num_clients)
+                    found.setdefault(key, []).append(said["rows_per_second"])
+                    names = {"route": route.name, "rows": route.num_rows, "clients": num_clients}
+                    print(json.dumps({"round": number, **names, **said}), flush=True)
+    return found, offline
+
+
+def compare(found: Found, offline: list[float]) -> Iterator[dict[str, Any]]:
+    """Ratios within rounds, each with its standard error."""
+    for (name, num_rows, num_clients), speeds in found.items():
+        if name.startswith("rows"):
+            others = {"offline": offline}
+        elif name == "texts":
+            keys = {peer: (peer, num_rows, num_clients) for peer in ("torch", "infinity")}
+            others = {peer: found[key] for peer, key in keys.items() if key in found}
+        else:
+            continue
+        for peer, theirs in others.items():
+            ratios = np.array(speeds) / np.array(theirs)
+            error = ratios.std(ddof=1) / len(ratios) ** 0.5 if len(ratios) > 1 else float("nan")
+            yield {
+                "ratio": f"{name} / {peer}",
+                "rows": num_rows,
+                "clients": num_clients,
+                "mean": round(float(ratios.mean()), 3),
+                "error": round(float(error), 3),
+                "least": round(float(ratios.min()), 3),
+            }
 
 
 def measure_offline(checkpoint: Path, texts: pl.DataFrame) -> float:
@@ -157,9 +281,13 @@ def measure_offline(checkpoint: Path, texts: pl.DataFrame) -> float:
     predictor = load_predictor(checkpoint, precision="f32")
     rows = texts.drop("label")
     predictor.predict(rows[:256])
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     predictor.predict(rows)
-    return rows.height / (time.perf_counter() - began)
+    speed = rows.height / (time.perf_counter() - began)
+    microseconds = round(1e6 * (time.process_time() - used) / rows.height, 1)
+    said = {"offline_rows_per_second": round(speed, 1), "processor_us_per_row": microseconds}
+    print(json.dumps(said), flush=True)
+    return speed
 
 
 def resident_bytes(pid: int) -> int:
@@ -173,8 +301,7 @@ def check_memory(checkpoint: Path, bodies: list[bytes], num_requests: int) -> di
     with run_ours(checkpoint) as (port, pid):
         sizes = []
         for count in (num_requests // 10, num_requests - num_requests // 10):
-            options = {"num_clients": 16, "num_requests": count}
-            asyncio.run(run_load(port, "/predict", bodies, **options))
+            run_load(port, "/predict", bodies, num_clients=16, num_requests=count)
             sizes.append(resident_bytes(pid))
     growth = sizes[1] / sizes[0] - 1
     return {"mebibytes": [round(size / 2**20, 1) for size in sizes], "growth": round(growth, 4)}
@@ -183,7 +310,7 @@ def check_memory(checkpoint: Path, bodies: list[bytes], num_requests: int) -> di
 def check_overload(checkpoint: Path, bodies: list[bytes], seconds: float) -> dict[str, Any]:
     """Four times as many clients as are let in: every request gets an answer or a 429."""
     with run_ours(checkpoint, "--max-concurrent-requests", "16") as (port, _):
-        load = asyncio.run(run_load(port, "/predict", bodies, num_clients=64, seconds=seconds))
+        load = run_load(port, "/predict", bodies, num_clients=64, seconds=seconds)
     lost = sum(count for status, count in load.statuses.items() if status not in (200, 429))
     return {**load.summarise(), "lost": lost}
 
@@ -192,24 +319,16 @@ def check_kill(checkpoint: Path, bodies: list[bytes]) -> dict[str, Any]:
     """Kill -9 under load, and a restart on the same port: clients see errors, and no wrong answer."""
     some = bodies[:50]
     with run_ours(checkpoint) as (port, pid):
-        right = asyncio.run(
-            run_load(
-                port, "/predict", some, num_clients=1, num_requests=len(some), keep_answers=True
-            )
+        right = run_load(
+            port, "/predict", some, num_clients=1, num_requests=len(some), keep_answers=True
         ).answers
-
-        async def kill_and_restart() -> Any:
-            asked = asyncio.create_task(
-                run_load(
-                    port, "/predict", some, num_clients=16, seconds=KILL_SECONDS, keep_answers=True
-                )
-            )
-            await asyncio.sleep(1.0)
+        ask = partial(run_load, port, "/predict", some, num_clients=16, keep_answers=True)
+        with ThreadPoolExecutor(1) as thread:
+            asked = thread.submit(ask, seconds=KILL_SECONDS)
+            time.sleep(1.0)
             os.kill(pid, signal.SIGKILL)
             with run_on(checkpoint, port):
-                return await asked
-
-        load = asyncio.run(kill_and_restart())
+                load = asked.result()
     wrong = sum(answer != right[number % len(some)] for number, answer in load.answers.items())
     again = load.since_broken
     return {"statuses": dict(load.statuses), "since_restart": again, "wrong_answers": wrong}
@@ -234,49 +353,37 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--texts", type=Path, required=True, help="a table with a column text")
     parser.add_argument("--torch-python", help="a Python with torch, transformers and fastapi")
+    parser.add_argument("--infinity", help="the command infinity_emb")
     parser.add_argument("--models", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--clients", nargs="+", type=int, default=[1, 8, 64])
-    parser.add_argument("--seconds", type=float, default=15.0)
-    parser.add_argument("--per-request", type=int, default=1, help="texts of a request")
+    parser.add_argument("--rows", nargs="+", type=int, default=[1, 8, 32], help="of a request")
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--checks", action="store_true", help="memory, overload, kill -9")
     parser.add_argument("--check-requests", type=int, default=10_000)
     parser.add_argument("--check-seconds", type=float, default=60.0)
     arguments = parser.parse_args()
     texts = read_table(arguments.texts).select("text").with_row_index("label")
     texts = texts.with_columns((pl.col("label") % 2).cast(pl.String)).drop_nulls()
-    bodies = make_text_bodies(texts, arguments.per_request)
     for name in arguments.models:
         with tempfile.TemporaryDirectory() as place:
             checkpoint = write_checkpoint(Path(place) / MODEL, texts, name)
-            print(
-                json.dumps(
-                    {
-                        "model": name,
-                        "offline_rows_per_second": round(measure_offline(checkpoint, texts), 1),
-                    }
-                ),
-                flush=True,
-            )
-            with run_ours(checkpoint) as (port, _):
-                print(f'{{"server": "bert serve", "model": "{name}"}}')
-                measure(port, "/predict", bodies, arguments, arguments.per_request)
-                measure(port, "/predict/rows", make_row_bodies(texts, 32), arguments, 32)
-            if arguments.torch_python:
-                with run_torch(arguments.torch_python, checkpoint) as (port, _):
-                    print(f'{{"server": "FastAPI, transformers, torch", "model": "{name}"}}')
-                    measure(port, "/predict", bodies, arguments, arguments.per_request)
+            print(json.dumps({"model": name}), flush=True)
+            if arguments.rounds:
+                for line in compare(*run_rounds(checkpoint, texts, arguments)):
+                    print(json.dumps({"model": name, **line}), flush=True)
             if arguments.checks:
-                print(
-                    json.dumps(
-                        {"memory": check_memory(checkpoint, bodies, arguments.check_requests)}
-                    )
-                )
-                print(
-                    json.dumps(
-                        {"overload": check_overload(checkpoint, bodies, arguments.check_seconds)}
-                    )
-                )
-                print(json.dumps({"kill": check_kill(checkpoint, bodies)}), flush=True)
+                for line in run_checks(checkpoint, make_text_bodies(texts, 1), arguments):
+                    print(json.dumps(line), flush=True)
+
+
+def run_checks(
+    checkpoint: Path, bodies: list[bytes], arguments: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
+    """Memory, overload and kill -9."""
+    yield {"memory": check_memory(checkpoint, bodies, arguments.check_requests)}
+    yield {"overload": check_overload(checkpoint, bodies, arguments.check_seconds)}
+    yield {"kill": check_kill(checkpoint, bodies)}
 
 
 if __name__ == "__main__":

@@ -72,8 +72,8 @@ class AccessLog:
             self._conclude(scope, status, time.perf_counter() - began)
 
     def _conclude(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "other")
         state, metrics = scope["state"], self._metrics
+        route = getattr(scope.get("route"), "path", None) or state.get("route", "other")
         metrics.request_count.labels(route).inc()
         if status < 400:
             metrics.request_success.labels(route).inc()

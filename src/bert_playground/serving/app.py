@@ -19,13 +19,14 @@ from starlette.responses import FileResponse, JSONResponse, Response
 
 from bert_playground.serving.access_log import AccessLog, write_line
 from bert_playground.serving.adapter_routes import ADMIN_PATHS, create_adapter_routes
+from bert_playground.serving.direct_routes import DirectRoutes, Handler
 from bert_playground.serving.engine import Engine
 from bert_playground.serving.kserve import create_kserve_routes
 from bert_playground.serving.openai import create_openai_routes
 from bert_playground.serving.request_error import RequestError
-from bert_playground.serving.row_routes import create_row_routes
+from bert_playground.serving.row_routes import create_row_routes, create_rows_handler
 from bert_playground.serving.security import Admission, ApiKey, BodyLimit
-from bert_playground.serving.tei import create_tei_routes
+from bert_playground.serving.tei import create_predict_handler, create_tei_routes
 
 PAGE = Path(__file__).parent / "page"
 PAGE_FILES = {"page.js": "text/javascript", "page.css": "text/css", "icon.svg": "image/svg+xml"}
@@ -73,6 +74,7 @@ def create_app(
             on_change=engine.metrics.concurrent_requests.set,
             free=ADMIN_PATHS,
         ),
+        Middleware(DirectRoutes, handlers=_create_handlers(engine)),
     ]
     # FastAPI's own /docs loads its viewer from the internet.
     app = FastAPIOffline(
@@ -98,6 +100,11 @@ def create_app(
     _add_page(app)
     _add_errors(app)
     return app
+
+
+def _create_handlers(engine: Engine) -> dict[str, Handler]:
+    predict = create_predict_handler(engine)
+    return {"/predict/rows": create_rows_handler(engine), "/predict": predict, "/": predict}
 
 
 def _create_lifespan(engine: Engine) -> Any:

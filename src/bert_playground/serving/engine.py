@@ -20,6 +20,7 @@ from bert_playground.ensemble_predictor import EnsemblePredictor
 from bert_playground.inference import AnyPredictor
 from bert_playground.predict_table import write_answers
 from bert_playground.serving.forward import EncoderLeaf
+from bert_playground.serving.joiner import Joiner
 from bert_playground.serving.json_rows import to_frame
 from bert_playground.serving.metrics import ServeMetrics
 from bert_playground.serving.request_error import RequestError, bad_input
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 Result = TypeVar("Result")
 WARM_SECONDS = 1.0
+JOINED_ROWS = (
+    512  # of requests that are answered together: of more, what a call costs hardly counts
+)
 SLICE_ROWS = 1024  # of a CSV, that are queued at once: others get a batch between them
 
 
@@ -76,6 +80,7 @@ class Engine:
         self.threads = ThreadPoolExecutor(
             max_workers=max(4, 2 * (os.cpu_count() or 1)), thread_name_prefix="requests"
         )
+        self.joiner = Joiner(self.threads, most=JOINED_ROWS)
         self.models: dict[str, ServedModel] = {}
         self.adapters: AdapterSet | None = None
         self.is_ready = False
@@ -156,7 +161,8 @@ class Engine:
             RequestError: it takes too long.
         """
         try:
-            return await asyncio.wait_for(work, self.settings.timeout_seconds)
+            async with asyncio.timeout(self.settings.timeout_seconds):
+                return await work
         except TimeoutError as error:
             raise self._too_late() from error
 
@@ -226,7 +232,8 @@ class Engine:
             rows, ids = _select(served, frame)
             read = served.parts.read(rows, drift)
             for start in range(0, rows.height, SLICE_ROWS):
-                scores = self._wait(served, [each[start : start + SLICE_ROWS] for each in read])
+                slices = [each[start : start + SLICE_ROWS] for each in read]
+                scores, _ = self.wait_for(served, self._submit(served, slices))
                 yield write_answers(
                     served.predictor,
                     scores,
@@ -236,12 +243,29 @@ class Engine:
                 )
             first_row += frame.height
 
-    def _wait(self, served: ServedModel, frames: Sequence[pl.DataFrame]) -> Array:
-        futures = self._submit(served, frames)
+    def wait_for(
+        self,
+        served: ServedModel,
+        futures: "Sequence[Future[Computed]]",
+        wanted: "Future[None] | None" = None,
+    ) -> tuple[Array, list[Computed]]:
+        """Scores of rows that are queued, and what each leaf says of them; blocks, so it wants a thread.
+
+        Args:
+            served: the model.
+            futures: for each leaf.
+            wanted: is cancelled when nobody waits any more.
+
+        Raises:
+            RequestError: it takes too long, or the models fail.
+            CancelledError: nobody waits.
+        """
+        if wanted is not None:
+            wanted.add_done_callback(lambda _: [future.cancel() for future in futures])
         seconds = self.settings.timeout_seconds
         try:
             computed = [future.result(seconds) for future in futures]
-            return self.combine(served, computed).result(seconds)
+            return self.combine(served, computed).result(seconds), computed
         except FutureTimeout as error:
             for future in futures:
                 future.cancel()

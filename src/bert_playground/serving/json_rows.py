@@ -46,15 +46,9 @@ def parse_json(body: bytes, *, spelled: bool = False) -> Any:
     Raises:
         RequestError: it is no JSON, or names a key twice.
     """
-    number = SpelledNumber if spelled else None
     try:
-        return json.loads(
-            body,
-            object_pairs_hook=_unique,
-            parse_constant=_constant,
-            parse_int=number,
-            parse_float=number,
-        )
+        text = body.decode(json.detect_encoding(body), "surrogatepass")
+        return (_SPELLED if spelled else _READ).decode(text)
     except UnicodeDecodeError as error:
         raise bad_input(f"the body is no UTF-8 text: byte {error.start} cannot be read") from error
     except json.JSONDecodeError as error:
@@ -112,8 +106,21 @@ def _check_rows(rows: list[Any], max_rows: int) -> None:
         )
 
 
+Cells = dict[str, list[str | None]]
+
+
 def to_frame(rows: Sequence[dict[str, Any]], needed: Sequence[str]) -> pl.DataFrame:
-    """Records as a table of text.
+    """Records as a table of text; see `read_cells`."""
+    return frame_of_cells(read_cells(rows, needed))
+
+
+def frame_of_cells(cells: Cells) -> pl.DataFrame:
+    """The table that these columns are."""
+    return pl.DataFrame(cells, schema=dict.fromkeys(cells, pl.String))
+
+
+def read_cells(rows: Sequence[dict[str, Any]], needed: Sequence[str]) -> Cells:
+    """Records as columns of text.
 
     null is a missing value; numbers are spelled as in the document; true is "True"; a record inside a cell becomes columns
     "a.b", a list "first|second".
@@ -143,8 +150,7 @@ def to_frame(rows: Sequence[dict[str, Any]], needed: Sequence[str]) -> pl.DataFr
         raise bad_input(
             f"{shorten(faults, MAX_NAMED)}; write null where a value is missing, as every row needs every column that is read"
         )
-    cells = {name: [row.get(name) for row in flat] for name in names}
-    return pl.DataFrame(cells, schema=dict.fromkeys(names, pl.String))
+    return {name: [row.get(name) for row in flat] for name in names}
 
 
 def _flatten_all(rows: Sequence[dict[str, Any]]) -> list[dict[str, str | None]]:
@@ -199,6 +205,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _constant(name: str) -> Any:
     """NaN, which Python writes for a missing value; infinities are text as in a CSV of pandas."""
     return None if name == "NaN" else SpelledNumber(name.replace("Infinity", "inf"))
+
+
+_READ = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_constant)
+_SPELLED = json.JSONDecoder(
+    object_pairs_hook=_unique,
+    parse_constant=_constant,
+    parse_int=SpelledNumber,
+    parse_float=SpelledNumber,
+)
 
 
 def _name_kind(value: Any) -> str:

@@ -203,8 +203,8 @@ def _outputs(served: ServedModel, scored: ScoredRows) -> list[Tensor]:
         flat = table.to_numpy().reshape(-1).tolist()
         outputs.append(Tensor("probabilities", [table.height, table.width], "FP64", flat))
     confidence = confidence_of(served, scored.scores)
-    if None not in confidence:
-        outputs.append(Tensor("confidence", [len(confidence)], "FP64", list(confidence)))
+    if confidence is not None:
+        outputs.append(Tensor("confidence", [len(confidence)], "FP64", confidence))
     if scored.ids is not None:
         outputs.append(_tensor_of(scored.ids))
     return outputs

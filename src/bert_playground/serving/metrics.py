@@ -1,13 +1,48 @@
 """ServeMetrics: what Prometheus reads, split as text-embeddings-inference splits it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from threading import Lock
 
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from bert_playground.data.drift.finding import Finding
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 SIZES = tuple(2**power for power in range(17))
+
+
+class _Lengths(Collector):
+    """A histogram that takes many numbers at once: one by one, those of each row would cost more than to write its answer.
+
+    Args:
+        name: of the metric.
+        help_text: what is counted.
+    """
+
+    def __init__(self, name: str, help_text: str) -> None:
+        self._name, self._help = name, help_text
+        self._counts = np.zeros(len(SIZES) + 1, np.int64)
+        self._sum = 0
+        self._lock = Lock()
+
+    def observe_all(self, numbers: np.ndarray) -> None:
+        """Count them, [R]."""
+        places = np.searchsorted(SIZES, numbers)
+        with self._lock:
+            self._counts += np.bincount(places, minlength=len(self._counts))
+            self._sum += int(numbers.sum())
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """What Prometheus reads."""
+        with self._lock:
+            totals, total_sum = self._counts.cumsum().tolist(), self._sum
+        bounds = [*(floatToGoString(size) for size in SIZES), "+Inf"]
+        buckets = list(zip(bounds, totals, strict=True))
+        yield HistogramMetricFamily(self._name, self._help, buckets, total_sum)
 
 
 class ServeMetrics:
@@ -36,7 +71,8 @@ class ServeMetrics:
         self.inference_duration = self._seconds(
             "request_inference_duration", "batches of the request"
         )
-        self.input_length = self._sizes("request_input_length", "tokens of a row or text")
+        self.input_length = _Lengths("bert_request_input_length", "tokens of a row or text")
+        registry.register(self.input_length)
         self.batch_size = self._sizes("batch_next_size", "rows of a batch")
         self.batch_tokens = self._sizes("batch_next_tokens", "tokens of a batch")
         self.batch_duration = self._seconds("batch_inference_duration", "one forward pass")
@@ -68,6 +104,10 @@ class ServeMetrics:
         self.batch_size.observe(rows)
         self.batch_tokens.observe(tokens)
         self.batch_duration.observe(seconds)
+
+    def observe_lengths(self, lengths: np.ndarray) -> None:
+        """Tokens of rows or texts, [R]."""
+        self.input_length.observe_all(lengths)
 
     def observe_drift(self, model: str, findings: Iterable[Finding]) -> None:
         """How the rows of a request differ from training."""

@@ -59,6 +59,12 @@ class RowReader:
             self._condition.notify()
         return reading.future
 
+    def read_here(self, leaf: Leaf, frame: pl.DataFrame) -> "Future[Computed]":
+        """The same, read in this thread: of rows that were joined before, which no batch waits for."""
+        reading = _Reading(leaf, frame)
+        self._read([reading])
+        return reading.future
+
     def stop(self) -> None:
         """Read what waits, then end the threads."""
         with self._condition:
@@ -110,9 +116,7 @@ class RowReader:
 
     def _tokenize(self, leaf: EncoderLeaf, readings: Sequence[_Reading]) -> None:
         table = leaf.predictor.pipeline.tokenize(_join(readings))
-        metrics = self._scheduler.metrics
-        for length in table.lengths.tolist():
-            metrics.input_length.observe(length)
+        self._scheduler.metrics.observe_lengths(table.lengths)
         for reading, part in zip(readings, _split(table, readings), strict=True):
             self._pass_on(leaf, part, reading.future)
 

@@ -2,7 +2,9 @@
 
 import json
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,20 +13,24 @@ import polars as pl
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from bert_playground.data.drift.finding import Finding
 from bert_playground.data.kaggle.submission import spell_booleans
 from bert_playground.data.reading.table import read_table
 from bert_playground.data.reading.table_stream import is_large
 from bert_playground.data.schema.sampling import read_frames
 from bert_playground.predict_table import require_classes
-from bert_playground.serving.engine import Engine, ScoredRows, frame_of
+from bert_playground.serving.direct_routes import Handler
+from bert_playground.serving.engine import Engine, frame_of
 from bert_playground.serving.influence import blank_each, measure_influence
-from bert_playground.serving.json_rows import RowRequest, parse_row_request
+from bert_playground.serving.joint_rows import RowsAnswered, RowsAsked, answer_rows_jointly
+from bert_playground.serving.json_rows import RowRequest, parse_row_request, read_cells
 from bert_playground.serving.request_error import RequestError, bad_input, hide_paths, too_large
 from bert_playground.serving.row_schemas import ROWS_RESPONSES, describe_rows
 from bert_playground.serving.security import is_csv_request, over_limit
-from bert_playground.serving.served_model import ServedModel, confidence_of, to_records
+from bert_playground.serving.served_model import ServedModel, describe_answers
 
 MAX_EXPLAINED = 32  # rows of one request: each costs a row more for each column
+SMALL_ROWS, SMALL_BYTES = 128, 64 * 1024  # of a request that is joined with others
 BODY = "the body"
 MAX_SAID = 10  # differences from training that a header names
 
@@ -51,12 +57,19 @@ def create_row_routes(engine: Engine) -> APIRouter:
         """
         if is_csv_request(request.scope):
             return await _answer_csv(engine, engine.find(model), request, probabilities)
-        asked = parse_row_request(await request.body(), engine.settings.max_rows)
-        served = engine.find(asked.model or model)
-        answer = await engine.in_time(_answer_json(engine, served, asked, request))
-        return JSONResponse(answer)
+        state = request.scope["state"]
+        return JSONResponse(await _answer_body(engine, await request.body(), model, state))
 
     return router
+
+
+def create_rows_handler(engine: Engine) -> Handler:
+    """/predict/rows for `DirectRoutes`."""
+
+    async def answer(body: bytes, state: dict[str, Any]) -> Any:
+        return await _answer_body(engine, body, None, state)
+
+    return answer
 
 
 def describe(engine: Engine, served: ServedModel) -> dict[str, Any]:
@@ -76,15 +89,56 @@ def describe(engine: Engine, served: ServedModel) -> dict[str, Any]:
     }
 
 
-async def _answer_json(
-    engine: Engine, served: ServedModel, asked: RowRequest, request: Request
+async def _answer_body(
+    engine: Engine, body: bytes, model: str | None, state: dict[str, Any]
+) -> dict[str, Any]:
+    if len(body) <= SMALL_BYTES:
+        asked = parse_row_request(body, engine.settings.max_rows)
+    else:
+        asked = await engine.in_thread(parse_row_request, body, engine.settings.max_rows)
+    served = engine.find(asked.model or model)
+    state["facts"]["rows"] = len(asked.rows)
+    is_small = len(asked.rows) <= SMALL_ROWS and len(body) <= SMALL_BYTES
+    if is_small and not asked.explain and served.pipeline.windows is None:
+        return await engine.in_time(_answer_small(engine, served, asked, state))
+    return await engine.in_time(_answer_large(engine, served, asked, state))
+
+
+async def _answer_small(
+    engine: Engine, served: ServedModel, asked: RowRequest, state: dict[str, Any]
+) -> dict[str, Any]:
+    """Rows that stand alone, together with those of other requests."""
+    began = time.perf_counter()
+    cells = read_cells(asked.rows, served.needed)
+    item = RowsAsked(cells, len(asked.rows), asked.drift, began)
+    answer = partial(answer_rows_jointly, engine, served)
+    answered: RowsAnswered = await engine.joiner.ask(id(served), answer, item, len(asked.rows))
+    if asked.drift:
+        engine.metrics.observe_drift(served.name, answered.findings)
+    state["stages"].update(answered.stages)
+    ids = cells.get(served.pipeline.id_column or "")
+    findings = answered.findings if asked.drift else None
+    return _write(served, answered.answers, ids, served.ignored(list(cells)), findings)
+
+
+async def _answer_large(
+    engine: Engine, served: ServedModel, asked: RowRequest, state: dict[str, Any]
 ) -> dict[str, Any]:
     frame = await engine.in_thread(frame_of, served, asked.rows)
     scored = await engine.score_rows(served, frame, with_drift=asked.drift)
     influence = await _explain(engine, served, frame) if asked.explain else None
-    request.state.stages.update(scored.stages)
-    request.state.facts["rows"] = frame.height
-    return await engine.in_thread(_write, served, scored, influence, asked.drift)
+    state["stages"].update(scored.stages)
+
+    def write() -> dict[str, Any]:
+        answers = describe_answers(served, scored.scores)
+        if influence is not None:
+            for answer, ranked in zip(answers, influence, strict=True):
+                answer["columns"] = ranked
+        ids = None if scored.ids is None else scored.ids.to_list()
+        findings = scored.findings if asked.drift else None
+        return _write(served, answers, ids, scored.ignored, findings)
+
+    return await engine.in_thread(write)
 
 
 async def _explain(
@@ -113,30 +167,21 @@ async def _explain(
 
 def _write(
     served: ServedModel,
-    scored: ScoredRows,
-    influence: list[list[dict[str, Any]]] | None,
-    with_drift: bool,
+    answers: Sequence[dict[str, Any]],
+    ids: Sequence[Any] | None,
+    ignored: list[str],
+    findings: Sequence[Finding] | None,
 ) -> dict[str, Any]:
-    """The answer as JSON."""
-    scores, pipeline = scored.scores, served.pipeline
-    records = to_records(served.predictor.answers(scores))
-    answers: list[dict[str, Any]] = [{"answer": record} for record in records]
-    if served.has_probabilities:
-        for answer, row in zip(answers, to_records(pipeline.probabilities(scores)), strict=True):
-            answer["probabilities"] = row
-    for answer, value in zip(answers, confidence_of(served, scores), strict=True):
-        if value is not None:
-            answer["confidence"] = value
-    if influence is not None:
-        for answer, ranked in zip(answers, influence, strict=True):
-            answer["columns"] = ranked
-    names = range(len(answers)) if scored.ids is None else scored.ids.to_list()
-    answers = [{"id": name, **answer} for name, answer in zip(names, answers, strict=True)]
-    document: dict[str, Any] = {"model": served.name, "answers": answers}
-    document["ignored_columns"] = scored.ignored
-    if with_drift:
+    """The answer as JSON; rows without ids are numbered."""
+    names = range(len(answers)) if ids is None else ids
+    document: dict[str, Any] = {
+        "model": served.name,
+        "answers": [{"id": name, **answer} for name, answer in zip(names, answers, strict=True)],
+        "ignored_columns": ignored,
+    }
+    if findings is not None:
         document["drift"] = [
-            {**finding.to_dict(), "message": finding.say()} for finding in scored.findings
+            {**finding.to_dict(), "message": finding.say()} for finding in findings
         ]
     return document
 

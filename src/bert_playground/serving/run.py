@@ -45,6 +45,8 @@ def run_server(app: FastAPI, listening: socket.socket) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nobody asks for a client's address
+        ws="none",
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
     # uvicorn raises the signal once more when it is done; a drained server has ended as it should.

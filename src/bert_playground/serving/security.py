@@ -78,7 +78,10 @@ async def send_error(send: Send, error: RequestError) -> None:
 
 def header_of(scope: Scope, name: bytes) -> str:
     """A header of a request; "" where it has none."""
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value.decode("latin-1"))
+    return ""
 
 
 class ApiKey:
@@ -155,7 +158,7 @@ class BodyLimit:
                 return
             if not message.get("more_body", False):
                 break
-        await self._app(scope, _replay(bytes(body), receive), send)
+        await self._app(scope, replay_body(bytes(body), receive), send)
 
 
 def over_limit(limit: int) -> RequestError:
@@ -165,11 +168,13 @@ def over_limit(limit: int) -> RequestError:
 
 def is_csv_request(scope: Scope) -> bool:
     """Whether a request brings a table as CSV, which is streamed."""
+    if scope["path"] != "/predict/rows":
+        return False
     kind = header_of(scope, b"content-type").partition(";")[0].strip().lower()
-    return kind in ("text/csv", "text/tab-separated-values") and scope["path"] == "/predict/rows"
+    return kind in ("text/csv", "text/tab-separated-values")
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
+def replay_body(body: bytes, receive: Receive) -> Receive:
     """A body that was read before, and then whatever else comes."""
     is_given = False
 

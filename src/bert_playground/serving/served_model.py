@@ -1,19 +1,21 @@
 """ServedModel: a predictor under the name that clients call it by; what they may know of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from bert_playground.data.drift.profile import ColumnProfile
+from bert_playground.data.drift.quick_check import doubt, may_be_rewritten
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.inference import AnyPredictor
 from bert_playground.lookup import nearest
 from bert_playground.serving.forward import EncoderLeaf
-from bert_playground.serving.parts import Parts, take_apart
+from bert_playground.serving.parts import Parts, pipeline_of, take_apart
 from bert_playground.serving.request_error import RequestError, not_supported
 from bert_playground.tasks import TASKS
 
@@ -73,6 +75,28 @@ class ServedModel:
         return min(lengths, default=0)
 
     @cached_property
+    def may_rewrite(self) -> pl.Expr:
+        """Of rows with the `needed` columns: whether reading may write a cell otherwise."""
+        pipelines = [self.pipeline, *map(pipeline_of, self.parts.leaves)]
+        profiles = [profile for pipeline in pipelines for profile in pipeline.profiles]
+        return self._any_doubt(each for each in profiles if may_be_rewritten(each))
+
+    @cached_property
+    def is_odd(self) -> pl.Expr:
+        """Of such rows: whether a cell needs a closer look, be it rewritten or counted alone."""
+        return self._any_doubt(self.pipeline.profiles)
+
+    @cached_property
+    def checks_all(self) -> bool:
+        """Whether `is_odd` looks at every column that drift is counted of."""
+        return all(profile.column in self.needed for profile in self.pipeline.profiles)
+
+    def _any_doubt(self, profiles: Iterable[ColumnProfile]) -> pl.Expr:
+        distinct = dict.fromkeys(each for each in profiles if each.column in self.needed)
+        doubts = [doubt(profile).alias(f"{place}") for place, profile in enumerate(distinct)]
+        return pl.any_horizontal(*doubts, pl.repeat(False, pl.len()))
+
+    @cached_property
     def needed(self) -> list[str]:
         """The columns that a client has to send."""
         windows = self.pipeline.windows
@@ -101,8 +125,11 @@ class ServedModel:
 
     def ignored(self, columns: Sequence[str]) -> list[str]:
         """Columns that nobody reads; the id and the target are known."""
-        known = {*self.needed, *self.pipeline.targets, self.pipeline.id_column}
-        return [name for name in columns if name not in known]
+        return [name for name in columns if name not in self._known]
+
+    @cached_property
+    def _known(self) -> set[str | None]:
+        return {*self.needed, *self.pipeline.targets, self.pipeline.id_column}
 
     def describe_columns(self) -> list[dict[str, Any]]:
         """The columns of a row with values that are typical of the training table, for forms."""
@@ -139,20 +166,39 @@ def spell_number(number: float) -> str:
 def clean_number(value: Any) -> Any:
     """A value that JSON can have: numbers that are none become null."""
     if isinstance(value, float):
-        return value if np.isfinite(value) else None
+        return value if isfinite(value) else None
     return value
 
 
-def confidence_of(served: ServedModel, scores: Array) -> list[float | None]:
+def describe_answers(served: ServedModel, scores: Array) -> list[dict[str, Any]]:
+    """For each row its "answer", and "probabilities" and "confidence" where there are such."""
+    answers = served.predictor.answers(scores)
+    described: list[dict[str, Any]] = [{"answer": record} for record in to_records(answers)]
+    if not served.has_probabilities:
+        return described
+    table = served.pipeline.probabilities(scores)
+    for each, row in zip(described, to_records(table), strict=True):
+        each["probabilities"] = row
+    if not TASKS[served.task].has_many_targets:
+        for each, value in zip(described, _confidence(served, answers, table), strict=True):
+            each["confidence"] = value
+    return described
+
+
+def confidence_of(served: ServedModel, scores: Array) -> list[float] | None:
     """The probability of each row's answer; None where answers are no single class."""
-    pipeline = served.pipeline
-    if not served.has_probabilities or TASKS[pipeline.task].has_many_targets:
-        return [None] * len(scores)
-    answers = served.predictor.answers(scores)[:, 0].to_list()
-    table = pipeline.probabilities(scores)
-    places = {label: place for place, label in enumerate(pipeline.classes)}
-    values = table.to_numpy()
-    return [float(values[row, places[answer]]) for row, answer in enumerate(answers)]
+    if not served.has_probabilities or TASKS[served.task].has_many_targets:
+        return None
+    return _confidence(
+        served, served.predictor.answers(scores), served.pipeline.probabilities(scores)
+    )
+
+
+def _confidence(served: ServedModel, answers: pl.DataFrame, table: pl.DataFrame) -> list[float]:
+    places = {label: place for place, label in enumerate(served.pipeline.classes)}
+    chosen = [places[answer] for answer in answers[:, 0].to_list()]
+    rows = zip(*(column.to_list() for column in table.iter_columns()), strict=True)
+    return [float(row[place]) for row, place in zip(rows, chosen, strict=True)]
 
 
 def find_model(models: dict[str, ServedModel], name: str | None) -> ServedModel:
@@ -172,4 +218,13 @@ def find_model(models: dict[str, ServedModel], name: str | None) -> ServedModel:
 
 def to_records(frame: pl.DataFrame) -> list[dict[str, Any]]:
     """Rows as JSON can have them."""
-    return [{name: clean_number(value) for name, value in row.items()} for row in frame.to_dicts()]
+    columns = [_clean(column) for column in frame.iter_columns()]
+    names = frame.columns
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _clean(column: pl.Series) -> list[Any]:
+    values = column.to_list()
+    if column.dtype.is_float() and not column.is_finite().all():
+        return list(map(clean_number, values))
+    return values

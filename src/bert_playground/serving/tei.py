@@ -1,23 +1,25 @@
 """The routes of text-embeddings-inference: /predict, /embed, /embed_all, /similarity, /tokenize, /info, /health."""
 
+import time
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from starlette.responses import JSONResponse, Response
 
+from bert_playground.serving.direct_routes import Handler, PassOnError
 from bert_playground.serving.engine import Engine
+from bert_playground.serving.joint_texts import TextsAnswered, TextsAsked, answer_texts_jointly
 from bert_playground.serving.request_error import RequestError
 from bert_playground.serving.row_schemas import ERROR_RESPONSES
 from bert_playground.serving.served_model import ServedModel
 from bert_playground.serving.text_answers import (
     TextAnswer,
-    answer_texts,
     ask_encoder,
     label_logits,
-    label_scores,
     normalize,
 )
 from bert_playground.serving.text_inputs import (
@@ -123,18 +125,46 @@ def _add_predict(router: APIRouter, engine: Engine) -> None:
     @router.post("/predict", response_model=list[LabelledScore] | list[list[LabelledScore]])
     async def predict(asked: PredictRequest, request: Request) -> JSONResponse:
         """Labels of texts as they stand, each with its probability, the most probable first."""
-        served = engine.find(asked.model)
-        texts, is_batch = read_texts(asked.inputs, engine.settings.max_client_batch_size)
-        cut = _truncation(engine, served, asked.truncate, asked.truncation_direction)
-        if asked.raw_scores:
-            leaf = served.require_encoder("raw_scores")
-            answer = await engine.in_time(ask_encoder(engine, leaf, texts, cut, "logits"))
-            labelled = label_logits(served, answer.values)
-        else:
-            answer = await engine.in_time(answer_texts(engine, served, texts, cut))
-            labelled = label_scores(served, answer.values)
-        _note(request, answer)
-        return JSONResponse(labelled if is_batch else labelled[0])
+        return JSONResponse(await _predict(engine, asked, request.scope["state"]))
+
+
+def create_predict_handler(engine: Engine) -> Handler:
+    """/predict for `DirectRoutes`; the route above says what is wrong with a document."""
+
+    async def predict(body: bytes, state: dict[str, Any]) -> Any:
+        try:
+            asked = PredictRequest.model_validate_json(body)
+        except ValidationError as error:
+            raise PassOnError from error
+        return await _predict(engine, asked, state)
+
+    return predict
+
+
+async def _predict(engine: Engine, asked: PredictRequest, state: dict[str, Any]) -> Any:
+    served = engine.find(asked.model)
+    texts, is_batch = read_texts(asked.inputs, engine.settings.max_client_batch_size)
+    cut = _truncation(engine, served, asked.truncate, asked.truncation_direction)
+    if asked.raw_scores:
+        leaf = served.require_encoder("raw_scores")
+        answer = await engine.in_time(ask_encoder(engine, leaf, texts, cut, "logits"))
+        labelled = label_logits(served, answer.values)
+        _note(engine, state, answer)
+    else:
+        labelled = await engine.in_time(_label(engine, served, texts, cut, state))
+    return labelled if is_batch else labelled[0]
+
+
+async def _label(
+    engine: Engine, served: ServedModel, texts: list[Text], cut: Truncation, state: dict[str, Any]
+) -> list[list[dict[str, Any]]]:
+    joined = (id(served), cut)
+    answer = partial(answer_texts_jointly, engine, served, cut)
+    asked = TextsAsked(texts, time.perf_counter())
+    answered: TextsAnswered = await engine.joiner.ask(joined, answer, asked, len(texts))
+    state["stages"].update(answered.stages)
+    state["facts"].update(rows=len(texts), tokens=answered.num_tokens)
+    return answered.labelled
 
 
 def _add_embeddings(router: APIRouter, engine: Engine) -> None:
@@ -144,7 +174,7 @@ def _add_embeddings(router: APIRouter, engine: Engine) -> None:
         served = engine.find(asked.model)
         cut = _truncation(engine, served, asked.truncate, asked.truncation_direction)
         answer = await _embed(engine, served, _listed(asked.inputs), cut, "embedding")
-        _note(request, answer)
+        _note(engine, request.scope["state"], answer)
         vectors = normalize(answer.values) if asked.normalize else answer.values
         return JSONResponse(vectors.tolist())
 
@@ -154,7 +184,7 @@ def _add_embeddings(router: APIRouter, engine: Engine) -> None:
         served = engine.find(asked.model)
         cut = _truncation(engine, served, asked.truncate, asked.truncation_direction)
         answer = await _embed(engine, served, _listed(asked.inputs), cut, "hidden")
-        _note(request, answer)
+        _note(engine, request.scope["state"], answer)
         ends = answer.table.offsets[1:-1]
         return JSONResponse([vectors.tolist() for vectors in np.split(answer.values, ends)])
 
@@ -169,7 +199,7 @@ def _add_comparison(router: APIRouter, engine: Engine) -> None:
         require_batch(len(asked.inputs.sentences), engine.settings.max_client_batch_size)
         texts = [asked.inputs.source_sentence, *asked.inputs.sentences]
         answer = await _embed(engine, served, texts, cut, "embedding", most=len(texts))
-        _note(request, answer)
+        _note(engine, request.scope["state"], answer)
         vectors = normalize(answer.values)
         return JSONResponse((vectors[1:] @ vectors[0]).tolist())
 
@@ -235,13 +265,12 @@ def _truncation(
     return Truncation(is_allowed, direction.lower() == "left", served.max_length)
 
 
-def _note(request: Request, answer: TextAnswer) -> None:
+def _note(engine: Engine, state: dict[str, Any], answer: TextAnswer) -> None:
     """For headers, metrics and the log."""
-    request.state.stages.update(answer.stages)
+    state["stages"].update(answer.stages)
     tokens = int(answer.table.offsets[-1])
-    request.state.facts.update(rows=answer.table.num_rows, tokens=tokens)
-    for length in answer.table.lengths.tolist():
-        request.app.state.engine.metrics.input_length.observe(length)
+    state["facts"].update(rows=answer.table.num_rows, tokens=tokens)
+    engine.metrics.observe_lengths(answer.table.lengths)
 
 
 def require_reader(served: ServedModel) -> None:

@@ -42,11 +42,7 @@ async def answer_texts(
         RequestError: a model reads no text, or a text is too long.
     """
     began = time.perf_counter()
-    leaves = [leaf for leaf in served.parts.leaves if isinstance(leaf, EncoderLeaf)]
-    if len(leaves) < len(served.parts.leaves):
-        raise not_supported(
-            f"{served.name!r} has models beside the encoder, which read cells and no text; ask /predict/rows"
-        )
+    leaves = require_encoders(served)
     tables = [await _tokenize(engine, leaf, texts, truncation) for leaf in leaves]
     futures = [
         engine.scheduler.submit(leaf, table) for leaf, table in zip(leaves, tables, strict=True)
@@ -54,6 +50,20 @@ async def answer_texts(
     computed = await asyncio.gather(*map(asyncio.wrap_future, futures))
     scores = await asyncio.wrap_future(engine.combine(served, computed))
     return TextAnswer(scores, tables[0], stages_of(computed, began))
+
+
+def require_encoders(served: ServedModel) -> list[EncoderLeaf]:
+    """The encoders that answer texts together.
+
+    Raises:
+        RequestError: a model beside them reads no text.
+    """
+    leaves = [leaf for leaf in served.parts.leaves if isinstance(leaf, EncoderLeaf)]
+    if len(leaves) < len(served.parts.leaves):
+        raise not_supported(
+            f"{served.name!r} has models beside the encoder, which read cells and no text; ask /predict/rows"
+        )
+    return leaves
 
 
 async def ask_encoder(

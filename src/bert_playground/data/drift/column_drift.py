@@ -7,7 +7,7 @@ from bert_playground.data.drift.finding import KINDS, MISSED_ROWS, Finding, is_s
 from bert_playground.data.drift.profile import ColumnProfile
 from bert_playground.data.drift.quick_check import passes_as_written
 from bert_playground.data.drift.repair import Respelling, respell
-from bert_playground.data.drift.shift import find_shift
+from bert_playground.data.drift.shift import find_shift, may_be_shifted
 
 
 class ColumnDrift:
@@ -138,7 +138,8 @@ class ColumnDrift:
             found.append(self._of("unit", self.units, 0, "the digits alone"))
         if is_surprising(self.num_missing, rows, profile.num_missing, rows_then):
             found.append(self._of("missing", _Tally(self.num_missing), profile.num_missing, None))
-        if not any(each.what in ("unreadable", "unseen") for each in found):
+        is_known = not any(each.what in ("unreadable", "unseen") for each in found)
+        if is_known and may_be_shifted(profile, len(sample)):
             cells = self._strip_sample(sample).drop_nulls()
             shift = find_shift(profile, cells, rows, self.num_missing)
             found += [] if shift is None else [shift]

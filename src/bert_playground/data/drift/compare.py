@@ -35,8 +35,13 @@ class TableDrift:
         self._sample: list[pl.DataFrame] = []
         self._step = 0  # of the rows that are kept as a sample
 
-    def read(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The rows as training would have written them; what differs is counted. Columns that are not there are left to others."""
+    def read(self, frame: pl.DataFrame, *, is_plain: bool = False) -> pl.DataFrame:
+        """The rows as training would have written them; what differs is counted. Columns that are not there are left to others.
+
+        Args:
+            frame: some rows.
+            is_plain: no cell needs a closer look, as `doubt` has told of all columns with a profile.
+        """
         both = {**self._labels, **self._columns}
         names = [name for name in both if name in frame.columns]
         if not names or not frame.height:
@@ -45,7 +50,7 @@ class TableDrift:
         self._step = self._step or max(1, cells.height // SAMPLE_ROWS)
         rows = np.arange(0, cells.height, self._step)
         sample = cells if self._step == 1 else cells[rows]
-        doubtful = self._quick.find(cells, sample)
+        doubtful = {} if is_plain else self._quick.find(cells, sample)
         changed = []
         for name in names:
             new = both[name].read(cells[name], doubtful.get(name))

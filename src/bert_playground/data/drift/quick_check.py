@@ -84,6 +84,11 @@ def doubt(profile: ColumnProfile) -> pl.Expr:
     return (is_short | (cell < "!")).fill_null(False)
 
 
+def may_be_rewritten(profile: ColumnProfile) -> bool:
+    """Whether reading may write cells that need a closer look otherwise; of other columns it counts them."""
+    return profile.is_numeric or profile.knows_values
+
+
 def passes_as_written(profile: ColumnProfile) -> bool:
     """Whether cells that `doubt` passes have no blanks around them and are neither missing nor strange."""
     is_plain = profile.form == "number" and profile.spelling == PLAIN

@@ -50,11 +50,26 @@ def find_shift(
     )
 
 
+def may_be_shifted(profile: ColumnProfile, num_cells: int) -> bool:
+    """Whether any cells at all, so many of them, would be a finding: of a few rows no lengths and no categories are."""
+    if (
+        profile.is_numeric or profile.form == "list"
+    ):  # numbers beyond those of training are; a cell may hold many items
+        return True
+    if profile.edges:
+        return is_shifted(1.0, num_cells, _num_numbers(profile))
+    return is_shifted(1.0, num_cells, sum(profile.counts), len(profile.values))
+
+
+def _num_numbers(profile: ColumnProfile) -> int:
+    return profile.num_rows - profile.num_missing - profile.num_unreadable
+
+
 Shift = tuple[str, float, str | None, str]  # what, share of the rows, an example now, and one then
 
 
 def _shift_of_numbers(profile: ColumnProfile, cells: pl.Series) -> Shift | None:
-    then = profile.num_rows - profile.num_missing - profile.num_unreadable
+    then = _num_numbers(profile)
     read = profile.measure(cells)
     numbers = read.drop_nulls().to_numpy()
     numbers = numbers[np.isfinite(numbers)]
