@@ -33,6 +33,7 @@ CHANGEABLE = (
     "training.output_dir",
     "training.report",
     "cross_validation.jobs",
+    "engine.",
     "cross_validation.time",
     "checkpoint.",
 )

@@ -21,7 +21,7 @@ DEFAULT_TABLE = Path("data/titanic/train.csv")
     "--num-workers --prefetch-size --model --pretrain --lora --ensemble --diversity --epochs --max-steps --batch-size --lr "
     "--optimizer --scheduler --grad-accum --skip-nonfinite --refit --precision --metric --seed --no-compile --output-dir "
     "--max-time --logging-steps --mlflow "
-    "--experiment --folds --repeats --members --blend --time --jobs --pseudo"
+    "--experiment --folds --repeats --members --blend --time --pseudo --engine --jobs --ray-address --task-cpus"
 )
 def train(
     context: typer.Context,
