@@ -21,10 +21,12 @@ class Engine(Protocol):
     Attributes:
         num_workers: that work side by side.
         num_threads: that the libraries in each may use.
+        is_in_process: whether there is none but this process, which then says what it does.
     """
 
     num_workers: int
     num_threads: int
+    is_in_process: bool
 
     def run(
         self, function: Callable[[Job], Result], jobs: Iterator[Job]

@@ -29,6 +29,7 @@ class LocalProcesses:
         """So many; 1: all is done in this process."""
         self.num_workers = num_workers
         self.num_threads = threads_of_each(num_workers)
+        self.is_in_process = num_workers == 1
 
     def run(
         self, function: Callable[[Job], Result], jobs: Iterator[Job]

@@ -38,11 +38,13 @@ class Origin:
     """What a worker must have in common with the program that asks.
 
     Attributes:
+        folder: that both work in, as paths may be relative to it.
         shared: a file that both must find; None: none.
         content: of the file.
         package: the version of this package.
     """
 
+    folder: Path
     shared: Path | None
     content: bytes
     package: str | None
@@ -51,7 +53,7 @@ class Origin:
     def of(cls, shared: Path | None) -> "Origin":
         """Of this program."""
         path = None if shared is None else shared.resolve()
-        return cls(path, b"" if path is None else path.read_bytes(), _find_version())
+        return cls(Path.cwd(), path, b"" if path is None else path.read_bytes(), _find_version())
 
     def require(self) -> None:
         """Refuse to work where a result would be lost, or another one.
@@ -64,14 +66,14 @@ class Origin:
             raise ValueError(
                 f"node {node} has bert-playground {_find_version()}, expected {self.package}; install the same on all nodes"
             )
-        if self.shared is None:
-            return
         with suppress(OSError):
-            if self.shared.read_bytes() == self.content:
+            os.chdir(self.folder)
+            if self.shared is None or self.shared.read_bytes() == self.content:
                 return
+        missing = self.folder if self.shared is None else self.shared.parent
         raise ValueError(
-            f"node {node} does not see {self.shared.parent}; results go to a folder on storage that all nodes of the cluster "
-            "see under the same path: give such a one"
+            f"node {node} does not see {missing}; all nodes of the cluster need to see the folder that the program runs in, and "
+            "that of its results, under the same paths: start it on storage that they share"
         )
 
 
@@ -82,6 +84,7 @@ class RayWorkers:
         """Of so many at a time."""
         self.num_workers = num_workers
         self.num_threads = asked.task_cpus
+        self.is_in_process = False
         self._options = _make_options(asked)
         self._origin = Origin.of(shared)
 
