@@ -24,6 +24,7 @@ SETTINGS = {
     "RAY_task_oom_retries": "1",  # not for ever, as it is where memory is short
 }
 GIGABYTE = 2**30
+STARTS = 3
 
 
 @contextmanager
@@ -55,7 +56,6 @@ def ray_session(asked: EngineRequest, num_workers: int | None) -> Iterator[int]:
 
 
 def _connect(asked: EngineRequest, num_workers: int | None) -> None:
-    import ray
 
     address = asked.address or os.environ.get("RAY_ADDRESS") or "local"
     options: dict[str, Any] = {"log_to_driver": True, "logging_level": logging.ERROR}
@@ -64,7 +64,7 @@ def _connect(asked: EngineRequest, num_workers: int | None) -> None:
         options["num_cpus"] = max(count_cores(), asked.task_cpus * (num_workers or 1))
         options["include_dashboard"] = False
     try:
-        ray.init(address=address, **options)
+        _start(address, options)
     # Ray has errors of its own for each way in which a cluster is not there.
     except Exception as error:
         first = str(error).strip().partition("\n")[0]
@@ -72,6 +72,23 @@ def _connect(asked: EngineRequest, num_workers: int | None) -> None:
             f"no cluster of Ray at {address}: {first or type(error).__name__}; expected such as 10.0.0.1:6379 of `ray start "
             "--head`, or leave --ray-address out for one of this machine"
         ) from error
+
+
+def _start(address: str, options: Mapping[str, Any]) -> None:
+    """Ray gives a node half a minute to come up, which is too short on a machine that is busy."""
+    import ray
+
+    for attempt in range(STARTS):
+        try:
+            ray.init(address=address, **options)
+        # Not an error of its own.
+        except Exception as error:
+            ray.shutdown()
+            if "timed out" not in str(error) or attempt == STARTS - 1:
+                raise
+            logger.debug(f"Ray did not start: {error}")
+        else:
+            return
 
 
 def _count_workers(asked: EngineRequest, num_workers: int | None) -> int:
