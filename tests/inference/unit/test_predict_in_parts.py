@@ -45,7 +45,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> PickledEngine:
 @pytest.fixture
 def asked(checkpoint: Path, tmp_path: Path) -> PartsRequest:
     table = COLORS.drop("bought").with_columns(
-        color=pl.when(pl.int_range(pl.len()) % 4 == 0).then(pl.lit("mauve")).otherwise("color")
+        color=pl.when(pl.int_range(pl.len()) % 2 == 0).then(None).otherwise("color")
     )
     table.write_csv(tmp_path / "test.csv")
     load = partial(load_predictor, checkpoint, batch_size=16)
@@ -82,7 +82,7 @@ def test_the_parts_are_the_file_of_one_process(
     result = predict_in_parts(asked, EngineRequest(name), None)
     assert (result.rows, result.parts, result.resumed) == (40, 6, 0)
     assert merge(result) == answer_alone(asked)
-    assert [finding["what"] for finding in result.drift] == ["unseen"]
+    assert [finding["what"] for finding in result.drift] == ["missing"]
     assert result.peak_memory > 2**20
 
 
@@ -106,7 +106,7 @@ def test_another_question_is_refused(asked: PartsRequest, engine: PickledEngine)
         predict_in_parts(other, RAY, None)
     assert "probabilities: True, now False" in str(caught.value)
     assert "part_rows: 7, now 9" in str(caught.value)
-    asked.source.write_text(asked.source.read_text().replace("mauve", "beige"))
+    asked.source.write_text(asked.source.read_text().replace("blue", "teal"))
     with pytest.raises(ValueError, match="table:"):
         predict_in_parts(asked, RAY, None)
 
@@ -132,12 +132,13 @@ def test_a_sample_orders_the_columns_and_is_compared(
 ) -> None:
     sample = tmp_path / "sample.csv"
     ids = COLORS["id"]
-    pl.DataFrame({"bought_yes": 0.5, "bought_no": 0.5, "id": ids}).write_csv(sample)
+    halves = {"bought_yes": 0.5, "bought_no": 0.5}
+    pl.DataFrame({"id": ids, **halves}).write_csv(sample)
     asked = replace(asked, sample=sample)
     result = predict_in_parts(asked, RAY, None)
     assert merge(result, sample) == answer_alone(asked)
-    assert merge(result, sample).startswith(b"bought_yes,bought_no,id\n")
-    pl.DataFrame({"bought_yes": 0.5, "bought_no": 0.5, "id": ids.reverse()}).write_csv(sample)
+    assert merge(result, sample).startswith(b"id,bought_yes,bought_no\n")
+    pl.DataFrame({"id": ids.reverse(), **halves}).write_csv(sample)
     with pytest.raises(ValueError, match="in another order"):
         merge(result, sample)
 

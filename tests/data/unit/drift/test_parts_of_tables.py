@@ -5,7 +5,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bert_playground.data.drift import compare
@@ -13,7 +13,7 @@ from bert_playground.data.drift.compare import TableDrift, plan_sample
 
 from .test_findings import draw, watch
 
-HEIGHTS = st.lists(st.integers(1, 60), min_size=1, max_size=12)
+HEIGHTS = st.lists(st.integers(1, 40), min_size=1, max_size=6)
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +44,8 @@ def read_together(parts: list[pl.DataFrame]) -> TableDrift:
     return drift
 
 
+@pytest.mark.medium
+@settings(max_examples=8, deadline=None)
 @given(heights=HEIGHTS, seed=st.integers(0, 5))
 def test_parts_say_what_the_whole_says(heights: list[int], seed: int) -> None:
     table = draw(sum(heights), seed).with_columns(
