@@ -24,7 +24,6 @@ SETTINGS = {
     "RAY_task_oom_retries": "1",  # not for ever, as it is where memory is short
 }
 GIGABYTE = 2**30
-STARTS = 3
 
 
 @contextmanager
@@ -64,31 +63,20 @@ def _connect(asked: EngineRequest, num_workers: int | None) -> None:
         options["num_cpus"] = max(count_cores(), asked.task_cpus * (num_workers or 1))
         options["include_dashboard"] = False
     try:
-        _start(address, options)
+        ray.init(address=address, **options)
     # Ray has errors of its own for each way in which a cluster is not there.
     except Exception as error:
-        first = str(error).strip().partition("\n")[0]
+        ray.shutdown()
+        first = str(error).strip().partition("\n")[0] or type(error).__name__
+        if address == "local":
+            raise ValueError(
+                f"a cluster of Ray on this machine did not start: {first} Where the machine is busy, start one by `ray start "
+                "--head` and name it by --ray-address, or use --jobs N in place of --engine ray"
+            ) from error
         raise ValueError(
-            f"no cluster of Ray at {address}: {first or type(error).__name__}; expected such as 10.0.0.1:6379 of `ray start "
-            "--head`, or leave --ray-address out for one of this machine"
+            f"no cluster of Ray at {address}: {first}; expected such as 10.0.0.1:6379 of `ray start --head`, or leave --ray-address "
+            "out for one of this machine"
         ) from error
-
-
-def _start(address: str, options: Mapping[str, Any]) -> None:
-    """Ray gives a node half a minute to come up, which is too short on a machine that is busy."""
-    import ray
-
-    for attempt in range(STARTS):
-        try:
-            ray.init(address=address, **options)
-        # Not an error of its own.
-        except Exception as error:
-            ray.shutdown()
-            if "timed out" not in str(error) or attempt == STARTS - 1:
-                raise
-            logger.debug(f"Ray did not start: {error}")
-        else:
-            return
 
 
 def _count_workers(asked: EngineRequest, num_workers: int | None) -> int:
