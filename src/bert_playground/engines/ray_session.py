@@ -56,6 +56,8 @@ def ray_session(asked: EngineRequest, num_workers: int | None) -> Iterator[int]:
 
 def _connect(asked: EngineRequest, num_workers: int | None) -> None:
 
+    import ray
+
     address = asked.address or os.environ.get("RAY_ADDRESS") or "local"
     options: dict[str, Any] = {"log_to_driver": True, "logging_level": logging.ERROR}
     if address == "local":
