@@ -215,9 +215,9 @@ def test_trials_run_side_by_side_and_each_is_drawn_once(table, tmp_path, monkeyp
     found = tune(
         table, tmp_path, settings={"engine.name": "ray"}.items(), space=SPACE, trials=4, aside=0
     )
-    assert [job.number for job in engine.calls[:2]] == [2, 2]  # the later one first, and twice
+    assert [job.number for job in engine.calls[:2]] == [1, 1]  # the later one first, and twice
     tried = {each["trial"]: each for each in found["trials"]}
-    assert sorted(tried) == [1, 2, 3, 4]
+    assert sorted(tried) == [0, 1, 2, 3]
     for number, each in tried.items():
         if each["state"] == "complete":
             record = read_record(Path(each["run"]))
