@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
@@ -118,16 +119,15 @@ class RayWorkers:
 
         _quieten(data)
         places = data.from_items(
-            [{"place": place} for place in range(len(parts))], override_num_blocks=len(parts)
+            [{"part": pickle.dumps(part)} for part in parts], override_num_blocks=len(parts)
         )
         answered = places.map_batches(
             LoadedOnce,
-            fn_constructor_args=(load, list(parts), self._origin),
+            fn_constructor_args=(load, self._origin),
             batch_size=1,
-            zero_copy_batch=True,
             compute=data.ActorPoolStrategy(size=min(self.num_workers, len(parts))),
-            max_restarts=RETRIES,
-            max_task_retries=RETRIES,
+            # Unset, Ray Data would try for ever.
+            ray_remote_args_fn=partial(dict, max_restarts=RETRIES, max_task_retries=RETRIES),
             **self._options,
         )
         try:
@@ -140,15 +140,14 @@ class RayWorkers:
 class LoadedOnce:
     """An actor that answers parts by what it loaded when it began."""
 
-    def __init__(self, load: Load[Any, Any], parts: Sequence[Any], origin: Origin) -> None:
+    def __init__(self, load: Load[Any, Any], origin: Origin) -> None:
         """Load."""
         _set_up(origin)
-        self.parts = parts
         self.answer = load()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Answer the parts with these places."""
-        results = [self.answer(self.parts[place]) for place in batch["place"].tolist()]
+        """Answer some parts."""
+        results = [self.answer(pickle.loads(part)) for part in batch["part"].tolist()]
         return {"result": [pickle.dumps(each) for each in results]}
 
 
