@@ -20,7 +20,7 @@ SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is told to anybody
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # else `uv run` copies the folder to all nodes, and starts uv on each
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a task without a graphics processor keeps the variables that it has
-    "RAY_DEDUP_LOGS": "1",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # what matters of it comes as an exception too
     "RAY_task_oom_retries": "1",  # not for ever, as it is where memory is short
 }
 GIGABYTE = 2**30

@@ -3,10 +3,10 @@
 import logging
 import os
 import pickle
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
@@ -121,15 +121,18 @@ class RayWorkers:
         places = data.from_items(
             [{"part": pickle.dumps(part)} for part in parts], override_num_blocks=len(parts)
         )
-        answered = places.map_batches(
-            LoadedOnce,
-            fn_constructor_args=(load, self._origin),
-            batch_size=1,
-            compute=data.ActorPoolStrategy(size=min(self.num_workers, len(parts))),
-            # Unset, Ray Data would try for ever.
-            ray_remote_args_fn=partial(dict, max_restarts=RETRIES, max_task_retries=RETRIES),
-            **self._options,
-        )
+        with warnings.catch_warnings():
+            # Ray 2.60 has no other way to say how often an actor is tried; unset, it is for ever.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            answered = places.map_batches(
+                LoadedOnce,
+                fn_constructor_args=(load, self._origin),
+                batch_size=1,
+                compute=data.ActorPoolStrategy(size=min(self.num_workers, len(parts))),
+                max_restarts=RETRIES,
+                max_task_retries=RETRIES,
+                **self._options,
+            )
         try:
             for row in answered.iter_rows():
                 yield pickle.loads(row["result"])
