@@ -5,6 +5,7 @@ from importlib.util import find_spec
 MODULES = {
     "hpo": ("optuna",),
     "mlflow": ("mlflow", "sqlalchemy", "alembic", "pandas", "psutil"),
+    "ray": ("ray", "pyarrow", "pandas"),
     "serve": ("fastapi", "fastapi_offline", "uvicorn", "prometheus_client"),
 }
 

@@ -10,6 +10,7 @@ from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.kaggle.submission import make_submission
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.reading.table import read_table
+from bert_playground.data.reading.table_stream import open_stream
 from bert_playground.data.schema.sampling import read_frames
 from bert_playground.inference import AnyPredictor, Array
 
@@ -23,6 +24,7 @@ def predict_table(
     num_variants: int = 1,
     drift: TableDrift | None = None,
     strict: bool = False,
+    part_rows: int | None = None,
 ) -> Iterator[pl.DataFrame]:
     """Answer the rows of a file, in its order.
 
@@ -35,6 +37,7 @@ def predict_table(
         num_variants: of each row; see `Predictor.score`.
         drift: is told how the table differs from training; from `pipeline.watch_drift`.
         strict: whether such differences are an error, after the last row.
+        part_rows: rows that are read and answered at a time; None: all, or chunks of a large table.
 
     Yields:
         The id, or the number of the row from 0 on, and the answers: the whole table, or a chunk of a large one.
@@ -45,15 +48,17 @@ def predict_table(
     """
     pipeline = predictor.pipeline
     # Windows are cut from all rows of a series.
-    frames = read_frames(path) if pipeline.windows is None else iter([read_table(path)])
+    if pipeline.windows is not None:
+        frames = iter([read_table(path)])
+    elif part_rows is not None:
+        frames = open_stream(path, chunk_rows=part_rows).frames()
+    else:
+        frames = read_frames(path)
     drift = drift or pipeline.watch_drift()
     first_row = 0
     for frame in frames:
-        if first_row == 0 and pipeline.windows is None and _lacks_id(predictor, frame):
-            logger.warning(
-                f"{path} lacks the id column {pipeline.id_column!r} of the training table: its rows are named by their "
-                'number from 0, in the column "id"'
-            )
+        if first_row == 0 and pipeline.windows is None:
+            say_rows_are_numbered(pipeline, frame.columns, path)
         yield answer_rows(
             predictor,
             frame,
@@ -139,9 +144,13 @@ def write_answers(
     )
 
 
-def _lacks_id(predictor: AnyPredictor, frame: pl.DataFrame) -> bool:
-    name = predictor.pipeline.id_column
-    return name is not None and name not in frame.columns
+def say_rows_are_numbered(pipeline: TextPipeline, columns: Collection[str], path: Path) -> None:
+    """Where a table lacks the id column of training."""
+    if pipeline.id_column is not None and pipeline.id_column not in columns:
+        logger.warning(
+            f"{path} lacks the id column {pipeline.id_column!r} of the training table: its rows are named by their "
+            'number from 0, in the column "id"'
+        )
 
 
 def _answers(

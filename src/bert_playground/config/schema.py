@@ -10,6 +10,7 @@ from .sections.base import Section as Section
 from .sections.cross_validation import CrossValidationSection as CrossValidationSection
 from .sections.data import AugmentationSection as AugmentationSection
 from .sections.data import DataSection as DataSection
+from .sections.engine import EngineSection as EngineSection
 from .sections.model import EnsembleSection as EnsembleSection
 from .sections.model import HeadSection as HeadSection
 from .sections.model import LoRASection as LoRASection
@@ -37,6 +38,7 @@ class RunConfig(Section):
     tracking: TrackingSection = TrackingSection()
     ensemble: EnsembleSection = EnsembleSection()
     cross_validation: CrossValidationSection = CrossValidationSection()
+    engine: EngineSection = EngineSection()
 
     def with_changes(self, changes: Mapping[str, Mapping[str, Any]]) -> Self:
         """The same with other values: section → setting → value, which are taken as they are."""

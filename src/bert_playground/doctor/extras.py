@@ -16,6 +16,7 @@ PURPOSE = {
     "kaggle": "bert kaggle",
     "mlflow": "--mlflow and bert mlflow",
     "onnx": "bert model export --format onnx",
+    "ray": "--engine ray",
     "serve": "bert serve",
 }
 

@@ -18,6 +18,7 @@ from bert_playground.config import load_config
 from bert_playground.data.kaggle.submission import write_submission
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.reading.table import read_table
+from bert_playground.engines.local_processes import processes
 from bert_playground.environment import count_cores
 from bert_playground.quickstart.films import ID, TARGET, Part, put_aside, read_films, write_tables
 from bert_playground.quickstart.picture import draw_scores
@@ -26,7 +27,6 @@ from bert_playground.runs import RunDir
 from bert_playground.tabular.estimators import ESTIMATORS
 from bert_playground.tabular.predictor import TabularPredictor, fit_tabular
 from bert_playground.training.cross_validation.cross_validate import run_cross_validation
-from bert_playground.training.cross_validation.engines import processes
 from bert_playground.training.cross_validation.fold_fit import answer_fold, load_fold_model
 from bert_playground.training.report.conclude import write_late
 

@@ -1,4 +1,4 @@
-"""fit_variation: one member on a prepared table; train_ensemble: several, scored alone and together on the same rows."""
+"""train_ensemble: several members on one prepared table, scored alone and together on the same rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,24 +7,21 @@ from typing import Any
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.prepare import Prepared, prepare
+from bert_playground.engines.engine import open_engine, require_engine
 from bert_playground.ensemble_predictor import (
     EnsemblePredictor,
     disagreement_rate,
     error_correlation,
 )
 from bert_playground.inference import AnyPredictor, Predictions, Predictor
-from bert_playground.models.ensemble import Variation, vary, write_manifest
-from bert_playground.models.sizes import fit_to_checkpoint
-from bert_playground.run_lock import hold_run
+from bert_playground.models.ensemble import Variation, vary
 from bert_playground.runs import ENSEMBLE_NAME, RunDir
-from bert_playground.training.members import describe_variation, fit_members
+from bert_playground.training.ensemble_fits import fit_variations
+from bert_playground.training.members import describe_variation
 from bert_playground.training.metrics.scorer import make_scorer
 from bert_playground.training.pretrain_first import pretrain_first
 from bert_playground.training.report.conclude import conclude_run
-from bert_playground.training.run import fit
 from bert_playground.training.run_folder import RunResult, run_in_folder
-from bert_playground.training.start import start_run, write_run_config
-from bert_playground.training.track_run import track_run
 
 
 @dataclass(frozen=True)
@@ -44,93 +41,49 @@ class EnsembleResult:
     summary: dict[str, Any]
 
 
-def train_ensemble(config: RunConfig, sources: Mapping[str, str] | None = None) -> EnsembleResult:
+def train_ensemble(
+    config: RunConfig, sources: Mapping[str, str] | None = None, resume: Path | None = None
+) -> EnsembleResult:
     """Train `ensemble.num_models` models on one split of the table, which is read and decided upon once.
 
-    The folder answers with the members that are complete at any time, so Ctrl-C loses only the one that is underway.
+    The folder answers with the members that are complete at any time, so Ctrl-C loses only what is underway, and that goes on
+    by `resume`.
 
     Args:
         config: what was asked for; see its section `ensemble`.
         sources: for each dotted path of the configuration where its value came from.
+        resume: the folder of an ensemble to go on with, by the configuration that it has stored.
 
     Raises:
         ValueError: tables or configuration do not fit, or checkpoints are turned off.
-        KeyboardInterrupt: Ctrl-C; a note says which members are complete.
+        KeyboardInterrupt: Ctrl-C; a note says which members are complete, and how to go on.
     """
-    config, sources = fit_to_checkpoint(config, sources or {})
-    asked = config.ensemble
+    require_engine(config.engine.name, f"bert train --engine {config.engine.name}")
     if not config.checkpoint.enable_checkpointing:
         raise ValueError(
             "an ensemble is made of checkpoints; leave checkpoint.enable_checkpointing on"
         )
+
+    def body(run: RunDir, config: RunConfig, checkpoint: Path | None) -> EnsembleResult:
+        return _train_together(run, config, sources or {})
+
+    return run_in_folder(body, "train", config, sources, resume)
+
+
+def _train_together(run: RunDir, config: RunConfig, sources: Mapping[str, str]) -> EnsembleResult:
+    asked = config.ensemble
     architecture = config.model.architecture if config.model.pretrained is None else None
     variations = vary(asked.diversity_strategy, asked.num_models, architecture)
-    run = RunDir.create(config.training.output_dir)
-    with hold_run(run), track_run(run, config, sources):
-        return _train_together(run, config, sources, variations)
-
-
-def _train_together(
-    run: RunDir, config: RunConfig, sources: Mapping[str, str], variations: Sequence[Variation]
-) -> EnsembleResult:
-    strategy = config.ensemble.diversity_strategy
     try:
         prepared = prepare(config)
         config = pretrain_first(prepared, config, run)
-        results = fit_members(
-            variations,
-            lambda _, variation: fit_variation(prepared, config, variation, run, sources),
-            seed=config.training.seed,
-            on_fitted=lambda results: _write_members(run, results, strategy),
-        )
+        with open_engine(config.engine.asked, config.cross_validation.jobs, run.config) as engine:
+            results = fit_variations(run, config, sources, prepared, variations, engine)
     except KeyboardInterrupt as interrupt:
         if (run.path / ENSEMBLE_NAME).is_file():
             interrupt.add_note(f"they answer together: {run.path}")
         raise
-    finally:
-        if not (run.path / ENSEMBLE_NAME).is_file():
-            run.discard_unused()
-    write_run_config(run, config, sources)
     return _conclude(run, config, prepared, variations, results)
-
-
-def fit_variation(
-    prepared: Prepared,
-    config: RunConfig,
-    variation: Variation,
-    run: RunDir,
-    sources: Mapping[str, str] | None = None,
-) -> RunResult:
-    """Fit one member in a run folder of its own under `run`; the tables are neither read nor decided upon again."""
-    if variation.fold is not None:
-        prepared = prepared.of_fold(variation.fold)
-
-    def body(folder: RunDir, varied: RunConfig, checkpoint: object) -> RunResult:
-        start_run(folder, varied)
-        return fit(prepared, varied, folder)
-
-    return run_in_folder(body, "train", vary_config(config, variation, run), sources)
-
-
-def vary_config(config: RunConfig, variation: Variation, run: RunDir) -> RunConfig:
-    """The configuration of one member: a single model on the same split, in a folder under that of all."""
-    changes: dict[str, dict[str, Any]] = {
-        "training": {
-            "seed": config.training.seed + variation.seed_offset,
-            "output_dir": run.path / "members",
-            "report": False,  # that of all members together shows each
-        },
-        "data": {"split_seed": config.split_seed},
-        "ensemble": {"num_models": 1},
-        "tracking": {"directory": config.tracking.directory or config.training.output_dir},
-    }
-    for section, values in variation.settings(config.data.sample_fraction).items():
-        changes.setdefault(section, {}).update(values)
-    return config.with_changes(changes)
-
-
-def _write_members(run: RunDir, results: Sequence[RunResult], strategy: str) -> None:
-    write_manifest(run.path, [_checkpoint(result) for result in results], strategy=strategy)
 
 
 def _checkpoint(result: RunResult) -> Path:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from loguru import logger
 
@@ -18,7 +18,7 @@ from bert_playground.mlx_threads import wait_at_exit
 from bert_playground.models.sizes import fit_to_checkpoint
 from bert_playground.run_lock import hold_run
 from bert_playground.run_record import read_settings
-from bert_playground.runs import RunDir
+from bert_playground.runs import MEMBERS, RunDir
 from bert_playground.training.core.divergence import DivergenceError
 from bert_playground.training.core.resume import find_resumable
 from bert_playground.training.start import read_sources, write_run_config
@@ -33,9 +33,13 @@ CHANGEABLE = (
     "training.output_dir",
     "training.report",
     "cross_validation.jobs",
+    "engine.",
     "cross_validation.time",
     "checkpoint.",
 )
+
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -56,12 +60,13 @@ class RunResult:
 
 
 def run_in_folder(
-    body: Callable[[RunDir, RunConfig, Path | None], RunResult],
+    body: Callable[[RunDir, RunConfig, Path | None], Result],
     command: str,
     config: RunConfig,
     sources: Mapping[str, str] | None = None,
     resume: Path | None = None,
-) -> RunResult:
+    folder: RunDir | None = None,
+) -> Result:
     """Call `body(run, config, checkpoint to resume)` with a new run folder, or with that of the run to resume.
 
     Args:
@@ -70,11 +75,14 @@ def run_in_folder(
         config: as for `run_training`.
         sources: as for `run_training`.
         resume: as for `run_training`.
+        folder: that was chosen for the run; what was begun in it goes on. None: a new one.
     """
     wait_at_exit()
+    if folder is not None and folder.config.is_file():
+        resume = folder.path
     if resume is None:
         config, sources = fit_to_checkpoint(config, sources or {})
-        run, checkpoint = RunDir.create(config.training.output_dir), None
+        run, checkpoint = _make_folder(folder, config), None
         write_run_config(run, config, sources, command)
     else:
         run, checkpoint = _find_run(resume)
@@ -88,12 +96,7 @@ def run_in_folder(
             track_run(run, config, sources, command, is_resumed=resume is not None),
         ):
             if resume is not None:
-                sweep_folder(run.path, is_ours=True)
-            if resume is not None and _is_unstarted(run):
-                logger.info(
-                    f"{run.path} was stopped before its first checkpoint: it starts from the beginning, with its stored "
-                    "configuration"
-                )
+                _tidy_up(run)
             return body(run, config, checkpoint)
     except DivergenceError as error:
         error.add_note(_name_last_good(run, config, command))
@@ -113,6 +116,22 @@ def run_in_folder(
             run.discard_unused()
 
 
+def _tidy_up(run: RunDir) -> None:
+    """Of a run that goes on: what an earlier process left behind."""
+    sweep_folder(run.path, is_ours=True)
+    if _is_unstarted(run):
+        logger.info(
+            f"{run.path} was stopped before its first checkpoint: it starts from the beginning, with its stored configuration"
+        )
+
+
+def _make_folder(folder: RunDir | None, config: RunConfig) -> RunDir:
+    if folder is None:
+        return RunDir.create(config.training.output_dir)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def _find_run(path: Path) -> tuple[RunDir, Path | None]:
     """The run that `path` means, and its checkpoint to go on from.
 
@@ -123,7 +142,8 @@ def _find_run(path: Path) -> tuple[RunDir, Path | None]:
     """
     found = expand_pattern(path.expanduser())
     run = RunDir.of_checkpoint(found[-1]) if found else None
-    if run is not None and run.fold_fits.is_dir() and run.config.is_file():
+    is_several = run is not None and (run.fold_fits.is_dir() or bool(run.members()))
+    if run is not None and is_several and run.config.is_file():
         return run, None
     if run is not None and run.pretrained.config.is_file() and not run.resumable():
         run.metrics.unlink(missing_ok=True)  # of steps that are taken again
@@ -146,14 +166,26 @@ def is_cross_validated(path: Path) -> bool:
     return stored.get("cross_validation", {}).get("folds") is not None
 
 
+def is_ensemble(path: Path) -> bool:
+    """Whether the run to go on with is an ensemble, or was stopped before it had a member."""
+    found = expand_pattern(path.expanduser())
+    run = RunDir.of_checkpoint(found[-1]) if found else None
+    if run is None or not run.config.is_file():
+        return False
+    num_models = read_settings(run).values.get("ensemble", {}).get("num_models", 1)
+    return bool(run.members()) or (num_models > 1 and not run.fold_fits.is_dir())
+
+
 def _is_unstarted(run: RunDir) -> bool:
     """Whether a run has written down what it was asked for, and neither a checkpoint to go on from nor its end."""
-    parts = (run.summary, run.fold_fits, run.pretrained.config)
+    parts = (run.summary, run.fold_fits, run.pretrained.config, run.path / MEMBERS)
     return run.config.is_file() and not run.resumable() and not any(part.exists() for part in parts)
 
 
 def _has_saved(run: RunDir) -> bool:
-    return bool(run.resumable() or run.pretrained.resumable()) or run.fold_fits.is_dir()
+    several = (run.fold_fits, run.path / MEMBERS)
+    is_begun = any(folder.is_dir() for folder in several)
+    return is_begun or bool(run.resumable() or run.pretrained.resumable())
 
 
 def _name_last_good(run: RunDir, config: RunConfig, command: str) -> str:

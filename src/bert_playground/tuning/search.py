@@ -1,7 +1,8 @@
 """Search: the run by the defaults, then one trial after another until the time or their number is up."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from loguru import logger
 from optuna.trial import FrozenTrial, TrialState
 
 from bert_playground.config.schema import RunConfig
+from bert_playground.engines.engine import Engine
+from bert_playground.engines.local_processes import LocalProcesses
 from bert_playground.files import STORAGE
 from bert_playground.lookup import count_of
 from bert_playground.runs import RunDir
@@ -26,10 +29,12 @@ from bert_playground.tuning.study import (
     RUN,
     SECONDS,
     best_trial,
+    describe_failure,
     finished_trials,
     name_process,
 )
 from bert_playground.tuning.trial import Outcome, TrialRunner
+from bert_playground.tuning.trial_job import TrialJob, run_trial
 from bert_playground.tuning.weights import drop_weights
 
 DEFAULTS = "defaults"  # the study's attribute with what the run by the defaults gave
@@ -52,6 +57,8 @@ class Search:
         most_trials: of the study, beside the run by the defaults.
         progress: told of each.
         on_trial: called after each, to keep account of the time.
+        engine: where trials run side by side.
+        storage: the study's address, for other processes; see `open_storage`.
     """
 
     study: optuna.Study
@@ -62,6 +69,8 @@ class Search:
     most_trials: float
     progress: TuneProgress
     on_trial: Callable[[], None] = lambda: None
+    engine: Engine = field(default_factory=lambda: LocalProcesses(1))
+    storage: str | None = None
 
     @property
     def defaults(self) -> dict[str, Any] | None:
@@ -149,16 +158,74 @@ class Search:
             KeyboardInterrupt: Ctrl-C; the trial that ran is tried again when the study goes on.
         """
         self._learn_pace()
-        while self.count() < self.most_trials and self.clock.has_time_for_trial:
+        if not self.engine.is_in_process:
+            self._run_side_by_side()
+            return
+        while self._goes_on:
             self._run_trial()
-            self.on_trial()
-            self._keep_best_only()
-            tried = [trial for trial in finished_trials(self.study) if not is_default(trial)]
-            if len(tried) == FAILURES and all(each.state == TrialState.FAIL for each in tried):
-                reasons = {str(each.user_attrs.get(REASON)) for each in tried}
-                raise ValueError(
-                    f"the first {FAILURES} trials all failed: {'; '.join(sorted(reasons))}; mend the space, and start a new study"
-                )
+            self._conclude_trial()
+
+    @property
+    def _goes_on(self) -> bool:
+        return self.count() < self.most_trials and self.clock.has_time_for_trial
+
+    def _conclude_trial(self) -> None:
+        self.on_trial()
+        self._keep_best_only()
+        tried = [trial for trial in finished_trials(self.study) if not is_default(trial)]
+        if len(tried) == FAILURES and all(each.state == TrialState.FAIL for each in tried):
+            reasons = {str(each.user_attrs.get(REASON)) for each in tried}
+            raise ValueError(
+                f"the first {FAILURES} trials all failed: {'; '.join(sorted(reasons))}; mend the space, and start a new study"
+            )
+
+    def _run_side_by_side(self) -> None:
+        """Trials in other processes; each is drawn when there is room for it, so that the sampler knows all that ended."""
+        running: dict[int, optuna.Trial] = {}
+        try:
+            with closing(self.engine.run(run_trial, self._draw_jobs(running))) as done:
+                for job, ended in done:
+                    trial = running.pop(job.number)
+                    if ended.outcome is None:
+                        self._give_up(trial, str(ended.failure))
+                    else:
+                        self._take_note(trial, ended.outcome)
+                    self._conclude_trial()
+        except (KeyboardInterrupt, OSError, ValueError):
+            for trial in running.values():
+                self._give_up(trial, "stopped before its end", is_retried=True)
+            raise
+
+    def _draw_jobs(self, running: dict[int, optuna.Trial]) -> Iterator[TrialJob]:
+        while self._goes_on:
+            trial = self.study.ask()
+            self.progress.begin(f"trial {trial.number}")
+            try:
+                config, sources = self._configure_new(trial)
+            except ValueError as error:
+                self._give_up(trial, describe_failure(error))
+                self._conclude_trial()
+                continue
+            running[trial.number] = trial
+            yield TrialJob(
+                trial.number,
+                trial._trial_id,
+                self.study.study_name,
+                self.storage,
+                self.runner.folder.parent,
+                self.runner,
+                config,
+                sources,
+                self.clock.search_left,
+                self.clock.most_of_trial,
+            )
+
+    def _configure_new(self, trial: optuna.Trial) -> tuple[RunConfig, dict[str, str]]:
+        """What to train, and where its values came from."""
+        values = self.space.suggest(trial)
+        config = configure_trial(self.runner.config, self.space, values, self.facts)
+        seed = self.runner.config.training.seed + 1 + trial.number
+        return config.with_changes({"training": {"seed": seed}}), self.sources_of(list(values))
 
     def count(self) -> int:
         """Trials so far, those of other processes included; killed ones are tried again and do not count."""
@@ -216,14 +283,10 @@ class Search:
         trial.set_user_attr(PROCESS, name_process())
         self.progress.begin(f"trial {trial.number}")
         try:
-            values = self.space.suggest(trial)
-            config = configure_trial(self.runner.config, self.space, values, self.facts)
-            config = config.with_changes(
-                {"training": {"seed": self.runner.config.training.seed + 1 + trial.number}}
-            )
+            config, sources = self._configure_new(trial)
             outcome = self.runner.run(
                 config,
-                self.sources_of(list(values)),
+                sources,
                 reporter=trial,
                 seconds_left=lambda: self.clock.search_left,
                 most_seconds=self.clock.most_of_trial,
@@ -288,15 +351,6 @@ class Search:
 def is_default(trial: FrozenTrial) -> bool:
     """Whether it is the run by the defaults."""
     return bool(trial.user_attrs.get(ORIGIN) == DEFAULTS)
-
-
-def describe_failure(error: Exception) -> str:
-    """Why a trial failed, in words."""
-    said = str(error) or type(error).__name__
-    is_memory = (
-        isinstance(error, MemoryError) or "malloc" in said or "out of memory" in said.lower()
-    )
-    return f"out of memory: {said}" if is_memory else f"{type(error).__name__}: {said}"
 
 
 def describe_trials(search: Search) -> str:

@@ -136,6 +136,15 @@ def _is_killed(trial: FrozenTrial) -> bool:
     return not (number.isdigit() and is_alive(int(number)))
 
 
+def describe_failure(error: Exception) -> str:
+    """Why a trial failed, in words."""
+    said = str(error) or type(error).__name__
+    is_memory = (
+        isinstance(error, MemoryError) or "malloc" in said or "out of memory" in said.lower()
+    )
+    return f"out of memory: {said}" if is_memory else f"{type(error).__name__}: {said}"
+
+
 def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
     """All that ended in any way."""
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]

@@ -12,6 +12,7 @@ import optuna
 from loguru import logger
 
 from bert_playground.config.schema import RunConfig
+from bert_playground.engines.engine import open_engine, require_engine
 from bert_playground.environment import describe_environment
 from bert_playground.logs import log_to_file
 from bert_playground.models.sizes import fit_to_checkpoint
@@ -63,6 +64,7 @@ def run_tuning(
         KeyboardInterrupt: Ctrl-C; a note says how to go on.
     """
     started = time.perf_counter()
+    require_engine(config.engine.name, f"bert tune --engine {config.engine.name}")
     is_time_given = resume is None or asked.seconds is not None
     if resume is None:
         if asked.space is not None:
@@ -141,15 +143,16 @@ def _tune(
         study.set_user_attr(session, value)
 
     progress = create_progress(clock, asked.most_trials)
-    search = Search(study, runner, space, facts, clock, asked.most_trials, progress, keep_account)
     logger.info(f"tuned by {runner.metric}, {len(space.dimensions)} settings:")
     for path, said in list_dimensions(space):
         logger.info(f"  {path}: {said}")
+    search = Search(study, runner, space, facts, clock, asked.most_trials, progress, keep_account)
     try:
         if is_new or presence.is_alone:
             search.run_defaults()
         search.enqueue(collect_starts(asked.warm_start, space, rows.config, facts, runner.metric))
-        search.run_trials()
+        with open_engine(config.engine.asked, config.cross_validation.jobs, run.config) as engine:
+            replace(search, engine=engine, storage=asked.storage).run_trials()
         if not presence.is_last():
             logger.info(
                 "another process is still at work on the study, and will conclude it when it ends"

@@ -12,6 +12,7 @@ from bert_playground.run_list import list_runs
 from bert_playground.run_record import read_record
 from bert_playground.tuning.request import TuneRequest
 from bert_playground.tuning.tune import run_tuning
+from tests.engines.pickled import use_as_ray
 
 pytestmark = pytest.mark.medium
 
@@ -207,3 +208,20 @@ def test_a_study_goes_on_where_it_ended_and_is_judged_by_other_seeds(study, tabl
     assert len(again["trials"]) == before + 1
     assert not set(again["verdict"]["seeds"]) & set(study["verdict"]["seeds"])
     assert again["defaults"] == study["defaults"]
+
+
+def test_trials_run_side_by_side_and_each_is_drawn_once(table, tmp_path, monkeypatch):
+    engine = use_as_ray(monkeypatch)
+    found = tune(
+        table, tmp_path, settings={"engine.name": "ray"}.items(), space=SPACE, trials=4, aside=0
+    )
+    assert [job.number for job in engine.calls[:2]] == [1, 1]  # the later one first, and twice
+    tried = {each["trial"]: each for each in found["trials"]}
+    assert sorted(tried) == [0, 1, 2, 3]
+    for number, each in tried.items():
+        if each["state"] == "complete":
+            record = read_record(Path(each["run"]))
+            assert record.settings.values["training"]["seed"] == 1 + number
+            assert record.summary.metrics["val_log_loss"] == each["value"]
+    failed = [each for each in tried.values() if each["state"] in ("failed", "fail")]
+    assert all(each["params"]["model.num_heads"] == 3 for each in failed)

@@ -42,9 +42,11 @@ class CrossValidationSection(Section):
         Flag("--time", "20m", panel="Cross-validation"),
         BeforeValidator(read_duration),
     ] = Field(None, description="what all models together may take, in seconds or such as 20m")
-    jobs: Annotated[Positive, Flag("--jobs", "N", panel="Cross-validation")] = Field(
-        1, description="processes that fit models side by side"
-    )
+    jobs: Annotated[
+        Positive | None,
+        Unset("1; with --engine ray as many as the cluster has room for"),
+        Flag("--jobs", "N", panel="Scaling out"),
+    ] = Field(None, description="models that are fitted side by side, in processes of their own")
     pseudo: Annotated[
         Probability | None, Unset("off"), Flag("--pseudo", "P", panel="Cross-validation")
     ] = Field(

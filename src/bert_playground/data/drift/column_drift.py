@@ -1,5 +1,8 @@
 """ColumnDrift: the cells of a later column: those of another spelling are repaired, missing and strange ones counted."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import polars as pl
 
 from bert_playground.data.drift.cells import extract_rest, is_missing, read_strictly
@@ -8,6 +11,8 @@ from bert_playground.data.drift.profile import ColumnProfile
 from bert_playground.data.drift.quick_check import passes_as_written
 from bert_playground.data.drift.repair import Respelling, respell
 from bert_playground.data.drift.shift import find_shift, may_be_shifted
+
+TALLIES = ("strange", "units", "respelled")
 
 
 class ColumnDrift:
@@ -54,6 +59,27 @@ class ColumnDrift:
                 return self._rewrite(column, found)
         self._count(table, is_known)
         return None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was seen, for `add`."""
+        tallies = {name: vars(getattr(self, name)) for name in TALLIES}
+        return {
+            "num_rows": self.num_rows,
+            "num_missing": self.num_missing,
+            "is_clean": self._is_clean,
+            "written_as": self.written_as,
+            **{name: dict(values) for name, values in tallies.items()},
+        }
+
+    def add(self, seen: Mapping[str, Any]) -> None:
+        """Count what another one has seen of later rows."""
+        self.num_rows += seen["num_rows"]
+        self.num_missing += seen["num_missing"]
+        self._is_clean &= seen["is_clean"]
+        for name in TALLIES:
+            is_example = getattr(self, name).join(seen[name])
+            if is_example and name == "respelled":
+                self.written_as = seen["written_as"]
 
     def _tabulate(self, cells: pl.Series) -> pl.DataFrame:
         """The distinct cells, how many there are, and the same without blanks around them, null where they are missing."""
@@ -167,7 +193,7 @@ class _Tally:
     def __init__(self, rows: int = 0) -> None:
         self.rows = rows
         self.example: str | None = None
-        self._most = 0
+        self.most = 0
 
     def add(self, counts: pl.DataFrame) -> bool:
         """Add cells with their counts; whether one of them is the example now."""
@@ -176,7 +202,15 @@ class _Tally:
         self.rows += int(counts["count"].sum())
         top = counts.filter(pl.col("count") == pl.col("count").max())
         most, example = int(top["count"][0]), top["cell"].min()
-        if most <= self._most:
+        if most <= self.most:
             return False
-        self.example, self._most = str(example), most
+        self.example, self.most = str(example), most
+        return True
+
+    def join(self, later: Mapping[str, Any]) -> bool:
+        """Add another tally, of later chunks; whether its example is the example now."""
+        self.rows += later["rows"]
+        if later["most"] <= self.most:
+            return False
+        self.example, self.most = later["example"], later["most"]
         return True

@@ -1,6 +1,8 @@
 """TableDrift: a later table beside the training table, chunk by chunk: other spellings are repaired, the rest is counted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,6 +16,19 @@ from bert_playground.data.reading.table import as_text
 
 SAMPLE_ROWS = 4_000  # of a frame, whose distribution is compared; other facts are of all rows
 MAX_SAMPLE_ROWS = 16_000  # of all frames together
+
+
+def plan_sample(heights: Sequence[int]) -> list[np.ndarray]:
+    """Which rows of each frame `TableDrift` would still keep after it had read frames of these heights one after another."""
+    step, kept = 0, np.empty((0, 2), dtype=np.int64)  # number of the frame, row in it
+    for number, height in enumerate(heights):
+        step = step or max(1, height // SAMPLE_ROWS)
+        rows = np.arange(0, height, step)
+        kept = np.concatenate([kept, np.stack([np.full_like(rows, number), rows], axis=1)])
+        while len(kept) > MAX_SAMPLE_ROWS:
+            kept, step = kept[::2], step * 2
+    bounds = np.searchsorted(kept[:, 0], np.arange(len(heights) + 1))
+    return [kept[start:end, 1] for start, end in pairwise(bounds.tolist())]
 
 
 class TableDrift:
@@ -34,6 +49,9 @@ class TableDrift:
         self._quick = QuickCheck(both.values())
         self._sample: list[pl.DataFrame] = []
         self._step = 0  # of the rows that are kept as a sample
+        self._chosen: np.ndarray | None = (
+            None  # the rows that are kept, where the frame is a part of a table
+        )
 
     def read(self, frame: pl.DataFrame, *, is_plain: bool = False) -> pl.DataFrame:
         """The rows as training would have written them; what differs is counted. Columns that are not there are left to others.
@@ -56,9 +74,34 @@ class TableDrift:
             new = both[name].read(cells[name], doubtful.get(name))
             if new is not None:
                 changed.append(new)
+        if self._chosen is not None:
+            rows, sample = self._chosen, cells[self._chosen]
         sample = sample.with_columns(new.gather(rows) for new in changed)
         self._keep(sample.select(name for name in names if name in self._columns))
         return frame.with_columns(changed) if changed else frame
+
+    def keep_only(self, rows: np.ndarray) -> None:
+        """The one frame that will be read is a part of a table, of which these of its rows are the sample; see `plan_sample`."""
+        self._chosen = rows
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was seen of a part, for `add`; ready for JSON."""
+        both = {"labels": self._labels, "columns": self._columns}
+        counts = {
+            kind: {name: each.to_dict() for name, each in columns.items() if each.num_rows}
+            for kind, columns in both.items()
+        }
+        sample = pl.concat(self._sample) if self._sample else pl.DataFrame()
+        return {**counts, "sample": sample.to_dict(as_series=False)}
+
+    def add(self, seen: Mapping[str, Any]) -> None:
+        """Count what `to_dict` gave of the next part of the table, as if its rows had been read here."""
+        for kind, columns in (("labels", self._labels), ("columns", self._columns)):
+            for name, counts in seen[kind].items():
+                columns[name].add(counts)
+        if seen["sample"]:
+            schema = dict.fromkeys(seen["sample"], pl.String)
+            self._sample.append(pl.DataFrame(seen["sample"], schema=schema))
 
     def _keep(self, sample: pl.DataFrame) -> None:
         self._sample.append(sample)

@@ -8,6 +8,7 @@ from loguru import logger
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.prepare_folds import PreparedFolds, prepare_folds
+from bert_playground.engines.engine import open_engine, require_engine
 from bert_playground.lookup import count_of
 from bert_playground.runs import RunDir
 from bert_playground.training.cross_validation.budget import Budget
@@ -50,6 +51,7 @@ def _cross_validate(run: RunDir, config: RunConfig, sources: Mapping[str, str]) 
             "a blend is made of checkpoints; leave checkpoint.enable_checkpointing on, or --folds out"
         )
     _ = config.training.rows_per_batch  # one number for all folds
+    require_engine(config.engine.name, f"bert train --engine {config.engine.name}")
     members = choose_members(config)
     start_run(run, config)
     folds = prepare_folds(config)
@@ -63,8 +65,9 @@ def _cross_validate(run: RunDir, config: RunConfig, sources: Mapping[str, str]) 
         f"{count_of(len(members), 'model')} on each of {len(folds.folds)} folds: {describe_members(members)}"
     )
     budget = Budget(config.cross_validation.time, started)
-    schedule = Schedule(run, config, sources, folds, members, budget)
-    schedule.fit_all()
+    with open_engine(config.engine.asked, config.cross_validation.jobs, run.config) as engine:
+        schedule = Schedule(run, config, sources, folds, members, budget, engine=engine)
+        schedule.fit_all()
     return conclude(run, config, folds, schedule, time.perf_counter() - started)
 
 

@@ -10,12 +10,13 @@ from loguru import logger
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.prepare_folds import Fold, PreparedFolds
+from bert_playground.engines.engine import Engine
+from bert_playground.engines.local_processes import LocalProcesses
 from bert_playground.runs import RunDir
 from bert_playground.tabular.estimators import ESTIMATORS
 from bert_playground.training.core import Callback
 from bert_playground.training.cross_validation.budget import Budget
 from bert_playground.training.cross_validation.encoder_settings import settings_of_fold
-from bert_playground.training.cross_validation.engines import run_jobs, threads_of_each
 from bert_playground.training.cross_validation.fold_fit import Fitted, FoldFit, fit_on_fold
 from bert_playground.training.cross_validation.members import Member
 from bert_playground.training.pretrain_first import pretrain_first
@@ -56,6 +57,7 @@ class Schedule:
         skipped: member → what there was no time for.
         fitted: member → the seconds that each of its models took.
         watch: who follows the folds; None: nobody.
+        engine: where they are fitted.
     """
 
     run: RunDir
@@ -68,6 +70,7 @@ class Schedule:
     skipped: dict[str, str] = field(default_factory=dict)
     fitted: dict[str, list[float]] = field(default_factory=dict)
     watch: Watch | None = None
+    engine: Engine = field(default_factory=lambda: LocalProcesses(1))
 
     def fit_all(self) -> None:
         """All members on all folds: those beside the encoder first, as they are cheap; then repeat after repeat.
@@ -79,7 +82,7 @@ class Schedule:
             for fold in self.folds.folds:
                 if self._is_done(member, fold):
                     self._track(member.name, fold.repeat, fold.number)
-        with closing(run_jobs(fit_on_fold, self._jobs(), self.num_processes)) as done:
+        with closing(self.engine.run(fit_on_fold, self._jobs())) as done:
             for job, fitted in done:
                 self._take_note(job, fitted)
         if self.is_ended_early:
@@ -141,7 +144,7 @@ class Schedule:
     @property
     def num_processes(self) -> int:
         """That fit side by side."""
-        return self.config.cross_validation.jobs
+        return self.engine.num_workers
 
     def _share_of_pretraining(self, member: Member) -> float | None:
         """Seconds: a third of what the member may take; None: as long as it likes."""
@@ -220,7 +223,7 @@ class Schedule:
             None
             if member.teacher is None
             else self.run.fold_fit(fold.repeat, fold.number, member.teacher),
-            threads_of_each(self.num_processes),
+            self.engine.num_threads,
             None if member.is_encoder else self._share(member, num_fits),
             is_first=fold is self.folds.folds[0] and self._is_first_encoder(member),
             callbacks=()

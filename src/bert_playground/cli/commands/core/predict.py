@@ -1,6 +1,7 @@
 """bert predict: predict a test table and write the submission."""
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,23 +12,38 @@ from bert_playground.cli.utils.checkpoints import choose_checkpoint
 from bert_playground.cli.utils.console import print_json, print_lines, spell
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from polars import DataFrame
 
     from bert_playground.inference import AnyPredictor
 
 
 class Engine(StrEnum):
-    """What computes the model."""
+    """What computes the model, or spreads the work."""
 
     MLX = "mlx"
     ONNX = "onnx"
+    RAY = "ray"
 
 
+_PANEL = "Scaling out"
 Test = Annotated[
-    Path, typer.Option("--test", metavar="FILE", help="table to predict", show_default=False)
+    Path,
+    typer.Option(
+        "--test",
+        metavar="FILE",
+        help="table to predict, or a pattern of several files in quotes",
+        show_default=False,
+    ),
 ]
 Output = Annotated[
-    Path, typer.Option("--output", metavar="FILE", help="CSV to write; - is standard output")
+    Path,
+    typer.Option(
+        "--output",
+        metavar="FILE",
+        help="CSV to write, - is standard output; with --jobs or --engine ray a folder of parts",
+    ),
 ]
 
 EngineName = Annotated[
@@ -35,7 +51,55 @@ EngineName = Annotated[
     typer.Option(
         "--engine",
         metavar="NAME",
-        help="what computes the model: mlx, or onnx (onnxruntime on the CPU, f32)",
+        help="what computes the model: mlx, or onnx (onnxruntime on the CPU, f32); ray: many workers, each by mlx, or onnx of an exported folder",
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    options.option(
+        "--jobs",
+        metavar="N",
+        min=1,
+        help="workers that answer parts of the table side by side (default 1; with --engine ray as many as there is room for)",
+        panel=_PANEL,
+    ),
+]
+PartRows = Annotated[
+    int | None,
+    options.option(
+        "--part-rows",
+        metavar="N",
+        min=1,
+        help="rows that are answered at a time (default: all; of a large table some thousand)",
+        panel=_PANEL,
+    ),
+]
+Merge = Annotated[
+    Path | None,
+    options.option(
+        "--merge",
+        metavar="FILE",
+        help="also join the parts in order into one CSV",
+        panel=_PANEL,
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    options.option(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="of a cluster of Ray (default: that of RAY_ADDRESS, else a cluster of this machine alone)",
+        panel=_PANEL,
+    ),
+]
+TaskCpus = Annotated[
+    int,
+    typer.Option(
+        "--task-cpus",
+        metavar="N",
+        min=1,
+        help="cores, and threads, of each worker on Ray",
+        rich_help_panel=_PANEL,
     ),
 ]
 
@@ -52,6 +116,11 @@ def predict(
     batch_size: options.PredictBatchSize = 128,
     precision: options.PredictPrecisionName = options.PredictPrecision.AUTO,
     engine: EngineName = Engine.MLX,
+    jobs: Jobs = None,
+    part_rows: PartRows = None,
+    merge: Merge = None,
+    ray_address: RayAddress = None,
+    task_cpus: TaskCpus = 1,
     log_level: options.LogLevel = None,
     json: options.Json = False,
 ) -> None:
@@ -65,6 +134,28 @@ def predict(
 
     set_up_logs(log_level)
     check_output(output, [test, sample], json=json)
+    if engine == Engine.RAY or jobs is not None or merge is not None or ray_address is not None:
+        from bert_playground.cli.utils.parts import PartsOptions, answer_parts
+
+        answer_parts(
+            PartsOptions(
+                test,
+                output,
+                sample,
+                merge,
+                part_rows,
+                probabilities=proba,
+                num_variants=tta,
+                strict=strict,
+            ),
+            _choose_load(checkpoint, more_checkpoints, batch_size, precision.value, engine),
+            engine.value,
+            jobs,
+            ray_address,
+            task_cpus,
+            as_json=json,
+        )
+        return
     predictor = _load(checkpoint, more_checkpoints, batch_size, precision.value, engine)
     drift = predictor.pipeline.watch_drift()
     parts = predict_table(
@@ -75,6 +166,7 @@ def predict(
         num_variants=tta,
         drift=drift,
         strict=strict,
+        part_rows=part_rows,
     )
     written = write_parts(output, parts, target=predictor.pipeline.target, sample=sample)
     if json:
@@ -105,21 +197,32 @@ def _load(
     precision: str,
     engine: Engine,
 ) -> "AnyPredictor":
-    if engine == Engine.MLX:
+    return _choose_load(checkpoint, more, batch_size, precision, engine)()
+
+
+def _choose_load(
+    checkpoint: Path | None,
+    more: list[Path] | None,
+    batch_size: int,
+    precision: str,
+    engine: Engine,
+) -> "Callable[[], AnyPredictor]":
+    """What gives the predictor, in this process or in another one."""
+    from bert_playground.export.onnx import is_onnx_folder, load_onnx_predictor
+
+    is_exported = checkpoint is not None and not more and is_onnx_folder(checkpoint)
+    if engine == Engine.MLX or (engine == Engine.RAY and not is_exported):
         _refuse_graph(checkpoint)
         from bert_playground.ensemble_predictor import load_predictor
 
         folder = choose_checkpoint(checkpoint, more)
-        return load_predictor(folder, batch_size=batch_size, precision=precision)
-    from bert_playground.export.onnx import is_onnx_folder, load_onnx_predictor
-
+        return partial(load_predictor, folder, batch_size=batch_size, precision=precision)
     if precision not in ("auto", "f32"):
         raise ValueError(
-            f"--engine onnx computes in f32, not {precision}; leave --precision out, or export with --dtype"
+            f"onnxruntime computes in f32, not {precision}; leave --precision out, or export with --dtype"
         )
-    is_exported = checkpoint is not None and not more and is_onnx_folder(checkpoint)
     folder = checkpoint if checkpoint and is_exported else choose_checkpoint(checkpoint, more)
-    return load_onnx_predictor(folder, batch_size=batch_size)
+    return partial(load_onnx_predictor, folder, batch_size=batch_size)
 
 
 def _refuse_graph(checkpoint: Path | None) -> None:

@@ -21,7 +21,7 @@ DEFAULT_TABLE = Path("data/titanic/train.csv")
     "--num-workers --prefetch-size --model --pretrain --lora --ensemble --diversity --epochs --max-steps --batch-size --lr "
     "--optimizer --scheduler --grad-accum --skip-nonfinite --refit --precision --metric --seed --no-compile --output-dir "
     "--max-time --logging-steps --mlflow "
-    "--experiment --folds --repeats --members --blend --time --jobs --pseudo"
+    "--experiment --folds --repeats --members --blend --time --pseudo --engine --jobs --ray-address --task-cpus"
 )
 def train(
     context: typer.Context,
@@ -54,10 +54,10 @@ def train(
         else:
             print_blend_report(found.summary, _test_beside(asked.data.train))
         return
-    if asked.ensemble.num_models > 1 and resume is None:
+    if _is_ensemble(asked, resume):
         from bert_playground.training.ensembles import train_ensemble
 
-        together = train_ensemble(asked, sources)
+        together = train_ensemble(asked, sources, resume)
         if json:
             print_json(together.summary)
         else:
@@ -96,6 +96,13 @@ def _is_cross_validated(asked: "RunConfig", resume: Path | None) -> bool:
     if resume is None:
         return asked.cross_validation.folds is not None
     return is_cross_validated(resume)
+
+
+def _is_ensemble(asked: "RunConfig", resume: Path | None) -> bool:
+    """Whether several models are asked for, or a run to go on with has them."""
+    from bert_playground.training.run_folder import is_ensemble
+
+    return asked.ensemble.num_models > 1 if resume is None else is_ensemble(resume)
 
 
 def _use_default_table(asked: "RunConfig") -> "RunConfig":

@@ -102,7 +102,7 @@ Resume = Annotated[
 @options.takes_settings(
     "--train --val --target --id-column --task --class-order --template --max-length --num-workers --model --pretrain --lora "
     "--epochs --max-steps --batch-size --lr --optimizer --scheduler --precision --metric --seed --no-compile --output-dir "
-    "--mlflow --experiment --folds --repeats"
+    "--mlflow --experiment --folds --repeats --engine --jobs --ray-address --task-cpus"
 )
 def tune(
     context: typer.Context,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from bert_playground.engines.local_processes import run_jobs
 from bert_playground.signals import Stopped, nothing_to_save
-from bert_playground.training.cross_validation.engines import run_jobs
 
 LONG = 60.0
 

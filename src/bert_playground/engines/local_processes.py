@@ -1,24 +1,65 @@
-"""run_jobs: call a function for one job after another, in this process or in several."""
+"""LocalProcesses, run_jobs: call a function for one job after another, in this process or in several of this machine."""
 
 import multiprocessing
 import os
+import pickle
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import lru_cache
 from multiprocessing.util import Finalize
-from typing import TypeVar
+from typing import Any
 
+from bert_playground.engines.engine import Job, Load, Part, Result
 from bert_playground.environment import count_cores
 from bert_playground.signals import Stopped, listen_as_worker, start_workers, working
 
 WATCH_SECONDS = 0.5
 LAST = -1000  # among what multiprocessing does at the end of a process
-Job = TypeVar("Job")
-Result = TypeVar("Result")
 _kept: dict[int, "Processes"] = {}  # number of processes → those that run
+
+
+class LocalProcesses:
+    """An engine of processes of this machine; see `Engine`."""
+
+    def __init__(self, num_workers: int) -> None:
+        """So many; 1: all is done in this process."""
+        self.num_workers = num_workers
+        self.num_threads = threads_of_each(num_workers)
+        self.is_in_process = num_workers == 1
+
+    def run(
+        self, function: Callable[[Job], Result], jobs: Iterator[Job]
+    ) -> Generator[tuple[Job, Result], None, None]:
+        """See `Engine.run`."""
+        yield from run_jobs(function, jobs, self.num_workers)
+
+    def map(self, load: Load[Part, Result], parts: Sequence[Part]) -> Generator[Result, None, None]:
+        """See `Engine.map`."""
+        if self.num_workers == 1:
+            answer = load()
+            for part in parts:
+                yield answer(part)
+            return
+        pickled = pickle.dumps(load)
+        jobs = ((pickled, part) for part in parts)
+        for _, result in run_jobs(_answer_part, jobs, self.num_workers):
+            yield result
+
+
+def _answer_part(job: tuple[bytes, Part]) -> Any:
+    pickled, part = job
+    return _load(pickled)(part)
+
+
+@lru_cache(maxsize=1)
+def _load(pickled: bytes) -> Callable[[Any], Any]:
+    """What a process has loaded for one part answers its others too."""
+    load: Callable[[], Callable[[Any], Any]] = pickle.loads(pickled)
+    return load()
 
 
 def run_jobs(

@@ -1,0 +1,1 @@
+"""Where work runs that is many: processes of this machine, or a cluster of Ray."""

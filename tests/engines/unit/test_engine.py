@@ -1,0 +1,87 @@
+"""open_engine: what is refused, with a way out; LocalProcesses: a model is loaded once; what Ray's errors become."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bert_playground import extras
+from bert_playground.cli.app import app
+from bert_playground.engines.engine import EngineRequest, open_engine
+from bert_playground.engines.local_processes import LocalProcesses
+
+
+class CountedLoad:
+    """A load that leaves a file each time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self) -> Callable[[int], tuple[int, int]]:
+        (self.folder / f"{os.getpid()}_{len(list(self.folder.iterdir()))}").touch()
+        return lambda part: (part, os.getpid())
+
+
+def test_one_process_loads_once_and_answers_in_order(tmp_path: Path) -> None:
+    found = list(LocalProcesses(1).map(CountedLoad(tmp_path), range(5)))
+    assert found == [(part, os.getpid()) for part in range(5)]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.slow
+def test_each_process_loads_once(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(root)
+    found = list(LocalProcesses(2).map(CountedLoad(tmp_path), range(8)))
+    assert sorted(part for part, _ in found) == list(range(8))
+    workers = {process for _, process in found}
+    assert os.getpid() not in workers
+    loads = [path.name.split("_")[0] for path in tmp_path.iterdir()]
+    assert sorted(loads) == sorted(map(str, workers))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["train", "--train", "train.csv", "--folds", "3", "--engine", "ray"],
+        ["train", "--train", "train.csv", "--ensemble", "3", "--engine", "ray"],
+        ["tune", "--train", "train.csv", "--engine", "ray"],
+        ["predict", "--test", "test.csv", "--output", "answers", "--engine", "ray", "--checkpoint", "c"],
+    ],
+    ids=lambda command: command[0],
+)  # fmt: skip
+def test_without_the_extra_one_message_names_it(
+    command: list[str], passengers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("train.csv", "test.csv"):
+        (tmp_path / name).write_bytes((passengers / name).read_bytes())
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "model.safetensors").touch()
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "ray" else name)
+    done = CliRunner().invoke(app, command)
+    said = " ".join(done.output.split())
+    assert done.exit_code == 2
+    assert "needs ray; install: uv sync --extra ray" in said
+    assert "--jobs N: processes of this machine" in said
+    assert not (tmp_path / "answers").exists()
+    assert not (tmp_path / "output").exists()
+
+
+def test_an_address_without_its_engine_is_refused() -> None:
+    with (
+        pytest.raises(ValueError, match=r"10\.0\.0\.1:6379 .* add --engine ray"),
+        open_engine(EngineRequest(address="10.0.0.1:6379"), 1),
+    ):
+        pass
+
+
+def test_an_engine_that_is_not_there_names_those_that_are() -> None:
+    with (
+        pytest.raises(ValueError, match=r"unknown engine .rai.*ray"),
+        open_engine(EngineRequest("rai"), 1),
+    ):
+        pass
