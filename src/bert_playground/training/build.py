@@ -10,6 +10,7 @@ import numpy as np
 from loguru import logger
 
 from bert_playground.config.schema import RunConfig
+from bert_playground.distributed.group import joined_group
 from bert_playground.data.augmentation.augmentation import Augmentation
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared
@@ -46,6 +47,7 @@ from bert_playground.training.create_optimizer import (
     create_schedule,
     freeze,
 )
+from bert_playground.training.joined_ranks import active_ranks
 from bert_playground.training.integrations import MLflowCallback
 from bert_playground.training.metrics import choose_monitor, make_scorer
 from bert_playground.training.recipe import Recipe, as_before_averaging, choose_recipe
@@ -246,6 +248,7 @@ def build_trainer(
             mode=objective.mode,
         ),
         objective.scorer,
+        ranks=active_ranks(),
     )
     precision = set_precision(model, training.precision)
     if training.gradient_checkpointing:
@@ -278,6 +281,8 @@ def _make_callbacks(
     """In the order in which they are told; what reads a checkpoint comes after what writes it."""
     asked, training = config.checkpoint, config.training
     patience = training.early_stopping_patience
+    if not joined_group().is_first:
+        return []  # rank 0 decides for all, and writes
     callbacks = [
         create_progress(training.logging_steps),
         MetricsLog(run.metrics),

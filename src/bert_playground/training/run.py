@@ -15,6 +15,7 @@ from bert_playground.data.loaders import MLXLoader, StreamingLoader
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared, prepare, prepare_frames
 from bert_playground.data.reading.examples import describe_type
+from bert_playground.distributed.group import joined_group
 from bert_playground.documents import read_json
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import beyond_transformers
@@ -23,7 +24,7 @@ from bert_playground.models.hub_files import CONFIG, fetch_folder
 from bert_playground.runs import MEMBERS, RunDir
 from bert_playground.training.batch_size import settle_batch_size
 from bert_playground.training.build import create_task_model, fit_pipeline, make_trainer
-from bert_playground.training.core import Callback, Loop
+from bert_playground.training.core import Callback, Loop, TrainState
 from bert_playground.training.ensemble_trainer import EnsembleTrainer
 from bert_playground.training.evaluation.thresholds import tune_thresholds
 from bert_playground.training.fit_data import make_loaders
@@ -147,6 +148,10 @@ def fit(
     if speaks:
         _name_ignored(config, run, pipeline, train_data, trainer.loop)
     state = trainer.train(train_data, val_data)
+    if not joined_group().is_first:
+        if config.training.refit:
+            _refit(prepared, config, run, state)
+        return RunResult(run, state.best_metrics, None, {})
 
     is_pretrained = pretrained_dir is not None
     summary = summarise(run, trainer, pipeline, train_data, val_data, is_pretrained=is_pretrained)
@@ -155,11 +160,15 @@ def fit(
     if summary["hint"]:
         logger.info(summary["hint"])
     if config.training.refit:
-        is_whole = state.best_step == state.best_epoch * state.steps_per_epoch
-        refit(prepared, config, run, state.best_epoch, None if is_whole else state.best_step)
+        _refit(prepared, config, run, state)
         summary["files"]["refit"] = str(run.refit)
     conclude_run(run, summary, prepared, has_report=config.training.report)
     return RunResult(run, state.best_metrics, run.kept, summary)
+
+
+def _refit(prepared: Prepared, config: RunConfig, run: RunDir, state: TrainState) -> None:
+    is_whole = state.best_step == state.best_epoch * state.steps_per_epoch
+    refit(prepared, config, run, state.best_epoch, None if is_whole else state.best_step)
 
 
 def _load_or_fit(checkpoint: Path | None, prepared: Prepared, config: RunConfig) -> TextPipeline:

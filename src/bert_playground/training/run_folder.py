@@ -10,6 +10,8 @@ from loguru import logger
 
 from bert_playground.config.load import TYPED
 from bert_playground.config.schema import RunConfig
+from bert_playground.distributed.group import Group, joined_group
+from bert_playground.distributed.membership import spell_command
 from bert_playground.files import STORAGE
 from bert_playground.leftovers import sweep_folder
 from bert_playground.logs import log_to_file
@@ -21,6 +23,7 @@ from bert_playground.run_record import read_settings
 from bert_playground.runs import RunDir
 from bert_playground.training.core.divergence import DivergenceError
 from bert_playground.training.core.resume import find_resumable
+from bert_playground.training.rank_folder import check_for_ranks, follow_rank, lead_ranks
 from bert_playground.training.start import read_sources, write_run_config
 from bert_playground.training.track_run import track_run
 
@@ -72,14 +75,26 @@ def run_in_folder(
         resume: as for `run_training`.
     """
     wait_at_exit()
+    group = joined_group()
+    if not group.is_first:
+        with follow_rank(group) as (run, config, checkpoint):
+            return body(run, config, checkpoint)
+    if group.size > 1 and resume is None:
+        check_for_ranks(config)
     if resume is None:
         config, sources = fit_to_checkpoint(config, sources or {})
         run, checkpoint = RunDir.create(config.training.output_dir), None
-        write_run_config(run, config, sources, command)
+        write_run_config(run, config, sources, command, group.size)
     else:
         run, checkpoint = _find_run(resume)
         config = read_run_config(run, config, sources or {}, command)
         sources = read_sources(run)
+        if group.size > 1:
+            check_for_ranks(config)
+    config = _with_rows_of_all(config, read_settings(run).ranks)
+    if group.size > 1:
+        lead_ranks(group, run, config, checkpoint)
+        _say_shares(group, config)
     try:
         with (
             hold_run(run),
@@ -100,17 +115,31 @@ def run_in_folder(
         raise
     except KeyboardInterrupt as interrupt:
         if _has_saved(run):
-            interrupt.add_note(f"saved; go on with: bert {command} --resume {run.path}")
+            interrupt.add_note(f"saved; go on with: {spell_command(command)} --resume {run.path}")
         raise
     except OSError as error:
         if error.errno in STORAGE and _has_saved(run):
             error.add_note(
-                f"what is complete is kept; go on afterwards with: bert {command} --resume {run.path}"
+                f"what is complete is kept; go on afterwards with: {spell_command(command)} --resume {run.path}"
             )
         raise
     finally:
         if resume is None:  # else it has a configuration that somebody wants to go on with
             run.discard_unused()
+
+
+def _with_rows_of_all(config: RunConfig, num_ranks: int) -> RunConfig:
+    """The batch size of all ranks together, which a run keeps however many go on with it."""
+    if num_ranks == 1:
+        return config
+    return config.with_changes(
+        {"training": {"batch_size": num_ranks * config.training.rows_per_batch}}
+    )
+
+
+def _say_shares(group: Group, config: RunConfig) -> None:
+    rows = config.training.rows_per_batch
+    logger.info(f"{group.size} ranks share the {rows} rows of each batch, {-(-rows // group.size)} at most each")
 
 
 def _find_run(path: Path) -> tuple[RunDir, Path | None]:
@@ -161,7 +190,7 @@ def _name_last_good(run: RunDir, config: RunConfig, command: str) -> str:
     if not (saved := run.resumable()):
         return "no checkpoint had been written yet" if run.kept is None else f"kept: {run.kept}"
     skip = "" if config.training.skip_nonfinite else " --skip-nonfinite"
-    return f"kept: {saved[-1]}; go on from there with: bert {command} --resume {run.path}{skip}"
+    return f"kept: {saved[-1]}; go on from there with: {spell_command(command)} --resume {run.path}{skip}"
 
 
 @contextmanager
