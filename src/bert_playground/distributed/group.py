@@ -102,8 +102,12 @@ class JoinedGroup(Group):
     def _sum(self, values: mx.array) -> mx.array:
         with self.heartbeats.collective(values.nbytes):
             # The ring works on the CPU, whatever the default device.
-            summed = mx.distributed.all_sum(values, group=self.group, stream=mx.cpu)
-            mx.eval(summed)
+            try:
+                summed = mx.distributed.all_sum(values, group=self.group, stream=mx.cpu)
+                mx.eval(summed)
+            except RuntimeError as error:
+                self.heartbeats.wait_for_end(str(error))
+                raise
         return summed
 
 

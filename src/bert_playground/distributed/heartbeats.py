@@ -105,6 +105,11 @@ class Heartbeats:
         finally:
             self._inside = None
 
+    def wait_for_end(self, reason: str) -> None:
+        """Of a process whose collective has failed: end it, by what the others say of themselves or else for this reason."""
+        time.sleep(2 * GRACE_SECONDS)
+        self.lose(f"rank {self.membership.rank}: {reason}")
+
     def part(self) -> None:
         """No collective follows: this process can end, and the others may, without being missed."""
         self._send_all("done")
@@ -134,6 +139,11 @@ class Heartbeats:
         except LostError as error:
             if not self._is_over:
                 self.lose(f"rank {self.membership.rank}: {error}")
+        finally:
+            for peer in self._peers:
+                peer.connection.close()
+            if self._listener is not None:
+                self._listener.close()
 
     def _connect(self) -> Peer:
         host, port = split_address(self.membership.heartbeats)

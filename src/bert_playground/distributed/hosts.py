@@ -23,7 +23,7 @@ cd {folder} || exit 66
 rank=$!
 (while read -r name <&3; do kill -s "$name" $rank; done; kill -s KILL $rank) 2>/dev/null &
 reader=$!
-wait $rank
+wait $rank 2>/dev/null
 code=$?
 kill $reader 2>/dev/null
 exit $code"""

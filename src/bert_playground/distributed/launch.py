@@ -15,13 +15,13 @@ from types import FrameType
 from typing import IO
 
 from bert_playground.distributed.heartbeats import LOST
-from bert_playground.distributed.hosts import Place, Places, write_script
+from bert_playground.distributed.hosts import Places, write_script
 from bert_playground.distributed.membership import RUN_MARK, Membership
 from bert_playground.signals import ENDING
 
 POLL_SECONDS = 0.1
 # A rank that fails is missed by the others after GRACE_SECONDS of heartbeats; then there is time for a message.
-END_SECONDS = 6.0
+END_SECONDS = 8.0
 KILL_SECONDS = 5.0
 KEPT_LINES = 30  # of what a rank that is not rank 0 says
 FAILED = 1
@@ -115,6 +115,10 @@ class RankProcess:
             self.process.wait()
         for reader in self._readers:
             reader.join(timeout=1.0)
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if stream is not None:
+                with suppress(OSError):  # a line for it could not be written
+                    stream.close()
         return self.code or 0
 
     def _watch(self, stream: IO[bytes]) -> None:
@@ -173,9 +177,10 @@ def _say(
     """Which rank was lost, what it said, and how to go on."""
     lines = []
     lost = [rank for rank in ranks if rank.code not in (0, LOST) and rank not in alive]
-    for rank in lost or [first]:
+    for rank in lost or ([] if alive else [first]):
         lines.append(f"rank {rank.rank} on {rank.place.name} {_describe(rank.code or 0)}")
-        lines += [f"  {line}" for line in rank.said]
+        if (rank.code or 0) < 128:  # else it had no time to say anything of it
+            lines += [f"  {line}" for line in rank.said]
     lines += [f"rank {rank.rank} on {rank.place.name} did not answer; it was killed" for rank in alive]
     run = next((rank.run for rank in ranks if rank.run), None)
     lines.append(
@@ -221,9 +226,3 @@ def _passed_on(ranks: Sequence[RankProcess]) -> Iterator[list[int]]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
-
-
-def describe_places(places: Sequence[Place]) -> str:
-    """Where ranks run, in words."""
-    names = list(dict.fromkeys(place.name for place in places))
-    return f"{len(places)} ranks on {', '.join(names)}"

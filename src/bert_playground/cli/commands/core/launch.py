@@ -61,7 +61,12 @@ def launch(
             "one training are shared among processes"
         )
     given = {"-n": processes, "--hosts": hosts, "--port": port, "--timeout": timeout, "--python": python}
-    words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+    words = [
+        word
+        for name, value in given.items()
+        if value is not None
+        for word in (name, f"{value:g}" if isinstance(value, float) else str(value))
+    ]
     words += [word for each in env or () for word in ("--env", each)]
     machines = (hosts or "127.0.0.1").split(",")
     if "" in machines:
