@@ -66,9 +66,7 @@ class Launched:
     def wait_for_steps(self, pattern: str = "output/run_*") -> None:
         """Until the run has taken steps."""
         deadline = time.monotonic() + LONGEST_SECONDS
-        while not any(
-            path.stat().st_size for path in self.folder.glob(f"{pattern}/metrics.jsonl")
-        ):
+        while not any(path.stat().st_size for path in self.folder.glob(f"{pattern}/metrics.jsonl")):
             assert self.process.poll() is None, self.said
             assert time.monotonic() < deadline, self.said
             time.sleep(0.05)

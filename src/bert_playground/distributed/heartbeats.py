@@ -12,9 +12,13 @@ from dataclasses import dataclass, field
 
 from bert_playground.distributed.membership import Membership
 
-LOST = 75  # exit code of a process that ends because another one is lost (EX_TEMPFAIL of sysexits.h)
+LOST = (
+    75  # exit code of a process that ends because another one is lost (EX_TEMPFAIL of sysexits.h)
+)
 BEAT_SECONDS = 1.0
-GRACE_SECONDS = 3.0  # in which a process ends by itself when another one has failed: often for the same reason
+GRACE_SECONDS = (
+    3.0  # in which a process ends by itself when another one has failed: often for the same reason
+)
 SLOWEST_BYTES_PER_SECOND = 1e6  # a collective that takes longer although all are in it is stuck
 FIRST_PAUSE = 0.05  # before another attempt to connect
 
@@ -153,7 +157,9 @@ class Heartbeats:
                 connection = socket.create_connection((host, port), timeout=self._seconds_left())
             except OSError as error:
                 if self._seconds_left() <= pause:
-                    raise LostError(f"rank 0 cannot be reached at {host}:{port} ({error})") from error
+                    raise LostError(
+                        f"rank 0 cannot be reached at {host}:{port} ({error})"
+                    ) from error
                 time.sleep(pause)
                 pause = min(2 * pause, BEAT_SECONDS)
                 continue

@@ -121,7 +121,9 @@ def write_script(
     return SCRIPT.format(
         variable=VARIABLE,
         folder=shlex.quote(str(Path.cwd())),
-        exports="".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items()),
+        exports="".join(
+            f"export {name}={shlex.quote(value)}\n" for name, value in environment.items()
+        ),
         command=shlex.join(command),
     )
 

@@ -78,7 +78,10 @@ class RankProcess:
         self.tell(membership.to_variable())
         self._readers = [
             threading.Thread(target=read, args=(stream,), daemon=True)
-            for read, stream in ((self._watch, self.process.stdout), (self._keep, self.process.stderr))
+            for read, stream in (
+                (self._watch, self.process.stdout),
+                (self._keep, self.process.stderr),
+            )
             if stream is not None
         ]
         for reader in self._readers:
@@ -181,7 +184,9 @@ def _say(
         lines.append(f"rank {rank.rank} on {rank.place.name} {_describe(rank.code or 0)}")
         if (rank.code or 0) < 128:  # else it had no time to say anything of it
             lines += [f"  {line}" for line in rank.said]
-    lines += [f"rank {rank.rank} on {rank.place.name} did not answer; it was killed" for rank in alive]
+    lines += [
+        f"rank {rank.rank} on {rank.place.name} did not answer; it was killed" for rank in alive
+    ]
     run = next((rank.run for rank in ranks if rank.run), None)
     lines.append(
         "nothing was saved yet; start it again"

@@ -10,12 +10,12 @@ import numpy as np
 from loguru import logger
 
 from bert_playground.config.schema import RunConfig
-from bert_playground.distributed.group import joined_group
 from bert_playground.data.augmentation.augmentation import Augmentation
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared
 from bert_playground.data.templates.features import has_free_text
 from bert_playground.data.templates.row_text import SCRATCH_TOKENIZER
+from bert_playground.distributed.group import joined_group
 from bert_playground.inference import Model, has_adapters
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import save_model
@@ -47,8 +47,8 @@ from bert_playground.training.create_optimizer import (
     create_schedule,
     freeze,
 )
-from bert_playground.training.joined_ranks import active_ranks
 from bert_playground.training.integrations import MLflowCallback
+from bert_playground.training.joined_ranks import active_ranks
 from bert_playground.training.metrics import choose_monitor, make_scorer
 from bert_playground.training.recipe import Recipe, as_before_averaging, choose_recipe
 from bert_playground.training.track_run import active_run

@@ -16,7 +16,6 @@ from bert_playground.distributed.group import Group, joined_group
 from bert_playground.inference import Model, Predictions, predict_batches
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.interrupt import INTERRUPTED
-from bert_playground.training.core.optimizer import Tree
 from bert_playground.training.core.ranks import ALONE, Ranks
 from bert_playground.training.core.state import TrainState
 from bert_playground.training.core.step import count_rows, count_tokens
@@ -116,7 +115,10 @@ class JoinedRanks(Ranks):
         """All processes must have read the same rows, or a row would be trained on twice and another one never."""
         digest = hashlib.sha256(f"{len(data)} {data.num_rows}".encode())
         table = getattr(getattr(data, "loader", data), "table", None)
-        for array in (getattr(data, "labels", None), *(() if table is None else (table.ids, table.offsets))):
+        for array in (
+            getattr(data, "labels", None),
+            *(() if table is None else (table.ids, table.offsets)),
+        ):
             if array is not None:
                 digest.update(np.ascontiguousarray(array).tobytes())
         digests = self.group.gather(digest.digest())

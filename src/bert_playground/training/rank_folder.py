@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from loguru import logger
+
 from bert_playground.config.schema import RunConfig
 from bert_playground.distributed.group import Group
 from bert_playground.distributed.membership import tell_run
@@ -45,21 +47,29 @@ def check_for_ranks(config: RunConfig) -> None:
 def lead_ranks(group: Group, run: RunDir, config: RunConfig, checkpoint: Path | None) -> None:
     """Of rank 0: tell the others what the run is, and send them the checkpoint that it goes on from.
 
-    They need no file system in common with it but for the tables.
+    They need no file system in common with it but for the tables. In a group of one, nothing happens.
     """
+    if group.size == 1:
+        return
+    check_for_ranks(config)
     files = [] if checkpoint is None else sorted(p for p in checkpoint.rglob("*") if p.is_file())
     document = {
         "run": str(run.path),
         "config": config.model_dump(mode="json"),
         "settings": run.config.read_text(encoding="utf-8"),
         "checkpoint": None if checkpoint is None else checkpoint.name,
-        "files": [(str(path.relative_to(checkpoint or path)), path.stat().st_size) for path in files],
+        "files": [
+            (str(path.relative_to(checkpoint or path)), path.stat().st_size) for path in files
+        ],
     }
     group.spread(json.dumps(document).encode())
     for path in files:
         with path.open("rb") as file:
             while piece := file.read(PIECE_BYTES):
                 group.spread(piece)
+    rows = config.training.rows_per_batch
+    most = -(-rows // group.size)
+    logger.info(f"{group.size} ranks share the {rows} rows of each batch, {most} at most each")
 
 
 @contextmanager

@@ -148,27 +148,41 @@ def fit(
     if speaks:
         _name_ignored(config, run, pipeline, train_data, trainer.loop)
     state = trainer.train(train_data, val_data)
-    if not joined_group().is_first:
-        if config.training.refit:
-            _refit(prepared, config, run, state)
-        return RunResult(run, state.best_metrics, None, {})
+    summary: dict[str, Any] = {}
+    if joined_group().is_first:  # the other ranks write nothing
+        is_pretrained = pretrained_dir is not None
+        summary = summarise(
+            run, trainer, pipeline, train_data, val_data, is_pretrained=is_pretrained
+        )
+        _finish(summary, run, pipeline, val_data, model, config)
+    if config.training.refit:
+        _refit(prepared, config, run, state, summary)
+    if summary:
+        conclude_run(run, summary, prepared, has_report=config.training.report)
+    return RunResult(run, state.best_metrics, run.kept, summary)
 
-    is_pretrained = pretrained_dir is not None
-    summary = summarise(run, trainer, pipeline, train_data, val_data, is_pretrained=is_pretrained)
+
+def _finish(
+    summary: dict[str, Any],
+    run: RunDir,
+    pipeline: TextPipeline,
+    val_data: MLXLoader,
+    model: BertWithHead,
+    config: RunConfig,
+) -> None:
     if config.head.adaptive_threshold:
         summary["thresholds"] = tune_thresholds(run, pipeline.classes, val_data, model)
     if summary["hint"]:
         logger.info(summary["hint"])
-    if config.training.refit:
-        _refit(prepared, config, run, state)
-        summary["files"]["refit"] = str(run.refit)
-    conclude_run(run, summary, prepared, has_report=config.training.report)
-    return RunResult(run, state.best_metrics, run.kept, summary)
 
 
-def _refit(prepared: Prepared, config: RunConfig, run: RunDir, state: TrainState) -> None:
+def _refit(
+    prepared: Prepared, config: RunConfig, run: RunDir, state: TrainState, summary: dict[str, Any]
+) -> None:
     is_whole = state.best_step == state.best_epoch * state.steps_per_epoch
     refit(prepared, config, run, state.best_epoch, None if is_whole else state.best_step)
+    if summary:
+        summary["files"]["refit"] = str(run.refit)
 
 
 def _load_or_fit(checkpoint: Path | None, prepared: Prepared, config: RunConfig) -> TextPipeline:

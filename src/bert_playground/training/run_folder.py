@@ -79,22 +79,14 @@ def run_in_folder(
     if not group.is_first:
         with follow_rank(group) as (run, config, checkpoint):
             return body(run, config, checkpoint)
-    if group.size > 1 and resume is None:
-        check_for_ranks(config)
     if resume is None:
-        config, sources = fit_to_checkpoint(config, sources or {})
-        run, checkpoint = RunDir.create(config.training.output_dir), None
-        write_run_config(run, config, sources, command, group.size)
+        run, checkpoint, config, sources = _start_run(command, config, sources or {}, group)
     else:
         run, checkpoint = _find_run(resume)
         config = read_run_config(run, config, sources or {}, command)
         sources = read_sources(run)
-        if group.size > 1:
-            check_for_ranks(config)
     config = _with_rows_of_all(config, read_settings(run).ranks)
-    if group.size > 1:
-        lead_ranks(group, run, config, checkpoint)
-        _say_shares(group, config)
+    lead_ranks(group, run, config, checkpoint)
     try:
         with (
             hold_run(run),
@@ -110,18 +102,9 @@ def run_in_folder(
                     "configuration"
                 )
             return body(run, config, checkpoint)
-    except DivergenceError as error:
-        error.add_note(_name_last_good(run, config, command))
-        raise
-    except KeyboardInterrupt as interrupt:
-        if _has_saved(run):
-            interrupt.add_note(f"saved; go on with: {spell_command(command)} --resume {run.path}")
-        raise
-    except OSError as error:
-        if error.errno in STORAGE and _has_saved(run):
-            error.add_note(
-                f"what is complete is kept; go on afterwards with: {spell_command(command)} --resume {run.path}"
-            )
+    except (DivergenceError, KeyboardInterrupt, OSError) as error:
+        if note := _say_what_is_kept(error, run, config, command):
+            error.add_note(note)
         raise
     finally:
         if resume is None:  # else it has a configuration that somebody wants to go on with
@@ -137,9 +120,30 @@ def _with_rows_of_all(config: RunConfig, num_ranks: int) -> RunConfig:
     )
 
 
-def _say_shares(group: Group, config: RunConfig) -> None:
-    rows = config.training.rows_per_batch
-    logger.info(f"{group.size} ranks share the {rows} rows of each batch, {-(-rows // group.size)} at most each")
+def _start_run(
+    command: str, config: RunConfig, sources: Mapping[str, str], group: Group
+) -> tuple[RunDir, None, RunConfig, Mapping[str, str]]:
+    """A new folder with the configuration in it."""
+    if group.size > 1:
+        check_for_ranks(config)
+    config, sources = fit_to_checkpoint(config, sources)
+    run = RunDir.create(config.training.output_dir)
+    write_run_config(run, config, sources, command, group.size)
+    return run, None, config, sources
+
+
+def _say_what_is_kept(
+    error: BaseException, run: RunDir, config: RunConfig, command: str
+) -> str | None:
+    if isinstance(error, DivergenceError):
+        return _name_last_good(run, config, command)
+    if not _has_saved(run):
+        return None
+    resume = f"{spell_command(command)} --resume {run.path}"
+    if isinstance(error, KeyboardInterrupt):
+        return f"saved; go on with: {resume}"
+    is_full = isinstance(error, OSError) and error.errno in STORAGE
+    return f"what is complete is kept; go on afterwards with: {resume}" if is_full else None
 
 
 def _find_run(path: Path) -> tuple[RunDir, Path | None]:

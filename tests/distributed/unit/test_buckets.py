@@ -28,5 +28,10 @@ def test_arrays_come_out_as_they_went_in(kinds: list, bucket_bytes: int) -> None
 
 
 def test_small_arrays_share_a_bucket_and_a_large_one_has_its_own() -> None:
-    arrays = {"a": mx.zeros((10,)), "big": mx.zeros((100,)), "b": mx.zeros((3, 2)), "c": mx.zeros((4,))}
+    arrays = {
+        "a": mx.zeros((10,)),
+        "big": mx.zeros((100,)),
+        "b": mx.zeros((3, 2)),
+        "c": mx.zeros((4,)),
+    }
     assert [bucket.names for bucket in join_arrays(arrays, 100)] == [["a"], ["big"], ["b", "c"]]

@@ -31,7 +31,15 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         program.write_text(RANK.format(python=f"{sys.executable} -S", body=body))
         program.chmod(0o755)
         started = time.monotonic()
-        code = launch(Job(place_ranks(["127.0.0.1"], size, 1), ("train",), "bert launch -n 2", {}, str(program)))
+        code = launch(
+            Job(
+                place_ranks(["127.0.0.1"], size, 1),
+                ("train",),
+                "bert launch -n 2",
+                {},
+                str(program),
+            )
+        )
         return code, time.monotonic() - started
 
     return launched
@@ -47,7 +55,9 @@ def test_what_rank_0_says_is_its_exit_code(run, capfd: pytest.CaptureFixture[str
     assert capfd.readouterr().err == "no such table\n"
 
 
-def test_a_failing_rank_ends_the_others_and_says_why(run, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_failing_rank_ends_the_others_and_says_why(
+    run, capfd: pytest.CaptureFixture[str]
+) -> None:
     code, seconds = run(
         "if rank == 0: pause()\nprint('\\x1erun output/run_1', flush=True)\nprint('no table here', file=sys.stderr)\nsys.exit(2)"
     )
@@ -93,7 +103,9 @@ def test_places_have_ports_of_their_own() -> None:
     assert places.count_neighbours(0) == 3
     far = place_ranks(["10.0.0.1", "user@10.0.0.2"], 2, 500)
     assert far.heartbeats == "10.0.0.1:500"
-    assert [place.ring for place in far.ranks] == [f"10.0.0.{1 + i // 2}:{501 + i}" for i in range(4)]
+    assert [place.ring for place in far.ranks] == [
+        f"10.0.0.{1 + i // 2}:{501 + i}" for i in range(4)
+    ]
     assert far.ranks[2].command("script")[-2:] == ["user@10.0.0.2", "exec /bin/sh -c script"]
     assert far.count_neighbours(3) == 2
 

@@ -57,7 +57,9 @@ class Shard(NamedTuple):
         rounds = order[: whole * self.world_size].reshape(whole, self.world_size)
         # Back and forth: who takes the longer row of one round takes the shorter one of the next.
         taken = np.where(
-            np.arange(whole) % 2 == 0, rounds[:, self.rank], rounds[:, self.world_size - 1 - self.rank]
+            np.arange(whole) % 2 == 0,
+            rounds[:, self.rank],
+            rounds[:, self.world_size - 1 - self.rank],
         )
         rest = order[whole * self.world_size :]
         return np.concatenate([taken, rest[self.rank : self.rank + 1]])

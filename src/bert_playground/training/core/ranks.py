@@ -1,7 +1,5 @@
 """Ranks: what a trainer settles with other processes that train the same model; here there are none."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -21,7 +19,7 @@ class Ranks:
 
     reduce_gradients: Callable[[Tree], Tree] | None = None  # see `make_train_step`
 
-    def begin(self, trainer: Trainer, train_data: Loader) -> Loader:
+    def begin(self, trainer: "Trainer", train_data: Loader) -> Loader:
         """Make all processes start from the same; gives the part of the rows that this one trains on."""
         return train_data
 

@@ -100,16 +100,6 @@ def make_train_step(
         whole_step, accumulate = _compiled(whole_step), _compiled(accumulate)
         update, gradients_of = _compiled(update), _compiled(gradients_of)
 
-    def sum_gradients(parameters: Tree, batches: Sequence[Batch]) -> tuple[mx.array, Tree]:
-        if len(batches) == 1:
-            return gradients_of(parameters, batches[0], regularization.draw_mixing())
-        loss, gradients = mx.array(0.0), tree_map(mx.zeros_like, parameters)
-        for batch in batches:
-            mixing = regularization.draw_mixing()
-            loss, gradients = accumulate(parameters, loss, gradients, batch, mixing)
-            mx.eval(loss, gradients)  # so that only one batch's activations are alive
-        return loss, gradients
-
     def step(
         parameters: Tree,
         moments: Moments,
@@ -125,16 +115,41 @@ def make_train_step(
         if len(batches) == 1 and reduce_gradients is None:
             mixing = regularization.draw_mixing()
             return StepResult(*whole_step(parameters, moments, batches[0], mixing, scalars))
-        loss, gradients = sum_gradients(parameters, batches)
-        if reduce_gradients is not None:
-            sums = reduce_gradients(
-                {"gradients": gradients, "loss": loss, "rows": scalars["rows"]}
-            )
-            gradients, loss = sums["gradients"], sums["loss"]
-            scalars = {**scalars, "rows": sums["rows"]}
+        if len(batches) == 1:
+            loss, gradients = gradients_of(parameters, batches[0], regularization.draw_mixing())
+        else:
+            loss, gradients = _sum_batches(accumulate, parameters, batches, regularization)
+        loss, gradients, rows = _sum_over_ranks(reduce_gradients, loss, gradients, scalars["rows"])
+        scalars["rows"] = rows
         return StepResult(*update(parameters, moments, loss, gradients, scalars))
 
     return step
+
+
+def _sum_batches(
+    accumulate: Callable[..., tuple[mx.array, Tree]],
+    parameters: Tree,
+    batches: Sequence[Batch],
+    regularization: Regularization,
+) -> tuple[mx.array, Tree]:
+    loss, gradients = mx.array(0.0), tree_map(mx.zeros_like, parameters)
+    for batch in batches:
+        mixing = regularization.draw_mixing()
+        loss, gradients = accumulate(parameters, loss, gradients, batch, mixing)
+        mx.eval(loss, gradients)  # so that only one batch's activations are alive
+    return loss, gradients
+
+
+def _sum_over_ranks(
+    reduce_gradients: Callable[[Tree], Tree] | None,
+    loss: mx.array,
+    gradients: Tree,
+    rows: mx.array,
+) -> tuple[mx.array, Tree, mx.array]:
+    if reduce_gradients is None:
+        return loss, gradients, rows
+    sums = reduce_gradients({"gradients": gradients, "loss": loss, "rows": rows})
+    return sums["loss"], sums["gradients"], sums["rows"]
 
 
 def count_rows(batches: Sequence[Batch]) -> int:

@@ -16,7 +16,9 @@ DEFAULT_TIMEOUT = 30.0
 def launch(
     command: Annotated[
         list[str],
-        typer.Argument(metavar="COMMAND...", help="train or pretrain, with its flags", show_default=False),
+        typer.Argument(
+            metavar="COMMAND...", help="train or pretrain, with its flags", show_default=False
+        ),
     ],
     processes: Annotated[
         int | None,
@@ -24,12 +26,20 @@ def launch(
     ] = None,
     hosts: Annotated[
         str | None,
-        option("--hosts", metavar="A,B", help="machines, reached by ssh without a password (default: this one)"),
+        option(
+            "--hosts",
+            metavar="A,B",
+            help="machines, reached by ssh without a password (default: this one)",
+        ),
     ] = None,
     port: Annotated[
         int | None,
         option(
-            "--port", metavar="N", help=f"first port between machines (default {DEFAULT_PORT})", min=1, max=65000
+            "--port",
+            metavar="N",
+            help=f"first port between machines (default {DEFAULT_PORT})",
+            min=1,
+            max=65000,
         ),
     ] = None,
     timeout: Annotated[
@@ -48,7 +58,11 @@ def launch(
     ] = None,
     python: Annotated[
         str | None,
-        option("--python", metavar="PATH", help="interpreter on the machines (default: the path of this one)"),
+        option(
+            "--python",
+            metavar="PATH",
+            help="interpreter on the machines (default: the path of this one)",
+        ),
     ] = None,
 ) -> None:
     """Train one model by several processes: `bert launch -n 2 train --train FILE.csv`. Batches are shared, gradients summed."""
@@ -60,7 +74,13 @@ def launch(
             f"bert launch runs {' or '.join(LAUNCHED)}, not {command[0]!r}{nearest(command[0], LAUNCHED)}: only the steps of "
             "one training are shared among processes"
         )
-    given = {"-n": processes, "--hosts": hosts, "--port": port, "--timeout": timeout, "--python": python}
+    given = {
+        "-n": processes,
+        "--hosts": hosts,
+        "--port": port,
+        "--timeout": timeout,
+        "--python": python,
+    }
     words = [
         word
         for name, value in given.items()
