@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import mlx.core as mx
 import numpy as np
-from mlx.utils import tree_flatten, tree_unflatten
+from mlx.utils import tree_flatten, tree_map, tree_unflatten
 
 from bert_playground.distributed.buckets import join_arrays, split_arrays
 from bert_playground.distributed.heartbeats import Heartbeats, active_heartbeats
@@ -53,9 +53,7 @@ class Group:
         """The arrays of rank 0, on all processes; the others give arrays of the same shapes."""
         if self.size == 1 or not tree:
             return tree
-        return self.sum_arrays(
-            tree if self.is_first else _map(tree, lambda array: mx.zeros_like(array))
-        )
+        return self.sum_arrays(tree if self.is_first else tree_map(mx.zeros_like, tree))
 
 
 class JoinedGroup(Group):
@@ -80,7 +78,7 @@ class JoinedGroup(Group):
 
     def sum_numbers(self, numbers: Sequence[int]) -> list[int]:
         """The sums over all processes of a few whole numbers."""
-        return [int(each) for each in np.array(self._sum(mx.array(numbers, dtype=mx.int64)))]
+        return [int(each) for each in np.array(self._sum(mx.array(list(numbers), dtype=mx.int64)))]
 
     def gather(self, content: bytes) -> list[bytes]:
         """What each process gives; first their sizes are exchanged, then the bytes."""
@@ -142,9 +140,3 @@ def _ring_file(addresses: Sequence[str]) -> Iterator[Path]:
         path = Path(folder) / "ring.json"
         path.write_text(json.dumps([[address] for address in addresses]), encoding="utf-8")
         yield path
-
-
-def _map(tree: Mapping[str, Any], function: Any) -> Arrays:
-    return cast(
-        "Arrays", tree_unflatten([(name, function(leaf)) for name, leaf in tree_flatten(tree)])
-    )
