@@ -1,1 +1,1 @@
-"""Several processes that train one model together: how they are started, watched, and exchange arrays over `mx.distributed`."""
+"""Several processes train one model: launcher, heartbeats, exchange of arrays."""

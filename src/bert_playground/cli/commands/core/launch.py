@@ -17,7 +17,9 @@ def launch(
     command: Annotated[
         list[str],
         typer.Argument(
-            metavar="COMMAND...", help="train or pretrain, with its flags", show_default=False
+            metavar="COMMAND",
+            help="the command that all processes run: train or pretrain, with its flags",
+            show_default=False,
         ),
     ],
     processes: Annotated[
