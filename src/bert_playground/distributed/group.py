@@ -124,7 +124,8 @@ def joined_group() -> Group:
     with _ring_file(membership.ring) as path:
         os.environ |= {"MLX_RANK": str(membership.rank), "MLX_HOSTFILE": str(path)}
         try:
-            group = mx.distributed.init(strict=True, backend="ring")
+            with heartbeats.collective():
+                group = mx.distributed.init(strict=True, backend="ring")
         except RuntimeError as error:
             raise ValueError(
                 f"the ring of {', '.join(membership.ring)} cannot be connected: {error}; see that these ports are free, "

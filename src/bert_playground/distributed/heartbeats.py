@@ -96,7 +96,8 @@ class Heartbeats:
         self._is_ready = True
         if self.membership.rank:
             self._send_all("ready")
-        self._go.wait()
+        with self.collective():
+            self._go.wait()
 
     @contextmanager
     def collective(self, num_bytes: int = 0) -> Iterator[None]:
@@ -255,7 +256,9 @@ class Heartbeats:
             LostError: it is.
         """
         now, silence = time.monotonic(), self.membership.silence_seconds
-        if self._failure is not None and now - self._failure[0] >= GRACE_SECONDS:
+        # Outside a collective the main thread comes to its next one, or ends by itself, such as for the same reason.
+        is_waiting = self._collective()[1] >= GRACE_SECONDS
+        if self._failure and is_waiting and now - self._failure[0] >= GRACE_SECONDS:
             raise LostError(self._failure[1])
         for peer in self._peers:
             if peer.rank >= 0 and not peer.is_done and now - peer.heard > silence:

@@ -21,10 +21,12 @@ from bert_playground.signals import ENDING
 
 POLL_SECONDS = 0.1
 # A rank that fails is missed by the others after GRACE_SECONDS of heartbeats; then there is time for a message.
-END_SECONDS = 8.0
+END_SECONDS = 20.0
+SAVE_SECONDS = 600.0  # the same where ranks were asked to stop, and rank 0 saves
 KILL_SECONDS = 5.0
 KEPT_LINES = 30  # of what a rank that is not rank 0 says
 FAILED = 1
+STOPPED = tuple(128 + each for each in (signal.SIGINT, *ENDING))
 
 
 @dataclass(frozen=True)
@@ -168,8 +170,11 @@ def _wait(ranks: Sequence[RankProcess]) -> RankProcess | None:
         if all(rank.code is not None for rank in ranks):
             return None
         time.sleep(POLL_SECONDS)
-    deadline = time.monotonic() + END_SECONDS
-    while any(rank.code is None for rank in ranks) and time.monotonic() < deadline:
+    since = time.monotonic()
+    while any(rank.code is None for rank in ranks):
+        is_stopping = all(rank.code in (None, 0, *STOPPED) for rank in ranks)
+        if time.monotonic() - since > (SAVE_SECONDS if is_stopping else END_SECONDS):
+            break
         time.sleep(POLL_SECONDS)
     return failed
 

@@ -115,6 +115,9 @@ def _with_rows_of_all(config: RunConfig, num_ranks: int) -> RunConfig:
     """The batch size of all ranks together, which a run keeps however many go on with it."""
     if num_ranks == 1:
         return config
+    logger.debug(
+        f"{num_ranks} ranks began this run, with {config.training.rows_per_batch} rows each"
+    )
     return config.with_changes(
         {"training": {"batch_size": num_ranks * config.training.rows_per_batch}}
     )

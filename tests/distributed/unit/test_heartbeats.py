@@ -103,14 +103,23 @@ def test_rank_0_that_never_listens_is_lost(job: Job) -> None:
 def test_a_failure_ends_the_others(job: Job, failing: int, other: int) -> None:
     meet(job)
     job.ranks[failing].finish(failed=True)
-    assert job.wait_for_loss(other) == f"rank {other}: rank {failing} has failed"
+    with job.ranks[other].collective():
+        assert job.wait_for_loss(other) == f"rank {other}: rank {failing} has failed"
 
 
 def test_a_closed_connection_ends_the_others(job: Job) -> None:
     meet(job)
     job.ranks[1]._is_over = True
     job.ranks[1]._peers[0].connection.shutdown(socket.SHUT_RDWR)
-    assert job.wait_for_loss(0) == "rank 0: rank 1 has ended before its work was done"
+    with job.ranks[0].collective():
+        assert job.wait_for_loss(0) == "rank 0: rank 1 has ended before its work was done"
+
+
+def test_who_needs_nobody_may_end_by_itself_after_a_failure(job: Job) -> None:
+    meet(job)
+    job.ranks[1].finish(failed=True)
+    time.sleep(0.3)
+    assert job.lost == {}
 
 
 def test_after_all_have_agreed_to_stop_nobody_is_missed(job: Job) -> None:
