@@ -23,11 +23,13 @@ class Settings(Document):
 
     Attributes:
         command: of `bert` that began the run.
+        ranks: processes that it began with, each of which took `training.batch_size` rows of a step.
         values: of the configuration, by section; {}: the file is no run's, but that of a checkpoint.
         sources: for each dotted path where its value came from.
     """
 
     command: str = "train"
+    ranks: int = 1
     values: dict[str, dict[str, Any]] = {}
     sources: dict[str, str] = {}
 

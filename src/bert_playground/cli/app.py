@@ -11,6 +11,7 @@ from .commands.core.compress import compress
 from .commands.core.doctor import doctor
 from .commands.core.evaluate import evaluate
 from .commands.core.info import info
+from .commands.core.launch import launch
 from .commands.core.predict import predict
 from .commands.core.pretrain import pretrain
 from .commands.core.quickstart import quickstart
@@ -86,6 +87,11 @@ for command in (
     doctor,
 ):
     app.command(cls=SettingsCommand)(command)
+app.command(
+    cls=SettingsCommand,
+    # What follows the name of the command belongs to it.
+    context_settings={"allow_interspersed_args": False},
+)(launch)
 app.command("automl", cls=SettingsCommand, help="The same as `bert tune`.", hidden=True)(tune)
 
 model_group = typer.Typer(

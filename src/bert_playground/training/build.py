@@ -15,6 +15,7 @@ from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared
 from bert_playground.data.templates.features import has_free_text
 from bert_playground.data.templates.row_text import SCRATCH_TOKENIZER
+from bert_playground.distributed.group import joined_group
 from bert_playground.inference import Model, has_adapters
 from bert_playground.logs import tell_if_slow
 from bert_playground.models.bert_with_head import BertWithHead
@@ -48,6 +49,7 @@ from bert_playground.training.create_optimizer import (
     freeze,
 )
 from bert_playground.training.integrations import MLflowCallback
+from bert_playground.training.joined_ranks import active_ranks
 from bert_playground.training.metrics import choose_monitor, make_scorer
 from bert_playground.training.recipe import Recipe, as_before_averaging, choose_recipe
 from bert_playground.training.track_run import active_run
@@ -250,6 +252,7 @@ def build_trainer(
             mode=objective.mode,
         ),
         objective.scorer,
+        ranks=active_ranks(),
     )
     precision = set_precision(model, training.precision)
     if training.gradient_checkpointing:
@@ -282,6 +285,8 @@ def _make_callbacks(
     """In the order in which they are told; what reads a checkpoint comes after what writes it."""
     asked, training = config.checkpoint, config.training
     patience = training.early_stopping_patience
+    if not joined_group().is_first:
+        return []  # rank 0 decides for all, and writes
     callbacks = [
         create_progress(training.logging_steps),
         MetricsLog(run.metrics),

@@ -19,6 +19,7 @@ from bert_playground.data.templates.fit_numbers import fit_numbers
 from bert_playground.data.templates.row_text import RowText, fit_row_text, load_row_text
 from bert_playground.data.tokens.masking import Masking, has_words
 from bert_playground.data.tokens.token_table import TokenizedTable, take_rows
+from bert_playground.distributed.group import joined_group
 from bert_playground.memory import peak_memory_bytes
 from bert_playground.models.huggingface import fetch_folder, read_pretrained
 from bert_playground.models.masked_lm import (
@@ -132,6 +133,8 @@ def pretrain_encoder(
     )
     log_ignored_settings(config, read_sources(run), facts)
     state = trainer.train(train_data, val_data)
+    if not joined_group().is_first:
+        return RunResult(run, state.best_metrics, None, {})
     summary = {"train": str(config.data.train)} | _summarise(run, trainer, train_data, val_data)
     conclude_run(run, summary, has_report=config.training.report)
     return RunResult(run, state.best_metrics, run.kept, summary)

@@ -15,6 +15,7 @@ from bert_playground.data.loaders import MLXLoader, StreamingLoader
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared, prepare, prepare_frames
 from bert_playground.data.reading.examples import describe_type
+from bert_playground.distributed.group import joined_group
 from bert_playground.documents import read_json
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import beyond_transformers
@@ -23,7 +24,7 @@ from bert_playground.models.hub_files import CONFIG, fetch_folder
 from bert_playground.runs import MEMBERS, RunDir
 from bert_playground.training.batch_size import settle_batch_size
 from bert_playground.training.build import create_task_model, fit_pipeline, make_trainer
-from bert_playground.training.core import Callback, Loop
+from bert_playground.training.core import Callback, Loop, TrainState
 from bert_playground.training.ensemble_trainer import EnsembleTrainer
 from bert_playground.training.evaluation.thresholds import tune_thresholds
 from bert_playground.training.fit_data import make_loaders
@@ -147,19 +148,41 @@ def fit(
     if speaks:
         _name_ignored(config, run, pipeline, train_data, trainer.loop)
     state = trainer.train(train_data, val_data)
+    summary: dict[str, Any] = {}
+    if joined_group().is_first:  # the other ranks write nothing
+        is_pretrained = pretrained_dir is not None
+        summary = summarise(
+            run, trainer, pipeline, train_data, val_data, is_pretrained=is_pretrained
+        )
+        _finish(summary, run, pipeline, val_data, model, config)
+    if config.training.refit:
+        _refit(prepared, config, run, state, summary)
+    if summary:
+        conclude_run(run, summary, prepared, has_report=config.training.report)
+    return RunResult(run, state.best_metrics, run.kept, summary)
 
-    is_pretrained = pretrained_dir is not None
-    summary = summarise(run, trainer, pipeline, train_data, val_data, is_pretrained=is_pretrained)
+
+def _finish(
+    summary: dict[str, Any],
+    run: RunDir,
+    pipeline: TextPipeline,
+    val_data: MLXLoader,
+    model: BertWithHead,
+    config: RunConfig,
+) -> None:
     if config.head.adaptive_threshold:
         summary["thresholds"] = tune_thresholds(run, pipeline.classes, val_data, model)
     if summary["hint"]:
         logger.info(summary["hint"])
-    if config.training.refit:
-        is_whole = state.best_step == state.best_epoch * state.steps_per_epoch
-        refit(prepared, config, run, state.best_epoch, None if is_whole else state.best_step)
+
+
+def _refit(
+    prepared: Prepared, config: RunConfig, run: RunDir, state: TrainState, summary: dict[str, Any]
+) -> None:
+    is_whole = state.best_step == state.best_epoch * state.steps_per_epoch
+    refit(prepared, config, run, state.best_epoch, None if is_whole else state.best_step)
+    if summary:
         summary["files"]["refit"] = str(run.refit)
-    conclude_run(run, summary, prepared, has_report=config.training.report)
-    return RunResult(run, state.best_metrics, run.kept, summary)
 
 
 def _load_or_fit(checkpoint: Path | None, prepared: Prepared, config: RunConfig) -> TextPipeline:

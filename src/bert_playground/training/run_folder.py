@@ -10,6 +10,8 @@ from loguru import logger
 
 from bert_playground.config.load import TYPED
 from bert_playground.config.schema import RunConfig
+from bert_playground.distributed.group import Group, joined_group
+from bert_playground.distributed.membership import spell_command
 from bert_playground.files import STORAGE
 from bert_playground.leftovers import sweep_folder
 from bert_playground.logs import log_to_file
@@ -21,6 +23,7 @@ from bert_playground.run_record import read_settings
 from bert_playground.runs import MEMBERS, RunDir
 from bert_playground.training.core.divergence import DivergenceError
 from bert_playground.training.core.resume import find_resumable
+from bert_playground.training.rank_folder import check_for_ranks, follow_rank, lead_ranks
 from bert_playground.training.start import read_sources, write_run_config
 from bert_playground.training.track_run import track_run
 
@@ -78,16 +81,20 @@ def run_in_folder(
         folder: that was chosen for the run; what was begun in it goes on. None: a new one.
     """
     wait_at_exit()
+    group = joined_group()
+    if not group.is_first:
+        with follow_rank(group) as (run, config, checkpoint):
+            return body(run, config, checkpoint)
     if folder is not None and folder.config.is_file():
         resume = folder.path
     if resume is None:
-        config, sources = fit_to_checkpoint(config, sources or {})
-        run, checkpoint = _make_folder(folder, config), None
-        write_run_config(run, config, sources, command)
+        run, checkpoint, config, sources = _start_run(command, config, sources or {}, group, folder)
     else:
         run, checkpoint = _find_run(resume)
         config = read_run_config(run, config, sources or {}, command)
         sources = read_sources(run)
+    config = _with_rows_of_all(config, read_settings(run).ranks)
+    lead_ranks(group, run, config, checkpoint)
     try:
         with (
             hold_run(run),
@@ -98,18 +105,9 @@ def run_in_folder(
             if resume is not None:
                 _tidy_up(run)
             return body(run, config, checkpoint)
-    except DivergenceError as error:
-        error.add_note(_name_last_good(run, config, command))
-        raise
-    except KeyboardInterrupt as interrupt:
-        if _has_saved(run):
-            interrupt.add_note(f"saved; go on with: bert {command} --resume {run.path}")
-        raise
-    except OSError as error:
-        if error.errno in STORAGE and _has_saved(run):
-            error.add_note(
-                f"what is complete is kept; go on afterwards with: bert {command} --resume {run.path}"
-            )
+    except (DivergenceError, KeyboardInterrupt, OSError) as error:
+        if note := _say_what_is_kept(error, run, config, command):
+            error.add_note(note)
         raise
     finally:
         if resume is None:  # else it has a configuration that somebody wants to go on with
@@ -130,6 +128,44 @@ def _make_folder(folder: RunDir | None, config: RunConfig) -> RunDir:
         return RunDir.create(config.training.output_dir)
     folder.path.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _with_rows_of_all(config: RunConfig, num_ranks: int) -> RunConfig:
+    """The batch size of all ranks together, which a run keeps however many go on with it."""
+    if num_ranks == 1:
+        return config
+    logger.debug(
+        f"{num_ranks} ranks began this run, with {config.training.rows_per_batch} rows each"
+    )
+    return config.with_changes(
+        {"training": {"batch_size": num_ranks * config.training.rows_per_batch}}
+    )
+
+
+def _start_run(
+    command: str, config: RunConfig, sources: Mapping[str, str], group: Group, folder: RunDir | None
+) -> tuple[RunDir, None, RunConfig, Mapping[str, str]]:
+    """A new folder, or the one that was chosen, with the configuration in it."""
+    if group.size > 1:
+        check_for_ranks(config)
+    config, sources = fit_to_checkpoint(config, sources)
+    run = _make_folder(folder, config)
+    write_run_config(run, config, sources, command, group.size)
+    return run, None, config, sources
+
+
+def _say_what_is_kept(
+    error: BaseException, run: RunDir, config: RunConfig, command: str
+) -> str | None:
+    if isinstance(error, DivergenceError):
+        return _name_last_good(run, config, command)
+    if not _has_saved(run):
+        return None
+    resume = f"{spell_command(command)} --resume {run.path}"
+    if isinstance(error, KeyboardInterrupt):
+        return f"saved; go on with: {resume}"
+    is_full = isinstance(error, OSError) and error.errno in STORAGE
+    return f"what is complete is kept; go on afterwards with: {resume}" if is_full else None
 
 
 def _find_run(path: Path) -> tuple[RunDir, Path | None]:
@@ -193,7 +229,7 @@ def _name_last_good(run: RunDir, config: RunConfig, command: str) -> str:
     if not (saved := run.resumable()):
         return "no checkpoint had been written yet" if run.kept is None else f"kept: {run.kept}"
     skip = "" if config.training.skip_nonfinite else " --skip-nonfinite"
-    return f"kept: {saved[-1]}; go on from there with: bert {command} --resume {run.path}{skip}"
+    return f"kept: {saved[-1]}; go on from there with: {spell_command(command)} --resume {run.path}{skip}"
 
 
 @contextmanager

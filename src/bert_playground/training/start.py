@@ -30,10 +30,16 @@ def seed_everything(seed: int) -> None:
 
 
 def write_run_config(
-    run: RunDir, config: RunConfig, sources: Mapping[str, str] | None, command: str | None = None
+    run: RunDir,
+    config: RunConfig,
+    sources: Mapping[str, str] | None,
+    command: str | None = None,
+    num_ranks: int = 1,
 ) -> None:
-    """The resolved configuration, where each value came from, and the command of `bert` that began the run."""
-    began = {} if command is None else {"command": command}
+    """The resolved configuration, where each value came from, the command of `bert` that began the run, and its ranks."""
+    began: dict[str, Any] = {} if command is None else {"command": command}
+    if num_ranks > 1:
+        began["ranks"] = num_ranks
     values = config.model_dump(mode="json")
     write_json(run.config, {**began, "values": values, "sources": dict(sources or {})})
 

@@ -15,7 +15,7 @@ BUCKET_BATCHES = (
 
 
 class Shard(NamedTuple):
-    """One of several processes that train together: each row goes to exactly one, and all take equally many steps."""
+    """One of several processes that train together: each takes its part of every step's rows, and all take equally many steps."""
 
     rank: int = 0
     world_size: int = 1
@@ -32,14 +32,37 @@ class Shard(NamedTuple):
             )
         return self
 
-    def count_rows(self, num_rows: int) -> int:
-        """Of so many rows in all, those of this process: a difference of one between processes."""
-        return len(range(self.rank, num_rows, self.world_size))
+    def cut(self, num_rows: int, step_rows: int) -> np.ndarray:
+        """Where the steps of all processes together begin and end, [steps + 1]; see `cut_points`."""
+        return cut_points(num_rows, step_rows, fewest=self.world_size)
 
-    def count_batches(self, num_rows: int, batch_size: int) -> int:
-        """The steps of every process: as many as the one with the most rows needs."""
-        most = -(-num_rows // self.world_size)
-        return -(-most // batch_size)
+    def count_rows(self, num_rows: int, step_rows: int) -> int:
+        """Of so many rows in all, those of this process."""
+        if self.world_size == 1:
+            return num_rows
+        sizes = np.diff(self.cut(num_rows, step_rows))
+        return int((-(-(sizes - self.rank) // self.world_size)).sum())
+
+    def take(self, rows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Its part of one step: long and short rows are dealt out in turn, so that all have about as many tokens.
+
+        Args:
+            rows: of the step.
+            lengths: of all rows of the table.
+        """
+        if self.world_size == 1:
+            return rows
+        order = rows[np.argsort(-lengths[rows], kind="stable")]
+        whole = len(order) // self.world_size
+        rounds = order[: whole * self.world_size].reshape(whole, self.world_size)
+        # Back and forth: who takes the longer row of one round takes the shorter one of the next.
+        taken = np.where(
+            np.arange(whole) % 2 == 0,
+            rounds[:, self.rank],
+            rounds[:, self.world_size - 1 - self.rank],
+        )
+        rest = order[whole * self.world_size :]
+        return np.concatenate([taken, rest[self.rank : self.rank + 1]])
 
 
 WHOLE = Shard()  # one process alone
@@ -58,17 +81,18 @@ def order_training(
 
     Args:
         lengths: [R] tokens of each row.
-        batch_size: rows in a batch.
+        batch_size: rows of a step, of all processes together.
         seed: of the run.
         epoch: every one has its own order.
         by_length: rows are sorted by length within every few batches, so that padding is short. The order of the
             batches is shuffled again.
-        shard: the part of the rows that this process takes, another one in every epoch.
+        shard: the part that this process takes of each batch; together they are those of one process alone.
     """
     generator = np.random.default_rng((seed, epoch))
-    order = generator.permutation(len(lengths))[shard.rank :: shard.world_size]
-    points = cut_points(len(order), batch_size, shard.count_batches(len(lengths), batch_size))
-    return cut_mixed(order, lengths, points, batch_size, generator, by_length=by_length)
+    order = generator.permutation(len(lengths))
+    points = shard.cut(len(order), batch_size)
+    batches = cut_mixed(order, lengths, points, batch_size, generator, by_length=by_length)
+    return [shard.take(rows, lengths) for rows in batches]
 
 
 def cut_mixed(
@@ -102,15 +126,14 @@ def order_evaluation(
     lengths: np.ndarray, batch_size: int, shard: Shard = WHOLE
 ) -> list[np.ndarray]:
     """Batches of rows of similar length, the longest first: what does not fit in memory fails at once."""
-    order = np.argsort(-lengths, kind="stable")[shard.rank :: shard.world_size]
-    return cut_batches(order, batch_size, shard.count_batches(len(lengths), batch_size))
+    order = np.argsort(-lengths, kind="stable")
+    batches = cut_at(order, shard.cut(len(order), batch_size))
+    return [shard.take(rows, lengths) for rows in batches]
 
 
-def cut_batches(
-    order: np.ndarray, batch_size: int, num_batches: int | None = None
-) -> list[np.ndarray]:
-    """Consecutive pieces; the last one may be smaller. See `cut_points`."""
-    return cut_at(order, cut_points(len(order), batch_size, num_batches))
+def cut_batches(order: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """Consecutive pieces; the last one may be smaller."""
+    return cut_at(order, cut_points(len(order), batch_size))
 
 
 def cut_at(order: np.ndarray, points: np.ndarray) -> list[np.ndarray]:
@@ -118,27 +141,32 @@ def cut_at(order: np.ndarray, points: np.ndarray) -> list[np.ndarray]:
     return [order[start:end] for start, end in itertools.pairwise(points.tolist())]
 
 
-def cut_points(num_rows: int, batch_size: int, num_batches: int | None = None) -> np.ndarray:
+def cut_points(
+    num_rows: int, batch_size: int, num_batches: int | None = None, fewest: int = 1
+) -> np.ndarray:
     """Where batches begin and end, [batches + 1].
 
     Args:
         num_rows: to cut.
         batch_size: rows of each batch but the last.
         num_batches: None: as many as needed; one more gives the last batch a row of the one before.
+        fewest: rows of the last batch, which takes what it lacks from the one before: one for each process.
 
     Raises:
-        ValueError: there are fewer rows than batches.
+        ValueError: there are too few rows.
     """
     needed = -(-num_rows // batch_size)
     num_batches = needed if num_batches is None else num_batches
-    if num_rows < num_batches:
+    points = np.minimum(np.arange(num_batches + 1) * batch_size, num_rows)
+    if num_batches > needed:
+        points[-2] -= 1
+    if num_batches and num_rows - points[-2] < fewest:
+        points[-2] = num_rows - fewest
+    if num_rows < num_batches or (num_batches and np.diff(points).min() < fewest):
         raise ValueError(
             f"{num_rows} rows cannot be {num_batches} batches, as many as another process has; use a larger batch size, "
             "or leave out rows until their number is a multiple of the number of processes"
         )
-    points = np.minimum(np.arange(num_batches + 1) * batch_size, num_rows)
-    if num_batches > needed:
-        points[-2] -= 1
     return points
 
 

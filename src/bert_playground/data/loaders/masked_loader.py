@@ -1,6 +1,7 @@
 """MaskedLoader: batches with tokens masked, other ones in each epoch; the masked tokens are the labels."""
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 
 import mlx.core as mx
 import numpy as np
@@ -61,10 +62,19 @@ class MaskedLoader:
         """The batches of an epoch from batch number `start` on; skipping costs nothing."""
         batches = list(enumerate(self.loader.order(epoch)))[start:]
 
+        rank = (self.loader.shard.rank,) if self.loader.shard.world_size > 1 else ()
+
         def make(numbered: tuple[int, np.ndarray]) -> Batch:
-            return self.make_batch(numbered[1], (self.seed, epoch, numbered[0]))
+            return self.make_batch(numbered[1], (self.seed, epoch, numbered[0], *rank))
 
         return prefetch(make, batches, self.loader.prefetch_size, self.loader.num_workers)
+
+    def share(self, rank: int, world_size: int) -> "MaskedLoader":
+        """The part of one of several processes, of the same rows in each step; it masks other tokens of them."""
+        part = copy(self)
+        part.loader = self.loader.share(rank, world_size)
+        part.num_rows = part.loader.num_rows
+        return part
 
     def make_batch(self, rows: np.ndarray, seed: tuple[int, ...]) -> Batch:
         """These rows as one batch; `seed` decides which tokens are masked."""

@@ -21,7 +21,7 @@ class MLXLoader:
 
     Args:
         table: ids, row offsets and labels.
-        batch_size: rows in a batch; the last one may have fewer.
+        batch_size: rows in a batch; the last ones may have fewer.
         shuffle: for training; otherwise rows come sorted by length, and `Batch.rows` says which they are.
         layout: "packed" for the native kernels, "padded" for everything else.
         pad_token_id: fills padded rows.
@@ -62,6 +62,7 @@ class MLXLoader:
         self.prefetch_size = prefetch_size
         self.num_workers = num_workers
         self.shard = Shard(rank, world_size).checked()
+        self._step_rows = batch_size * world_size
         self.augment = augment
         self._numbers = np.arange(table.num_rows)  # of the rows, for `augment`
         self._changed: tuple[int, TokenizedTable] | None = None  # the last epoch that was asked for
@@ -69,7 +70,7 @@ class MLXLoader:
     @property
     def num_rows(self) -> int:
         """Rows in the batches of this process."""
-        return self.shard.count_rows(self.table.num_rows)
+        return self.shard.count_rows(self.table.num_rows, self._step_rows)
 
     @property
     def labels(self) -> np.ndarray | None:
@@ -78,7 +79,7 @@ class MLXLoader:
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        return self.shard.count_batches(self.table.num_rows, self.batch_size)
+        return len(self.shard.cut(self.table.num_rows, self._step_rows)) - 1
 
     def __iter__(self) -> Iterator[Batch]:
         """The batches of epoch 0."""
@@ -102,15 +103,24 @@ class MLXLoader:
     def order(self, epoch: int = 0) -> list[np.ndarray]:
         """The row numbers of each batch of an epoch."""
         if not self.shuffle:
-            return order_evaluation(self.table.lengths, self.batch_size, self.shard)
+            return order_evaluation(self.table.lengths, self._step_rows, self.shard)
         return order_training(
             self.table_of(epoch).lengths,
-            self.batch_size,
+            self._step_rows,
             self.seed,
             epoch,
             by_length=self.layout == "padded",
             shard=self.shard,
         )
+
+    def share(self, rank: int, world_size: int) -> "MLXLoader":
+        """The part of one of several processes: together their batches are those of this loader.
+
+        The last step of an epoch has a row for each of them, taken from the one before where it has fewer.
+        """
+        part = copy(self)
+        part.shard = Shard(rank, world_size).checked()
+        return part
 
     def sample(self, fraction: float, seed: int) -> "MLXLoader":
         """A loader like this one for a part of its rows, drawn without replacement; at least one row."""

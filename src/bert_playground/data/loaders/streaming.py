@@ -84,11 +84,7 @@ class StreamingLoader:
             )
         if layout not in ("packed", "padded"):
             raise ValueError(f"layout is {layout!r}, expected 'packed' or 'padded'")
-        shard = Shard(rank, world_size).checked()
-        total = stream.num_rows
-        part = slice(total * rank // world_size, total * (rank + 1) // world_size)
-        self.stream = stream if world_size == 1 else stream.select(stream.rows[part])
-        self.num_rows = self.stream.num_rows
+        self._whole = stream
         self.encode = encode
         self.labels = labels
         self.batch_size = batch_size
@@ -100,7 +96,35 @@ class StreamingLoader:
         self.prefetch_size = prefetch_size
         self.num_workers = num_workers
         self.augment = augment
-        self._points = cut_points(self.num_rows, batch_size, shard.count_batches(total, batch_size))
+        self._take_part(Shard(rank, world_size).checked())
+
+    def _take_part(self, shard: Shard) -> None:
+        """Read the rows of one process alone, in as many batches as the one with the most rows needs."""
+        total, size = self._whole.num_rows, shard.world_size
+        part = slice(total * shard.rank // size, total * (shard.rank + 1) // size)
+        self.shard = shard
+        self.stream = self._whole if size == 1 else self._whole.select(self._whole.rows[part])
+        self.num_rows = self.stream.num_rows
+        most = -(-total // size)
+        self._points = cut_points(self.num_rows, self.batch_size, -(-most // self.batch_size))
+
+    def share(self, rank: int, world_size: int) -> "StreamingLoader":
+        """The part of one of several processes, which take as many rows in a step as this loader.
+
+        They are not those of this loader's steps: each process mixes the rows of its own part of the files.
+
+        Raises:
+            ValueError: a batch cannot be divided evenly.
+        """
+        if self.batch_size % world_size:
+            raise ValueError(
+                f"a step has {self.batch_size} rows, which {world_size} processes cannot share evenly, as a streamed table "
+                "needs; take another number of processes"
+            )
+        part = copy(self)
+        part.batch_size = self.batch_size // world_size
+        part._take_part(Shard(rank, world_size).checked())
+        return part
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -126,13 +150,13 @@ class StreamingLoader:
 
     def sample(self, fraction: float, seed: int) -> "StreamingLoader":
         """A loader like this one for a part of its rows, drawn without replacement; at least one row."""
-        count = max(1, round(fraction * self.num_rows))
-        drawn = np.sort(np.random.default_rng(seed).permutation(self.num_rows)[:count])
+        total = self._whole.num_rows
+        count = max(1, round(fraction * total))
+        drawn = np.sort(np.random.default_rng(seed).permutation(total)[:count])
         part = copy(self)
-        part.stream = self.stream.select(self.stream.rows[drawn])
-        part.num_rows = count
+        part._whole = self._whole.select(self._whole.rows[drawn])
         part.labels = None if self.labels is None else self.labels[drawn]
-        part._points = cut_points(count, self.batch_size)
+        part._take_part(self.shard)
         return part
 
     def _make_batch(self, rows: _Buffer) -> Batch:

@@ -15,6 +15,7 @@ from bert_playground.training.core.optimizer import Tree, flatten
 from bert_playground.training.core.resume import random_key, set_random_key
 
 MOST_IN_A_ROW = 10  # updates that are left out before a run is given up
+IN_SUM = "the norm of the gradients"  # in no part by itself
 MOST_ROWS = 5  # that a message shows
 MOST_LETTERS = 60  # of the text of each
 
@@ -89,7 +90,7 @@ def find_divergence(model: Model, batches: Sequence[Batch], key: mx.array) -> Di
         for batch in batches:
             if (found := _find_in_batch(model, batch)) is not None:
                 return found
-        return _whole("the norm of the gradients", batches[0])
+        return _whole(IN_SUM, batches[0])
     finally:
         set_random_key(after)
 

@@ -6,14 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from loguru import logger
 
 from bert_playground.signals import ENDING, StopHandler, Stopped, leave_dead_terminal
-from bert_playground.training.core.state import TrainState
 
 INTERRUPTED = "interrupted"
+
+
+class Stoppable(Protocol):
+    """What a wish to stop is written into."""
+
+    stop_reason: str
 
 
 @dataclass
@@ -29,7 +34,7 @@ class Interruption:
 
 
 @contextmanager
-def interrupt_after_step(state: TrainState) -> Iterator[Interruption]:
+def interrupt_after_step(state: Stoppable) -> Iterator[Interruption]:
     """Turn the first Ctrl-C, SIGTERM or SIGHUP into `state.stop_reason`, so that no step is left half-done.
 
     A second Ctrl-C acts as usual; the others are sent several times by those who send them, and stay wishes. What is

@@ -40,7 +40,7 @@ def make_train_step(
     max_grad_norm: float | None = 1.0,
     use_compilation: bool = True,
     regularization: Regularization = NO_REGULARIZATION,
-    reduce_gradients: Callable[[Tree], Tree] = lambda sums: sums,
+    reduce_gradients: Callable[[Tree], Tree] | None = None,
 ) -> TrainStep:
     """A function (parameters, moments, batches, learning rate, step from 1) -> StepResult.
 
@@ -55,9 +55,9 @@ def make_train_step(
         use_compilation: trace each new shape of batch once through `mx.compile`.
         regularization: what is asked of the gradients beside the loss of the head.
         reduce_gradients: sums a tree of arrays over the ranks of a distributed run; it gets gradients, loss and number of
-            examples together, all of them sums, once per step and before the norm. By default there is one rank.
+            examples together, all of them sums and computed, once per step and before the norm. None: there is one rank.
     """
-    loss_and_gradients = make_gradients(model, regularization)
+    loss_and_gradients = gradients_of = make_gradients(model, regularization)
 
     def update(
         parameters: Tree,
@@ -66,8 +66,7 @@ def make_train_step(
         gradients: Tree,
         scalars: dict[str, mx.array],
     ) -> StepResult:
-        sums = reduce_gradients({"gradients": gradients, "loss": loss, "rows": scalars["rows"]})
-        gradients, loss, rows = sums["gradients"], sums["loss"], sums["rows"]
+        rows = scalars["rows"]
         norm = gradient_norm(gradients) / rows
         scale = 1.0 / rows
         if max_grad_norm is not None:
@@ -99,7 +98,7 @@ def make_train_step(
 
     if use_compilation:
         whole_step, accumulate = _compiled(whole_step), _compiled(accumulate)
-        update = _compiled(update)
+        update, gradients_of = _compiled(update), _compiled(gradients_of)
 
     def step(
         parameters: Tree,
@@ -113,17 +112,44 @@ def make_train_step(
             "learning_rate": mx.array(learning_rate),
             "step": mx.array(float(step)),
         }
-        if len(batches) == 1:
+        if len(batches) == 1 and reduce_gradients is None:
             mixing = regularization.draw_mixing()
             return StepResult(*whole_step(parameters, moments, batches[0], mixing, scalars))
-        loss, gradients = mx.array(0.0), tree_map(mx.zeros_like, parameters)
-        for batch in batches:
-            mixing = regularization.draw_mixing()
-            loss, gradients = accumulate(parameters, loss, gradients, batch, mixing)
-            mx.eval(loss, gradients)  # so that only one batch's activations are alive
+        if len(batches) == 1:
+            loss, gradients = gradients_of(parameters, batches[0], regularization.draw_mixing())
+        else:
+            loss, gradients = _sum_batches(accumulate, parameters, batches, regularization)
+        loss, gradients, rows = _sum_over_ranks(reduce_gradients, loss, gradients, scalars["rows"])
+        scalars["rows"] = rows
         return StepResult(*update(parameters, moments, loss, gradients, scalars))
 
     return step
+
+
+def _sum_batches(
+    accumulate: Callable[..., tuple[mx.array, Tree]],
+    parameters: Tree,
+    batches: Sequence[Batch],
+    regularization: Regularization,
+) -> tuple[mx.array, Tree]:
+    loss, gradients = mx.array(0.0), tree_map(mx.zeros_like, parameters)
+    for batch in batches:
+        mixing = regularization.draw_mixing()
+        loss, gradients = accumulate(parameters, loss, gradients, batch, mixing)
+        mx.eval(loss, gradients)  # so that only one batch's activations are alive
+    return loss, gradients
+
+
+def _sum_over_ranks(
+    reduce_gradients: Callable[[Tree], Tree] | None,
+    loss: mx.array,
+    gradients: Tree,
+    rows: mx.array,
+) -> tuple[mx.array, Tree, mx.array]:
+    if reduce_gradients is None:
+        return loss, gradients, rows
+    sums = reduce_gradients({"gradients": gradients, "loss": loss, "rows": rows})
+    return sums["loss"], sums["gradients"], sums["rows"]
 
 
 def count_rows(batches: Sequence[Batch]) -> int:

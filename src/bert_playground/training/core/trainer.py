@@ -15,13 +15,14 @@ from loguru import logger
 
 from bert_playground.data.core.types import Batch, Loader
 from bert_playground.forks import claim_process
-from bert_playground.inference import Model, predict_batches
+from bert_playground.inference import Model, Predictions, predict_batches
 from bert_playground.memory import fit_cache_limit
 from bert_playground.models.heads import BaseHead
 from bert_playground.models.tokenwise import settle
 from bert_playground.training.core.averaging import average_weights, is_averaged, mean_weights
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.divergence import (
+    IN_SUM,
     MOST_IN_A_ROW,
     DivergenceError,
     RowNames,
@@ -31,11 +32,12 @@ from bert_playground.training.core.divergence import (
 from bert_playground.training.core.freezing import Unfreezing, complete, complete_moments
 from bert_playground.training.core.interrupt import INTERRUPTED, interrupt_after_step
 from bert_playground.training.core.optimizer import Moments, Optimizer, Tree
+from bert_playground.training.core.ranks import ALONE, Ranks
 from bert_playground.training.core.regularization import NO_REGULARIZATION, Regularization
 from bert_playground.training.core.resume import load_resumable, random_key, save_resumable
 from bert_playground.training.core.schedule import Schedule
 from bert_playground.training.core.state import TrainState
-from bert_playground.training.core.step import count_rows, count_tokens, make_train_step
+from bert_playground.training.core.step import make_train_step
 from bert_playground.training.core.throughput import Throughput
 from bert_playground.training.core.time_limit import ALL_STEPS, name_last_step, shorten_to_time
 
@@ -77,15 +79,16 @@ class Trainer:
         loop: Loop,
         scorer: Scorer,
         callbacks: Sequence[Callback] = (),
-        reduce_gradients: Callable[[Tree], Tree] = lambda sums: sums,
+        ranks: Ranks = ALONE,
     ) -> None:
-        """Make a trainer; `scorer(labels, scores)` gives metrics by name, `reduce_gradients` is that of `make_train_step`."""
+        """Make a trainer; `scorer(labels, scores)` gives metrics by name, `ranks` are those that train the same model."""
         self.model = model
         self.optimizer = optimizer
         self.schedule = schedule
         self.loop = loop
         self.scorer = scorer
         self.callbacks = list(callbacks)
+        self.ranks = ranks
         self.state = TrainState(monitor=loop.monitor, mode=loop.mode)
         self.unfreezing = Unfreezing(model) if loop.gradual_unfreezing else None
         self.moments: Moments = optimizer.create_moments(model.trainable_parameters())
@@ -99,7 +102,7 @@ class Trainer:
             max_grad_norm=loop.max_grad_norm,
             use_compilation=loop.use_compilation,
             regularization=loop.regularization,
-            reduce_gradients=reduce_gradients,
+            reduce_gradients=ranks.reduce_gradients,
         )
 
     def train(self, train_data: Loader, val_data: Loader | None = None) -> TrainState:
@@ -109,9 +112,10 @@ class Trainer:
         KeyboardInterrupt is raised, or `Stopped`, which is one. A second Ctrl-C ends it at once.
         """
         claim_process()
+        train_data = self.ranks.begin(self, train_data)
         state = self._plan(train_data)
         try:
-            with interrupt_after_step(state) as interruption:
+            with interrupt_after_step(self.ranks.wish(state)) as interruption:
                 self._run(train_data, val_data)
         finally:
             for callback in self.callbacks:
@@ -123,7 +127,7 @@ class Trainer:
 
     def evaluate(self, data: Loader) -> dict[str, float]:
         """The loss and the metrics of the model, as it is now, on labelled rows; dropout is off meanwhile."""
-        return evaluate_model(self.model, data, self.scorer)
+        return evaluate_model(self.model, data, self.scorer, self.ranks.predict)
 
     def save(self, folder: Path) -> None:
         """Write what `resume` reads into an existing folder.
@@ -238,7 +242,7 @@ class Trainer:
         mx.eval(result, self.average)
         fit_cache_limit()
         state.batch += len(batches)
-        state.count_step(loss, count_rows(batches), count_tokens(batches))
+        state.count_step(loss, *self.ranks.count(batches))
 
     def _skip_step(self, batches: Sequence[Batch], loss: float, key: mx.array) -> None:
         """Leave out an update that is not finite, where that is wanted.
@@ -249,7 +253,10 @@ class Trainer:
         state = self.state
         found = find_divergence(self.model, batches, key)
         what = f"loss {loss:g}, gradient norm {state.gradient_norm:g}"
-        where = f"not finite first: {found.part}\n  {self.row_names.describe(found)}"
+        where = self.ranks.choose_text(
+            f"not finite first: {found.part}\n  {self.row_names.describe(found)}",
+            is_found=found.part != IN_SUM,
+        )
         advice = f"try a lower --lr (it was {state.learning_rate:g})"
         if not self.loop.skip_nonfinite:
             raise DivergenceError(
@@ -332,15 +339,21 @@ class Trainer:
     def _notify(self, hook: str) -> None:
         for callback in self.callbacks:
             getattr(callback, hook)(self.state)
+        self.ranks.agree(self.state)
 
 
-def evaluate_model(model: Model, data: Loader, scorer: Scorer) -> dict[str, float]:
-    """The loss and the metrics of a model on labelled rows; dropout is off meanwhile.
+def evaluate_model(
+    model: Model,
+    data: Loader,
+    scorer: Scorer,
+    predict: Callable[[Model, Loader], Predictions] = predict_batches,
+) -> dict[str, float]:
+    """The loss and the metrics of a model on labelled rows, as `predict` answers them; dropout is off meanwhile.
 
     Raises:
         ValueError: the rows have no labels.
     """
-    answer = predict_batches(model, data)
+    answer = predict(model, data)
     if answer.loss is None or answer.labels is None:
         raise ValueError(
             "the data to evaluate on has no labels; give a table with the target column"

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_playground.data.loaders.batching import (
+    Shard,
     cut_points,
     order_evaluation,
     order_training,
@@ -123,3 +124,44 @@ def test_cut_points_give_full_batches_and_a_row_to_one_that_would_have_none(
         assert more[-1] == 1
         assert more.sum() == num_rows
         assert more.min() > 0
+
+
+@given(
+    st.lists(st.integers(1, 50), min_size=24, max_size=150),
+    st.integers(1, 5),
+    st.integers(2, 4),
+    st.booleans(),
+)
+def test_the_shares_of_a_step_are_the_step_of_one_process(
+    lengths: list[int], rows_of_each: int, world_size: int, by_length: bool
+) -> None:
+    step_rows = (rows_of_each + 1) * world_size
+    arguments = (np.array(lengths), step_rows, 3, 1)
+    shares = [
+        order_training(*arguments, by_length=by_length, shard=Shard(rank, world_size))
+        for rank in range(world_size)
+    ]
+    whole = order_training(*arguments, by_length=by_length)
+    is_even = len(lengths) % step_rows == 0 or len(lengths) % step_rows >= world_size
+    steps = [sorted(np.concatenate(parts).tolist()) for parts in zip(*shares, strict=True)]
+    assert len(steps) == len(whole)
+    if is_even:  # else the last step takes rows of another one, so that every process has one
+        assert steps == [sorted(rows.tolist()) for rows in whole]
+    assert sorted(row for step in steps for row in step) == list(range(len(lengths)))
+    for rank, share in enumerate(shares):
+        assert all(len(rows) for rows in share)
+        count = Shard(rank, world_size).count_rows(len(lengths), step_rows)
+        assert count == sum(map(len, share))
+
+
+def test_shares_have_about_as_many_tokens() -> None:
+    lengths = np.random.default_rng(0).integers(5, 100, 640)
+    tokens = [
+        [
+            int(lengths[rows].sum())
+            for rows in order_training(lengths, 64, 0, 0, by_length=False, shard=Shard(rank, 2))
+        ]
+        for rank in (0, 1)
+    ]
+    first, second = np.array(tokens)
+    assert (abs(first - second) / (first + second)).max() < 0.01

@@ -31,6 +31,8 @@ def pretrain(
     from bert_playground.training.pretraining import run_pretraining
 
     result = run_pretraining(asked, sources, resume=resume)
+    if not result.summary:
+        return  # a rank that writes nothing
     if json:
         print_json(result.summary)
     else:

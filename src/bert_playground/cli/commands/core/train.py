@@ -41,6 +41,7 @@ def train(
         return
     if resume is None and asked.data.train is None:
         asked, sources = _use_default_table(asked), {**sources, "data.train": "found"}
+    _check_launched(asked, resume, find_lr=find_lr)
     if find_lr:
         _find_lr(asked, resume, as_json=json)
         return
@@ -66,10 +67,30 @@ def train(
     from bert_playground.training.run import run_training
 
     result = run_training(asked, sources, resume=resume)
+    if not result.summary:
+        return  # a rank that writes nothing
     if json:
         print_json(result.summary)
     else:
         print_report(result.summary, _test_beside(asked.data.train))
+
+
+def _check_launched(asked: "RunConfig", resume: Path | None, *, find_lr: bool) -> None:
+    """Under `bert launch`, refuse what is not one model, before anything is made of it."""
+    from bert_playground.distributed.membership import Membership
+
+    if Membership.read() is None:
+        return
+    from bert_playground.training.rank_folder import check_for_ranks
+
+    if find_lr:
+        raise ValueError("--find-lr is a test of one process: run it by bert train, then launch")
+    if resume is None:
+        check_for_ranks(asked)
+    elif _is_cross_validated(asked, resume):
+        raise ValueError(
+            f"{resume} is a run over folds, whose models are independent; go on with: bert train --resume {resume}"
+        )
 
 
 def _find_lr(asked: "RunConfig", resume: Path | None, *, as_json: bool) -> None:
