@@ -1,4 +1,7 @@
-"""scale_layers: random weights of the layers by the width of the encoder."""
+"""scale_layers: random weights of the layers by the width of the encoder; add_to_words: word vectors that know something."""
+
+import mlx.core as mx
+import numpy as np
 
 from bert_playground.models.bert import Encoder
 from bert_playground.models.tokenwise import named_parameters
@@ -19,3 +22,14 @@ def scale_layers(encoder: Encoder) -> None:
         if name.startswith("layers.") and weight.ndim == 2
     }
     encoder.load_weights(list(scaled.items()), strict=False)
+
+
+def add_to_words(encoder: Encoder, vectors: np.ndarray) -> None:
+    """Add vectors to the random ones of the words, as large as these.
+
+    Args:
+        encoder: with random weights.
+        vectors: [V, H] whose squares have the mean 1, or zeros.
+    """
+    words = encoder.embeddings.words
+    words.weight = words.weight + encoder.config.initializer_range * mx.array(vectors)

@@ -11,10 +11,13 @@ from loguru import logger
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.augmentation.augmentation import Augmentation
+from bert_playground.data.loaders.mlx_loader import MLXLoader
+from bert_playground.data.loaders.streaming import StreamingLoader
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared
 from bert_playground.data.templates.features import has_free_text
 from bert_playground.data.templates.row_text import SCRATCH_TOKENIZER
+from bert_playground.data.tokens.cooccurrence import cooccurrence_vectors
 from bert_playground.distributed.group import joined_group
 from bert_playground.inference import Model, has_adapters
 from bert_playground.logs import tell_if_slow
@@ -23,6 +26,7 @@ from bert_playground.models.checkpoint import save_model
 from bert_playground.models.factory import create_from_config
 from bert_playground.models.head_match import Answers
 from bert_playground.models.hub_files import fetch_folder
+from bert_playground.models.initialization import add_to_words
 from bert_playground.runs import RunDir
 from bert_playground.tasks import TASKS
 from bert_playground.training.callbacks import (
@@ -104,6 +108,36 @@ def create_task_model(
         added_tokens=pipeline.tokenizer.added_tokens,
         answers=Answers.of(pipeline.target, pipeline.labels.to_dict()),
     )
+
+
+def begin_words(
+    model: BertWithHead,
+    config: RunConfig,
+    pipeline: TextPipeline,
+    data: MLXLoader | StreamingLoader,
+) -> None:
+    """Begin the word vectors of a model from random weights as `model.word_vectors` says.
+
+    Args:
+        model: of `create_task_model`.
+        config: what was asked for.
+        pipeline: fitted.
+        data: the training rows.
+
+    Raises:
+        ValueError: rows that are streamed cannot be counted.
+    """
+    if config.model.word_vectors == "random" or config.model.pretrained is not None:
+        return
+    if isinstance(data, StreamingLoader):
+        raise ValueError(
+            "model.word_vectors cooccurrence needs the whole table in memory, but it is streamed; set data.streaming to "
+            "false, or word_vectors to random"
+        )
+    vectors = cooccurrence_vectors(data.table, pipeline.vocab_size, model.encoder.hidden_size)
+    for first, last in pipeline.number_tokens:
+        vectors[first:last] = 0.0  # the ramps tell which numbers are near each other
+    add_to_words(model.encoder, vectors)
 
 
 def make_trainer(

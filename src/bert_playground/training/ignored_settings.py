@@ -106,7 +106,7 @@ def _of_model(config: RunConfig, facts: RunFacts) -> Reasons:
     if config.model.pretrained is not None and not facts.is_pretrained_first:
         reason = f"the checkpoint {config.model.pretrained} has its own"
         yield "model.pretrain", "training starts from the checkpoint that model.pretrained names"
-        yield f"model.architecture model.vocab_size {sizes}", reason
+        yield f"model.architecture model.vocab_size model.word_vectors {sizes}", reason
 
 
 def _of_head(config: RunConfig, facts: RunFacts) -> Reasons:

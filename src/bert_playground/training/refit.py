@@ -17,7 +17,12 @@ from bert_playground.lookup import count_of
 from bert_playground.models.checkpoint import save_model
 from bert_playground.models.hub_files import CONFIG
 from bert_playground.runs import RunDir
-from bert_playground.training.build import create_task_model, fit_pipeline, make_trainer
+from bert_playground.training.build import (
+    begin_words,
+    create_task_model,
+    fit_pipeline,
+    make_trainer,
+)
 from bert_playground.training.callbacks import create_progress
 from bert_playground.training.fit_data import make_loaders
 
@@ -61,6 +66,7 @@ def refit(
     train_data, _ = make_loaders(pipeline, prepared, config)
     assert train_data.labels is not None
     model = create_task_model(config, pipeline, train_data.labels, _read_thresholds(run))
+    begin_words(model, config, pipeline, train_data)
     trainer = make_trainer(model, config, pipeline=pipeline, run=run, num_rows=train_data.num_rows)
     trainer.callbacks = [create_progress(config.training.logging_steps)]
     trainer.train(train_data)

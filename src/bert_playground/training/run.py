@@ -23,7 +23,12 @@ from bert_playground.models.ensemble import Ensemble
 from bert_playground.models.hub_files import CONFIG, fetch_folder
 from bert_playground.runs import MEMBERS, RunDir
 from bert_playground.training.batch_size import settle_batch_size
-from bert_playground.training.build import create_task_model, fit_pipeline, make_trainer
+from bert_playground.training.build import (
+    begin_words,
+    create_task_model,
+    fit_pipeline,
+    make_trainer,
+)
 from bert_playground.training.core import Callback, Loop, TrainState
 from bert_playground.training.ensemble_trainer import EnsembleTrainer
 from bert_playground.training.evaluation.thresholds import tune_thresholds
@@ -127,6 +132,7 @@ def fit(
     train_data, val_data = make_loaders(pipeline, prepared, config)
     assert train_data.labels is not None
     model = create_task_model(config, pipeline, train_data.labels, _read_pooling(checkpoint))
+    begin_words(model, config, pipeline, train_data)
     if speaks and not pipeline.number_tokens:  # else transformers refuses the folder by itself
         _say_what_transformers_lacks(model)
     if config.data.sample_fraction < 1:

@@ -47,6 +47,10 @@ class ModelSection(Section):
         "off",
         description="first learn masked words of the rows of train and test, without a checkpoint; auto: where it pays",
     )
+    word_vectors: Literal["random", "cooccurrence"] = Field(
+        "random",
+        description="where word vectors begin without a checkpoint: at random, or alike where words share their rows",
+    )
     vocab_size: Positive = Field(
         4096, description="most entries of a vocabulary trained on the table"
     )
