@@ -102,15 +102,14 @@ class ColumnProbe:
         measure = {"binary": roc_auc_score, "multiclass": accuracy_score}.get(self.task, r2_score)
         return float(measure(self.truth, answers))
 
-    def score_numbers(self, values: np.ndarray) -> np.ndarray:
+    def score_numbers(self, values: np.ndarray, enough: float = -np.inf) -> np.ndarray:
         """The same of many columns of numbers [C, R], NaN where a cell has none: [C].
 
-        A column that cannot give the target away gets a score below that of one that does, and not its own.
+        A column that cannot reach a score of `enough` gets one below it, and not its own.
         """
         if not self.is_usable:
             return np.full(len(values), self.constant)
         cells = np.clip(values[:, self.kept], -LARGEST, LARGEST).astype(np.float32)
-        enough = GIVES_AWAY[self.task]
         answers = np.stack(
             [self._answer(each[:, None], is_number=True, enough=enough) for each in cells]
         )

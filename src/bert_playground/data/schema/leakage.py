@@ -117,7 +117,9 @@ def _score_numbers(
         return {}
     numbers = read_numbers(frame, spellings)
     values = np.stack([numbers[name] for name in spellings])
-    scores = {name: probe.score_numbers(values) for name, probe in probes.items()}
+    scores = {
+        name: probe.score_numbers(values, GIVES_AWAY[probe.task]) for name, probe in probes.items()
+    }
     return {
         column: {name: float(scores[name][place]) for name in probes}
         for place, column in enumerate(spellings)
