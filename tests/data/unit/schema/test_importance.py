@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bert_playground.data.schema import importance, leakage
+from bert_playground.data.schema import column_probe, importance
 from bert_playground.data.schema.importance import rank_columns
 
 
@@ -52,12 +52,12 @@ def test_of_a_large_table_a_sample_decides(monkeypatch: pytest.MonkeyPatch) -> N
     frame, truth = make_table()
     seen: list[int] = []
 
-    class Spy(leakage.ColumnProbe):
+    class Spy(column_probe.ColumnProbe):
         def score(self, column: pl.Series) -> float:
             seen.append(len(column))
             return 0.0
 
-    monkeypatch.setattr(leakage, "ColumnProbe", Spy)
+    monkeypatch.setattr(column_probe, "ColumnProbe", Spy)
     frame = frame.select("faint", "clear")
     assert rank_columns(frame, truth, "multiclass") == ["faint", "clear"]
     assert seen == [60, 60]
