@@ -74,7 +74,7 @@ def test_notebook() -> None:
 def test_serve_and_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if shutil.which("curl") is None:
         pytest.skip("needs curl")
-    monkeypatch.setenv("BERT_MODEL__HIDDEN_SIZE", "64")  # a group of weights that share a scale
+    monkeypatch.setenv("BERT_MODEL__HIDDEN_SIZE", "64")  # as wide as the default of a small table
     (tmp_path / "data/titanic").mkdir(parents=True)
     passengers = make_titanic(60)
     passengers.write_csv("data/titanic/train.csv")
