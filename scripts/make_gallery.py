@@ -87,7 +87,10 @@ SCENES = (
     Scene("train", f"bert train --train {TRAIN} --epochs 2 --output-dir films"),
     Scene("predict", "bert predict --test output/quickstart/test.csv --checkpoint films/run_*"),
     Scene("model_inspect", "bert model inspect films/run_*", first=44),
-    Scene("model_quantize", "bert model quantize --checkpoint films/run_* --bits 8 --output small"),
+    Scene(
+        "model_quantize",
+        "bert model quantize --checkpoint films/run_* --bits 8 --output small",
+    ),
     Scene("train_again", f"bert train --train {TRAIN} --epochs 2 --lr 0.003 --output-dir films"),
     Scene("runs_list", "bert runs list --output-dir films"),
     Scene("runs_show", "bert runs show latest --output-dir films", first=36),
@@ -184,6 +187,7 @@ def play(scenes: Iterable[Scene], folder: Path) -> None:
         written, code = run_in_terminal(type_words(scene.typed, folder), folder)
         if code != scene.code:
             raise SystemExit(f"{scene.typed} ended with {code}, expected {scene.code}:\n{written}")
+        written = written.replace(str(folder.resolve()), "~/films")  # nobody else has this folder
         if scene.name not in NOT_KEPT:
             path = PICTURES / f"{scene.name}.svg"
             path.write_text(draw(scene, lines_left(written)), encoding="utf-8")
