@@ -57,6 +57,7 @@ SIZES: dict[str, dict[str, int]] = {
 }
 MODEL = "bench"
 KILL_SECONDS = 60  # a restart, and some more
+READY_SECONDS = 600  # a server imports torch, and the machine may have other work
 
 
 def write_checkpoint(folder: Path, texts: pl.DataFrame, name: str) -> Path:
@@ -135,7 +136,7 @@ def run_infinity(command: str, checkpoint: Path, port: int = 38_472) -> Iterator
 
 def wait_until_ready(port: int) -> None:
     """Until /health is 200."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + READY_SECONDS
     while True:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/health"):

@@ -53,6 +53,36 @@ def create_app(
         adapters_dir: where adapters may be loaded from while it runs; None: from nowhere.
         write_log: gets a record for each request; None: nobody does.
     """
+    # FastAPI's own /docs loads its viewer from the internet.
+    app = FastAPIOffline(
+        redoc_url=None,
+        favicon_url="icon.svg",
+        title="bert-playground",
+        version=version("bert-playground"),
+        description=(
+            "A checkpoint answers table rows by the pipeline that it was trained with, and texts in the shapes of "
+            "text-embeddings-inference, OpenAI and KServe v2."
+        ),
+        lifespan=_create_lifespan(engine),
+        middleware=_create_middleware(engine, api_key, write_log),
+        # The middleware asks for the key; this gives /docs a field for it.
+        dependencies=[] if api_key is None else [Depends(HTTPBearer(auto_error=False))],
+    )
+    app.state.engine = engine
+    app.include_router(create_row_routes(engine))
+    app.include_router(create_tei_routes(engine))
+    app.include_router(create_openai_routes(engine))
+    app.include_router(create_kserve_routes(engine))
+    app.include_router(create_adapter_routes(engine, adapters_dir, is_guarded=api_key is not None))
+    _add_page(app)
+    _add_errors(app)
+    return app
+
+
+def _create_middleware(
+    engine: Engine, api_key: str | None, write_log: Callable[[dict[str, Any]], None] | None
+) -> list[Middleware]:
+    """What every request passes, the outermost first."""
     settings = engine.settings
     middleware = [Middleware(AccessLog, metrics=engine.metrics, write=write_log)]
     if settings.cors_allow_origin:
@@ -76,30 +106,7 @@ def create_app(
         ),
         Middleware(DirectRoutes, handlers=_create_handlers(engine)),
     ]
-    # FastAPI's own /docs loads its viewer from the internet.
-    app = FastAPIOffline(
-        redoc_url=None,
-        favicon_url="icon.svg",
-        title="bert-playground",
-        version=version("bert-playground"),
-        description=(
-            "A checkpoint answers table rows by the pipeline that it was trained with, and texts in the shapes of "
-            "text-embeddings-inference, OpenAI and KServe v2."
-        ),
-        lifespan=_create_lifespan(engine),
-        middleware=middleware,
-        # The middleware asks for the key; this gives /docs a field for it.
-        dependencies=[] if api_key is None else [Depends(HTTPBearer(auto_error=False))],
-    )
-    app.state.engine = engine
-    app.include_router(create_row_routes(engine))
-    app.include_router(create_tei_routes(engine))
-    app.include_router(create_openai_routes(engine))
-    app.include_router(create_kserve_routes(engine))
-    app.include_router(create_adapter_routes(engine, adapters_dir, is_guarded=api_key is not None))
-    _add_page(app)
-    _add_errors(app)
-    return app
+    return middleware
 
 
 def _create_handlers(engine: Engine) -> dict[str, Handler]:
