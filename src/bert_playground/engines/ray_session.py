@@ -20,7 +20,6 @@ SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is told to anybody
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # else `uv run` copies the folder to all nodes, and starts uv on each
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a task without a graphics processor keeps the variables that it has
-    "RAY_BACKEND_LOG_LEVEL": "fatal",  # what matters of it comes as an exception too
     "RAY_task_oom_retries": "1",  # not for ever, as it is where memory is short
 }
 GIGABYTE = 2**30
@@ -72,12 +71,12 @@ def _connect(asked: EngineRequest, num_workers: int | None) -> None:
         first = str(error).strip().partition("\n")[0] or type(error).__name__
         if address == "local":
             raise ValueError(
-                f"a cluster of Ray on this machine did not start: {first} Where the machine is busy, start one by `ray start "
-                "--head` and name it by --ray-address, or use --jobs N in place of --engine ray"
+                f"a cluster of Ray on this machine did not start: {first} Where the machine is busy, start one beforehand with "
+                "Ray's own command and name it by --ray-address, or use --jobs N in place of --engine ray"
             ) from error
         raise ValueError(
-            f"no cluster of Ray at {address}: {first}; expected such as 10.0.0.1:6379 of `ray start --head`, or leave --ray-address "
-            "out for one of this machine"
+            f"no cluster of Ray at {address}: {first}; expected such as 10.0.0.1:6379, which Ray says at its start, or leave "
+            "--ray-address out for one of this machine"
         ) from error
 
 
