@@ -58,7 +58,8 @@ def _connect(asked: EngineRequest, num_workers: int | None) -> None:
     import ray
 
     address = asked.address or os.environ.get("RAY_ADDRESS") or "local"
-    options: dict[str, Any] = {"log_to_driver": True, "logging_level": logging.ERROR}
+    # Ray would print what workers and nodes say, into stdout too, where --json puts one document.
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == "local":
         # Fits that share the cores are what --jobs asks for, on a cluster of this machine too.
         options["num_cpus"] = max(count_cores(), asked.task_cpus * (num_workers or 1))
