@@ -3,9 +3,10 @@
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from types import FrameType
 from typing import Any
 
@@ -47,7 +48,8 @@ def ray_session(asked: EngineRequest, num_workers: int | None) -> Iterator[int]:
         with _own_signal_handlers(), _quiet_start():
             _connect(asked, num_workers)
     try:
-        yield _count_workers(asked, num_workers)
+        with redirect_stdout(sys.stderr):  # where Ray's threads say that a node is gone
+            yield _count_workers(asked, num_workers)
     finally:
         if is_ours:
             ray.shutdown()
