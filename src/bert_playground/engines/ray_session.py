@@ -3,9 +3,10 @@
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from types import FrameType
 from typing import Any
 
@@ -20,7 +21,6 @@ SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is told to anybody
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # else `uv run` copies the folder to all nodes, and starts uv on each
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a task without a graphics processor keeps the variables that it has
-    "RAY_BACKEND_LOG_LEVEL": "fatal",  # what matters of it comes as an exception too
     "RAY_task_oom_retries": "1",  # not for ever, as it is where memory is short
 }
 GIGABYTE = 2**30
@@ -48,7 +48,8 @@ def ray_session(asked: EngineRequest, num_workers: int | None) -> Iterator[int]:
         with _own_signal_handlers(), _quiet_start():
             _connect(asked, num_workers)
     try:
-        yield _count_workers(asked, num_workers)
+        with redirect_stdout(sys.stderr):  # where Ray's threads say that a node is gone
+            yield _count_workers(asked, num_workers)
     finally:
         if is_ours:
             ray.shutdown()
@@ -59,7 +60,8 @@ def _connect(asked: EngineRequest, num_workers: int | None) -> None:
     import ray
 
     address = asked.address or os.environ.get("RAY_ADDRESS") or "local"
-    options: dict[str, Any] = {"log_to_driver": True, "logging_level": logging.ERROR}
+    # Ray would print what workers and nodes say, into stdout too, where --json puts one document.
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == "local":
         # Fits that share the cores are what --jobs asks for, on a cluster of this machine too.
         options["num_cpus"] = max(count_cores(), asked.task_cpus * (num_workers or 1))
@@ -72,12 +74,12 @@ def _connect(asked: EngineRequest, num_workers: int | None) -> None:
         first = str(error).strip().partition("\n")[0] or type(error).__name__
         if address == "local":
             raise ValueError(
-                f"a cluster of Ray on this machine did not start: {first} Where the machine is busy, start one by `ray start "
-                "--head` and name it by --ray-address, or use --jobs N in place of --engine ray"
+                f"a cluster of Ray on this machine did not start: {first} Where the machine is busy, start one beforehand with "
+                "Ray's own command and name it by --ray-address, or use --jobs N in place of --engine ray"
             ) from error
         raise ValueError(
-            f"no cluster of Ray at {address}: {first}; expected such as 10.0.0.1:6379 of `ray start --head`, or leave --ray-address "
-            "out for one of this machine"
+            f"no cluster of Ray at {address}: {first}; expected such as 10.0.0.1:6379, which Ray says at its start, or leave "
+            "--ray-address out for one of this machine"
         ) from error
 
 

@@ -4,7 +4,7 @@ import logging
 import os
 import pickle
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -23,6 +23,12 @@ from bert_playground.signals import Stopped, working
 WATCH_SECONDS = 0.5
 SAVE_SECONDS = 60.0  # in which a fit that is stopped saves where it is
 RETRIES = 1
+DEATHS = (
+    ray.exceptions.RayActorError,
+    ray.exceptions.WorkerCrashedError,
+    ray.exceptions.NodeDiedError,
+    ray.exceptions.OutOfMemoryError,
+)
 # Libraries ask for their threads by these names, and would take all cores of a node.
 THREADS = (
     "OMP_NUM_THREADS",
@@ -113,31 +119,45 @@ class RayWorkers:
 
     def map(self, load: Load[Part, Result], parts: Sequence[Part]) -> Generator[Result, None, None]:
         """See `Engine.map`; each actor of Ray Data loads once."""
-        if not parts:
-            return
+        missing, deaths = dict(enumerate(parts)), 0
+        while missing:
+            before = len(missing)
+            try:
+                for place, result in self._answer(load, missing):
+                    del missing[place]
+                    yield result
+            except DEATHS as error:
+                deaths = 1 if len(missing) < before else deaths + 1
+                if deaths > RETRIES:
+                    _explain(error)
+                logger.warning(
+                    f"a worker of Ray died; {count_of(len(missing), 'part')} are sent once more"
+                )
+            except ray.exceptions.RayError as error:
+                _explain(error)
+
+    def _answer(
+        self, load: Load[Part, Result], parts: Mapping[int, Part]
+    ) -> Iterator[tuple[int, Result]]:
+        """Place and result of each part; ends by an error of Ray where an actor dies."""
         from ray import data
 
         _quieten(data)
-        places = data.from_items(
-            [{"part": pickle.dumps(part)} for part in parts], override_num_blocks=len(parts)
-        )
+        rows = [{"part": pickle.dumps(each)} for each in parts.items()]
         with warnings.catch_warnings():
-            # Ray 2.60 has no other way to say how often an actor is tried; unset, it is for ever.
+            # Ray 2.60 has no other way to say that an actor is tried once, not for ever.
             warnings.simplefilter("ignore", DeprecationWarning)
-            answered = places.map_batches(
+            answered = data.from_items(rows, override_num_blocks=len(rows)).map_batches(
                 LoadedOnce,
                 fn_constructor_args=(load, self._origin),
                 batch_size=1,
-                compute=data.ActorPoolStrategy(size=min(self.num_workers, len(parts))),
-                max_restarts=RETRIES,
-                max_task_retries=RETRIES,
+                compute=data.ActorPoolStrategy(size=min(self.num_workers, len(rows))),
+                max_restarts=0,
+                max_task_retries=0,
                 **self._options,
             )
-        try:
-            for row in answered.iter_rows():
-                yield pickle.loads(row["result"])
-        except ray.exceptions.RayError as error:
-            _explain(error)
+        for row in answered.iter_rows():
+            yield pickle.loads(row["result"])
 
 
 class LoadedOnce:
@@ -150,8 +170,8 @@ class LoadedOnce:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Answer some parts."""
-        results = [self.answer(pickle.loads(part)) for part in batch["part"].tolist()]
-        return {"result": [pickle.dumps(each) for each in results]}
+        parts = [pickle.loads(each) for each in batch["part"].tolist()]
+        return {"result": [pickle.dumps((place, self.answer(part))) for place, part in parts]}
 
 
 def _call(function: Callable[[Job], Result], job: Job, origin: Origin) -> Result:
@@ -237,7 +257,7 @@ def _quieten(data: Any) -> None:
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised too
 
 
 def _find_version() -> str | None:

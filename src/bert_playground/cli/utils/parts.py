@@ -17,7 +17,7 @@ FILES = (".csv", ".tsv", ".gz", ".parquet")
 
 
 @dataclass(frozen=True)
-class PartsOptions:
+class Asked:
     """What was typed; see `bert predict`."""
 
     test: Path
@@ -28,31 +28,29 @@ class PartsOptions:
     probabilities: bool
     num_variants: int
     strict: bool
+    as_json: bool
 
 
 def answer_parts(
-    typed: PartsOptions,
+    typed: Asked,
     load: "Callable[[], AnyPredictor]",
     engine: str,
     num_workers: int | None,
     ray_address: str | None,
     task_cpus: int,
-    *,
-    as_json: bool,
 ) -> None:
     """Answer the table, and print what there is.
 
     Raises:
-        ValueError: the output is no folder, or the engine is not installed.
+        ValueError: the output is no folder.
     """
     from bert_playground.cli.utils.output import check_output
-    from bert_playground.engines.engine import EngineRequest, require_engine
+    from bert_playground.engines.engine import EngineRequest
     from bert_playground.predict_in_parts import PartsRequest, merge_parts, predict_in_parts
 
     name = "ray" if engine == "ray" else "local"
-    require_engine(name, "bert predict --engine ray")
     _require_folder(typed.output)
-    check_output(typed.merge, [typed.test, typed.sample], json=as_json)
+    check_output(typed.merge, [typed.test, typed.sample], json=typed.as_json)
     asked = PartsRequest(
         typed.test,
         typed.output,
@@ -67,7 +65,7 @@ def answer_parts(
     result = predict_in_parts(asked, EngineRequest(name, ray_address, task_cpus), num_workers)
     if typed.merge is not None:
         merge_parts(result, typed.merge, typed.sample)
-    if as_json:
+    if typed.as_json:
         print_json({**asdict(result), "merged": typed.merge})
     else:
         print_lines(_say(result, typed.merge))

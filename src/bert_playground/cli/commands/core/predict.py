@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from polars import DataFrame
 
+    from bert_playground.cli.utils.parts import Asked
     from bert_playground.inference import AnyPredictor
 
 
@@ -125,79 +126,65 @@ def predict(
     json: options.Json = False,
 ) -> None:
     """Predict the rows of a test table and write the submission."""
-    from bert_playground.cli.utils.output import beside_output, check_output
-    from bert_playground.data.kaggle.submission import write_parts
-    from bert_playground.data.reading.table import read_table
+    from bert_playground.cli.utils.output import check_output
+    from bert_playground.cli.utils.parts import Asked, answer_parts
     from bert_playground.logs import set_up_logs
-    from bert_playground.lookup import count_of
-    from bert_playground.predict_table import predict_table
 
     set_up_logs(log_level)
     check_output(output, [test, sample], json=json)
-    if engine == Engine.RAY or jobs is not None or merge is not None or ray_address is not None:
-        from bert_playground.cli.utils.parts import PartsOptions, answer_parts
+    asked = Asked(test, output, sample, merge, part_rows, proba, tta, strict, as_json=json)
+    is_spread = jobs is not None or merge is not None or ray_address is not None
+    if engine == Engine.RAY:
+        from bert_playground.engines.engine import require_engine
 
-        answer_parts(
-            PartsOptions(
-                test,
-                output,
-                sample,
-                merge,
-                part_rows,
-                probabilities=proba,
-                num_variants=tta,
-                strict=strict,
-            ),
-            _choose_load(checkpoint, more_checkpoints, batch_size, precision.value, engine),
-            engine.value,
-            jobs,
-            ray_address,
-            task_cpus,
-            as_json=json,
-        )
-        return
-    predictor = _load(checkpoint, more_checkpoints, batch_size, precision.value, engine)
+        require_engine("ray", "bert predict --engine ray")
+    load = _choose_load(checkpoint, more_checkpoints, batch_size, precision.value, engine)
+    if engine == Engine.RAY or is_spread:
+        answer_parts(asked, load, engine.value, jobs, ray_address, task_cpus)
+    else:
+        _answer_alone(asked, load())
+
+
+def _answer_alone(asked: "Asked", predictor: "AnyPredictor") -> None:
+    """In this process, into one file."""
+    from bert_playground.cli.utils.output import beside_output
+    from bert_playground.data.kaggle.submission import write_parts
+    from bert_playground.data.reading.table import read_table
+    from bert_playground.lookup import count_of
+    from bert_playground.predict_table import predict_table
+
     drift = predictor.pipeline.watch_drift()
     parts = predict_table(
         predictor,
-        test,
-        probabilities=proba,
-        sample_columns=() if sample is None else read_table(sample).columns,
-        num_variants=tta,
+        asked.test,
+        probabilities=asked.probabilities,
+        sample_columns=() if asked.sample is None else read_table(asked.sample).columns,
+        num_variants=asked.num_variants,
         drift=drift,
-        strict=strict,
-        part_rows=part_rows,
+        strict=asked.strict,
+        part_rows=asked.part_rows,
     )
-    written = write_parts(output, parts, target=predictor.pipeline.target, sample=sample)
-    if json:
+    target = predictor.pipeline.target
+    written = write_parts(asked.output, parts, target=target, sample=asked.sample)
+    if asked.as_json:
         print_json(
             {
-                "output": output,
+                "output": asked.output,
                 "rows": written.height,
                 "columns": written.columns,
                 "checkpoint": predictor.checkpoint,
                 "drift": [finding.to_dict() for finding in drift.findings()],
             }
         )
-    else:
-        with beside_output(output):
-            print_lines(
-                [
-                    f"{count_of(written.height, 'answer')} by {predictor.checkpoint}",
-                    *_summary(written),
-                    f"written to {output}",
-                ]
-            )
-
-
-def _load(
-    checkpoint: Path | None,
-    more: list[Path] | None,
-    batch_size: int,
-    precision: str,
-    engine: Engine,
-) -> "AnyPredictor":
-    return _choose_load(checkpoint, more, batch_size, precision, engine)()
+        return
+    with beside_output(asked.output):
+        print_lines(
+            [
+                f"{count_of(written.height, 'answer')} by {predictor.checkpoint}",
+                *_summary(written),
+                f"written to {asked.output}",
+            ]
+        )
 
 
 def _choose_load(
