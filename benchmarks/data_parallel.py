@@ -124,7 +124,8 @@ def main() -> None:
             one.append(step_seconds(table, 1, options.processes, options.batch, options))
             several.append(step_seconds(table, options.processes, 1, options.batch, options))
             print(
-                f"1 x {options.processes}: {one[-1]:.4f} s   {options.processes} x 1: {several[-1]:.4f} s   load {os.getloadavg()[0]:.1f}"
+                f"1 x {options.processes}: {one[-1]:.4f} s   {options.processes} x 1: {several[-1]:.4f} s   load {os.getloadavg()[0]:.1f}",
+                flush=True,
             )
     ring = ring_seconds(options.processes, options.parameters)
     before, after = statistics.median(one), statistics.median(several)

@@ -130,7 +130,7 @@ def endless(tmp_path: Path) -> Iterator[Launched]:
     [
         (0, signal.SIGKILL, "rank 0 on this machine was ended by SIGKILL"),
         (1, signal.SIGKILL, "rank 1 on this machine was ended by SIGKILL"),
-        (0, signal.SIGSTOP, "rank 0 has not been heard of for 5 s"),
+        (0, signal.SIGSTOP, "rank 0 on this machine did not answer; it was killed"),
         (1, signal.SIGSTOP, "rank 1 has not been heard of for 5 s"),
     ],
 )
