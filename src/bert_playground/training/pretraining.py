@@ -21,7 +21,6 @@ from bert_playground.data.tokens.masking import Masking, has_words
 from bert_playground.data.tokens.token_table import TokenizedTable, take_rows
 from bert_playground.memory import peak_memory_bytes
 from bert_playground.models.huggingface import fetch_folder, read_pretrained
-from bert_playground.models.initialization import scale_layers
 from bert_playground.models.masked_lm import (
     MaskedLM,
     create_masked_lm,
@@ -225,9 +224,7 @@ def _make_model(config: RunConfig, text: RowText, num_rows: int) -> tuple[Masked
             pad_token_id=text.pad_token_id,
             numeric_tokens=text.number_tokens,
         )
-        model = create_masked_lm(family.core(shape))
-        scale_layers(model.encoder)
-        return model, {name: sizes[name] for name in dropout}
+        return create_masked_lm(family.core(shape)), {name: sizes[name] for name in dropout}
     pretrained = grow_vocabulary(
         read_pretrained(config.model.pretrained), text.vocab_size, text.tokenizer.added_tokens
     )
