@@ -98,11 +98,14 @@ def _of_model(config: RunConfig, facts: RunFacts) -> Reasons:
     sizes = "model.hidden_size model.num_layers model.num_heads model.intermediate_size"
     if facts.is_ready_made:
         yield f"model.architecture model.dropout {sizes}", "the model was made before"
-        yield "model.pretrain", "the model was made before"
+        yield "model.pretrain model.word_vectors", "the model was made before"
         if not facts.has_rows:
             yield "model.*", "the model was made before, and the rows come as tokens"
     elif facts.task is None:
-        yield "model.pretrain", "it is for bert train, and this is its pretraining"
+        reason = "it is for bert train, and this is its pretraining"
+        yield "model.pretrain model.word_vectors", reason
+    if facts.is_pretrained_first:
+        yield "model.word_vectors", "pretraining has learned them (model.pretrain)"
     if config.model.pretrained is not None and not facts.is_pretrained_first:
         reason = f"the checkpoint {config.model.pretrained} has its own"
         yield "model.pretrain", "training starts from the checkpoint that model.pretrained names"

@@ -53,7 +53,7 @@ SCRATCH_ONLY = tuple(
     f"model.{name}"
     for name in (
         "architecture", "hidden_size", "num_layers", "num_heads", "intermediate_size", "norm_type", "activation",
-        "local_attention", "global_attn_every_n_layers", "pretrain", "vocab_size",
+        "local_attention", "global_attn_every_n_layers", "pretrain", "vocab_size", "word_vectors",
     )
 )  # fmt: skip
 
