@@ -47,12 +47,14 @@ def ray_session(asked: EngineRequest, num_workers: int | None) -> Iterator[int]:
     if is_ours:
         with _own_signal_handlers(), _quiet_start():
             _connect(asked, num_workers)
-    try:
-        with redirect_stdout(sys.stderr):  # where Ray's threads say that a node is gone
+    with redirect_stdout(
+        sys.stderr
+    ):  # where Ray's threads say, also at the end, that a node is gone
+        try:
             yield _count_workers(asked, num_workers)
-    finally:
-        if is_ours:
-            ray.shutdown()
+        finally:
+            if is_ours:
+                ray.shutdown()
 
 
 def _connect(asked: EngineRequest, num_workers: int | None) -> None:
