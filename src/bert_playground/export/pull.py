@@ -60,7 +60,7 @@ def pull_model(repo: str, output: Path | None = None, *, revision: str | None = 
     except FileNotFoundError as error:
         names = shorten(path.name for path in sorted(snapshot.iterdir())) or "nothing"
         raise ValueError(
-            f"{repo} holds no checkpoint that bert reads (found {names}): expected safetensors, or models beside them"
+            f"{repo} holds no checkpoint of a kind that is read here (found {names}): expected safetensors, or models beside them"
         ) from error
     with replaced_directory(folder) as temporary:
         shutil.copytree(snapshot, temporary, dirs_exist_ok=True)  # the cache holds links

@@ -302,7 +302,7 @@ def test_what_is_no_checkpoint_is_refused_both_ways(hub: FakeHub, tmp_path: Path
         push_model(tmp_path / "notes", "ada/notes")
     hub.add_folder("ada/notes", tmp_path / "notes")
     with pytest.raises(
-        ValueError, match=r"holds no checkpoint that bert reads \(found README.md\)"
+        ValueError, match=r"holds no checkpoint of a kind that is read here \(found README.md\)"
     ):
         pull_model("ada/notes", Path("pulled"))
     assert not Path("pulled").exists()
