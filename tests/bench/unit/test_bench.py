@@ -33,6 +33,7 @@ def test_warm_up_is_not_timed() -> None:
 
 
 @pytest.mark.parametrize("architecture", ["bert", "modernbert"])
+@pytest.mark.quick_for("bert")
 def test_a_benchmark_gives_rates_memory_device_and_versions(architecture: str) -> None:
     model = create_model(architecture, num_labels=2, **SIZES)
     result = run_benchmark(model, batch_size=2, seq_length=8, steps=5, precision="f32")
@@ -54,6 +55,7 @@ def test_compilation_is_compared_when_asked() -> None:
     assert set(result["cases"]) == {"forward", "step", "forward_compiled", "step_compiled"}
 
 
+@pytest.mark.medium
 def test_the_timed_step_really_trains() -> None:
     model = create_model("bert", num_labels=2, **SIZES)
     before = mx.array(model.head.classifier.weight)

@@ -49,6 +49,7 @@ def test_a_merged_model_predicts_what_the_adapter_does(passengers, base, run, tm
     invoke("model", "inspect", run)
 
 
+@pytest.mark.medium
 def test_what_cannot_be_is_refused_in_words(passengers, base, run, tmp_path):
     train = ["train", *TINY, "--train", passengers / "train.csv", "--output", tmp_path]
     result = invoke(*train, "--lora", "balancd", code=2)

@@ -34,6 +34,7 @@ def train(data: str, *more: object) -> Path:
     return Path(json.loads(summary.stdout)["files"]["run"])
 
 
+@pytest.mark.medium
 def test_a_series_is_predicted_from_its_latest_moment(folder: Path) -> None:
     rows = [
         {"shop": shop, "day": f"2024-{1 + n // 28:02}-{1 + n % 28:02}", "sales": 5 * k + n % 7}

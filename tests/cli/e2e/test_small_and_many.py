@@ -34,6 +34,7 @@ def together(passengers: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
     return run, result.stdout
 
 
+@pytest.mark.medium
 def test_an_ensemble_ends_with_each_score_and_the_disagreement(together) -> None:
     run, said = together
     for words in ("seed 0, cls pooling", "seed 1, mean pooling", "mean of the models"):

@@ -144,6 +144,7 @@ def test_a_search_ends_goes_on_and_says_which_to_use(
         assert (point.folder / POINT).is_file()
 
 
+@pytest.mark.medium
 def test_another_teacher_is_asked(
     request_for: Callable[..., Request], run: Path, tmp_path: Path
 ) -> None:

@@ -187,6 +187,7 @@ def test_rows_of_weight_zero_leave_no_trace():
     np.testing.assert_array_equal(ours, expected)
 
 
+@pytest.mark.medium
 def test_class_weights_by_name_are_weights_of_rows():
     weights = {"no": 1.0, "yes": 3.0}
     by_class = BertClassifier(**SETTINGS, class_weight=weights)

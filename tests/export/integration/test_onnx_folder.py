@@ -106,6 +106,7 @@ def test_the_folder_holds_all_that_answering_needs(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("flags", [(), ("--proba",)])
+@pytest.mark.quick_for("flags0")
 def test_predict_py_answers_as_bert_predict(
     run: Path, folder: Path, passengers: Path, tmp_path: Path, flags: tuple[str, ...]
 ) -> None:

@@ -69,6 +69,7 @@ def test_an_entry_is_what_the_files_say(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["titanic", "house-prices", "bike-sharing"])
+@pytest.mark.quick_for("titanic")
 def test_its_folds_can_be_drawn(name: str, tmp_path: Path) -> None:
     from bert_playground.config.load import load_config
     from bert_playground.data.prepare import write_table_folds

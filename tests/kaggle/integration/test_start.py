@@ -27,6 +27,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
+@pytest.mark.medium
 def test_a_project_is_made(signed_in: FakeKaggle) -> None:
     result = run("start", "titanic")
     assert result.exit_code == 0, result.output

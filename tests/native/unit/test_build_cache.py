@@ -113,6 +113,7 @@ def test_the_folder_is_below_the_home_folder_unless_told(build: Build) -> None:
     assert build.look(cache="")[0].startswith(home)
 
 
+@pytest.mark.medium
 def test_the_last_eight_modules_are_kept(build: Build) -> None:
     for number in range(9):
         build.store(str(build.folder / "kept" / f"key{number}"))

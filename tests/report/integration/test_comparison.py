@@ -48,6 +48,7 @@ def test_runs_on_the_same_folds_are_paired_over_them(train_once):
     assert paired.is_shown
 
 
+@pytest.mark.medium
 def test_other_folds_of_the_same_rows_are_paired_over_rows(train_once):
     first = train_once(by=run_cross_validation, **FOLDS)
     other = train_once(by=run_cross_validation, **FOLDS | {"training.seed": 1})
@@ -68,6 +69,7 @@ def test_single_runs_of_one_split_are_paired_over_its_rows(train_once):
     assert comparison.settings["training.epochs"] == (1, 4)
 
 
+@pytest.mark.medium
 def test_runs_of_other_rows_or_questions_cannot_be_told(train_once):
     first, other = train_once(), train_once("price")
     (why,) = compare_runs([first.run_dir, other.run_dir]).untold

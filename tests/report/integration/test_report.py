@@ -56,6 +56,7 @@ def copied(result, tmp_path: Path) -> RunDir:
     return RunDir(tmp_path / "run")
 
 
+@pytest.mark.medium
 def test_metrics_are_those_of_the_summary(page, train_once):
     summary = json.loads(train_once().run_dir.summary.read_text())
     table = page.table("Metrics")
@@ -308,6 +309,7 @@ def test_a_trainer_of_ones_own_model_writes_one_too(flats, tmp_path):
 
 
 @pytest.mark.usefixtures("_real_reports")
+@pytest.mark.medium
 def test_an_ensemble_of_ones_own_models_writes_one_too(flats, tmp_path):
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     ensemble = create_ensemble("bert", num_models=2, intermediate_size=32, vocab_size=300, **sizes)

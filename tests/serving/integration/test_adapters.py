@@ -101,6 +101,7 @@ def test_each_request_chooses_its_adapter(client: Any, folder: Path) -> None:
     assert {each["label"] for each in label} == {"a", "b", "c"}
 
 
+@pytest.mark.medium
 def test_adapters_come_and_go(client: Any, folder: Path) -> None:
     before = ask(client, "shop")
     answer = client.post("/v1/load_lora_adapter", json={"lora_name": "later"})

@@ -51,6 +51,7 @@ def require_answer(client: Any, path: str, content: bytes, kind: str = "applicat
 
 @few
 @given(rows=ROWS, explain=st.booleans())
+@pytest.mark.medium
 def test_any_rows(client: Any, rows: list[dict[str, Any]], explain: bool) -> None:
     body = json.dumps({"rows": rows, "explain": explain}).encode()
     assert require_answer(client, "/predict/rows", body) in (200, 422)

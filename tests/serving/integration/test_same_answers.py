@@ -71,6 +71,7 @@ def test_requests_at_once_get_the_answers_of_predict(
         st.lists(st.integers(0, NUM_ROWS - 1), min_size=1, max_size=9), min_size=2, max_size=4
     )
 )
+@pytest.mark.quick_for("binary", "multilabel", "ensemble", "calibrated")
 def test_requests_that_are_joined_get_the_answers_of_predict(
     served: Served, requests: list[list[int]]
 ) -> None:
@@ -86,6 +87,7 @@ def test_requests_that_are_joined_get_the_answers_of_predict(
         assert each.answers == describe_answers(model, predictor.predict(frame))
 
 
+@pytest.mark.quick_for("binary")
 def test_requests_that_are_joined_are_told_the_drift_of_their_own_rows(served: Served) -> None:
     engine, _, _ = served
     model = engine.find(None)

@@ -147,6 +147,7 @@ def test_a_body_without_json_is_told_the_header(client: Any) -> None:
     assert "Content-Type: application/json" in answer.json()["error"]
 
 
+@pytest.mark.medium
 def test_an_ensemble_answers_texts_and_has_no_embedding() -> None:
     with client_of(KINDS["ensemble"]) as client:
         members = client.engine.find(None).predictor.members

@@ -72,6 +72,7 @@ def test_boosting_whose_time_is_over_keeps_the_rounds_that_it_has(
 
 
 @pytest.mark.parametrize("name", ["linear", "boosting"])
+@pytest.mark.quick_for("boosting")
 def test_an_estimator_learns_what_there_is_and_nothing_of_shuffled_labels(name: str) -> None:
     (train, pipeline), later = make_fitted("binary", 300), make_table("binary", 300, seed=1)
     truth = pipeline.encode_labels(later)
@@ -84,6 +85,7 @@ def test_an_estimator_learns_what_there_is_and_nothing_of_shuffled_labels(name: 
 
 
 @pytest.mark.parametrize("name", ["linear", "boosting"])
+@pytest.mark.quick_for("boosting")
 def test_an_estimator_gives_the_same_model_twice(name: str) -> None:
     train, pipeline = make_fitted("multiclass")
     first, second = (fit_tabular(name, pipeline, train, seed=4).predict(train) for _ in range(2))

@@ -48,6 +48,7 @@ def rewrite(folder: Path, **changed: Any) -> None:
     path.write_text(json.dumps(values))
 
 
+@pytest.mark.medium
 def test_a_run_folder_may_hold_it(folder: Path) -> None:
     assert find_checkpoint(folder) == folder
     folder.rename(folder.parent / "best")

@@ -52,6 +52,7 @@ def test_a_table_may_have_a_single_kind_of_column(name: str, columns: list[str])
 
 
 @pytest.mark.parametrize("name", ["linear", "boosting"])
+@pytest.mark.quick_for("boosting")
 def test_more_categories_than_histograms_hold_are_saved_and_loaded(
     name: str, tmp_path: Path
 ) -> None:

@@ -181,6 +181,7 @@ def test_a_new_database_is_there_whole_or_not_at_all(
     assert list(tmp_path.iterdir()) == [tmp_path / "mlflow.db"]
 
 
+@pytest.mark.medium
 def test_calls_return_at_once(new_store, monkeypatch: pytest.MonkeyPatch) -> None:
     begins, gate = TrackedRun._begin, threading.Event()
 

@@ -52,6 +52,7 @@ def test_auto_is_refused_where_nothing_settles_it(make_config, train, settings) 
         train(make_config(**AUTO, **settings))
 
 
+@pytest.mark.medium
 def test_a_range_test_leaves_a_picture_and_nothing_else(make_config, tmp_path: Path) -> None:
     found = find_learning_rate(make_config())
     (run,) = (tmp_path / "output").iterdir()

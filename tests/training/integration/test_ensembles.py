@@ -64,6 +64,7 @@ def test_the_ensemble_answers_with_the_mean_of_its_members(
     assert -1 <= value <= 1
 
 
+@pytest.mark.medium
 def test_scores_are_those_of_rows_that_no_member_has_seen(make_config, train_once) -> None:
     result = train_once(train=train_ensemble, **TWO_SEEDS)
     values = member_values(result)
@@ -102,6 +103,7 @@ def test_metrics_are_recomputed_from_the_averaged_answers(make_config, fruit: Pa
     assert result.metrics["val_accuracy"] == accuracy(answer.labels, answer.scores)
 
 
+@pytest.mark.medium
 def test_subsamples_are_other_rows_under_the_same_vocabulary(make_config) -> None:
     result = train_ensemble(ask(make_config, "data_subsamples"))
     assert [member["data"]["sample_fraction"] for member in member_values(result)] == [0.8, 0.8]

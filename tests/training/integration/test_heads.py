@@ -134,6 +134,7 @@ def test_steps_are_forecast_in_their_units(configure, garden: Path, use_temporal
     assert np.abs(answers["h2"].to_numpy() - frame["h2"].cast(pl.Float64).to_numpy()).mean() < 2
 
 
+@pytest.mark.medium
 def test_a_regression_knows_its_uncertainty_in_the_units_of_the_target(
     configure, garden: Path
 ) -> None:
@@ -148,6 +149,7 @@ def test_a_regression_knows_its_uncertainty_in_the_units_of_the_target(
     assert deviations.max() < frame["price"].cast(pl.Float64).std()
 
 
+@pytest.mark.medium
 def test_a_head_of_ones_own_trains_by_one_assignment(
     configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +204,7 @@ def test_what_has_no_temperature_says_what_it_has(configure) -> None:
         calibrate(Predictor.load(result.run_dir.path))
 
 
+@pytest.mark.medium
 def test_the_commands_work_for_several_targets(garden: Path, tmp_path: Path) -> None:
     settings = [
         "--epochs",

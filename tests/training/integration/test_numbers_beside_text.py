@@ -291,6 +291,7 @@ def test_the_setting_is_read_as_people_write_it(given: object, expected: object)
     assert DataSection(numeric_features=given).numeric_features == expected
 
 
+@pytest.mark.medium
 def test_columns_by_importance_stand_first_and_are_cut_last(plots: Path) -> None:
     options = {"template": "key_value", "drop_columns": ("price", "wide", "steep")}
     by_table = fit(plots, **options)

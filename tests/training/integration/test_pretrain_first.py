@@ -156,6 +156,7 @@ def test_members_of_other_architectures_are_refused(ask) -> None:
         train_ensemble(ask(**settings))
 
 
+@pytest.mark.medium
 def test_a_checkpoint_is_not_pretrained_again(ask) -> None:
     first = run_training(ask(**{"training.epochs": 1})).run_dir
     run = run_training(ask(**{"model.pretrained": str(first.best), "training.epochs": 1})).run_dir

@@ -200,6 +200,7 @@ def test_pretraining_goes_on_from_a_pretrained_model(
     assert 0 < np.abs(biases[1] - biases[0]).max() < 1e-2
 
 
+@pytest.mark.medium
 def test_pretraining_reads_a_checkpoint_without_masked_words(
     trained: RunResult, ask: Callable[..., RunConfig]
 ) -> None:

@@ -142,6 +142,7 @@ def test_a_large_table_is_evaluated_in_parts_with_the_same_metrics(
     assert told[1]["metrics"] == pytest.approx(told[0]["metrics"], rel=1e-4)
 
 
+@pytest.mark.medium
 def test_a_large_table_is_calibrated_on_in_parts_with_the_same_temperature(
     make_config, fruit: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

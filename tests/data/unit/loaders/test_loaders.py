@@ -141,6 +141,7 @@ def test_a_stream_gives_each_row_once_and_can_be_entered_anywhere(
 
 
 @given(num_workers=st.integers(0, 5), prefetch_size=st.integers(0, 6), seed=st.integers(0, 99))
+@pytest.mark.medium
 def test_threads_do_not_change_the_order(
     path: Path, num_workers: int, prefetch_size: int, seed: int
 ) -> None:
@@ -162,6 +163,7 @@ def test_threads_do_not_change_the_order(
     layout=st.sampled_from(["packed", "padded"]),
     epoch=st.integers(0, 2),
 )
+@pytest.mark.medium
 def test_processes_share_the_rows_and_take_equally_many_steps(
     path: Path, world_size: int, batch_size: int, shuffle: bool, layout: str, epoch: int
 ) -> None:

@@ -228,6 +228,7 @@ def table_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(rows=st.sets(st.integers(0, ROWS - 1), min_size=1), chunk_rows=st.integers(1, 9))
+@pytest.mark.medium
 def test_selected_rows_are_those_rows(table_path: Path, rows: set[int], chunk_rows: int) -> None:
     numbers, table = np.array(sorted(rows)), open_stream(table_path, chunk_rows=chunk_rows)
     selected = table.select(numbers)

@@ -137,6 +137,7 @@ def test_a_switch_in_yaml_is_a_word(given: object, meant: str) -> None:
     assert DataSection.model_validate({"derive": given}).derive == meant
 
 
+@pytest.mark.medium
 def test_a_column_that_the_user_speaks_of_is_not_derived_from(frame: pl.DataFrame) -> None:
     schema = decide(frame, DataSection(target="Alive"))
     for options in (TextOptions(text_columns=("Cabin",)), TextOptions(kinds={"Cabin": "code"})):

@@ -49,6 +49,7 @@ def test_a_run_that_is_suddenly_slow_still_ends_in_good_order(make_model, make_l
 
 
 @pytest.mark.parametrize("max_seconds", [None, 1e9])
+@pytest.mark.quick_for("1000000000.0")
 def test_enough_time_changes_nothing(make_model, make_loader, max_seconds: float | None) -> None:
     state = train(make_model, make_loader, Clock(1.0), max_seconds)
     assert (state.step, state.stop_reason) == (45, "all steps taken")
