@@ -4,6 +4,7 @@ import gc
 import os
 import re
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -118,6 +119,14 @@ def _one_command() -> Iterator[None]:
     """The program's commands are built from their signatures once, as in a shell, not at each call of a test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(testing, "_get_command", cache(testing._get_command))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _paths_once() -> Iterator[None]:
+    """loguru asks for the folders of the interpreter at each sink that is added, for 12 ms."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sysconfig, "get_path", cache(sysconfig.get_path))
         yield
 
 
