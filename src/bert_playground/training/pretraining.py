@@ -22,6 +22,7 @@ from bert_playground.data.tokens.token_table import TokenizedTable, take_rows
 from bert_playground.distributed.group import joined_group
 from bert_playground.memory import peak_memory_bytes
 from bert_playground.models.huggingface import fetch_folder, read_pretrained
+from bert_playground.models.initialization import scale_layers
 from bert_playground.models.masked_lm import (
     MaskedLM,
     create_masked_lm,
@@ -227,7 +228,9 @@ def _make_model(config: RunConfig, text: RowText, num_rows: int) -> tuple[Masked
             pad_token_id=text.pad_token_id,
             numeric_tokens=text.number_tokens,
         )
-        return create_masked_lm(family.core(shape)), {name: sizes[name] for name in dropout}
+        model = create_masked_lm(family.core(shape))
+        scale_layers(model.encoder)
+        return model, {name: sizes[name] for name in dropout}
     pretrained = grow_vocabulary(
         read_pretrained(config.model.pretrained), text.vocab_size, text.tokenizer.added_tokens
     )

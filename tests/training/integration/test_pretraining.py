@@ -111,6 +111,14 @@ def test_the_target_never_enters_the_text(pretrained: RunResult) -> None:
     assert "[town=jena]" in vocabulary
 
 
+def test_layers_begin_as_large_as_those_of_bert_train(ask: Callable[..., RunConfig]) -> None:
+    config = ask(**{"training.max_steps": 1, "optimizer.learning_rate": 1e-9})
+    encoder = load_encoder(read_pretrained(run_pretraining(config).run_dir.best))
+    inputs = np.array(encoder.layers[0].attention.qkv.weight)
+    assert inputs.std() == pytest.approx(encoder.hidden_size**-0.5, rel=0.2)
+    assert np.array(encoder.embeddings.words.weight).std() < 0.03
+
+
 @pytest.mark.parametrize("layout", ["packed", "padded"])
 @pytest.mark.medium
 def test_a_resumed_pretraining_equals_an_unbroken_one(
