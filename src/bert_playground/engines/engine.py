@@ -125,7 +125,9 @@ def _open_local(
 def _open_ray(
     asked: EngineRequest, num_workers: int | None, shared: Path | None
 ) -> Iterator[Engine]:
-    from bert_playground.engines.ray_session import ray_session
+    from bert_playground.engines.ray_session import ray_session, set_variables
+
+    set_variables()
     from bert_playground.engines.ray_workers import RayWorkers
 
     with ray_session(asked, num_workers) as num_found:

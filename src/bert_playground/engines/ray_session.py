@@ -26,6 +26,12 @@ SETTINGS = {
 GIGABYTE = 2**30
 
 
+def set_variables() -> None:
+    """What Ray reads while it is imported: call it before, or `uv run` starts workers that end at once."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+
+
 @contextmanager
 def ray_session(asked: EngineRequest, num_workers: int | None) -> Iterator[int]:
     """Be connected to the cluster while the block runs; gives the number of workers.
@@ -39,8 +45,6 @@ def ray_session(asked: EngineRequest, num_workers: int | None) -> Iterator[int]:
     Raises:
         ValueError: it cannot be reached, or no node has room for a worker.
     """
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
     import ray
 
     is_ours = not ray.is_initialized()
