@@ -125,6 +125,7 @@ def test_the_seeds_ten_presets_load_by_name():
         assert f"preset {name}" in sources.values()
 
 
+@pytest.mark.medium
 def test_presets_travel_in_the_wheel(root, tmp_path):
     build = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
     assert build["targets"]["wheel"]["force-include"] == {"configs": "bert_playground/configs"}

@@ -79,6 +79,7 @@ def test_stacking_with_other_classifiers():
     assert stack.fit(ROWS, LABELS).predict_proba(ROWS).shape == (90, 2)
 
 
+@pytest.mark.medium
 def test_calibration():
     calibrated = CalibratedClassifierCV(classifier(), cv=2).fit(FRAME, LABELS)
     assert list(calibrated.classes_) == ["no", "yes"]

@@ -85,6 +85,7 @@ def check_predictions(run: Path, folder: Path, test: Path, tmp_path: Path, *flag
         check_same(list(csv.reader(file)), expected)
 
 
+@pytest.mark.medium
 def test_the_folder_holds_all_that_answering_needs(folder: Path) -> None:
     names = sorted(path.name for path in folder.iterdir())
     assert names == [

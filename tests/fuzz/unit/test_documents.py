@@ -165,6 +165,7 @@ def test_changed_configurations_are_read_or_refused(tmp_path: Path) -> None:
         assert reason is None or str(path) in reason, (seed, said)
 
 
+@pytest.mark.medium
 def test_templates_of_random_pieces_end_in_time() -> None:
     frame = pl.DataFrame({"a": ["1"], "b": ["x"]})
     features = [Feature(name, name, "text") for name in frame.columns]

@@ -272,6 +272,7 @@ def test_a_run_ends_with_its_report_unless_it_is_off(flats, tmp_path):
 
 @pytest.mark.usefixtures("_real_reports")
 @pytest.mark.parametrize("error", [RuntimeError("no paper"), KeyboardInterrupt()])
+@pytest.mark.quick_for("error0")
 def test_a_report_that_fails_costs_no_run(flats, tmp_path, monkeypatch, caplog_messages, error):
     def fail(*_: object, **__: object) -> str:
         raise error
@@ -295,6 +296,7 @@ def test_a_part_that_fails_takes_no_other_with_it(train_once, monkeypatch):
 
 
 @pytest.mark.usefixtures("_real_reports")
+@pytest.mark.medium
 def test_a_trainer_of_ones_own_model_writes_one_too(flats, tmp_path):
     model = create_bert_with_head(
         "modernbert", "binary", 2, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,

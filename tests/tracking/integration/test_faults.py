@@ -18,6 +18,8 @@ from bert_playground.training import run_training
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.medium  # the database of MLflow alone takes seconds
+
 QUICK = {"training.epochs": 1, "tracking.log_model": False, "tracking.system_metrics": False}
 
 
@@ -43,8 +45,11 @@ def hanging_server() -> Iterator[str]:
                 except OSError:
                     return
 
-        threading.Thread(target=take, daemon=True).start()
+        taker = threading.Thread(target=take, daemon=True)
+        taker.start()
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)  # which ends the accept that waits
+        taker.join()
         for connection in taken:
             connection.close()
 

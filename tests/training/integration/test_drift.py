@@ -38,6 +38,7 @@ def test_a_validation_table_of_another_spelling_gives_the_same_run(
     )
 
 
+@pytest.mark.medium
 def test_evaluate_reads_other_spellings_and_names_what_differs(
     train_once: Callable[..., Any], fruit: Path, shouted: Path
 ) -> None:

@@ -239,6 +239,7 @@ def test_the_commands_work_for_several_targets(garden: Path, tmp_path: Path) -> 
     assert refused.exit_code != 0
 
 
+@pytest.mark.medium
 def test_the_calibrate_command_prints_and_draws(configure) -> None:
     result = run_training(configure("heavy", **{"training.epochs": 2}))
     path = str(result.run_dir.path)

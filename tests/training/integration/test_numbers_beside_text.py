@@ -162,6 +162,7 @@ def test_an_ensemble_averages_members_with_numbers_and_calibration_keeps_them(
     assert (before.scores.argsort() == after.predict(read_table(plots)).argsort()).all()
 
 
+@pytest.mark.medium
 def test_a_stream_gives_the_numbers_that_memory_gives(
     plots: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

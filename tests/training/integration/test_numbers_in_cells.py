@@ -96,6 +96,7 @@ def test_a_value_counts_within_its_bin(trained: Path, plots: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["large", "price"])
+@pytest.mark.quick_for("price")
 def test_predicting_gives_the_scores_of_evaluating_in_both_layouts(
     make, train_once, plots: Path, target: str
 ) -> None:
@@ -163,6 +164,7 @@ def test_a_stream_gives_the_numbers_that_memory_gives(
     np.testing.assert_array_equal(seen, expected)
 
 
+@pytest.mark.medium
 def test_a_checkpoint_goes_on_with_its_own_numbers(make, trained: Path) -> None:
     own = TextPipeline.load(trained)
     again = run_training(make(**FEW, **{"model.pretrained": str(trained)})).best_checkpoint

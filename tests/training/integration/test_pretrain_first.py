@@ -63,6 +63,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, reason: str | None = Non
     monkeypatch.setattr(build, "_make_callbacks", lambda *a: [Stop(), *make_callbacks(*a)])
 
 
+@pytest.mark.medium
 def test_training_starts_from_the_encoder_that_was_pretrained(ask, said: list[str]) -> None:
     result = run_training(ask(**{"optimizer.learning_rate": 1e-12}))
     run = result.run_dir

@@ -100,6 +100,7 @@ def test_without_checkpointing_nothing_is_kept(make_config) -> None:
     assert not result.run_dir.checkpoints.exists()
 
 
+@pytest.mark.medium
 def test_the_best_checkpoint_is_the_model_of_the_best_evaluation(make_config, fruit: Path) -> None:
     result = run_training(make_config(**LEARNING, **{"checkpoint.best_model_metric": "val_loss"}))
     records = [
@@ -203,6 +204,7 @@ def test_create_trainer_trains_a_model_on_loaders(make_config, make_model, make_
     assert trainer.evaluate(make_loader(shuffle=False))["accuracy"] == state.metrics["val_accuracy"]
 
 
+@pytest.mark.medium
 def test_lora_trains_adapters_and_saves_a_merged_checkpoint(make_config, fruit: Path) -> None:
     result = run_training(
         make_config(**LEARNING, **{"lora.enabled": True, "lora.preset": "efficient"})

@@ -156,6 +156,7 @@ def test_a_large_table_is_calibrated_on_in_parts_with_the_same_temperature(
     assert found[1].accuracy == found[0].accuracy
 
 
+@pytest.mark.medium
 def test_the_token_cache_is_said_to_keep_no_streamed_rows(make_config, tmp_path: Path) -> None:
     cached = {"data.use_pretokenized": True, "data.cache_dir": tmp_path / "ids"}
     result = run_training(make_config(**STREAMED, **cached, **{"training.epochs": 1}))
@@ -164,6 +165,7 @@ def test_the_token_cache_is_said_to_keep_no_streamed_rows(make_config, tmp_path:
     assert len(list((tmp_path / "ids").iterdir())) == 1
 
 
+@pytest.mark.medium
 def test_trainer_and_predictor_take_any_loader(make_config, fruit: Path) -> None:
     run = run_training(make_config(**{"training.epochs": 1}))
     predictor = Predictor.load(run.run_dir.path)

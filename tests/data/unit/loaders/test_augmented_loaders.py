@@ -82,6 +82,7 @@ def stream(pipeline: TextPipeline, path: Path, chunk_rows: int = 11, **options: 
     return loader
 
 
+@pytest.mark.medium
 def test_threads_change_nothing(pipeline: TextPipeline, path: Path) -> None:
     for make_one in (lambda **o: make(pipeline, **o), lambda **o: stream(pipeline, path, **o)):
         plain = content(list(make_one(prefetch_size=0).iterate(1)))

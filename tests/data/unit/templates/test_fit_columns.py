@@ -111,6 +111,7 @@ def test_a_stored_pipeline_reads_the_same(frame: pl.DataFrame, tmp_path: Path) -
         assert loaded.encode(frame).ids.tolist() == text.encode(frame).ids.tolist()
 
 
+@pytest.mark.medium
 def test_rows_are_read_one_by_one_as_they_are_together(frame: pl.DataFrame) -> None:
     text = fit(frame, frame.drop("Alive"))
     together = text.text(frame[:20]).to_list()
