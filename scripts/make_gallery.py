@@ -80,7 +80,7 @@ class Scene(NamedTuple):
 
 TRAIN = "output/quickstart/train.csv"
 SCENES = (
-    Scene("quickstart", "bert quickstart", start="2546 films", first=10),
+    Scene("quickstart", "bert quickstart", start="2546 films, each", first=10),
     Scene("data_describe", f"bert data describe {TRAIN}", first=36),
     Scene("data_preview", f"bert data preview {TRAIN} --rows 2 --tokens", first=30),
     Scene("data_compare", f"bert data compare {TRAIN} output/quickstart/test.csv", first=36),

@@ -17,6 +17,7 @@ from bert_playground.data.kaggle.submission import match_sample
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.reading.table import expand_paths, read_table
 from bert_playground.data.reading.table_stream import TableStream, is_large, open_stream
+from bert_playground.documents import read_json
 from bert_playground.engines.engine import EngineRequest, open_engine
 from bert_playground.files import write_text
 from bert_playground.inference import AnyPredictor
@@ -200,7 +201,7 @@ def _write_manifest(asked: PartsRequest, checkpoint: Path, parts: Sequence[Part]
     path = asked.folder / MANIFEST
     if path.is_file():
         try:
-            known = json.loads(path.read_bytes())["question"]
+            known = read_json(path)["question"]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is damaged; give --output a new folder") from error
         differing = [key for key in question if known.get(key) != question[key]]
@@ -257,7 +258,7 @@ def merge_parts(result: PartsResult, output: Path, sample: Path | None = None) -
     with open_output(output) as file:
         for number, path in enumerate(paths):
             content = path.read_bytes()
-            record = json.loads(path.with_suffix(".json").read_bytes())
+            record = read_json(path.with_suffix(".json"))
             if hashlib.sha256(content).hexdigest() != record["sha256"]:
                 raise ValueError(
                     f"{path} is not what was written; remove it, and give the same command again"

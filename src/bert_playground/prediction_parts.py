@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import resource
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,10 @@ from bert_playground.data.drift.compare import plan_sample
 from bert_playground.data.kaggle.submission import spell_booleans
 from bert_playground.data.reading.table import read_table
 from bert_playground.data.reading.table_stream import Chunk, TableStream
+from bert_playground.documents import read_json
 from bert_playground.files import replaced_file, write_text
 from bert_playground.inference import AnyPredictor
+from bert_playground.memory import peak_memory_bytes
 from bert_playground.predict_table import answer_rows
 
 WIDTH = 6  # digits of a part's number
@@ -141,7 +141,7 @@ def answer_part(how: Answering, predictor: AnyPredictor, part: Part) -> PartReco
         path.write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
     record = PartRecord(
-        part.number, answers.height, len(content), digest, _peak_memory(), drift.to_dict()
+        part.number, answers.height, len(content), digest, peak_memory_bytes(), drift.to_dict()
     )
     write_text(how.folder / f"{part.name}.json", json.dumps(asdict(record)) + "\n")
     return record
@@ -150,20 +150,9 @@ def answer_part(how: Answering, predictor: AnyPredictor, part: Part) -> PartReco
 def read_record(folder: Path, part: Part) -> PartRecord | None:
     """The record of a part that was answered; None: it was not, or its file is gone or cut off."""
     try:
-        values = json.loads((folder / f"{part.name}.json").read_bytes())
+        values = read_json(folder / f"{part.name}.json")
         record = PartRecord(**values)
         is_whole = (folder / f"{part.name}.csv").stat().st_size == record.num_bytes
     except (OSError, ValueError, TypeError):
         return None
     return record if is_whole else None
-
-
-def rows_of(records: Sequence[PartRecord]) -> int:
-    """Of all parts together."""
-    return sum(record.rows for record in records)
-
-
-def _peak_memory() -> int:
-    """Bytes that this process has held at most."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024

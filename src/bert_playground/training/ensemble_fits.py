@@ -1,6 +1,5 @@
 """fit_variations: the members of an ensemble on one prepared table, side by side or one by one; what is complete is never fitted again."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from loguru import logger
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.prepare import Prepared
+from bert_playground.documents import read_json
 from bert_playground.engines.engine import Engine
 from bert_playground.models.ensemble import Variation, write_manifest
 from bert_playground.run_record import read_record
@@ -99,7 +99,7 @@ def fit_member(job: MemberFit) -> RunResult:
     """Fit one member in its run folder; the tables are neither read nor decided upon again."""
     folder, prepared = job.folder, job.prepared
     if folder.summary.is_file():
-        summary: dict[str, Any] = json.loads(folder.summary.read_text(encoding="utf-8"))
+        summary: dict[str, Any] = read_json(folder.summary)
         return RunResult(folder, read_record(folder.path).summary.metrics, folder.kept, summary)
     if job.variation.fold is not None:
         prepared = prepared.of_fold(job.variation.fold)
@@ -133,7 +133,7 @@ def vary_config(config: RunConfig, variation: Variation, run: RunDir) -> RunConf
 def _plan_folders(run: RunDir, num_members: int) -> list[RunDir]:
     path = run.path / FOLDERS
     if path.is_file():
-        names = json.loads(path.read_text(encoding="utf-8"))["folders"]
+        names = read_json(path)["folders"]
     else:
         stem = f"run_{datetime.now():%Y%m%d_%H%M%S}"
         names = [stem, *(f"{stem}_{number}" for number in range(2, num_members + 1))]
