@@ -4,12 +4,13 @@ import ast
 from pathlib import Path
 from statistics import median
 
-from .files import PACKAGE_FILES, PYTHON_FILES, functions_in, name_of, parse
+from .files import PACKAGE, PACKAGE_FILES, PYTHON_FILES, functions_in, name_of, parse
 
 MOST_LINES_OF_A_FILE = 400
 MOST_LINES_OF_A_CLASS_FILE = 500
 MOST_LINES_OF_A_FUNCTION = 60
 MEDIAN_LINES_OF_THE_PACKAGE = 220
+MOST_ARROWS_OF_DATA = 45
 
 
 def is_one_class(file: Path) -> bool:
@@ -58,3 +59,20 @@ def test_functions_are_short():
 def test_the_package_is_small_files():
     lengths = [len(file.read_text().splitlines()) for file in PACKAGE_FILES]
     assert median(lengths) <= MEDIAN_LINES_OF_THE_PACKAGE
+
+
+def test_rooms_of_data_know_few_others():
+    """An arrow leads from a room, or file beside the rooms, to another one that it imports from."""
+    data, prefix = PACKAGE / "data", "bert_playground.data."
+    arrows = {
+        (
+            file.relative_to(data).with_suffix("").parts[0],
+            node.module.removeprefix(prefix).split(".")[0],
+        )
+        for file in PACKAGE_FILES
+        if data in file.parents and file != data / "__init__.py"
+        for node in ast.walk(parse(file))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(prefix)
+    }
+    between = {(room, other) for room, other in arrows if room != other}
+    assert 0 < len(between) <= MOST_ARROWS_OF_DATA, sorted(between)

@@ -12,7 +12,7 @@ import numpy as np
 from bert_playground.blending.objective import Objective, standard_error
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.prepare import Prepared, prepare
-from bert_playground.data.prepare_folds import PreparedFolds, prepare_folds
+from bert_playground.data.prepare.folds import PreparedFolds, prepare_folds
 from bert_playground.inference import Predictor
 from bert_playground.logs import warnings_only
 from bert_playground.run_record import read_record

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from bert_playground.config import load_config
-from bert_playground.data.prepare_folds import prepare_folds
+from bert_playground.data.prepare.folds import prepare_folds
 
 
 def prepare(folder, frame: pl.DataFrame, **settings: object):

@@ -187,9 +187,8 @@ def split_windows(
         ValueError: too few timestamps for both sides.
     """
     table = windows.label(frame)
-    timestamps = parse_timestamps(table.frame[windows.time_column], windows.time_form)
-    train, val = split_by_time(timestamps, val_fraction)
-    is_early = table.ends[train] <= timestamps[val].min()
+    train, val = split_by_time(table.times, val_fraction)
+    is_early = table.ends[train] <= table.times[val].min()
     if not is_early.any():
         raise ValueError(
             f"every training window of {windows.horizon} steps reaches into the validation rows; ask for a shorter "

@@ -14,6 +14,12 @@ from bert_playground.lookup import shorten
 LARGEST = 10_000  # lags, steps: each is a column
 
 
+MOMENTS = (
+    "__time",
+    "__end",
+)  # columns beside those of the table: of the row, and of its last target
+
+
 class WindowTable(NamedTuple):
     """Rows of windows.
 
@@ -22,6 +28,7 @@ class WindowTable(NamedTuple):
     """
 
     frame: pl.DataFrame  # R rows
+    times: np.ndarray  # [R] the moment of the row
     ends: np.ndarray  # [R] the moment of the last target; nan where it is not known yet
 
 
@@ -83,8 +90,8 @@ class Windows:
                 f"no series has {self.horizon + 1} rows with {self.value!r}, which a horizon of {self.horizon} needs; "
                 "ask for a shorter one with data.horizon"
             )
-        ends = known["__end"].to_numpy().astype(np.float64)
-        return WindowTable(known.drop("__end", self.value), ends)
+        times, ends = (known[name].to_numpy().astype(np.float64) for name in MOMENTS)
+        return WindowTable(known.drop(*MOMENTS, self.value), times, ends)
 
     def latest(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The window of the last moment of each series, whose next values nobody knows yet.
@@ -93,7 +100,7 @@ class Windows:
             ValueError: as for `label`.
         """
         windows = self._cut(frame)
-        rows = windows.drop("__end", self.value, *self.targets)
+        rows = windows.drop(*MOMENTS, self.value, *self.targets)
         if self.series_column is None:
             return rows[-1:]
         return rows.unique(self.series_column, keep="last", maintain_order=True)
@@ -101,22 +108,22 @@ class Windows:
     def _cut(self, frame: pl.DataFrame) -> pl.DataFrame:
         series = [] if self.series_column is None else [self.series_column]
         require_columns(frame, [self.value, self.time_column, *series], "the table of series")
-        clash = sorted({*self.lag_columns, *self.targets, "__end"} & set(frame.columns))
+        clash = sorted({*self.lag_columns, *self.targets, *MOMENTS} & set(frame.columns))
         if clash:
             raise ValueError(
                 f"the table has columns that windows make: {shorten(clash)}; rename them"
             )
         frame = frame.with_columns(
-            __end=pl.Series(parse_timestamps(frame[self.time_column], self.time_form))
+            __time=pl.Series(parse_timestamps(frame[self.time_column], self.time_form))
         )
-        again = frame.filter(pl.struct(*series, "__end").is_duplicated())
+        again = frame.filter(pl.struct(*series, "__time").is_duplicated())
         if again.height:
             first = ", ".join(f"{name} {again[name][0]}" for name in (*series, self.time_column))
             raise ValueError(
                 f"{again.height} rows have the time of another one in their series, such as {first}; "
                 "name what tells series apart with data.series_column, or remove rows"
             )
-        frame = frame.sort([*series, "__end"])
+        frame = frame.sort([*series, "__time"])
 
         def shifted(name: str, steps: int) -> pl.Expr:
             column = pl.col(name).shift(steps)
@@ -127,7 +134,7 @@ class Windows:
             shifted(self.value, -step).alias(name)
             for step, name in enumerate(self.targets, start=1)
         ]
-        return frame.with_columns(*lags, *nexts, shifted("__end", -self.horizon).alias("__end"))
+        return frame.with_columns(*lags, *nexts, shifted("__time", -self.horizon).alias("__end"))
 
     def describe(self) -> str:
         """One sentence."""

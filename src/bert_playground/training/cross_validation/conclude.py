@@ -14,7 +14,7 @@ from bert_playground.blending import Blend, fit_blend
 from bert_playground.blending.objective import Objective, standard_error
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.data.prepare_folds import Fold, PreparedFolds
+from bert_playground.data.prepare.folds import Fold, PreparedFolds
 from bert_playground.data.targets.fit import find_units
 from bert_playground.files import replaced_directory
 from bert_playground.runs import BLEND_NAME, RunDir

@@ -7,7 +7,7 @@ from pathlib import Path
 from loguru import logger
 
 from bert_playground.config.schema import RunConfig
-from bert_playground.data.prepare_folds import PreparedFolds, prepare_folds
+from bert_playground.data.prepare.folds import PreparedFolds, prepare_folds
 from bert_playground.engines.engine import open_engine, require_engine
 from bert_playground.lookup import count_of
 from bert_playground.runs import RunDir

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bert_playground.data.prepare_folds import Fold, PreparedFolds
+from bert_playground.data.prepare.folds import Fold, PreparedFolds
 from bert_playground.data.targets.fit import Encoder, find_units, name_answers
 from bert_playground.files import write_bytes
 

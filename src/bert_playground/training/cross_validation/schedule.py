@@ -9,7 +9,7 @@ from typing import Any
 from loguru import logger
 
 from bert_playground.config.schema import RunConfig
-from bert_playground.data.prepare_folds import Fold, PreparedFolds
+from bert_playground.data.prepare.folds import Fold, PreparedFolds
 from bert_playground.engines.engine import Engine
 from bert_playground.engines.local_processes import LocalProcesses
 from bert_playground.runs import RunDir

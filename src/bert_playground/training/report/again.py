@@ -2,7 +2,7 @@
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.prepare import Prepared, prepare
-from bert_playground.data.prepare_folds import prepare_folds
+from bert_playground.data.prepare.folds import prepare_folds
 from bert_playground.run_record import RunRecord
 
 

@@ -24,7 +24,7 @@ from bert_playground.data.drift.importance import measure_importance
 from bert_playground.data.drift.profile import ColumnProfile, fit_profiles, label_profiles
 from bert_playground.data.loaders.mlx_loader import MLXLoader
 from bert_playground.data.loaders.streaming import StreamingLoader, encode_stream
-from bert_playground.data.pipeline_document import check_pipeline
+from bert_playground.data.pipeline.document import check_pipeline
 from bert_playground.data.reading.table import as_text, require_columns
 from bert_playground.data.reading.table_stream import TableStream
 from bert_playground.data.schema import Schema

@@ -8,8 +8,7 @@ import numpy as np
 import polars as pl
 
 from bert_playground.config.schema import DataSection, RunConfig
-from bert_playground.data.columns.timestamps import parse_timestamps
-from bert_playground.data.prepare import Prepared, choose_split_options, prepare
+from bert_playground.data.prepare.tables import Prepared, choose_split_options, prepare
 from bert_playground.data.reading.table import read_table
 from bert_playground.data.schema.columns_asked import resolve_columns
 from bert_playground.data.schema.decide import inference_named, plan_windows
@@ -219,12 +218,11 @@ def _cut_windows(
     windows = plan_windows(frame, request)
     assert windows is not None
     table = windows.label(frame)
-    timestamps = parse_timestamps(table.frame[windows.time_column], windows.time_form)
-    numbers = draw_time_folds(timestamps, num_folds)
+    numbers = draw_time_folds(table.times, num_folds)
     parts = []
     for number in range(num_folds):
         val = np.flatnonzero(numbers == number)
-        is_early = (numbers < number) & (table.ends <= timestamps[val].min())
+        is_early = (numbers < number) & (table.ends <= table.times[val].min())
         if not is_early.any():
             raise ValueError(
                 f"no window of {windows.horizon} steps ends before fold {number}; ask for fewer folds or a shorter "
