@@ -307,10 +307,9 @@ class Search:
 
     def _give_up(self, trial: optuna.Trial, reason: str, *, is_retried: bool = False) -> None:
         trial.set_user_attr(REASON, reason)
+        # A folder that had nothing to keep is gone, and the next trial may get its name.
         if (run := trial.user_attrs.get(RUN)) and not Path(run).is_dir():
-            trial.set_user_attr(
-                RUN, None
-            )  # it had nothing to keep, and the next trial may get its name
+            trial.set_user_attr(RUN, None)
         self.study.tell(trial, state=TrialState.FAIL)
         if is_retried:
             self.study.enqueue_trial(trial.params, user_attrs={RETRIED: True})
