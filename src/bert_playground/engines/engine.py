@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from loguru import logger
+
 from bert_playground.extras import require_extra
 from bert_playground.lookup import look_up
 from bert_playground.signals import Stopped, working
@@ -130,6 +132,10 @@ def _open_local(
     if asked.address is not None:
         raise ValueError(
             f"--ray-address {asked.address} names a cluster of Ray; add --engine ray, or leave it out"
+        )
+    if asked != EngineRequest(asked.name):
+        logger.warning(
+            "no effect: task_cpus, task_gpus and task_memory are of --engine ray; processes of this machine share its cores"
         )
     yield LocalProcesses(num_workers or 1)
 
