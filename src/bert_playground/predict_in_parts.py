@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -15,6 +16,7 @@ from loguru import logger
 from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.kaggle.submission import match_sample
 from bert_playground.data.pipeline import TextPipeline
+from bert_playground.data.reading.decompress import is_compressed
 from bert_playground.data.reading.table import expand_paths, read_table
 from bert_playground.data.reading.table_stream import TableStream, is_large, open_stream
 from bert_playground.documents import read_json
@@ -24,14 +26,22 @@ from bert_playground.inference import AnyPredictor
 from bert_playground.lookup import count_of, shorten
 from bert_playground.outputs import open_output
 from bert_playground.predict_table import say_rows_are_numbered
-from bert_playground.prediction_parts import Answering, Part, PartRecord, plan_parts, read_record
+from bert_playground.prediction_parts import (
+    Answering,
+    Part,
+    PartRecord,
+    part_path,
+    plan_parts,
+    read_record,
+)
 from bert_playground.run_lock import hold_run
 from bert_playground.runs import RunDir
 
 MANIFEST = "manifest.json"
+UNPACKED = ".unpacked"
+WEIGHTS = (".safetensors", ".onnx", ".skops", ".cbm", ".txt")  # of all kinds of models
 FORMAT = 1
 TELL_SECONDS = 10.0
-COPY_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -122,7 +132,9 @@ def predict_in_parts(
         started = time.perf_counter()
         with open_engine(engine, num_workers, asked.folder / MANIFEST) as workers:
             records = {
-                part.number: record for part in parts if (record := read_record(asked.folder, part))
+                part.number: record
+                for part in parts
+                if (record := read_record(asked.folder, part.number))
             }
             resumed = len(records)
             missing = [part for part in parts if part.number not in records]
@@ -162,13 +174,11 @@ def _open_table(asked: PartsRequest, pipeline: TextPipeline) -> TableStream | No
             "the table is small, and one part; --part-rows N cuts it into parts for several workers"
         )
         return None
-    unpacked = asked.folder / ".unpacked"
-    if any(
-        path.suffix in (".gz", ".zst", ".bz2", ".xz", ".zip") for path in expand_paths(asked.source)
-    ):
-        unpacked.mkdir(exist_ok=True)
-        return open_stream(asked.source, chunk_rows=asked.part_rows, folder=unpacked)
-    return open_stream(asked.source, chunk_rows=asked.part_rows)
+    unpacked = asked.folder / UNPACKED  # where all workers find it
+    shutil.rmtree(unpacked, ignore_errors=True)  # of a call that was killed
+    if any(map(is_compressed, expand_paths(asked.source))):
+        unpacked.mkdir()
+    return open_stream(asked.source, chunk_rows=asked.part_rows, folder=unpacked)
 
 
 def _require_ours(folder: Path) -> None:
@@ -189,13 +199,13 @@ def _write_manifest(asked: PartsRequest, checkpoint: Path, parts: Sequence[Part]
         "table": [_stamp(path) for path in expand_paths(asked.source)],
         "checkpoint": str(checkpoint.resolve()),
         "weights": [
-            _stamp(path) for path in sorted(checkpoint.rglob("*")) if path.suffix == ".safetensors"
+            _stamp(path) for path in sorted(checkpoint.rglob("*")) if path.suffix in WEIGHTS
         ],
         "parts": len(parts),
         "probabilities": asked.probabilities,
         "variants": asked.num_variants,
         "part_rows": asked.part_rows,
-        "sample": None if asked.sample is None else str(asked.sample),
+        "sample": None if asked.sample is None else _stamp(asked.sample),
         **asked.settings,
     }
     path = asked.folder / MANIFEST
@@ -254,21 +264,21 @@ def merge_parts(result: PartsResult, output: Path, sample: Path | None = None) -
     Raises:
         ValueError: a part is not what was written, or the answers do not fit the sample.
     """
-    paths = [result.folder / f"part-{number:06d}.csv" for number in range(result.parts)]
+    paths = [part_path(result.folder, number) for number in range(result.parts)]
     with open_output(output) as file:
         for number, path in enumerate(paths):
-            content = path.read_bytes()
-            record = read_json(path.with_suffix(".json"))
-            if hashlib.sha256(content).hexdigest() != record["sha256"]:
+            record = read_record(result.folder, number)
+            content = b"" if record is None else path.read_bytes()
+            if record is None or hashlib.sha256(content).hexdigest() != record.sha256:
                 raise ValueError(
                     f"{path} is not what was written; remove it, and give the same command again"
                 )
             file.write(content if number == 0 else content[content.index(b"\n") + 1 :])
         if sample is not None:
-            match_sample(read_parts(paths, sample), sample, result.target)
+            match_sample(_read_parts(paths, sample), sample, result.target)
 
 
-def read_parts(paths: Sequence[Path], sample: Path) -> pl.DataFrame:
+def _read_parts(paths: Sequence[Path], sample: Path) -> pl.DataFrame:
     """The answers of all parts; ids as text."""
     id_column = read_table(sample).columns[0]
     frames = [

@@ -38,11 +38,6 @@ class Part:
     chunk: Chunk | None
     sample: np.ndarray | None
 
-    @property
-    def name(self) -> str:
-        """Of its files, without an ending."""
-        return f"part-{self.number:0{WIDTH}d}"
-
 
 @dataclass(frozen=True)
 class PartRecord:
@@ -119,7 +114,7 @@ def answer_part(how: Answering, predictor: AnyPredictor, part: Part) -> PartReco
     Raises:
         ValueError: the table has changed, or its rows cannot be answered; see `predict_table`.
     """
-    if (found := read_record(how.folder, part)) is not None:
+    if (found := read_record(how.folder, part.number)) is not None:
         return found
     frame = read_table(Path(part.source)) if part.chunk is None else part.chunk.read()
     drift = predictor.pipeline.watch_drift()
@@ -137,22 +132,28 @@ def answer_part(how: Answering, predictor: AnyPredictor, part: Part) -> PartReco
     if set(how.sample_columns) == set(answers.columns):
         answers = answers.select(how.sample_columns)
     content = spell_booleans(answers).write_csv().encode()
-    with replaced_file(how.folder / f"{part.name}.csv") as path:
+    answered = part_path(how.folder, part.number)
+    with replaced_file(answered) as path:
         path.write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
     record = PartRecord(
         part.number, answers.height, len(content), digest, peak_memory_bytes(), drift.to_dict()
     )
-    write_text(how.folder / f"{part.name}.json", json.dumps(asdict(record)) + "\n")
+    write_text(answered.with_suffix(".json"), json.dumps(asdict(record)) + "\n")
     return record
 
 
-def read_record(folder: Path, part: Part) -> PartRecord | None:
+def part_path(folder: Path, number: int) -> Path:
+    """The file of a part; its record lies beside it, as .json."""
+    return folder / f"part-{number:0{WIDTH}d}.csv"
+
+
+def read_record(folder: Path, number: int) -> PartRecord | None:
     """The record of a part that was answered; None: it was not, or its file is gone or cut off."""
+    path = part_path(folder, number)
     try:
-        values = read_json(folder / f"{part.name}.json")
-        record = PartRecord(**values)
-        is_whole = (folder / f"{part.name}.csv").stat().st_size == record.num_bytes
+        record = PartRecord(**read_json(path.with_suffix(".json")))
+        is_whole = path.stat().st_size == record.num_bytes
     except (OSError, ValueError, TypeError):
         return None
     return record if is_whole else None

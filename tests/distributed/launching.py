@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 BERT = (sys.executable, "-c", "from bert_playground.cli.app import main; main()")
 LONGEST_SECONDS = 240.0
+END_SECONDS = 20.0  # in which processes that were killed are gone
 # A tiny model without dropout, whose steps on several ranks equal those on one.
 TINY = (
     "--precision", "f32", "--logging-steps", "1", "--set", "model.hidden_size=32", "--set", "model.num_layers=1",
@@ -32,6 +34,17 @@ def write_table(path: Path, num_rows: int = 150) -> Path:
 def environment(**more: str) -> dict[str, str]:
     """Of a program that a test starts: one thread each, and nothing of the test's own terminal."""
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", **more}
+
+
+def wait_for_end(processes: Iterable[int]) -> None:
+    """Until none of them is there; one whose parent is dead as well stays until the system has taken note."""
+    deadline = time.monotonic() + END_SECONDS
+    for process in processes:
+        with suppress(ProcessLookupError):
+            while True:
+                os.kill(process, 0)
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
 
 
 class Launched:

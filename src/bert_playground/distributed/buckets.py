@@ -1,5 +1,6 @@
 """join_arrays, split_arrays: many arrays as few large ones, as each exchange over a network has its price."""
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -49,9 +50,7 @@ def split_arrays(buckets: list[Bucket]) -> dict[str, mx.array]:
     for names, shapes, values in buckets:
         start = 0
         for name, shape in zip(names, shapes, strict=True):
-            size = 1
-            for length in shape:
-                size *= length
-            arrays[name] = values[start : start + size].reshape(shape)
-            start += size
+            end = start + math.prod(shape)
+            arrays[name] = values[start:end].reshape(shape)
+            start = end
     return arrays

@@ -12,12 +12,10 @@ from dataclasses import dataclass, field
 
 from bert_playground.distributed.membership import Membership
 
-LOST = (
-    75  # exit code of a process that ends because another one is lost (EX_TEMPFAIL of sysexits.h)
-)
+LOST = os.EX_TEMPFAIL  # exit code of a process that ends because another one is lost
 BEAT_SECONDS = 1.0
 GRACE_SECONDS = (
-    3.0  # in which a process ends by itself when another one has failed: often for the same reason
+    3.0  # when another process has failed, this one may end by itself: often for the same reason
 )
 SLOWEST_BYTES_PER_SECOND = 1e6  # a collective that takes longer although all are in it is stuck
 FIRST_PAUSE = 0.05  # before another attempt to connect

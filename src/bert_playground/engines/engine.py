@@ -1,13 +1,17 @@
 """Engine, open_engine: who calls a function for many jobs, or sends many parts through a model that is loaded once."""
 
+import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from loguru import logger
+
 from bert_playground.extras import require_extra
 from bert_playground.lookup import look_up
+from bert_playground.signals import Stopped, working
 
 Job = TypeVar("Job")
 Part = TypeVar("Part")
@@ -53,6 +57,17 @@ class Engine(Protocol):
         Raises:
             ValueError: as `run`.
         """
+
+
+def do_job(function: Callable[[Job], Result], job: Job) -> Result:
+    """The result of a job, in a worker; where that is told to end, it does so when the job has saved what there was to save."""
+    try:
+        with working():
+            return function(job)
+    except Stopped as stopped:
+        # A second SIGTERM, which came meanwhile, would not be repeated, and the queue of jobs may be locked by a process
+        # that has ended.
+        os._exit(128 + stopped.signum)
 
 
 @dataclass(frozen=True)
@@ -117,6 +132,10 @@ def _open_local(
     if asked.address is not None:
         raise ValueError(
             f"--ray-address {asked.address} names a cluster of Ray; add --engine ray, or leave it out"
+        )
+    if asked != EngineRequest(asked.name):
+        logger.warning(
+            "no effect: task_cpus, task_gpus and task_memory are of --engine ray; processes of this machine share its cores"
         )
     yield LocalProcesses(num_workers or 1)
 

@@ -1,4 +1,4 @@
-"""LocalProcesses, run_jobs: call a function for one job after another, in this process or in several of this machine."""
+"""LocalProcesses: call a function for one job after another, in this process or in several of this machine."""
 
 import multiprocessing
 import os
@@ -13,9 +13,9 @@ from functools import lru_cache
 from multiprocessing.util import Finalize
 from typing import Any
 
-from bert_playground.engines.engine import Job, Load, Part, Result
+from bert_playground.engines.engine import Job, Load, Part, Result, do_job
 from bert_playground.environment import count_cores
-from bert_playground.signals import Stopped, listen_as_worker, start_workers, working
+from bert_playground.signals import listen_as_worker, start_workers
 
 WATCH_SECONDS = 0.5
 LAST = -1000  # among what multiprocessing does at the end of a process
@@ -35,18 +35,22 @@ class LocalProcesses:
         self, function: Callable[[Job], Result], jobs: Iterator[Job]
     ) -> Generator[tuple[Job, Result], None, None]:
         """See `Engine.run`."""
-        yield from run_jobs(function, jobs, self.num_workers)
+        if not self.is_in_process:
+            yield from _run_side_by_side(function, jobs, self.num_workers)
+            return
+        for job in jobs:
+            yield job, function(job)
 
     def map(self, load: Load[Part, Result], parts: Sequence[Part]) -> Generator[Result, None, None]:
         """See `Engine.map`."""
-        if self.num_workers == 1:
+        if self.is_in_process:
             answer = load()
             for part in parts:
                 yield answer(part)
             return
         pickled = pickle.dumps(load)
         jobs = ((pickled, part) for part in parts)
-        for _, result in run_jobs(_answer_part, jobs, self.num_workers):
+        for _, result in _run_side_by_side(_answer_part, jobs, self.num_workers):
             yield result
 
 
@@ -62,28 +66,6 @@ def _load(pickled: bytes) -> Callable[[Any], Any]:
     return load()
 
 
-def run_jobs(
-    function: Callable[[Job], Result], jobs: Iterator[Job], num_processes: int
-) -> Generator[tuple[Job, Result], None, None]:
-    """Each job with its result, as it ends; the next job is asked for when there is room for it.
-
-    Close it where it may not be read to its end, or its processes are waited for.
-
-    Args:
-        function: of a module, as another process has to find it.
-        jobs: may end early, such as when the time is up.
-        num_processes: 1: all in this process.
-
-    Raises:
-        ValueError: a process was killed.
-    """
-    if num_processes == 1:
-        for job in jobs:
-            yield job, function(job)
-        return
-    yield from _run_side_by_side(function, jobs, num_processes)
-
-
 def _run_side_by_side(
     function: Callable[[Job], Result], jobs: Iterator[Job], num_processes: int
 ) -> Iterator[tuple[Job, Result]]:
@@ -93,7 +75,7 @@ def _run_side_by_side(
             while True:
                 while len(running) < num_processes and (job := next(jobs, None)) is not None:
                     with start_workers():
-                        running[pool.submit(_work, function, job)] = job
+                        running[pool.submit(do_job, function, job)] = job
                 if not running:
                     return
                 # Not for ever at once: a Ctrl-C that another thread of this process gets does not wake this one.
@@ -102,22 +84,11 @@ def _run_side_by_side(
                     yield running.pop(future), future.result()
         except BrokenProcessPool as error:
             raise ValueError(
-                f"a process that fitted models was killed, as the system does when memory is short; go on with fewer than "
-                f"{num_processes} --jobs"
+                f"a process was killed, as the system does when memory is short; go on with fewer than {num_processes} --jobs"
             ) from error
         except BaseException:  # also that of who reads the results, which closes this generator
             pool.stop()
             raise
-
-
-def _work(function: Callable[[Job], Result], job: Job) -> Result:
-    try:
-        with working():
-            return function(job)
-    except Stopped as stopped:
-        # What there was to save is saved. A second SIGTERM, which came meanwhile, would not be repeated, and the queue of
-        # jobs may be locked by a process that has ended.
-        os._exit(128 + stopped.signum)
 
 
 class Processes(ProcessPoolExecutor):
@@ -146,7 +117,7 @@ class Processes(ProcessPoolExecutor):
 
 @contextmanager
 def processes(num_processes: int) -> Iterator[Processes]:
-    """So many processes, which share the cores; several calls of `run_jobs` inside the block use the same."""
+    """So many processes, which share the cores; several engines of so many inside the block use the same."""
     if _kept.get(num_processes) is not None:
         yield _kept[num_processes]
         return

@@ -51,9 +51,8 @@ def ray_session(asked: EngineRequest, num_workers: int | None) -> Iterator[int]:
     if is_ours:
         with _own_signal_handlers(), _quiet_start():
             _connect(asked, num_workers)
-    with redirect_stdout(
-        sys.stderr
-    ):  # where Ray's threads say, also at the end, that a node is gone
+    # Ray's threads say, also at the end, that a node is gone.
+    with redirect_stdout(sys.stderr):
         try:
             yield _count_workers(asked, num_workers)
         finally:
@@ -62,7 +61,6 @@ def ray_session(asked: EngineRequest, num_workers: int | None) -> Iterator[int]:
 
 
 def _connect(asked: EngineRequest, num_workers: int | None) -> None:
-
     import ray
 
     address = asked.address or os.environ.get("RAY_ADDRESS") or "local"

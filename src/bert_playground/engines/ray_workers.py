@@ -15,10 +15,9 @@ import ray
 import ray.exceptions
 from loguru import logger
 
-from bert_playground.engines.engine import EngineRequest, Job, Load, Part, Result
+from bert_playground.engines.engine import EngineRequest, Job, Load, Part, Result, do_job
 from bert_playground.engines.ray_session import needed_resources
 from bert_playground.lookup import count_of
-from bert_playground.signals import Stopped, working
 
 WATCH_SECONDS = 0.5
 SAVE_SECONDS = 60.0  # in which a fit that is stopped saves where it is
@@ -177,12 +176,7 @@ class LoadedOnce:
 def _call(function: Callable[[Job], Result], job: Job, origin: Origin) -> Result:
     """What a task does."""
     _set_up(origin)
-    try:
-        with working():
-            return function(job)
-    except Stopped as stopped:
-        # The node is told to end; what there was to save is saved, and another one goes on from there.
-        os._exit(128 + stopped.signum)
+    return do_job(function, job)  # a node that is told to end saves, and another one goes on
 
 
 def _set_up(origin: Origin) -> None:

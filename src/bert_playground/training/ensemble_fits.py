@@ -22,9 +22,8 @@ from bert_playground.training.run_folder import RunResult, run_in_folder
 from bert_playground.training.start import start_run, write_json
 from bert_playground.training.track_run import track_fold
 
-FOLDERS = (
-    "members.json"  # which member has which folder, so that an ensemble that was stopped goes on
-)
+# Which member has which folder, so that an ensemble that was stopped goes on.
+FOLDERS = "members.json"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """ignored_settings: what was asked for and cannot have its effect in this run, with what is used instead."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
@@ -18,7 +18,12 @@ NOT_GIVEN = ("default", "found")  # sources that nobody typed
 OPTIMIZER_OPTIONS = {"weight_decay", "beta1", "beta2", "eps", "momentum", "nesterov"}
 SCHEDULE_OPTIONS = {"num_cycles", "power", "decay_ratio"}
 CLASSIFIERS = ("binary", "multiclass", "multilabel")
-Reasons = Iterator[tuple[str, str]]  # patterns of dotted paths, and why these have no effect
+Reason = tuple[str, str]  # patterns of dotted paths, and why these have no effect
+Reasons = Iterator[Reason]
+OF_SEVERAL = (
+    "engine.* cross_validation.jobs",
+    "one model is trained, by this process (--folds N, --ensemble N)",
+)
 
 
 @dataclass(frozen=True)
@@ -67,14 +72,17 @@ def ignored_settings(config: RunConfig, sources: Mapping[str, str], facts: RunFa
         sources: for each dotted path where its value came from; those left at their default are not named.
         facts: of the run.
     """
+    return _name(config, sources, (each for rule in RULES for each in rule(config, facts)))
+
+
+def _name(config: RunConfig, sources: Mapping[str, str], rules: Iterable[Reason]) -> list[str]:
     reasons: dict[str, str] = {}
     given = [path for path in settings() if sources.get(path, "default") not in NOT_GIVEN]
-    for rule in RULES:
-        for patterns, reason in rule(config, facts):
-            for pattern in patterns.split():
-                for path in given:
-                    if fnmatch(path, pattern):
-                        reasons.setdefault(path, reason)
+    for patterns, reason in rules:
+        for pattern in patterns.split():
+            for path in given:
+                if fnmatch(path, pattern):
+                    reasons.setdefault(path, reason)
     return [
         f"no effect: {path} = {_value_at(config, path)} ({sources[path]}); {reasons[path]}"
         for path in given
@@ -85,6 +93,12 @@ def ignored_settings(config: RunConfig, sources: Mapping[str, str], facts: RunFa
 def log_ignored_settings(config: RunConfig, sources: Mapping[str, str], facts: RunFacts) -> None:
     """Name each of them once in the log."""
     for sentence in ignored_settings(config, sources, facts):
+        logger.warning(sentence)
+
+
+def log_settings_of_several(config: RunConfig, sources: Mapping[str, str]) -> None:
+    """Name what says where several models are fitted, in a run of a single one."""
+    for sentence in _name(config, sources, [OF_SEVERAL]):
         logger.warning(sentence)
 
 

@@ -38,7 +38,7 @@ def check_for_ranks(config: RunConfig) -> None:
         )
     if config.model.pretrain != "off":
         wrong.append(
-            "model.pretrain: pretrain first, by bert launch … pretrain, and give its run as --model"
+            "model.pretrain: pretrain first, by bert launch … pretrain, and give its checkpoints/best as --model"
         )
     if wrong:
         raise ValueError(f"bert launch cannot do this: {'; '.join(wrong)}")

@@ -33,7 +33,11 @@ from bert_playground.training.core import Callback, Loop, TrainState
 from bert_playground.training.ensemble_trainer import EnsembleTrainer
 from bert_playground.training.evaluation.thresholds import tune_thresholds
 from bert_playground.training.fit_data import make_loaders
-from bert_playground.training.ignored_settings import RunFacts, log_ignored_settings
+from bert_playground.training.ignored_settings import (
+    RunFacts,
+    log_ignored_settings,
+    log_settings_of_several,
+)
 from bert_playground.training.model_trainer import ModelTrainer
 from bert_playground.training.pretrain_first import is_pretrained_first, pretrain_first
 from bert_playground.training.refit import refit
@@ -66,8 +70,7 @@ def run_training(
 
 def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunResult:
     start_run(run, config)
-    prepared = prepare(config)
-    return fit(prepared, pretrain_first(prepared, config, run), run, checkpoint)
+    return _fit_alone(prepare(config), config, run, checkpoint)
 
 
 def run_training_on(
@@ -91,9 +94,17 @@ def run_training_on(
     def train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunResult:
         start_run(run, config)
         prepared = prepare_frames(frame, val, config.data, config.split_seed)
-        return fit(prepared, pretrain_first(prepared, config, run), run, checkpoint)
+        return _fit_alone(prepared, config, run, checkpoint)
 
     return run_in_folder(train, "train", config, sources)
+
+
+def _fit_alone(
+    prepared: Prepared, config: RunConfig, run: RunDir, checkpoint: Path | None
+) -> RunResult:
+    """Fit a model that is no fold, member or trial of something larger."""
+    log_settings_of_several(config, read_sources(run))
+    return fit(prepared, pretrain_first(prepared, config, run), run, checkpoint)
 
 
 def fit(

@@ -192,8 +192,7 @@ def _find_run(path: Path) -> tuple[RunDir, Path | None]:
 
 def is_cross_validated(path: Path) -> bool:
     """Whether the run to go on with has folds, or was stopped before it had made them."""
-    found = expand_pattern(path.expanduser())
-    run = RunDir.of_checkpoint(found[-1]) if found else None
+    run = _run_of(path)
     if run is None or run.fold_fits.is_dir():
         return run is not None
     if not _is_unstarted(run):
@@ -204,12 +203,17 @@ def is_cross_validated(path: Path) -> bool:
 
 def is_ensemble(path: Path) -> bool:
     """Whether the run to go on with is an ensemble, or was stopped before it had a member."""
-    found = expand_pattern(path.expanduser())
-    run = RunDir.of_checkpoint(found[-1]) if found else None
+    run = _run_of(path)
     if run is None or not run.config.is_file():
         return False
     num_models = read_settings(run).values.get("ensemble", {}).get("num_models", 1)
     return bool(run.members()) or (num_models > 1 and not run.fold_fits.is_dir())
+
+
+def _run_of(path: Path) -> RunDir | None:
+    """The run to go on with, of a path or the last of a pattern; None: there is none."""
+    found = expand_pattern(path.expanduser())
+    return RunDir.of_checkpoint(found[-1]) if found else None
 
 
 def _is_unstarted(run: RunDir) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.engines.engine import Engine
-from bert_playground.engines.local_processes import LocalProcesses
 from bert_playground.files import STORAGE
 from bert_playground.lookup import count_of
 from bert_playground.runs import RunDir
@@ -57,7 +56,6 @@ class Search:
         most_trials: of the study, beside the run by the defaults.
         progress: told of each.
         on_trial: called after each, to keep account of the time.
-        engine: where trials run side by side.
         storage: the study's address, for other processes; see `open_storage`.
     """
 
@@ -69,7 +67,6 @@ class Search:
     most_trials: float
     progress: TuneProgress
     on_trial: Callable[[], None] = lambda: None
-    engine: Engine = field(default_factory=lambda: LocalProcesses(1))
     storage: str | None = None
 
     @property
@@ -150,16 +147,19 @@ class Search:
                 dict(params), user_attrs={ORIGIN: "warm start"}, skip_if_exists=True
             )
 
-    def run_trials(self) -> None:
+    def run_trials(self, engine: Engine) -> None:
         """Trials until the time or their number is up.
+
+        Args:
+            engine: where they run, side by side if it has several workers.
 
         Raises:
             ValueError: the first trials all failed.
             KeyboardInterrupt: Ctrl-C; the trial that ran is tried again when the study goes on.
         """
         self._learn_pace()
-        if not self.engine.is_in_process:
-            self._run_side_by_side()
+        if not engine.is_in_process:
+            self._run_side_by_side(engine)
             return
         while self._goes_on:
             self._run_trial()
@@ -179,11 +179,11 @@ class Search:
                 f"the first {FAILURES} trials all failed: {'; '.join(sorted(reasons))}; mend the space, and start a new study"
             )
 
-    def _run_side_by_side(self) -> None:
+    def _run_side_by_side(self, engine: Engine) -> None:
         """Trials in other processes; each is drawn when there is room for it, so that the sampler knows all that ended."""
         running: dict[int, optuna.Trial] = {}
         try:
-            with closing(self.engine.run(run_trial, self._draw_jobs(running))) as done:
+            with closing(engine.run(run_trial, self._draw_jobs(running))) as done:
                 for job, ended in done:
                     trial = running.pop(job.number)
                     if ended.outcome is None:
@@ -307,10 +307,9 @@ class Search:
 
     def _give_up(self, trial: optuna.Trial, reason: str, *, is_retried: bool = False) -> None:
         trial.set_user_attr(REASON, reason)
+        # A folder that had nothing to keep is gone, and the next trial may get its name.
         if (run := trial.user_attrs.get(RUN)) and not Path(run).is_dir():
-            trial.set_user_attr(
-                RUN, None
-            )  # it had nothing to keep, and the next trial may get its name
+            trial.set_user_attr(RUN, None)
         self.study.tell(trial, state=TrialState.FAIL)
         if is_retried:
             self.study.enqueue_trial(trial.params, user_attrs={RETRIED: True})

@@ -146,13 +146,23 @@ def _tune(
     logger.info(f"tuned by {runner.metric}, {len(space.dimensions)} settings:")
     for path, said in list_dimensions(space):
         logger.info(f"  {path}: {said}")
-    search = Search(study, runner, space, facts, clock, asked.most_trials, progress, keep_account)
+    search = Search(
+        study,
+        runner,
+        space,
+        facts,
+        clock,
+        asked.most_trials,
+        progress,
+        keep_account,
+        asked.storage,
+    )
     try:
         if is_new or presence.is_alone:
             search.run_defaults()
         search.enqueue(collect_starts(asked.warm_start, space, rows.config, facts, runner.metric))
         with open_engine(config.engine.asked, config.cross_validation.jobs, run.config) as engine:
-            replace(search, engine=engine, storage=asked.storage).run_trials()
+            search.run_trials(engine)
         if not presence.is_last():
             logger.info(
                 "another process is still at work on the study, and will conclude it when it ends"

@@ -13,7 +13,14 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from tests.distributed.launching import BERT, TINY, Launched, environment, write_table
+from tests.distributed.launching import (
+    BERT,
+    TINY,
+    Launched,
+    environment,
+    wait_for_end,
+    write_table,
+)
 
 pytestmark = pytest.mark.slow
 SUMMED_IN_ANOTHER_ORDER = 1e-5
@@ -147,10 +154,7 @@ def test_a_lost_rank_ends_the_job_and_says_how_to_go_on(
     assert endless.said.splitlines()[-1] == (
         f"go on with: bert launch -n 2 --timeout 5 train --resume output/{run.name}"
     )
-    assert not endless.ranks()
-    for pid in processes.values():
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+    wait_for_end(processes.values())
 
 
 @pytest.mark.parametrize("of_rank", [None, 1])
@@ -171,10 +175,7 @@ def test_the_launcher_takes_its_ranks_along(endless: Launched) -> None:
     processes = endless.ranks()
     endless.process.kill()
     endless.process.wait()
-    deadline = time.monotonic() + 20
-    while any(Path(f"/proc/{pid}").exists() for pid in processes.values()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for_end(processes.values())
 
 
 def test_pretraining_is_shared_too(folder: Path) -> None:

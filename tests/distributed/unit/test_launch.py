@@ -90,7 +90,7 @@ def test_a_signal_reaches_all_ranks_and_is_the_exit_code(run, tmp_path: Path) ->
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=interrupt).start()
+    threading.Thread(target=interrupt, daemon=True).start()
     code, _ = run(
         f"signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\nopen(f{str(tmp_path)!r} + f'/ready{{rank}}', 'w')\npause()"
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from loguru import logger
 from typer.testing import CliRunner
 
 from bert_playground import extras
@@ -77,6 +78,17 @@ def test_an_address_without_its_engine_is_refused() -> None:
         open_engine(EngineRequest(address="10.0.0.1:6379"), 1),
     ):
         pass
+
+
+def test_what_is_asked_of_another_engine_is_named() -> None:
+    said: list[str] = []
+    sink = logger.add(said.append, format="{message}")
+    for asked in (EngineRequest(), EngineRequest(task_cpus=4)):
+        with open_engine(asked, 1) as engine:
+            assert engine.is_in_process
+    logger.remove(sink)
+    (line,) = said
+    assert line.startswith("no effect: task_cpus")
 
 
 def test_an_engine_that_is_not_there_names_those_that_are() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bert_playground.engines.local_processes import run_jobs
+from bert_playground.engines.local_processes import LocalProcesses
 from bert_playground.signals import Stopped, nothing_to_save
 
 LONG = 60.0
@@ -50,7 +50,7 @@ def stop_while_reading(function: Callable[[tuple[Path, float]], int], folder: Pa
     started = 0.0
     with (
         suppress(KeyboardInterrupt),
-        closing(run_jobs(function, iter(jobs_of(folder)), 2)) as done,
+        closing(LocalProcesses(2).run(function, iter(jobs_of(folder)))) as done,
     ):
         for _ in done:
             while not (folder / "long").exists():
@@ -87,7 +87,7 @@ def test_ctrl_c_reaches_workers_that_still_import_as_the_other_process_says(
 
     threading.Thread(target=press).start()
     with pytest.raises(KeyboardInterrupt):
-        list(run_jobs(work, iter(jobs_of(tmp_path)), 2))
+        list(LocalProcesses(2).run(work, iter(jobs_of(tmp_path))))
     assert "Traceback" not in capfd.readouterr().err
 
 

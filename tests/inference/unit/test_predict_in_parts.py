@@ -1,5 +1,6 @@
 """predict_in_parts: the parts together are the file of one process, to the byte; what is complete is not answered again."""
 
+import gzip
 import json
 from dataclasses import replace
 from functools import partial
@@ -14,6 +15,7 @@ from bert_playground.engines.engine import EngineRequest
 from bert_playground.ensemble_predictor import load_predictor
 from bert_playground.models.checkpoint import save_model
 from bert_playground.predict_in_parts import (
+    UNPACKED,
     PartsRequest,
     PartsResult,
     merge_parts,
@@ -109,6 +111,30 @@ def test_another_question_is_refused(asked: PartsRequest, engine: PickledEngine)
     asked.source.write_text(asked.source.read_text().replace("blue", "teal"))
     with pytest.raises(ValueError, match="table:"):
         predict_in_parts(asked, RAY, None)
+
+
+def test_another_sample_is_another_question(
+    asked: PartsRequest, engine: PickledEngine, tmp_path: Path
+) -> None:
+    sample = tmp_path / "sample.csv"
+    sample.write_text("id,bought_yes,bought_no\n0,0.5,0.5\n")
+    predict_in_parts(replace(asked, sample=sample), RAY, None)
+    sample.write_text("id,bought_no\n0,0.5\n")
+    with pytest.raises(ValueError, match="sample:"):
+        predict_in_parts(replace(asked, sample=sample), RAY, None)
+
+
+def test_a_compressed_table_lies_where_all_workers_find_it_and_goes_at_the_end(
+    asked: PartsRequest, engine: PickledEngine
+) -> None:
+    expected = answer_alone(asked)
+    packed = asked.source.with_suffix(".csv.GZ")
+    packed.write_bytes(gzip.compress(asked.source.read_bytes()))
+    left = asked.folder / UNPACKED / "of a killed call"
+    left.mkdir(parents=True)
+    result = predict_in_parts(replace(asked, source=packed), RAY, None)
+    assert merge(result) == expected
+    assert not list((asked.folder / UNPACKED).iterdir())
 
 
 def test_a_folder_of_other_files_is_left_alone(asked: PartsRequest, engine: PickledEngine) -> None:

@@ -1,16 +1,18 @@
 """Settings that cannot have their effect are named, with their source and what is used instead."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from loguru import logger
 
-from bert_playground.config import load_config
+from bert_playground.config import RunConfig, load_config
 from bert_playground.training.ignored_settings import (
     RunFacts,
     ignored_settings,
     log_ignored_settings,
+    log_settings_of_several,
 )
 
 # 90 steps: 3 epochs of 30 batches.
@@ -139,9 +141,21 @@ def test_what_has_its_effect_is_not_named(facts: RunFacts, asked: dict[str, Any]
 
 
 def test_the_log_is_told_at_the_level_of_a_warning() -> None:
+    flags = {"lora.r": 4}
+    (said,) = listen(flags, lambda config, sources: log_ignored_settings(config, sources, FACTS))
+    assert said.startswith("WARNING no effect: lora.r = 4 (flag)")
+
+
+def test_a_single_model_has_nothing_to_fit_side_by_side() -> None:
+    said = listen({"engine.name": "ray", "cross_validation.jobs": 2}, log_settings_of_several)
+    assert {each.split()[3] for each in said} == {"engine.name", "cross_validation.jobs"}
+    assert all("one model is trained" in each for each in said)
+
+
+def listen(flags: dict[str, Any], log: Callable[[RunConfig, dict[str, str]], None]) -> list[str]:
+    """Level and message of what it says."""
     heard: list[str] = []
-    sink = logger.add(lambda message: heard.append(message.record["level"].name))
-    config, sources = load_config(environment={}, flags={"lora.r": 4})
-    log_ignored_settings(config, sources, FACTS)
+    sink = logger.add(heard.append, format="{level} {message}")
+    log(*load_config(environment={}, flags=flags))
     logger.remove(sink)
-    assert heard == ["WARNING"]
+    return heard

@@ -49,9 +49,8 @@ class TableDrift:
         self._quick = QuickCheck(both.values())
         self._sample: list[pl.DataFrame] = []
         self._step = 0  # of the rows that are kept as a sample
-        self._chosen: np.ndarray | None = (
-            None  # the rows that are kept, where the frame is a part of a table
-        )
+        # The rows that are kept, where the frame is a part of a table.
+        self._chosen: np.ndarray | None = None
 
     def read(self, frame: pl.DataFrame, *, is_plain: bool = False) -> pl.DataFrame:
         """The rows as training would have written them; what differs is counted. Columns that are not there are left to others.

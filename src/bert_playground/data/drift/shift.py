@@ -52,9 +52,8 @@ def find_shift(
 
 def may_be_shifted(profile: ColumnProfile, num_cells: int) -> bool:
     """Whether any cells at all, so many of them, would be a finding: of a few rows no lengths and no categories are."""
-    if (
-        profile.is_numeric or profile.form == "list"
-    ):  # numbers beyond those of training are; a cell may hold many items
+    # A single number may be beyond those of training, and a cell of a list may hold many items.
+    if profile.is_numeric or profile.form == "list":
         return True
     if profile.edges:
         return is_shifted(1.0, num_cells, _num_numbers(profile))

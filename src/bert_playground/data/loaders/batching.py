@@ -162,7 +162,7 @@ def cut_points(
         points[-2] -= 1
     if num_batches and num_rows - points[-2] < fewest:
         points[-2] = num_rows - fewest
-    if num_rows < num_batches or (num_batches and np.diff(points).min() < fewest):
+    if num_rows < num_batches * fewest or np.diff(points).min(initial=fewest) < fewest:
         raise ValueError(
             f"{num_rows} rows cannot be {num_batches} batches, as many as another process has; use a larger batch size, "
             "or leave out rows until their number is a multiple of the number of processes"

@@ -4,6 +4,7 @@ import itertools
 
 import mlx.core as mx
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -152,6 +153,12 @@ def test_the_shares_of_a_step_are_the_step_of_one_process(
         assert all(len(rows) for rows in share)
         count = Shard(rank, world_size).count_rows(len(lengths), step_rows)
         assert count == sum(map(len, share))
+
+
+@pytest.mark.parametrize(("num_rows", "step_rows"), [(1, 4), (2, 3), (3, 2), (9, 4)])
+def test_too_few_rows_for_all_processes_are_refused(num_rows: int, step_rows: int) -> None:
+    with pytest.raises(ValueError, match=f"{num_rows} rows cannot be"):
+        Shard(0, 3).cut(num_rows, step_rows)
 
 
 def test_shares_have_about_as_many_tokens() -> None:

@@ -13,7 +13,6 @@ LAUNCHED = ("train", "pretrain")
 DEFAULT_PORT = 32323
 DEFAULT_TIMEOUT = 30.0
 
-
 Command = Annotated[
     list[str],
     typer.Argument(
@@ -121,7 +120,7 @@ def _read_variables(given: list[str]) -> dict[str, str]:
     variables = {}
     for each in given:
         name, equals, value = each.partition("=")
-        if not (equals and name.replace("_", "a").isalnum() and not name[0].isdigit()):
+        if not (equals and name.isidentifier() and name.isascii()):
             raise ValueError(f"--env {each}: expected NAME=VALUE, such as OMP_NUM_THREADS=4")
         variables[name] = value
     return variables

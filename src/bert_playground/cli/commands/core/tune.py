@@ -12,10 +12,6 @@ from bert_playground.cli.utils.console import print_json, print_lines, print_res
 _PANEL = "The study"
 
 
-def _option(*names: str, help: str, metavar: str) -> Any:
-    return options.option(*names, metavar=metavar, help=help, panel=_PANEL)
-
-
 Time = Annotated[
     str | None,
     options.option(
