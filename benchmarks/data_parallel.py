@@ -20,9 +20,10 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+from processes import BERT
+
 from bert_playground.distributed.hosts import choose_free_ports
 
-BERT = (sys.executable, "-c", "from bert_playground.cli.app import main; main()")
 SKIPPED_REPORTS = 2
 RING_REPEATS = 20
 
@@ -38,16 +39,16 @@ def write_table(path: Path, num_rows: int) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def step_seconds(
-    table: Path, processes: int, threads: int, rows: int, options: argparse.Namespace
-) -> float:
-    """Seconds of a step of so many rows in all."""
+def measure_step(
+    table: Path, processes: int, threads: int, options: argparse.Namespace
+) -> tuple[float, int]:
+    """Seconds of a step, and how many parameters it trains."""
     with tempfile.TemporaryDirectory() as folder:
         launched = ["launch", "-n", str(processes)] if processes > 1 else []
         subprocess.run(
             [
                 *BERT, *launched, "train", "--train", str(table), "--output-dir", folder, "--max-steps", str(options.steps),
-                "--batch-size", str(rows // processes), "--precision", "f32", "--logging-steps", "1",
+                "--batch-size", str(options.batch // processes), "--precision", "f32", "--logging-steps", "1",
                 "--set", f"model.hidden_size={options.hidden}", "--set", f"model.num_layers={options.layers}",
                 "--set", "training.report=false", "--set", "checkpoint.enable_checkpointing=false",
             ],
@@ -59,10 +60,10 @@ def step_seconds(
         (metrics,) = Path(folder).glob("run_*/metrics.jsonl")
         records = [json.loads(line) for line in metrics.read_text().splitlines()]
         (summary,) = Path(folder).glob("run_*/summary.json")
-        options.parameters = json.loads(summary.read_text())["trained_parameters"]
+        parameters = int(json.loads(summary.read_text())["trained_parameters"])
     times = [record["seconds"] for record in records if record["kind"] == "train"]
     steps = [after - before for before, after in pairwise(times)]
-    return statistics.median(steps[SKIPPED_REPORTS:])
+    return statistics.median(steps[SKIPPED_REPORTS:]), parameters
 
 
 def ring_seconds(processes: int, num_values: int) -> float:
@@ -121,16 +122,17 @@ def main() -> None:
         write_table(table, options.rows)
         one, several = [], []
         for _ in range(options.repeats):
-            one.append(step_seconds(table, 1, options.processes, options.batch, options))
-            several.append(step_seconds(table, options.processes, 1, options.batch, options))
+            seconds, parameters = measure_step(table, 1, options.processes, options)
+            one.append(seconds)
+            several.append(measure_step(table, options.processes, 1, options)[0])
             print(
                 f"1 x {options.processes}: {one[-1]:.4f} s   {options.processes} x 1: {several[-1]:.4f} s   load {os.getloadavg()[0]:.1f}",
                 flush=True,
             )
-    ring = ring_seconds(options.processes, options.parameters)
+    ring = ring_seconds(options.processes, parameters)
     before, after = statistics.median(one), statistics.median(several)
     print(
-        f"{options.parameters:,} parameters: {before:.4f} s in one process, {after:.4f} s in {options.processes}, of which the "
+        f"{parameters:,} parameters: {before:.4f} s in one process, {after:.4f} s in {options.processes}, of which the "
         f"ring {ring:.4f} s; efficiency {before / after:.2f}, {before / (after - ring):.2f} without the ring"
     )
 
