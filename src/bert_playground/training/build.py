@@ -17,7 +17,6 @@ from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared
 from bert_playground.data.templates.features import has_free_text
 from bert_playground.data.templates.row_text import SCRATCH_TOKENIZER
-from bert_playground.data.tokens.cooccurrence import cooccurrence_vectors
 from bert_playground.distributed.group import joined_group
 from bert_playground.inference import Model, has_adapters
 from bert_playground.logs import tell_if_slow
@@ -134,6 +133,9 @@ def begin_words(
             "model.word_vectors cooccurrence needs the whole table in memory, but it is streamed; set data.streaming to "
             "false, or word_vectors to random"
         )
+    # Not before: SciPy and scikit-learn take a third of a second and more.
+    from bert_playground.data.tokens.cooccurrence import cooccurrence_vectors
+
     vectors = cooccurrence_vectors(data.table, pipeline.vocab_size, model.encoder.hidden_size)
     for first, last in pipeline.number_tokens:
         vectors[first:last] = 0.0  # the ramps tell which numbers are near each other
