@@ -114,6 +114,8 @@ def begin_words(
     config: RunConfig,
     pipeline: TextPipeline,
     data: MLXLoader | StreamingLoader,
+    *,
+    is_resumed: bool = False,
 ) -> None:
     """Begin the word vectors of a model from random weights as `model.word_vectors` says.
 
@@ -122,11 +124,12 @@ def begin_words(
         config: what was asked for.
         pipeline: fitted.
         data: the training rows.
+        is_resumed: a checkpoint brings the words.
 
     Raises:
         ValueError: rows that are streamed cannot be counted.
     """
-    if config.model.word_vectors == "random" or config.model.pretrained is not None:
+    if is_resumed or config.model.word_vectors == "random" or config.model.pretrained is not None:
         return
     if isinstance(data, StreamingLoader):
         raise ValueError(
