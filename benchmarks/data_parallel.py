@@ -20,9 +20,10 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+from processes import BERT
+
 from bert_playground.distributed.hosts import choose_free_ports
 
-BERT = (sys.executable, "-c", "from bert_playground.cli.app import main; main()")
 SKIPPED_REPORTS = 2
 RING_REPEATS = 20
 
@@ -38,10 +39,10 @@ def write_table(path: Path, num_rows: int) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def time_step(
+def measure_step(
     table: Path, processes: int, threads: int, options: argparse.Namespace
 ) -> tuple[float, int]:
-    """Seconds of a step, and trained parameters."""
+    """Seconds of a step, and how many parameters it trains."""
     with tempfile.TemporaryDirectory() as folder:
         launched = ["launch", "-n", str(processes)] if processes > 1 else []
         subprocess.run(
@@ -121,9 +122,9 @@ def main() -> None:
         write_table(table, options.rows)
         one, several = [], []
         for _ in range(options.repeats):
-            seconds, parameters = time_step(table, 1, options.processes, options)
+            seconds, parameters = measure_step(table, 1, options.processes, options)
             one.append(seconds)
-            several.append(time_step(table, options.processes, 1, options)[0])
+            several.append(measure_step(table, options.processes, 1, options)[0])
             print(
                 f"1 x {options.processes}: {one[-1]:.4f} s   {options.processes} x 1: {several[-1]:.4f} s   load {os.getloadavg()[0]:.1f}",
                 flush=True,

@@ -15,7 +15,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
+
+from processes import resident_bytes
 
 SIDES = ("native", "stock", "peer")
 KINDS = {"published": None, "local": "sliding_attention", "global": "full_attention"}
@@ -60,16 +61,10 @@ def peer(length: int, num_layers: int, kind: str) -> Callable[[], object]:
     return forward
 
 
-def held_bytes() -> int:
-    """Resident memory now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
 def measure(side: str, length: int, num_layers: int, kind: str, budget_seconds: float) -> dict:
     """Seconds of the best pass, and what the passes held at most above the weights."""
     forward = (peer if side == "peer" else ours)(length, num_layers, kind)
-    before, seconds, spent = held_bytes(), [], 0.0
+    before, seconds, spent = resident_bytes(), [], 0.0
     while not seconds or (spent < budget_seconds and len(seconds) < 8):
         start = time.perf_counter()
         forward()

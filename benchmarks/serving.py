@@ -16,7 +16,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -30,6 +29,7 @@ from typing import Any, NamedTuple
 import mlx.core as mx
 import numpy as np
 import polars as pl
+from processes import BERT, resident_bytes
 from serving_load import run_load
 
 from bert_playground.config.schema import DataSection
@@ -74,13 +74,9 @@ def write_checkpoint(folder: Path, texts: pl.DataFrame, name: str) -> Path:
 
 @contextmanager
 def run_ours(checkpoint: Path, *words: str) -> Iterator[tuple[int, int]]:
-    """`bert serve` in f32: its port and process id."""
-    script = "from bert_playground.cli.app import main; main()"
-    options = ("--port", "0", "--served-model-name", MODEL, "--no-access-log", "--precision", "f32")
-    command = [sys.executable, "-c", script, "serve", "--checkpoint", str(checkpoint)]
-    process = subprocess.Popen([*command, *options, *words], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
+    """`bert serve` in f32 on a free port: this and the process id."""
+    with start_ours(checkpoint, 0, *words) as process:
+        assert process.stdout is not None
         port = 0
         while not port:
             line = process.stdout.readline()
@@ -90,24 +86,27 @@ def run_ours(checkpoint: Path, *words: str) -> Iterator[tuple[int, int]]:
                 port = int(line.rstrip("/\n").rpartition(":")[2])
         wait_until_ready(port)
         yield port, process.pid
-    finally:
-        process.kill()
-        process.wait()
+
+
+@contextmanager
+def start_ours(checkpoint: Path, port: int, *words: str) -> Iterator["subprocess.Popen[str]"]:
+    """`bert serve` in f32 on a port, which is not waited for; killed in the end."""
+    options = ("--served-model-name", MODEL, "--no-access-log", "--precision", "f32")
+    command = [*BERT, "serve", "--checkpoint", str(checkpoint), "--port", str(port), *options]
+    with subprocess.Popen([*command, *words], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @contextmanager
 def run_torch(python: str, checkpoint: Path, port: int = 38_471) -> Iterator[tuple[int, int]]:
     """The other server: its port and process id."""
     command = [python, str(Path(__file__).with_name("serving_torch.py")), str(checkpoint)]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment["PYTHONPATH"] = os.environ.get("TORCH_PYTHONPATH", "")
-    process = subprocess.Popen([*command, str(port)], env=environment)
-    try:
-        wait_until_ready(port)
-        yield port, process.pid
-    finally:
-        process.kill()
-        process.wait()
+    path = os.environ.get("TORCH_PYTHONPATH", "")
+    with run_peer([*command, str(port)], port, PYTHONPATH=path) as server:
+        yield server
 
 
 @contextmanager
@@ -123,15 +122,20 @@ def run_infinity(command: str, checkpoint: Path, port: int = 38_472) -> Iterator
         (folder / "tokenizer_config.json").write_text(json.dumps(kind), encoding="utf-8")
         words = ["v2", "--model-id", place, "--served-model-name", MODEL, "--port", str(port)]
         words += ["--engine", "torch", "--device", "cpu", "--dtype", "float32"]
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        environment |= {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"}
-        process = subprocess.Popen([command, *words, "--log-level", "error"], env=environment)
+        quiet = {"PYTHONPATH": "", "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"}
+        with run_peer([command, *words, "--log-level", "error"], port, **quiet) as server:
+            yield server
+
+
+@contextmanager
+def run_peer(command: list[str], port: int, **environment: str) -> Iterator[tuple[int, int]]:
+    """A server of others in its own environment: its port and process id."""
+    with subprocess.Popen(command, env=os.environ | environment) as process:
         try:
             wait_until_ready(port)
             yield port, process.pid
         finally:
             process.kill()
-            process.wait()
 
 
 def wait_until_ready(port: int) -> None:
@@ -158,18 +162,10 @@ def make_text_bodies(texts: pl.DataFrame, size: int) -> list[bytes]:
     return [json.dumps({"inputs": [[text] for text in each]}).encode() for each in cut(texts, size)]
 
 
-def make_row_bodies(texts: pl.DataFrame, size: int) -> list[bytes]:
-    """Requests for /predict/rows, without drift, as `measure_offline` looks for none."""
+def make_row_bodies(texts: pl.DataFrame, size: int, **options: bool) -> list[bytes]:
+    """Requests for /predict/rows; without options as most clients send them."""
     return [
-        json.dumps({"rows": [{"text": text} for text in each], "drift": False}).encode()
-        for each in cut(texts, size)
-    ]
-
-
-def make_drift_bodies(texts: pl.DataFrame, size: int) -> list[bytes]:
-    """Requests for /predict/rows as most clients send them."""
-    return [
-        json.dumps({"rows": [{"text": text} for text in each]}).encode()
+        json.dumps({"rows": [{"text": text} for text in each], **options}).encode()
         for each in cut(texts, size)
     ]
 
@@ -199,8 +195,10 @@ def run_servers(
         servers: list[tuple[str, tuple[int, int], str, Callable[..., list[bytes]]]] = []
         ours = stack.enter_context(run_ours(checkpoint))
         servers.append(("texts", ours, "/predict", make_text_bodies))
-        servers.append(("rows", ours, "/predict/rows", make_row_bodies))
-        servers.append(("rows with drift", ours, "/predict/rows", make_drift_bodies))
+        # `measure_offline` looks for no drift.
+        without_drift = partial(make_row_bodies, drift=False)
+        servers.append(("rows", ours, "/predict/rows", without_drift))
+        servers.append(("rows with drift", ours, "/predict/rows", make_row_bodies))
         if arguments.torch_python:
             torch = stack.enter_context(run_torch(arguments.torch_python, checkpoint))
             servers.append(("torch", torch, "/predict", make_text_bodies))
@@ -291,12 +289,6 @@ def measure_offline(checkpoint: Path, texts: pl.DataFrame) -> float:
     return speed
 
 
-def resident_bytes(pid: int) -> int:
-    """The memory that a process holds."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
 def check_memory(checkpoint: Path, bodies: list[bytes], num_requests: int) -> dict[str, Any]:
     """Memory after a tenth of many requests of mixed length, and after all of them."""
     with run_ours(checkpoint) as (port, pid):
@@ -328,25 +320,11 @@ def check_kill(checkpoint: Path, bodies: list[bytes]) -> dict[str, Any]:
             asked = thread.submit(ask, seconds=KILL_SECONDS)
             time.sleep(1.0)
             os.kill(pid, signal.SIGKILL)
-            with run_on(checkpoint, port):
+            with start_ours(checkpoint, port):
                 load = asked.result()
     wrong = sum(answer != right[number % len(some)] for number, answer in load.answers.items())
     again = load.since_broken
     return {"statuses": dict(load.statuses), "since_restart": again, "wrong_answers": wrong}
-
-
-@contextmanager
-def run_on(checkpoint: Path, port: int) -> Iterator[None]:
-    """`bert serve` on a port, without waiting for it."""
-    script = "from bert_playground.cli.app import main; main()"
-    options = ("--port", str(port), "--no-access-log", "--precision", "f32")
-    command = [sys.executable, "-c", script, "serve", "--checkpoint", str(checkpoint), *options]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
 
 
 def main() -> None:

@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 import mlx.core as mx
 import numpy as np
 import polars as pl
+from processes import BERT, resident_bytes
 
 from bert_playground.config.load import load_config
 from bert_playground.logs import set_up_logs
@@ -29,12 +29,6 @@ from bert_playground.training.core import Callback, TrainState
 WARM_UP = 1_200  # steps, after which buffers of each length have been seen
 BATCH_SIZE = 32
 WORDS = [f"word{number}" for number in range(2_000)]
-
-
-def resident_bytes() -> int:
-    """What this process holds in memory now."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 class WatchMemory(Callback):
@@ -137,8 +131,7 @@ def soak_prediction(asked: argparse.Namespace, folder: Path) -> list[dict[str, o
         make_table(number, seed=1).drop("label").write_csv(table)
         command = ["predict", "--test", table, "--checkpoint", run, "--output", folder / "out.csv"]
         started = time.perf_counter()
-        code = "from bert_playground.cli.app import main; main()"
-        process = subprocess.Popen([sys.executable, "-c", code, *map(str, command)])
+        process = subprocess.Popen([*BERT, *map(str, command)])
         _, status, used = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
         if status:

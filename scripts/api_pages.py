@@ -21,10 +21,8 @@ PAGES = {
     "export": ("Export and compression", ("export", "compression")),
     "runs": ("Runs", ("run_list",)),
 }
-
-INHERITING = {
-    "estimators"
-}  # their classes have half of their methods from a base class that nobody imports
+# Their classes have half of their methods from a base class that nobody imports.
+INHERITING = {"estimators"}
 
 
 def write_api_pages() -> dict[str, str]:

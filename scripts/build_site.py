@@ -155,7 +155,8 @@ def write_site(build: Path = BUILD) -> Path:
     config = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     config |= {"docs_dir": "pages", "site_dir": "html"}
     config["nav"] = fill_navigation(config["nav"], set(pages))
-    config["plugins"][1]["mkdocstrings"]["handlers"]["python"]["paths"] = [str(ROOT / "src")]
+    (docstrings,) = (each["mkdocstrings"] for each in config["plugins"] if "mkdocstrings" in each)
+    docstrings["handlers"]["python"]["paths"] = [str(ROOT / "src")]
     path = build / "mkdocs.yml"
     path.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
     return path

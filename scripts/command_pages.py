@@ -1,5 +1,6 @@
 """A page of the documentation site for each command, written from its help: nothing here says what a command does."""
 
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from bert_playground.cli.app import app
 ROOT = Path(__file__).parents[1]
 GUIDES = ROOT / "docs/guides"
 PICTURES = ROOT / "docs/images/commands"
+OVERVIEW = "commands/README.md"
 MAX_EXAMPLES = 5
 
 
@@ -52,11 +54,10 @@ def write_command_pages() -> dict[str, str]:
     """Place in the site → Markdown, of all commands and of the page that lists them."""
     commands = list(iterate_commands())
     guides = read_guides()
-    pages = {"commands/README.md": _overview(commands)}
+    pages = {OVERVIEW: _overview(commands)}
     for command in commands:
         if command.is_group:
-            below = [each for each in commands if each.words[:-1] == command.words]
-            pages[command.page] = _group_page(command, below)
+            pages[command.page] = _group_page(command, commands, command.page)
         else:
             pages[command.page] = _command_page(command, guides)
     return pages
@@ -87,31 +88,28 @@ def _guides_of(command: Command, guides: Mapping[str, list[str]]) -> list[str]:
 
 def _overview(commands: list[Command]) -> str:
     """All commands in a table, the groups as headings."""
+    alone = [each for each in commands if len(each.words) == 1 and not each.is_group]
     parts = [
         "# Commands\n\nEach page is the help of the command, as `--help` prints it in a terminal.\n\n",
-        _table([each for each in commands if len(each.words) == 1 and not each.is_group]),
+        _table(alone, OVERVIEW),
     ]
     for group in (each for each in commands if each.is_group):
-        below = [each for each in commands if each.words[:-1] == group.words]
-        parts.append(f"\n## {group.title}\n\n{_escape(group.click.help)}\n\n{_table(below)}")
+        parts.append(f"\n#{_group_page(group, commands, OVERVIEW)}")
     return "".join(parts)
 
 
-def _table(commands: list[Command]) -> str:
+def _group_page(group: Command, commands: list[Command], place: str) -> str:
+    """A heading, and a table of what stands in the group, with links from a page at this place."""
+    below = [each for each in commands if each.words[:-1] == group.words]
+    return f"# {group.title}\n\n{_escape(group.click.help)}\n\n{_table(below, place)}"
+
+
+def _table(commands: list[Command], place: str) -> str:
     rows = (
-        f"| [`{each.title}`]({each.page.removeprefix('commands/')}) | {_escape(each.click.help)} |\n"
+        f"| [`{each.title}`]({posixpath.relpath(each.page, posixpath.dirname(place))}) | {_escape(each.click.help)} |\n"
         for each in commands
     )
     return "| command | what |\n|---|---|\n" + "".join(rows)
-
-
-def _group_page(group: Command, below: list[Command]) -> str:
-    rows = (
-        f"| [`{each.title}`]({each.words[-1]}.md) | {_escape(each.click.help)} |\n"
-        for each in below
-    )
-    table = "| command | what |\n|---|---|\n" + "".join(rows)
-    return f"# {group.title}\n\n{_escape(group.click.help)}\n\n{table}"
 
 
 def _command_page(command: Command, guides: Mapping[str, list[str]]) -> str:

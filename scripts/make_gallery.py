@@ -6,6 +6,7 @@
 
 import argparse
 import fcntl
+import io
 import os
 import pty
 import re
@@ -151,20 +152,25 @@ def lines_left(written: str) -> list[str]:
 def draw(scene: Scene, lines: list[str]) -> str:
     """The command and its output as SVG."""
     words = [Text.from_ansi(line).plain for line in lines]
-    begin = next((i for i, line in enumerate(words) if line.startswith(scene.start)), 0)
+    begin = next((i for i, line in enumerate(words) if line.startswith(scene.start)), None)
+    if begin is None:
+        raise SystemExit(f"{scene.typed} prints no line that begins with {scene.start!r}")
     end = len(lines) if scene.first is None else min(len(lines), begin + scene.first)
     shown = ["…"] * (begin > 0) + lines[begin:end] + ["…"] * (end < len(lines))
-    with Path(os.devnull).open("w") as nowhere:
-        console = Console(
-            record=True, width=COLUMNS, file=nowhere, force_terminal=True, color_system="truecolor"
-        )
-        console.print(Text.assemble(("$ ", "dim"), (scene.typed, "bold cyan")), soft_wrap=True)
-        for line in shown:
-            console.print(Text.from_ansi(line), overflow="fold", highlight=False)
+    console = Console(
+        record=True,
+        width=COLUMNS,
+        file=io.StringIO(),
+        force_terminal=True,
+        color_system="truecolor",
+    )
+    console.print(Text.assemble(("$ ", "dim"), (scene.typed, "bold cyan")), soft_wrap=True)
+    for line in shown:
+        console.print(Text.from_ansi(line), overflow="fold", highlight=False)
     num_lines = len(console.export_text(clear=False).splitlines())
+    # rich: 20 px high, 0.61 as wide, lines of 1.22
     sizes = {
-        "WIDTH": round(COLUMNS * 12.2)
-        + 2 * MARGIN,  # rich: 20 px high, 0.61 as wide, lines of 1.22
+        "WIDTH": round(COLUMNS * 12.2) + 2 * MARGIN,
         "HEIGHT": round((num_lines + 0.3) * 24.4) + 2 * MARGIN,
         "MARGIN": MARGIN,
     }

@@ -34,6 +34,7 @@ logger.enable(bert_playground.logs.LIBRARY)  # tests listen to what the library 
 ROOT = Path(__file__).parents[1]
 MOST_PROCESSES = 8
 SLOW_FOLDERS = {"e2e", "integration"}
+LOST_PARAMETERS = pytest.StashKey[dict[str, set[str]]]()
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 settings.register_profile("ci", max_examples=15, deadline=None)
@@ -70,18 +71,24 @@ def _asks_for(marker: str, config: pytest.Config) -> bool:
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put long files first, so that no process is left alone with one at the end."""
-    for item in items:
-        _leave_other_parameters(item)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what `quick_for` leaves out, and put long files first, so that no process is left alone with one at the end."""
+    config.stash[LOST_PARAMETERS] = _leave_other_parameters(items)
     items.sort(key=lambda item: SLOW_FOLDERS.isdisjoint(item.path.parts))
 
 
-def _leave_other_parameters(item: pytest.Item) -> None:
-    """Mark a test as medium whose parameters are not among those that `quick_for` names."""
-    quick = item.get_closest_marker("quick_for")
-    if quick is not None and item.name.partition("[")[2][:-1] not in quick.args:
-        item.add_marker("medium")
+def _leave_other_parameters(items: list[pytest.Item]) -> dict[str, set[str]]:
+    """Mark tests as medium whose parameters are not among those that `quick_for` names; gives names that no test has."""
+    lost: dict[str, set[str]] = {}
+    for item in items:
+        quick = item.get_closest_marker("quick_for")
+        if quick is None:
+            continue
+        test, _, parameters = item.nodeid.removesuffix("]").partition("[")
+        lost.setdefault(test, set(quick.args)).discard(parameters)
+        if parameters not in quick.args:
+            item.add_marker("medium")
+    return {test: names for test, names in lost.items() if names}
 
 
 def pytest_collection_finish() -> None:
@@ -180,6 +187,12 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith("BERT_") and "__" in name:
             monkeypatch.delenv(name)
     monkeypatch.delenv("LOGURU_LEVEL", raising=False)
+
+
+@pytest.fixture(scope="session")
+def lost_parameters(pytestconfig: pytest.Config) -> dict[str, set[str]]:
+    """Test → names in its `quick_for` that are none of its parameters, of what was collected."""
+    return pytestconfig.stash[LOST_PARAMETERS]
 
 
 @pytest.fixture(scope="session")

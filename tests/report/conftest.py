@@ -10,16 +10,11 @@ import pytest
 from bert_playground.config import load_config
 from bert_playground.config.schema import RunConfig
 from bert_playground.training import run_training
+from tests.tiny_run import TINY_RUN
 
-TINY = {
-    "model.hidden_size": 16,
-    "model.num_layers": 1,
-    "model.num_heads": 2,
+TINY = TINY_RUN | {
     "model.vocab_size": 300,
     "training.epochs": 4,
-    "training.batch_size": 16,
-    "training.precision": "f32",
-    "training.use_compilation": False,
     "training.logging_steps": 2,
     "training.early_stopping_patience": 0,
     "optimizer.learning_rate": 1e-2,

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from bert_playground.cli.app import app
@@ -20,7 +21,13 @@ SMALL = {
     "BERT_CROSS_VALIDATION__MEMBERS": "encoder,constant",
     "COLUMNS": "200",
 }
-NOT_OURS = ("pip", "uv sync", "cd")
+INSTALLING = ("pip ", "uv sync")
+
+
+def use_small_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every command train a tiny model for two steps."""
+    for name, value in SMALL.items():
+        monkeypatch.setenv(name, value)
 
 
 def blocks_of(page: str, language: str) -> list[str]:
@@ -32,7 +39,7 @@ def blocks_of(page: str, language: str) -> list[str]:
 def lines_of(page: str) -> list[str]:
     """Its command lines, without those that install."""
     lines = "".join(blocks_of(page, "bash")).splitlines()
-    return [line for line in lines if line and not line.startswith(NOT_OURS)]
+    return [line for line in lines if line and not line.startswith(INSTALLING)]
 
 
 def type_line(line: str, instead: Mapping[str, str] | None = None) -> str:

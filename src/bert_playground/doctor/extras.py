@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import NamedTuple
 
+from bert_playground.extras import install_command
 from bert_playground.finding import BAD, GOOD, NOTE, Finding
 
 DISTRIBUTION = "bert-playground"
@@ -13,6 +14,7 @@ EXTRA = re.compile(r"extra == ['\"]([\w-]+)['\"]")
 OTHERWISE = ("cpu", "cuda13", "native")  # which MLX, and which kernels: checks of their own
 PURPOSE = {
     "boost": "LightGBM and CatBoost beside the encoder",
+    "hpo": "bert tune, and the search of bert compress",
     "kaggle": "bert kaggle",
     "mlflow": "--mlflow and bert mlflow",
     "onnx": "bert model export --format onnx",
@@ -75,13 +77,12 @@ def check_extras(requirements: Sequence[Requirement] | None = None) -> Iterator[
     """Each extra with the versions of its packages."""
     if requirements is None:
         requirements = read_requirements()
-    names = [each.extra for each in requirements if each.extra not in (None, *OTHERWISE)]
+    names = [each.extra for each in requirements if each.extra and each.extra not in OTHERWISE]
     for extra in dict.fromkeys(names):
         packages = [each.package for each in requirements if each.extra == extra]
         found = {name: installed_version(name) for name in packages}
         there = ", ".join(f"{name} {number}" for name, number in found.items() if number)
         missing = [name for name, number in found.items() if number is None]
-        purpose = PURPOSE.get(str(extra), "")
         if not missing:
             yield Finding(f"extra {extra}", GOOD, there)
             continue
@@ -89,7 +90,7 @@ def check_extras(requirements: Sequence[Requirement] | None = None) -> Iterator[
             f"extra {extra}",
             NOTE,
             f"missing: {', '.join(missing)}{f' (there: {there})' if there else ''}",
-            f'for {purpose or extra}: uv sync --extra {extra}, or pip install "{DISTRIBUTION}[{extra}]"',
+            f"for {PURPOSE.get(extra, extra)}: {install_command(extra)}",
         )
 
 

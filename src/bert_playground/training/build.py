@@ -17,7 +17,6 @@ from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared
 from bert_playground.data.templates.features import has_free_text
 from bert_playground.data.templates.row_text import SCRATCH_TOKENIZER
-from bert_playground.data.tokens.cooccurrence import cooccurrence_vectors
 from bert_playground.distributed.group import joined_group
 from bert_playground.inference import Model, has_adapters
 from bert_playground.logs import tell_if_slow
@@ -115,6 +114,8 @@ def begin_words(
     config: RunConfig,
     pipeline: TextPipeline,
     data: MLXLoader | StreamingLoader,
+    *,
+    is_resumed: bool = False,
 ) -> None:
     """Begin the word vectors of a model from random weights as `model.word_vectors` says.
 
@@ -123,17 +124,21 @@ def begin_words(
         config: what was asked for.
         pipeline: fitted.
         data: the training rows.
+        is_resumed: a checkpoint brings the words.
 
     Raises:
         ValueError: rows that are streamed cannot be counted.
     """
-    if config.model.word_vectors == "random" or config.model.pretrained is not None:
+    if is_resumed or config.model.word_vectors == "random" or config.model.pretrained is not None:
         return
     if isinstance(data, StreamingLoader):
         raise ValueError(
             "model.word_vectors cooccurrence needs the whole table in memory, but it is streamed; set data.streaming to "
             "false, or word_vectors to random"
         )
+    # Not before: SciPy and scikit-learn take a third of a second and more.
+    from bert_playground.data.tokens.cooccurrence import cooccurrence_vectors
+
     vectors = cooccurrence_vectors(data.table, pipeline.vocab_size, model.encoder.hidden_size)
     for first, last in pipeline.number_tokens:
         vectors[first:last] = 0.0  # the ramps tell which numbers are near each other

@@ -143,7 +143,7 @@ def fit(
     train_data, val_data = make_loaders(pipeline, prepared, config)
     assert train_data.labels is not None
     model = create_task_model(config, pipeline, train_data.labels, _read_pooling(checkpoint))
-    begin_words(model, config, pipeline, train_data)
+    begin_words(model, config, pipeline, train_data, is_resumed=checkpoint is not None)
     if speaks and not pipeline.number_tokens:  # else transformers refuses the folder by itself
         _say_what_transformers_lacks(model)
     if config.data.sample_fraction < 1:

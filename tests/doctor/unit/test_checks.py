@@ -1,6 +1,7 @@
 """Each check says what it found and what to do."""
 
 import threading
+import tomllib
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -8,7 +9,14 @@ import pytest
 
 from bert_playground.doctor import machine, outside
 from bert_playground.doctor.examine import _collect
-from bert_playground.doctor.extras import Requirement, _read, check_extras, check_packages
+from bert_playground.doctor.extras import (
+    OTHERWISE,
+    PURPOSE,
+    Requirement,
+    _read,
+    check_extras,
+    check_packages,
+)
 from bert_playground.finding import BAD, GOOD, NOTE
 
 
@@ -38,6 +46,11 @@ def test_an_extra_that_lacks_a_package_comes_with_its_command():
     assert "surely-not-installed" in serve.found
     assert "bert serve" in serve.remedy
     assert "uv sync --extra serve" in serve.remedy
+
+
+def test_each_extra_has_its_purpose(root):
+    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    assert {*PURPOSE, *OTHERWISE} == {*extras["optional-dependencies"]}
 
 
 def test_this_machine_computes():

@@ -14,19 +14,9 @@ from bert_playground.training import ensemble_fits
 from bert_playground.training.cross_validation.cross_validate import run_cross_validation
 from bert_playground.training.ensembles import EnsembleResult, train_ensemble
 from tests.engines.pickled import PickledEngine, use_as_ray
+from tests.tiny_run import TINY_RUN
 
 pytestmark = pytest.mark.medium
-
-TINY = {
-    "model.hidden_size": 16,
-    "model.num_layers": 1,
-    "model.num_heads": 2,
-    "model.vocab_size": 200,
-    "training.epochs": 1,
-    "training.batch_size": 16,
-    "training.precision": "f32",
-    "training.use_compilation": False,
-}
 
 
 @pytest.fixture
@@ -36,7 +26,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> PickledEngine:
 
 def configure(passengers: Path, output: Path, **more: Any) -> RunConfig:
     flags = {
-        **TINY,
+        **TINY_RUN,
         "data.train": passengers / "train.csv",
         "data.target": "Survived",
         "training.output_dir": output,

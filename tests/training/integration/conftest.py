@@ -14,18 +14,9 @@ from bert_playground.runs import RunDir
 from bert_playground.training import build, run_training
 from bert_playground.training.core import Callback
 from bert_playground.training.core.state import TrainState
+from tests.tiny_run import TINY_RUN
 
-TINY = {
-    "model.hidden_size": 16,
-    "model.num_layers": 1,
-    "model.num_heads": 2,
-    "model.vocab_size": 200,
-    "training.epochs": 2,
-    "training.batch_size": 16,
-    "training.precision": "f32",
-    "training.use_compilation": False,
-    "training.logging_steps": 2,
-}
+TINY = TINY_RUN | {"training.epochs": 2, "training.logging_steps": 2}
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""model.word_vectors: words that share their rows begin alike, numbers and defaults as ever."""
+"""model.word_vectors: words that share their rows begin alike, numbers as ever."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -36,18 +36,13 @@ def shops(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def untrained_words(
-    make_config: Callable[..., RunConfig], shops: Path, **settings: object
-) -> tuple[Predictor, np.ndarray]:
-    asked = {"data.train": shops, **UNTRAINED, **settings}
-    predictor = Predictor.load(run_training(make_config("sold", **asked)).run_dir.kept)
-    return predictor, np.array(predictor.model.encoder.embeddings.words.weight)
-
-
+@pytest.mark.medium
 def test_words_that_share_their_rows_begin_alike(
     make_config: Callable[..., RunConfig], shops: Path
 ) -> None:
-    predictor, words = untrained_words(make_config, shops, **{"model.word_vectors": "cooccurrence"})
+    asked = {"data.train": shops, "model.word_vectors": "cooccurrence"}
+    predictor = Predictor.load(run_training(make_config("sold", **UNTRAINED | asked)).run_dir.kept)
+    words = np.array(predictor.model.encoder.embeddings.words.weight)
     find = predictor.pipeline.tokenizer.tokenizer.token_to_id
     unit = words / np.linalg.norm(words, axis=1, keepdims=True)
     ulm, red, green = (

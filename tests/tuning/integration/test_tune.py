@@ -13,20 +13,11 @@ from bert_playground.run_record import read_record
 from bert_playground.tuning.request import TuneRequest
 from bert_playground.tuning.tune import run_tuning
 from tests.engines.pickled import use_as_ray
+from tests.tiny_run import TINY_RUN
 
 pytestmark = pytest.mark.medium
 
-TINY = {
-    "model.hidden_size": 16,
-    "model.num_layers": 1,
-    "model.num_heads": 2,
-    "model.vocab_size": 200,
-    "training.epochs": 1,
-    "training.batch_size": 16,
-    "training.precision": "f32",
-    "training.use_compilation": False,
-    "data.drop_columns": ["row"],
-}
+TINY = TINY_RUN | {"data.drop_columns": ["row"]}
 # The defaults are one epoch at the recipe's rate; 3 heads do not divide the width, so that such trials fail.
 SPACE = {
     "training.epochs": {"low": 4, "high": 6},

@@ -18,9 +18,8 @@ from bert_playground.lookup import shorten
 DELIMITERS = (",", ";", "\t", "|")
 NAMELESS = "Unnamed: "
 SAMPLE_RECORDS, SAMPLE_ROWS = 60, 500
-SAMPLE_CELLS = (
-    100_000  # of a wide table: fewer rows, but as many as a name needs to be told from cells
-)
+# Of a wide table: fewer rows, but as many as a name needs to be told from cells.
+SAMPLE_CELLS = 100_000
 SAMPLE_LETTERS = 100_000
 MIN_LETTERS = 3  # in a row, from A on: by chance a record hardly ever has them
 MIN_VALUES = 5  # of a column, to tell what it holds

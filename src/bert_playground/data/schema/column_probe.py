@@ -171,9 +171,8 @@ class ColumnProbe:
         is_whole = is_number and values.dtype == np.float32 and not np.isnan(values).any()
         unchecked: dict[str, Any] = {"check_input": False} if is_whole else {}
         leaf = max(3, len(self.truth) // 200)
-        with config_context(
-            skip_parameter_validation=True
-        ):  # a third of the time on narrow columns
+        # The validation is a third of the time on narrow columns.
+        with config_context(skip_parameter_validation=True):
             for train, held_out in self.splits:
                 model = make_tree(max_depth=8, min_samples_leaf=leaf, random_state=self.seed)
                 if not is_number:
@@ -209,8 +208,7 @@ class ColumnProbe:
         return np.asarray(self.truth.max() + self.truth.min() - self.truth)
 
     def _type(self) -> str:
-        num_classes = len(np.unique(self.truth)) if self.is_classification else 0
-        return {0: "continuous", 2: "binary"}.get(num_classes, "multiclass")
+        return {0: "continuous", 2: "binary"}.get(len(self.classes), "multiclass")
 
 
 def _best_area(positives: np.ndarray, counts: np.ndarray) -> float:

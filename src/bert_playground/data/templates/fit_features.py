@@ -15,13 +15,11 @@ from bert_playground.data.templates.features import DATE_PARTS, FORM_OF_KIND, Fe
 from bert_playground.lookup import shorten
 
 MAX_OWN_BINS = 12  # a number with so few distinct values keeps them, each a bin of its own
-MIN_ROWS = (
-    3  # a category, title or prefix on fewer training rows is read as "other" or word by word
-)
+# A category, title or prefix on fewer training rows is read as "other" or word by word.
+MIN_ROWS = 3
 MAX_KNOWN = 256
-AT_ONCE = (
-    256  # columns that are counted in one query; the plan of a longer one takes more than its turn
-)
+# Columns that are counted in one query; the plan of a longer one takes more than its turn.
+AT_ONCE = 256
 SAID_SPELLINGS = {
     "worded": "{}: numbers among signs or words",
     "comma": "{}: numbers with a decimal comma",

@@ -2,14 +2,14 @@
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.utils.extmath import randomized_svd
 
 from bert_playground.data.tokens.token_table import TokenizedTable, gather_rows
 
 MOST_PAIRS = 50_000_000  # that are counted: a few seconds
 EVERYWHERE = 0.98  # share of rows from which on a token tells nothing of its company
-PRIOR = (
-    1.0  # pairs that are added to those seen and to those expected, so that rare ones say little
-)
+# Pairs that are added to those seen and to those expected, so that rare ones say little.
+PRIOR = 1.0
 
 
 def cooccurrence_vectors(table: TokenizedTable, num_entries: int, size: int) -> np.ndarray:
@@ -39,8 +39,6 @@ def cooccurrence_vectors(table: TokenizedTable, num_entries: int, size: int) -> 
 
 def _decompose(association: sp.csr_matrix, size: int) -> np.ndarray:
     """Vectors [V, size] whose products are near the association of their tokens; columns of zeros where it has no more."""
-    from sklearn.utils.extmath import randomized_svd  # not before: its import takes a while
-
     num_entries = association.shape[0]
     rank = min(2 * size, num_entries)
     left, values, right = randomized_svd(association, rank, n_iter=4, random_state=0)
