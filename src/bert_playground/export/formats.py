@@ -1,6 +1,6 @@
 """FORMATS: the name of a form and the function that writes it; export_model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,13 @@ from bert_playground.lookup import look_up
 from bert_playground.models.ensemble import refuse_ensemble
 from bert_playground.runs import find_checkpoint
 
-FLAGS = {"opset": "--opset", "data": "--data", "with_recipe": "--serve"}
-
-
-def _export_huggingface(checkpoint: Path, folder: Path, dtype: str, **options: Any) -> Exported:
-    if options:
-        raise ValueError(
-            f"format huggingface has no {' or '.join(FLAGS[name] for name in options)}; add --format onnx, or leave out what is its own"
-        )
-    refuse_ensemble(checkpoint)
-    return export_huggingface(checkpoint, folder, dtype)
-
-
-# (checkpoint, new folder, number format, options of this form) → what was written.
+# (checkpoint, new folder, number format) → what was written.
 FORMATS: dict[str, Callable[..., Exported]] = {
-    "huggingface": _export_huggingface,
+    "huggingface": export_huggingface,
     "onnx": export_onnx,
 }
+# ONNX alone writes ensembles, and has options of its own.
+ONNX_FLAGS = {"opset": "--opset", "data": "--data", "with_recipe": "--serve"}
 
 
 def export_model(
@@ -59,6 +49,17 @@ def export_model(
             f"{output} exists already and is not empty; give a new folder with --output"
         )
     folder = find_checkpoint(checkpoint)
+    if format != "onnx":
+        _refuse_what_is_onnxs(format, folder, options)
     with replaced_directory(output) as temporary:
         exported = write(folder, temporary, dtype, **options)
     return exported._replace(folder=output)
+
+
+def _refuse_what_is_onnxs(format: str, folder: Path, options: Mapping[str, Any]) -> None:
+    if options:
+        flags = " or ".join(ONNX_FLAGS[name] for name in options)
+        raise ValueError(
+            f"format {format} has no {flags}; add --format onnx, or leave out what is its own"
+        )
+    refuse_ensemble(folder)

@@ -297,6 +297,14 @@ def test_other_date_formats_are_refused(fitted: TextPipeline) -> None:
         compile_member(replace(fitted, features=tuple(features)))
 
 
+def test_a_form_that_is_not_written_there_is_refused(
+    fitted: TextPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(cells.SAYINGS, "title")
+    with pytest.raises(ValueError, match="name is read in the form 'title'"):
+        compile_member(fitted)
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_csv_files_of_any_separator_are_read(separator: str, tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
@@ -394,6 +402,6 @@ def test_predict_py_is_one_file_that_imports_three_libraries() -> None:
         for node in ast.parse(source).body
         if isinstance(node, ast.Import | ast.ImportFrom)
     }
-    outside = modules - sys.stdlib_module_names
+    outside = {name.partition(".")[0] for name in modules} - sys.stdlib_module_names
     assert outside == {"numpy", "onnxruntime", "tokenizers"}
     ast.parse(source, feature_version=(3, 10))

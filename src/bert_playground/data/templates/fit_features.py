@@ -93,7 +93,7 @@ def _fit_known(frame: pl.DataFrame, features: Sequence[Feature]) -> list[Feature
     counted = {
         str(place): feature
         for place, feature in enumerate(features)
-        if feature.form in ("date", "category", "title", "prefix")
+        if not feature.is_text and feature.form != "number"
     }
     is_frequent = pl.element().struct.field("len") >= min(MIN_ROWS, max(1, frame.height // 10))
     tables: dict[str, list[dict[str, Any]]] = {}

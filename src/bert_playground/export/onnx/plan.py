@@ -17,7 +17,7 @@ from bert_playground.data.targets.multilabel import HALF, LabelListEncoder, Mult
 from bert_playground.data.templates.features import Feature
 from bert_playground.data.templates.templates import Template
 from bert_playground.data.templates.text_pair import read_frame
-from bert_playground.export.onnx.standalone_cells import DATE_PARTS
+from bert_playground.export.onnx.standalone_cells import DATE_PARTS, SAYINGS
 from bert_playground.lookup import shorten
 
 FORMAT = 1  # of plan.json
@@ -91,6 +91,11 @@ def find_faults(pipeline: TextPipeline) -> list[str]:
         faults.append(
             f"its template derives {shorten(form.derive)} by SQL (data.template_options.derive, or --template)"
         )
+    faults += [
+        f"{each.column} is read in the form {each.form!r}"
+        for each in pipeline.features
+        if each.form not in SAYINGS
+    ]
     windows = pipeline.windows
     spellings = [
         *((each.column, each.spelling) for each in pipeline.features),
