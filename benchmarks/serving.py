@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -73,41 +73,46 @@ def write_checkpoint(folder: Path, texts: pl.DataFrame, name: str) -> Path:
 
 
 @contextmanager
-def run_ours(checkpoint: Path, *words: str) -> Iterator[tuple[int, int]]:
-    """`bert serve` in f32: its port and process id."""
-    script = "from bert_playground.cli.app import main; main()"
-    options = ("--port", "0", "--served-model-name", MODEL, "--no-access-log", "--precision", "f32")
-    command = [sys.executable, "-c", script, "serve", "--checkpoint", str(checkpoint)]
-    process = subprocess.Popen([*command, *options, *words], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
+def running(command: Sequence[str], **options: Any) -> "Iterator[subprocess.Popen[str]]":
+    """A process that is killed at the end of the block; `options` are those of Popen."""
+    process = subprocess.Popen(command, text=True, **options)
     try:
-        port = 0
-        while not port:
-            line = process.stdout.readline()
-            if not line:
-                raise RuntimeError("bert serve has ended")
-            if line.startswith("page"):
-                port = int(line.rstrip("/\n").rpartition(":")[2])
-        wait_until_ready(port)
-        yield port, process.pid
+        yield process
     finally:
         process.kill()
         process.wait()
+
+
+def spell_ours(checkpoint: Path, port: int, *words: str) -> list[str]:
+    """The command of `bert serve` in f32."""
+    script = "from bert_playground.cli.app import main; main()"
+    options = ("--served-model-name", MODEL, "--no-access-log", "--precision", "f32", *words)
+    command = [sys.executable, "-c", script, "serve", "--checkpoint", str(checkpoint)]
+    return [*command, "--port", str(port), *options]
+
+
+@contextmanager
+def run_ours(checkpoint: Path, *words: str) -> Iterator[tuple[int, int]]:
+    """`bert serve`: its port and process id."""
+    with running(spell_ours(checkpoint, 0, *words), stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        pages = (line for line in process.stdout if line.startswith("page"))
+        page = next(pages, None)
+        if page is None:
+            raise RuntimeError("bert serve has ended")
+        port = int(page.rstrip("/\n").rpartition(":")[2])
+        wait_until_ready(port)
+        yield port, process.pid
 
 
 @contextmanager
 def run_torch(python: str, checkpoint: Path, port: int = 38_471) -> Iterator[tuple[int, int]]:
     """The other server: its port and process id."""
     command = [python, str(Path(__file__).with_name("serving_torch.py")), str(checkpoint)]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment["PYTHONPATH"] = os.environ.get("TORCH_PYTHONPATH", "")
-    process = subprocess.Popen([*command, str(port)], env=environment)
-    try:
+    path = os.environ.get("TORCH_PYTHONPATH", "")
+    with running([*command, str(port)], env={**os.environ, "PYTHONPATH": path}) as process:
         wait_until_ready(port)
         yield port, process.pid
-    finally:
-        process.kill()
-        process.wait()
 
 
 @contextmanager
@@ -123,15 +128,11 @@ def run_infinity(command: str, checkpoint: Path, port: int = 38_472) -> Iterator
         (folder / "tokenizer_config.json").write_text(json.dumps(kind), encoding="utf-8")
         words = ["v2", "--model-id", place, "--served-model-name", MODEL, "--port", str(port)]
         words += ["--engine", "torch", "--device", "cpu", "--dtype", "float32"]
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        environment |= {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"}
-        process = subprocess.Popen([command, *words, "--log-level", "error"], env=environment)
-        try:
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "PYTHONPATH": ""}
+        words += ["--log-level", "error"]
+        with running([command, *words], env=environment) as process:
             wait_until_ready(port)
             yield port, process.pid
-        finally:
-            process.kill()
-            process.wait()
 
 
 def wait_until_ready(port: int) -> None:
@@ -158,18 +159,10 @@ def make_text_bodies(texts: pl.DataFrame, size: int) -> list[bytes]:
     return [json.dumps({"inputs": [[text] for text in each]}).encode() for each in cut(texts, size)]
 
 
-def make_row_bodies(texts: pl.DataFrame, size: int) -> list[bytes]:
-    """Requests for /predict/rows, without drift, as `measure_offline` looks for none."""
+def make_row_bodies(texts: pl.DataFrame, size: int, **options: bool) -> list[bytes]:
+    """Requests for /predict/rows."""
     return [
-        json.dumps({"rows": [{"text": text} for text in each], "drift": False}).encode()
-        for each in cut(texts, size)
-    ]
-
-
-def make_drift_bodies(texts: pl.DataFrame, size: int) -> list[bytes]:
-    """Requests for /predict/rows as most clients send them."""
-    return [
-        json.dumps({"rows": [{"text": text} for text in each]}).encode()
+        json.dumps({"rows": [{"text": text} for text in each], **options}).encode()
         for each in cut(texts, size)
     ]
 
@@ -199,8 +192,10 @@ def run_servers(
         servers: list[tuple[str, tuple[int, int], str, Callable[..., list[bytes]]]] = []
         ours = stack.enter_context(run_ours(checkpoint))
         servers.append(("texts", ours, "/predict", make_text_bodies))
-        servers.append(("rows", ours, "/predict/rows", make_row_bodies))
-        servers.append(("rows with drift", ours, "/predict/rows", make_drift_bodies))
+        # `measure_offline` looks for no drift, and most clients do.
+        without_drift = partial(make_row_bodies, drift=False)
+        servers.append(("rows", ours, "/predict/rows", without_drift))
+        servers.append(("rows with drift", ours, "/predict/rows", make_row_bodies))
         if arguments.torch_python:
             torch = stack.enter_context(run_torch(arguments.torch_python, checkpoint))
             servers.append(("torch", torch, "/predict", make_text_bodies))
@@ -328,25 +323,11 @@ def check_kill(checkpoint: Path, bodies: list[bytes]) -> dict[str, Any]:
             asked = thread.submit(ask, seconds=KILL_SECONDS)
             time.sleep(1.0)
             os.kill(pid, signal.SIGKILL)
-            with run_on(checkpoint, port):
+            with running(spell_ours(checkpoint, port), stdout=subprocess.DEVNULL):
                 load = asked.result()
     wrong = sum(answer != right[number % len(some)] for number, answer in load.answers.items())
     again = load.since_broken
     return {"statuses": dict(load.statuses), "since_restart": again, "wrong_answers": wrong}
-
-
-@contextmanager
-def run_on(checkpoint: Path, port: int) -> Iterator[None]:
-    """`bert serve` on a port, without waiting for it."""
-    script = "from bert_playground.cli.app import main; main()"
-    options = ("--port", str(port), "--no-access-log", "--precision", "f32")
-    command = [sys.executable, "-c", script, "serve", "--checkpoint", str(checkpoint), *options]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
 
 
 def main() -> None:
