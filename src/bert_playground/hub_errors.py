@@ -49,7 +49,8 @@ def explain_hub_error(error: BaseException) -> str:
 
 def find_offline() -> str | None:
     """The variable that forbids the network; None: it is allowed."""
-    return next((name for name in OFFLINE if os.environ.get(name, "").lower() in YES), None)
+    name = next((name for name in OFFLINE if os.environ.get(name)), None)  # the first one counts
+    return name if name and os.environ[name].lower() in YES else None
 
 
 def is_about_disk(error: BaseException) -> bool:

@@ -9,10 +9,10 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.documents import read_json
-from bert_playground.export.hub_contents import name_adapters
+from bert_playground.export.hub_contents import find_base
 from bert_playground.export.model_card import TEMPLATES, own_version, training_facts
 from bert_playground.models.ensemble import checkpoints_inside, name_together
-from bert_playground.models.hub_files import ADAPTER, CONFIG, PIPELINE
+from bert_playground.models.hub_files import CONFIG, PIPELINE
 from bert_playground.models.lora.folder import is_adapter_folder
 from bert_playground.models.weight_files import find_weight_files, read_headers
 from bert_playground.run_record import RunRecord, find_record, read_record
@@ -128,7 +128,7 @@ def describe_checkpoint(folder: Path, repo: str, base: str | None) -> HubCard:
         repo=repo,
         kind=_name_kind(folder),
         num_parameters=_count_parameters(folder),
-        base_model=base or _named_base(folder),
+        base_model=base or find_base(folder),
         pipeline=pipeline,
         record=record,
         metrics=_measured(record, folder),
@@ -170,15 +170,6 @@ def _name_kind(folder: Path) -> str:
     said = f"A {name} encoder of {config.get('num_hidden_layers')} layers and width {config.get('hidden_size')}"
     said += f" with a {head['head_type']} head" if head.get("head_type") else ""
     return f"{said}, quantized" if config.get("quantization") else said
-
-
-def _named_base(folder: Path) -> str | None:
-    adapters = name_adapters(folder)
-    return (
-        str(read_json(adapters[0] / ADAPTER).get("base_model_name_or_path") or "") or None
-        if adapters
-        else None
-    )
 
 
 def _count_parameters(folder: Path) -> int | None:

@@ -6,10 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from bert_playground.documents import read_json
 from bert_playground.models.ensemble import read_manifest, resolve_inside
 from bert_playground.models.hub_files import ADAPTER, HUB_ID, PIPELINE
+from bert_playground.models.lora.folder import ADAPTER_WEIGHTS
+from bert_playground.models.lora.mlx_lm import HEAD_WEIGHTS, MLX_LM_WEIGHTS
 from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME, ESTIMATOR_NAME
 
 CARD = "README.md"
@@ -21,8 +24,9 @@ WANTED = (
     "model-*-of-*.safetensors",
     "model.safetensors.index.json",
     ADAPTER,
-    "adapter_model.safetensors",
-    "adapters.safetensors",
+    ADAPTER_WEIGHTS,
+    MLX_LM_WEIGHTS,
+    HEAD_WEIGHTS,
     PIPELINE,
     "tokenizer/tokenizer.json",
     "tokenizer.json",
@@ -103,9 +107,13 @@ def collect_contents(folder: Path, base: str | None = None) -> Contents:
     )
 
 
-def name_adapters(folder: Path) -> list[Path]:
-    """The adapters among the models of a folder."""
-    return [part for part in _parts(folder) if (part / ADAPTER).is_file()]
+def find_base(folder: Path) -> str | None:
+    """What the adapters among the models of a folder stand on; None: there is none, or it has no name."""
+    adapters = [part / ADAPTER for part in _parts(folder) if (part / ADAPTER).is_file()]
+    if not adapters:
+        return None
+    values = read_json(adapters[0])
+    return values.get(_base_key(values)) or None
 
 
 def _parts(folder: Path) -> list[Path]:
@@ -141,7 +149,7 @@ def _shared_adapters(files: Mapping[str, Path | bytes], base: str | None) -> dic
         if not name.endswith(ADAPTER) or isinstance(path, bytes):
             continue
         values = read_json(path)
-        key = next((key for key in BASE_KEYS if values.get(key)), BASE_KEYS[0])
+        key = _base_key(values)
         named = str(values.get(key) or "")
         if base is not None:
             text = json.dumps({**values, key: base}, indent=2, ensure_ascii=False) + "\n"
@@ -155,6 +163,11 @@ def _shared_adapters(files: Mapping[str, Path | bytes], base: str | None) -> dic
     if base is not None and not changed:
         raise ValueError(f"--base {base} is for adapters, and there is none; leave it out")
     return changed
+
+
+def _base_key(adapter: Mapping[str, Any]) -> str:
+    """Under which the configuration of an adapter names its base."""
+    return next((key for key in BASE_KEYS if adapter.get(key)), BASE_KEYS[0])
 
 
 def without_folders(text: str) -> str:

@@ -7,12 +7,16 @@ from pathlib import Path
 from bert_playground.files import replaced_directory
 from bert_playground.hub_errors import explain_hub_error, is_about_disk
 from bert_playground.lookup import shorten
-from bert_playground.models.hub_files import HUB_ID, quiet_bars
+from bert_playground.models.hub_files import (
+    DOWNLOADED,
+    NOT_DOWNLOADED,
+    quiet_bars,
+    require_hub_id,
+)
 from bert_playground.runs import find_checkpoint
 
 # Formats that run no code when they are read; pickles are not even fetched.
-FETCHED = ["*.json", "*.txt", "*.md", "*.safetensors", "*.skops", "*.cbm", "LICENSE*"]
-NOT_FETCHED = ["onnx/*", "openvino/*"]
+FETCHED = [*DOWNLOADED, "*.md", "*.skops", "*.cbm", "LICENSE*"]
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,7 @@ def pull_model(repo: str, output: Path | None = None, *, revision: str | None = 
     Raises:
         ValueError: the Hub refuses or does not answer, or there is no checkpoint.
     """
-    if not HUB_ID.fullmatch(repo):
-        raise ValueError(
-            f"{repo!r} is no name of the Hub; expected OWNER/NAME, such as ada/titanic"
-        )
+    require_hub_id(repo)
     folder = output or Path(repo.rpartition("/")[2])
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(
@@ -82,7 +83,7 @@ def _fetch(repo: str, revision: str | None) -> Path:
     try:
         return Path(
             snapshot_download(
-                repo, revision=revision, allow_patterns=FETCHED, ignore_patterns=NOT_FETCHED
+                repo, revision=revision, allow_patterns=FETCHED, ignore_patterns=NOT_DOWNLOADED
             )
         )
     # The client raises errors of its own, of its HTTP library and of the system; all mean the same here.

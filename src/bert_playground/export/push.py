@@ -17,7 +17,7 @@ from bert_playground.hub_errors import (
     find_offline,
     is_about_disk,
 )
-from bert_playground.models.hub_files import HUB_ID, quiet_bars
+from bert_playground.models.hub_files import quiet_bars, require_hub_id
 from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME, find_checkpoint
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def push_model(
         ValueError: a secret in the files, an adapter on a base that nobody else has, no token, or the Hub refuses.
     """
     folder = find_checkpoint(checkpoint)
-    _check_name(repo)
+    require_hub_id(repo)
     contents = collect_contents(folder, base)
     if is_dry:
         return _describe(folder, repo, _with_card(contents, folder, repo, base))
@@ -146,14 +146,6 @@ def _with_card(contents: Contents, folder: Path, repo: str, base: str | None) ->
 def _describe(folder: Path, repo: str, contents: Contents) -> Pushed:
     sizes = {name: contents.size_of(name) for name in contents.files}
     return Pushed(folder, repo, sizes, contents.left_out, sum(sizes.values()))
-
-
-def _check_name(repo: str) -> None:
-    if not HUB_ID.fullmatch(repo) or ".." in repo or "--" in repo:
-        raise ValueError(
-            f"--repo {repo!r} is no name of the Hub; expected OWNER/NAME of letters, digits, '-', '_' and '.', such as "
-            "ada/titanic"
-        )
 
 
 def _sign_in() -> "HfApi":

@@ -1,12 +1,12 @@
 """fetch_folder: the folder of a Hub id or a path, and the names of its files."""
 
-import errno
 import re
 import sys
 from pathlib import Path
 
 from loguru import logger
 
+from bert_playground.hub_errors import explain_hub_error, is_about_disk
 from bert_playground.lookup import expand_pattern, name_neighbours, nearest
 from bert_playground.models.bert_with_head import ENCODERS
 
@@ -63,9 +63,26 @@ def find_cached(name: str) -> Path | None:
     return folder if (folder / CONFIG).is_file() else None
 
 
+def require_hub_id(name: str) -> None:
+    """Refuse what no repository of the Hub can be called.
+
+    Raises:
+        ValueError: such a name.
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError as error:
+        raise ValueError(
+            f"{name!r} is no name of the Hub; expected OWNER/NAME of letters, digits, '-', '_' and '.', such as ada/titanic"
+        ) from error
+
+
 def quiet_bars() -> None:
     """Let the client of the Hub draw no bars where nobody sees them move, such as in a log."""
-    from huggingface_hub.utils.tqdm import disable_progress_bars
+    from huggingface_hub.utils import disable_progress_bars
 
     if not sys.stderr.isatty():
         disable_progress_bars()
@@ -82,14 +99,12 @@ def _download(name: str) -> Path:
         )
     # The client raises errors of its own, of its HTTP library and of the system; all mean the same here.
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_about_disk(error):
             raise
-        reason = str(error).strip().splitlines() or [type(error).__name__]
         meant, forms = _find_meant(name)
         raise ValueError(
-            f"could not get the model {name!r}{meant or ':'} no such folder here, and the download failed ({reason[0]}). "
-            "Check the spelling and the network and run the same command again (a download goes on where it "
-            f"stopped), or give a local folder{forms}"
+            f"could not get the model {name!r}{meant or ':'} no such folder here, and {explain_hub_error(error)}. "
+            f"A download that broke off goes on where it stopped; or give a local folder{forms}"
         ) from error
 
 

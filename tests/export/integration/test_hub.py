@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import huggingface_hub.constants as hub_settings
@@ -19,7 +19,12 @@ from bert_playground.ensemble_predictor import load_predictor
 from bert_playground.export.hub_contents import collect_contents, without_folders
 from bert_playground.export.pull import pull_model
 from bert_playground.export.push import push_model
-from bert_playground.models.checkpoint import load_model, save_model
+from bert_playground.models.checkpoint import (
+    load_model,
+    load_with_adapter,
+    save_adapter,
+    save_model,
+)
 from bert_playground.models.hub_files import find_cached
 from bert_playground.models.quantization_utils import quantize_model
 from bert_playground.runs import find_checkpoint
@@ -160,12 +165,18 @@ def test_a_quantized_checkpoint_answers_bit_for_bit(
     assert np.array_equal(answer(folder, passengers), answer(pulled, passengers))
 
 
-@pytest.mark.medium
-def test_an_adapter_names_a_base_of_the_hub(run: Path, passengers: Path, tmp_path: Path) -> None:
-    flags = make_flags(passengers, tmp_path / "output") | {
-        "model.pretrained": str(find_checkpoint(run))
+@pytest.fixture(scope="module")
+def tuned(run: Path, passengers: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of an adapter on that run."""
+    flags = make_flags(passengers, tmp_path_factory.mktemp("output")) | {
+        "model.pretrained": str(find_checkpoint(run)),
+        "lora.enabled": True,
     }
-    tuned = run_training(load_config("test", {}, flags | {"lora.enabled": True})[0]).run_dir.path
+    return find_checkpoint(run_training(load_config("test", {}, flags)[0]).run_dir.path)
+
+
+@pytest.mark.medium
+def test_an_adapter_names_a_base_of_the_hub(run: Path, tuned: Path, passengers: Path) -> None:
     with pytest.raises(ValueError, match="bert model merge"):
         push_model(tuned, "ada/adapter")
     push_model(run, "ada/base")
@@ -173,9 +184,25 @@ def test_an_adapter_names_a_base_of_the_hub(run: Path, passengers: Path, tmp_pat
     pull_model("ada/base", Path("base"))
     assert find_cached("ada/base") is not None
     pulled = pull_model("ada/adapter").folder
-    assert str(tmp_path) not in (pulled / "adapter_config.json").read_text()
-    assert str(tmp_path) not in (pulled / "pipeline.json").read_text()
+    for name in ("adapter_config.json", "pipeline.json"):
+        assert str(run.parent) not in (pulled / name).read_text()
     assert np.array_equal(answer(tuned, passengers), answer(pulled, passengers))
+
+
+@pytest.mark.medium
+def test_an_adapter_in_the_format_of_mlx_lm_keeps_its_head(
+    run: Path, tuned: Path, passengers: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mlx-lm"
+    save_adapter(load_with_adapter(tuned).adapter, folder, layout="mlx-lm")
+    shutil.copy(tuned / "pipeline.json", folder)
+    shutil.copytree(tuned / "tokenizer", folder / "tokenizer")
+    push_model(run, "ada/base")
+    push_model(folder, "ada/adapter", base="ada/base")
+    pulled = pull_model("ada/adapter").folder
+    assert "on ada/base" in (pulled / "README.md").read_text()
+    pull_model("ada/base", Path("base"))
+    assert np.array_equal(answer(folder, passengers), answer(pulled, passengers))
 
 
 @pytest.mark.medium
@@ -317,10 +344,12 @@ def test_unknown_names_and_revisions_are_told_apart(run: Path) -> None:
         pull_model("ada/titanic", revision="v9")
 
 
-@pytest.mark.parametrize("name", ["a b", "../up", "ada/x/y", "ada/--x"])
+@pytest.mark.parametrize("name", ["a b", "../up", "ada/x/y", "ada/--x", "ada/x.git"])
 def test_names_that_the_hub_cannot_have_are_refused(run: Path, name: str) -> None:
     with pytest.raises(ValueError, match="no name of the Hub"):
         push_model(run, name)
+    with pytest.raises(ValueError, match="no name of the Hub"):
+        pull_model(name)
 
 
 SHORTENED: dict[str, str] = {
@@ -332,5 +361,4 @@ SHORTENED: dict[str, str] = {
 
 
 def test_folders_of_a_machine_are_cut_to_their_last_names() -> None:
-    shorten: Callable[[str], str] = without_folders
-    assert {text: shorten(text) for text in SHORTENED} == SHORTENED
+    assert {text: without_folders(text) for text in SHORTENED} == SHORTENED

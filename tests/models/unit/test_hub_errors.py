@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bert_playground.hub_errors import explain_hub_error, without_token
+from bert_playground.hub_errors import explain_hub_error, find_offline, without_token
 
 
 def refuse(status: int, text: str = "refused") -> Exception:
@@ -53,6 +53,17 @@ def test_offline_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("TRANSFORMERS_OFFLINE", "yes")
     error = type("OfflineModeIsEnabled", (ConnectionError,), {})("offline")
     assert "TRANSFORMERS_OFFLINE says" in explain_hub_error(error)
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "found"), [("0", "1", None), ("", "1", "TRANSFORMERS_OFFLINE")]
+)
+def test_the_own_variable_of_the_hub_counts_first(
+    own: str, other: str, found: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", own)
+    monkeypatch.setenv("TRANSFORMERS_OFFLINE", other)
+    assert find_offline() == found
 
 
 @pytest.mark.parametrize("text", ["hf_abcDEF123", "Bearer abc.DEF-1"])
