@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,20 +133,12 @@ def _tune(
     )
     if is_new or presence.is_alone:
         free_killed_trials(study)
-    seconds = asked.seconds
-    if seconds is not None and not is_time_given and presence.is_alone:
-        seconds = max(seconds - _seconds_before(study), 1.0)
+    before = _seconds_before(study) if presence.is_alone and not is_time_given else 0.0
+    seconds = None if asked.seconds is None else max(asked.seconds - before, 1.0)
     clock = Clock(seconds, asked.seeds if rows.aside is not None else 0, started)
-    session = f"{SESSION}{os.getpid()}-{int(time.time())}"
-
-    def keep_account() -> None:
-        value = {"seconds": clock.elapsed, "beside": not presence.is_alone}
-        study.set_user_attr(session, value)
-
+    keep_account = partial(_keep_account, study, f"{os.getpid()}-{started:.0f}", clock, presence)
     progress = create_progress(clock, asked.most_trials)
-    logger.info(f"tuned by {runner.metric}, {len(space.dimensions)} settings:")
-    for path, said in list_dimensions(space):
-        logger.info(f"  {path}: {said}")
+    _log_space(runner.metric, space)
     search = Search(
         study,
         runner,
@@ -172,6 +165,17 @@ def _tune(
     finally:
         progress.close()
         keep_account()
+
+
+def _log_space(metric: str, space: Space) -> None:
+    logger.info(f"tuned by {metric}, {len(space.dimensions)} settings:")
+    for path, said in list_dimensions(space):
+        logger.info(f"  {path}: {said}")
+
+
+def _keep_account(study: optuna.Study, session: str, clock: Clock, presence: Presence) -> None:
+    value = {"seconds": clock.elapsed, "beside": not presence.is_alone}
+    study.set_user_attr(f"{SESSION}{session}", value)
 
 
 def _fix_split(config: RunConfig) -> RunConfig:
