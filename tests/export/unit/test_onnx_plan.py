@@ -329,7 +329,20 @@ VALUES = (
 
 @pytest.mark.parametrize("values", VALUES)
 def test_categories_in_other_words_are_read_alike(values: tuple[str, ...]) -> None:
-    others = ["MALE", " Female ", "TRUE", "y", "n", "0.0", "1.0", "101.0", "102", "A", "le  havre", "Ａ"]
+    others = [
+        "MALE",
+        " Female ",
+        "TRUE",
+        "y",
+        "n",
+        "0.0",
+        "1.0",
+        "101.0",
+        "102",
+        "A",
+        "le  havre",
+        "\uff21",
+    ]
     asked = [*dict.fromkeys([*ALL, *others])]
     unknown = [cell for cell in asked if cells.value_of(cell) is not None]
     stripped = [cell.strip() for cell in unknown]
