@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,15 @@ def test_a_stopped_rank_is_killed(run, capfd: pytest.CaptureFixture[str]) -> Non
     assert "rank 1 on this machine did not answer; it was killed" in capfd.readouterr().err
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C is heard even where the suite itself was put in the background, and so ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_a_signal_reaches_all_ranks_and_is_the_exit_code(run, tmp_path: Path) -> None:
     def interrupt() -> None:
         while len(list(tmp_path.glob("ready*"))) < 2:

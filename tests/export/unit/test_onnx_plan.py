@@ -325,25 +325,12 @@ VALUES = (
     ("na", "none", "x"),
     ("on", "off", "maybe"),
 )
+OTHERS = ("MALE", " Female ", "TRUE", "y", "n", "0.0", "1.0", "101.0", "102", "A", "le  havre")
 
 
 @pytest.mark.parametrize("values", VALUES)
 def test_categories_in_other_words_are_read_alike(values: tuple[str, ...]) -> None:
-    others = [
-        "MALE",
-        " Female ",
-        "TRUE",
-        "y",
-        "n",
-        "0.0",
-        "1.0",
-        "101.0",
-        "102",
-        "A",
-        "le  havre",
-        "\uff21",
-    ]
-    asked = [*dict.fromkeys([*ALL, *others])]
+    asked = [*dict.fromkeys([*ALL, *OTHERS, "\uff21"])]
     unknown = [cell for cell in asked if cells.value_of(cell) is not None]
     stripped = [cell.strip() for cell in unknown]
     named = ["none" if cell.lower() in cells.NONE else cell for cell in stripped]
