@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -30,6 +31,15 @@ def set_variables() -> None:
     """What Ray reads while it is imported: call it before, or `uv run` starts workers that end at once."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
+    # `ray start` asks for the token where there is one, a program that joins such a cluster has to be told to send it.
+    has_token = "RAY_AUTH_TOKEN" in os.environ or _token_path().is_file()
+    if has_token:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def _token_path() -> Path:
+    chosen = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return Path(chosen) if chosen else Path.home() / ".ray" / "auth_token"
 
 
 @contextmanager

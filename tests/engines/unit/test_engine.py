@@ -12,6 +12,7 @@ from bert_playground import extras
 from bert_playground.cli.app import app
 from bert_playground.engines.engine import EngineRequest, open_engine
 from bert_playground.engines.local_processes import LocalProcesses
+from bert_playground.engines.ray_session import SETTINGS, set_variables
 
 
 class CountedLoad:
@@ -97,3 +98,21 @@ def test_an_engine_that_is_not_there_names_those_that_are() -> None:
         open_engine(EngineRequest("rai"), 1),
     ):
         pass
+
+
+def test_the_token_of_a_cluster_is_sent_where_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in (*SETTINGS, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.setenv(name, "")  # so that it is as before afterwards
+        monkeypatch.delenv(name)
+    set_variables()
+    assert "RAY_AUTH_MODE" not in os.environ
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("secret")
+    set_variables()
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    set_variables()
+    assert os.environ["RAY_AUTH_MODE"] == "disabled"
