@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from bert_playground.data.columns.kinds import infer_all
-from bert_playground.data.columns.wide import chunks, read_numbers
+from bert_playground.data.columns.wide import chunks, read_numbers, stack_columns
 from bert_playground.data.schema.column_probe import (
     GIVES_AWAY,
     MIN_ROWS,
@@ -96,14 +96,14 @@ def _find_suspects(
     """The columns whose different cells could give something away; trees need not be asked of the others."""
     suspects = []
     for names in chunks(frame.columns, frame.height):
-        cells = pl.concat([frame[name].alias("cell") for name in names])
-        codes = cells.rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
-        for name, each in zip(names, codes.reshape(len(names), -1), strict=True):
-            could = any(probe.limit(each) >= GIVES_AWAY[probe.task] for probe in probes)
-            if not could and against is not None:
-                could = against.probe.limit_classes(each) >= GIVES_AWAY["binary"]
-            if could or name == id_column:
-                suspects.append(name)
+        cells = stack_columns(frame, names)
+        codes = cells.rank("dense").fill_null(0).cast(pl.Int64).to_numpy().reshape(len(names), -1)
+        could = np.array([name == id_column for name in names])
+        for probe in probes:
+            could |= probe.limits(codes) >= GIVES_AWAY[probe.task]
+        if against is not None:
+            could |= against.probe.limits_of_classes(codes) >= GIVES_AWAY["binary"]
+        suspects += [name for name, is_suspect in zip(names, could, strict=True) if is_suspect]
     return frame.select(suspects)
 
 

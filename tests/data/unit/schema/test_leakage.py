@@ -148,7 +148,7 @@ def test_no_column_scores_more_than_its_different_cells_could(
     probe = ColumnProbe(truth, task, seed)
     words = pl.Series("word", [f"w{cell}" for cell in cells])
     for column in (words, words.str.strip_chars("w")):
-        assert probe.score(column) <= probe.limit(cells) + 1e-9
+        assert probe.score(column) <= probe.limits(cells[None])[0] + 1e-9
         if task != "regression":
             scores = probe.score_classes(column).values()
-            assert max(scores, default=0) <= probe.limit_classes(cells) + 1e-9
+            assert max(scores, default=0) <= probe.limits_of_classes(cells[None])[0] + 1e-9
