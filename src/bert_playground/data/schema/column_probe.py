@@ -51,15 +51,16 @@ class ColumnProbe:
         for number, (_, held_out) in enumerate(self.splits):
             self.fold_of[held_out] = number
 
-    def limits(self, codes: np.ndarray) -> np.ndarray:
+    def limits(self, codes: np.ndarray, *, are_words: bool = False) -> np.ndarray:
         """What `score` cannot exceed, as rows of one fold with the same cell get the same answer, [C].
 
         Args:
-            codes: [C, R] of each column whole numbers, the same where cells are.
+            codes: [C, R] of each column whole numbers from 0, the same where cells are.
+            are_words: no column is of numbers: all cells that the other folds lack get the same answer too.
         """
         if not self.is_usable:
             return np.full(len(codes), self.constant)
-        pairs = self._pair(codes)
+        pairs = self._pair(codes, are_words)
         if self.task == "regression":
             truths = np.tile(self.truth, len(codes))
             means = np.bincount(pairs.of_cells, truths) / pairs.counts
@@ -71,23 +72,25 @@ class ColumnProbe:
             return np.asarray(np.add.reduceat(labels.max(axis=1), pairs.starts) / len(self.truth))
         return _best_areas(labels[:, 1], pairs)
 
-    def limits_of_classes(self, codes: np.ndarray) -> np.ndarray:
+    def limits_of_classes(self, codes: np.ndarray, *, are_words: bool = False) -> np.ndarray:
         """What no score of `score_classes` can exceed, [C]; see `limits`."""
         if not self.is_usable:
             return np.zeros(len(codes))
-        pairs = self._pair(codes)
+        pairs = self._pair(codes, are_words)
         labels = self._count_labels(pairs)
         return np.asarray(np.max([_best_areas(each, pairs) for each in labels.T], axis=0))
 
-    def _pair(self, codes: np.ndarray) -> "_Pairs":
+    def _pair(self, codes: np.ndarray, are_words: bool) -> "_Pairs":
         """The pairs of cell and fold in each column."""
-        pairs = codes[:, self.kept] * FOLDS + self.fold_of
-        order = np.argsort(pairs, axis=1, kind="stable")
-        is_new = np.diff(np.take_along_axis(pairs, order, axis=1), axis=1, prepend=-1) > 0
-        numbers = (np.cumsum(is_new) - 1).reshape(pairs.shape)
-        of_cells = np.empty_like(numbers)
-        np.put_along_axis(of_cells, order, numbers, axis=1)
-        return _Pairs(of_cells.ravel(), np.bincount(of_cells.ravel()), numbers[:, 0])
+        codes = codes[:, self.kept] + 1
+        if are_words:
+            cells = _number(codes)
+            folds = np.tile(self.fold_of, len(codes))
+            has_fold = np.zeros((cells.max() + 1, FOLDS), dtype=bool)
+            has_fold[cells.ravel(), folds] = True
+            codes[has_fold.sum(axis=1)[cells] == 1] = 0
+        of_cells = _number(codes * FOLDS + self.fold_of)
+        return _Pairs(of_cells.ravel(), np.bincount(of_cells.ravel()), of_cells.min(axis=1))
 
     def _count_labels(self, pairs: "_Pairs") -> np.ndarray:
         """Rows of each pair by class, [P, K]."""
@@ -234,6 +237,15 @@ class _Pairs(NamedTuple):
     of_cells: np.ndarray
     counts: np.ndarray
     starts: np.ndarray
+
+
+def _number(codes: np.ndarray) -> np.ndarray:
+    """Whole numbers from 0 for the different codes of each column, no two columns sharing one, [C, R]."""
+    order = np.argsort(codes, axis=1)
+    is_new = np.diff(np.take_along_axis(codes, order, axis=1), axis=1, prepend=-1) > 0
+    numbers = np.empty_like(order)
+    np.put_along_axis(numbers, order, np.cumsum(is_new).reshape(codes.shape) - 1, axis=1)
+    return numbers
 
 
 def _best_areas(positives: np.ndarray, pairs: _Pairs) -> np.ndarray:
