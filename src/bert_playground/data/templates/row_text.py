@@ -123,9 +123,7 @@ class RowText:
         """
         columns = self.columns
         require_columns(frame, columns, "the table")
-        read = set(columns)
-        extra = [name for name in frame.columns if name not in read]
-        if extra and makes_remarks():
+        if makes_remarks() and (extra := frame.drop(columns).columns):
             logger.debug(f"columns not read: {', '.join(extra)}")
         frame = derive_columns(as_text(frame.select(columns)), self.form)
         if places is not None:
