@@ -1,21 +1,27 @@
 """Ours against torch, OpenVINO and onnxruntime on the same work: two processes alive at once, timed in turn.
 
     uv run python benchmarks/versus_peers.py --peer-python PATH --definitions DIR [--only train] [--rounds 8] [--isa avx512]
+    uv run python benchmarks/versus_peers.py --peer-python PATH --definitions DIR --quick
 
 `--peer-python` is an interpreter that has torch and transformers (and openvino, onnxruntime for their rows); `--definitions` is
 a folder with the peers' model definitions (`torch_models.py`, `common.py`). Each row gives best and median seconds of
 both sides and the ratio ours / peer of the bests and of the medians (for inference its inverse says how many times faster).
-Peer `torch-compile` needs a C++ compiler; what it compiles at its first calls is not timed.
+Peer `torch-compile` needs a C++ compiler; what it compiles at its first calls is not timed. Rows in bf16 are left out where the
+CPU has no bf16 products (or they are masked), as peers only emulate them there. `--quick` takes a few rows, and as many rounds
+as fit in 10 minutes on 2 cores; `--beside N` keeps N other processes busy, as on a shared machine.
 """
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -40,6 +46,11 @@ MASKS = {
     "amx": {},
 }
 WARM_UPS = 2  # not timed: compilation, caches, first allocations
+MIN_ROUNDS = 3
+QUICK_SECONDS = 560  # and what the last row takes beyond its turn
+# What CPUs call products of bf16, and the masks that leave them.
+BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
+BF16_MASKS = (None, "avx512_bf16", "amx")
 PAUSE_SECONDS = 0.05  # lets the other side's OpenMP threads stop spinning
 
 
@@ -57,12 +68,13 @@ class Case:
     backward: bool = False
     peers: tuple[str, ...] = ("torch",)
     goal: float | None = None  # time, ours / best peer
+    quick: tuple[str, ...] = ()  # the peers of a quick run
 
 
 TORCH = ("torch", "torch-compile")
 CASES = [
     Case("layer forward f32", "layer", peers=TORCH, goal=0.95),
-    Case("layer f+b f32", "layer", backward=True, peers=TORCH, goal=0.90),
+    Case("layer f+b f32", "layer", backward=True, peers=TORCH, goal=0.90, quick=("torch",)),
     Case("layer forward bf16", "layer", dtype="bf16", peers=TORCH, goal=0.85),
     Case("layer f+b bf16", "layer", dtype="bf16", backward=True, peers=TORCH, goal=0.60),
     Case("adamw 110M", "adamw", goal=1.0),
@@ -77,6 +89,7 @@ CASES = [
         goal=0.60,
     ),
     Case("train modernbert-base f32", "train", "modernbert-base", peers=TORCH, goal=0.92),
+    Case("train bert-base f32 titanic", "train", lengths="titanic", peers=TORCH, quick=("torch",)),
     Case("train bert-base bf16 titanic", "train", dtype="bf16", lengths="titanic", goal=0.45),
     Case(
         "train modernbert-base bf16 titanic",
@@ -111,11 +124,34 @@ CASES = [
     ),
     Case("infer bert-base f32", "infer", peers=("torch", "openvino", "onnxruntime")),
     Case(
+        "infer bert-base f32 titanic",
+        "infer",
+        lengths="titanic",
+        peers=("torch", "openvino", "onnxruntime"),
+        quick=("openvino", "onnxruntime"),
+    ),
+    Case(
+        "infer minilm f32 titanic",
+        "infer",
+        "minilm",
+        lengths="titanic",
+        peers=("torch", "openvino", "onnxruntime"),
+        quick=("openvino", "onnxruntime"),
+    ),
+    Case(
         "infer bert-base int8",
         "infer",
         dtype="int8",
         peers=("openvino", "openvino-dynamic"),
         goal=1.0,
+    ),
+    Case(
+        "infer bert-base int8 titanic",
+        "infer",
+        dtype="int8",
+        lengths="titanic",
+        peers=("openvino", "openvino-dynamic"),
+        quick=("openvino",),
     ),
     Case(
         "infer modernbert-base 8192 f32",
@@ -188,19 +224,22 @@ def start(side: str, case: Case, options: argparse.Namespace) -> Side:
     return Side([*command, "--case", description], environment)
 
 
-def compare(case: Case, peer: str, options: argparse.Namespace) -> dict:
-    """Time ours and one peer in turn for the asked number of rounds."""
+def compare(case: Case, peer: str, options: argparse.Namespace, end: float) -> dict:
+    """Time ours and one peer in turn for the asked number of rounds, or MIN_ROUNDS where `end` has come."""
     sides = {name: start(name, case, options) for name in ("ours", peer)}
     times: dict[str, list[float]] = {name: [] for name in sides}
     for side in sides.values():
         for _ in range(WARM_UPS):
             side.ask("go")
-    for _ in range(options.rounds):
+    for done in range(options.rounds):
+        if done >= MIN_ROUNDS and time.monotonic() > end:
+            break
         for name, side in sides.items():
             time.sleep(PAUSE_SECONDS)
             times[name].append(side.ask("go")["seconds"])
     memory = {name: side.close()["peak_memory_bytes"] for name, side in sides.items()}
     ours, theirs = times["ours"], times[peer]
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
     return {
         "case": case.name,
         "peer": peer,
@@ -210,7 +249,10 @@ def compare(case: Case, peer: str, options: argparse.Namespace) -> dict:
         "peer_median": statistics.median(theirs),
         "ratio_best": min(ours) / min(theirs),
         "ratio_median": statistics.median(ours) / statistics.median(theirs),
-        "pair_ratio_median": statistics.median(a / b for a, b in zip(ours, theirs, strict=True)),
+        "pair_ratio_median": statistics.median(ratios),
+        "pair_ratio_mean": statistics.mean(ratios),
+        "pair_ratio_error": statistics.stdev(ratios) / len(ratios) ** 0.5,
+        "rounds": len(ratios),
         "ours_memory": memory["ours"],
         "peer_memory": memory[peer],
         "goal": case.goal,
@@ -221,21 +263,61 @@ def compare(case: Case, peer: str, options: argparse.Namespace) -> dict:
 def print_table(rows: list[dict]) -> None:
     """The results as a Markdown table, ready for the log."""
     print(
-        "\n| work | peer | ours best / median s | peer best / median s | ratio best / median | goal | peak GB ours / peer |"
+        "\n| work | peer | rounds | ours best / median s | peer best / median s | ratio best / median | of pairs | goal "
+        "| peak GB ours / peer |"
     )
-    print("|---|---|---|---|---|---|---|")
+    print("|---|---|--:|---|---|---|---|---|---|")
     for row in rows:
         goal = "-" if row["goal"] is None else f"{row['goal']:.2f}"
         print(
-            f"| {row['case']} | {row['peer']} | {row['ours_best']:.4f} / {row['ours_median']:.4f} "
+            f"| {row['case']} | {row['peer']} | {row['rounds']} | {row['ours_best']:.4f} / {row['ours_median']:.4f} "
             f"| {row['peer_best']:.4f} / {row['peer_median']:.4f} "
-            f"| {row['ratio_best']:.2f} / {row['ratio_median']:.2f} | {goal} "
+            f"| {row['ratio_best']:.2f} / {row['ratio_median']:.2f} "
+            f"| {row['pair_ratio_mean']:.2f} ± {row['pair_ratio_error']:.2f} | {goal} "
             f"| {row['ours_memory'] / 1e9:.2f} / {row['peer_memory'] / 1e9:.2f} |"
         )
 
 
-def main() -> None:
-    """Run the chosen cases and print one table."""
+def has_bf16(mask: str | None) -> bool:
+    """Whether this CPU multiplies bf16, and the mask lets it."""
+    facts = Path("/proc/cpuinfo")
+    flags = set(facts.read_text().split()) if facts.exists() else set()
+    return mask in BF16_MASKS and bool(flags & BF16_FLAGS)
+
+
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """Other processes that want the cores too."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+def choose(options: argparse.Namespace) -> list[tuple[Case, str]]:
+    """What is to be timed, with which peer."""
+    wanted = [word for word in options.only.split(",") if word]
+    peers = [word for word in options.peers.split(",") if word]
+    is_fit = has_bf16(options.isa)
+    left_out = [case.name for case in CASES if case.dtype == "bf16" and not is_fit]
+    if left_out:
+        print(
+            f"without bf16 products peers only emulate: left out {', '.join(left_out)}", flush=True
+        )
+    return [
+        (case, peer)
+        for case in CASES
+        if case.name not in left_out and (not wanted or any(word in case.name for word in wanted))
+        for peer in (case.quick if options.quick else case.peers)
+        if not peers or peer in peers
+    ]
+
+
+def read_options() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -248,31 +330,42 @@ def main() -> None:
         choices=MASKS,
         help="mask the instruction set of ours and of torch downwards (OpenVINO and onnxruntime are not masked)",
     )
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=8, help=f"at least {MIN_ROUNDS}")
+    parser.add_argument("--quick", action="store_true", help="a few rows in 10 minutes")
+    parser.add_argument("--beside", type=int, default=0, help="other processes that are busy")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--json", type=Path, help="append each result as a line to this file")
     options = parser.parse_args()
-    wanted = [word for word in options.only.split(",") if word]
-    peers = [word for word in options.peers.split(",") if word]
-    rows = []
-    for case in CASES:
-        if wanted and not any(word in case.name for word in wanted):
+    if options.rounds < MIN_ROUNDS:
+        parser.error(f"--rounds is {options.rounds}, expected at least {MIN_ROUNDS}")
+    return options
+
+
+def main() -> None:
+    """Run the chosen cases and print one table."""
+    options = read_options()
+    rows: list[dict] = []
+    chosen = choose(options)
+    start_time = time.monotonic()
+    for place, (case, peer) in enumerate(chosen, 1):
+        # Each row has an equal share of the time, and what those before it left.
+        end = start_time + QUICK_SECONDS * place / len(chosen) if options.quick else math.inf
+        if options.quick and time.monotonic() > start_time + QUICK_SECONDS:
+            print(f"{case.name} / {peer}: no time was left", file=sys.stderr)
             continue
-        for peer in case.peers:
-            if peers and peer not in peers:
-                continue
-            try:
-                rows.append(compare(case, peer, options))
-            except RuntimeError as error:
-                print(f"{case.name} / {peer}: {error}", file=sys.stderr)
-                continue
-            print(json.dumps(rows[-1]), flush=True)
-            if options.json:
-                with options.json.open("a") as file:
-                    file.write(json.dumps(rows[-1]) + "\n")
+        try:
+            with busy(options.beside):
+                rows.append(compare(case, peer, options, end))
+        except RuntimeError as error:
+            print(f"{case.name} / {peer}: {error}", file=sys.stderr)
+            continue
+        print(json.dumps(rows[-1]), flush=True)
+        if options.json:
+            with options.json.open("a") as file:
+                file.write(json.dumps(rows[-1]) + "\n")
     print(
         f"\n{platform.processor() or platform.machine()}, {options.isa or 'no mask'}, {options.threads} threads, "
-        f"{options.rounds} rounds"
+        f"{options.beside} busy processes beside, {time.monotonic() - start_time:.0f} s in all"
     )
     print_table(rows)
 

@@ -270,6 +270,22 @@ def embedding(table: mx.array, ids: mx.array, dtype: mx.Dtype) -> mx.array:
     return table[ids].astype(dtype)
 
 
+def cross_entropy(logits: mx.array, labels: mx.array) -> mx.array:
+    """-log P(label) of each row in f32, [M], without a second array of the size of the logits.
+
+    Args:
+        logits: [M, V].
+        labels: [M], integers in 0..V-1.
+    """
+    labels = labels.astype(mx.int32)
+    if serves(logits.dtype):
+        assert _native is not None
+        return _native.cross_entropy(logits, labels)
+    logits = logits.astype(mx.float32)
+    of_label = mx.take_along_axis(logits, labels[:, None], axis=-1)[:, 0]
+    return mx.logsumexp(logits, axis=-1) - of_label
+
+
 def packed_attention(
     qkv: mx.array,
     cu_seqlens: mx.array,

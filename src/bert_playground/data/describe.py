@@ -1,5 +1,6 @@
 """describe_table, preview_table: what inference makes of a table, and what the model would read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import polars as pl
 
 from bert_playground.data.columns.dictionary_encoding import join_cells
 from bert_playground.data.columns.kinds import Kind, as_kind, clean, infer_all, infer_kind
-from bert_playground.data.columns.wide import read_numbers
+from bert_playground.data.columns.wide import chunks, count_values, read_numbers, stack_columns
 from bert_playground.data.schema import Schema
 from bert_playground.data.schema.derived_gain import judge_by_target
 from bert_playground.data.targets.fit import Encoder, encode_targets, fit_targets
@@ -31,6 +32,7 @@ from bert_playground.lookup import count_of
 MANY_CATEGORIES = 1000
 LONG_CELL = 10_000  # characters
 MOSTLY_MISSING = 0.5
+MAX_VALUES = 5  # of a column that are shown
 MAX_SHOWN = 200  # columns of an example
 
 
@@ -205,6 +207,7 @@ def _describe_columns(
     numbers = read_numbers(
         frame, {name: kind.spelling for name, kind in kinds.items() if kind.name == "number"}
     )
+    frequent = _show_frequent(frame, [name for name in kinds if name not in numbers])
     return tuple(
         ColumnFacts(
             name,
@@ -212,7 +215,7 @@ def _describe_columns(
             kind.name,
             1 - kind.num_values / max(1, frame.height),
             kind.num_distinct,
-            _show_numbers(numbers[name]) if name in numbers else _show(clean(frame[name])),
+            _show_numbers(numbers[name]) if name in numbers else frequent[name],
         )
         for name, kind in kinds.items()
     )
@@ -228,11 +231,16 @@ def _show_numbers(cells: np.ndarray) -> str:
     return f"{spelt[0]} to {spelt[1]}, median {spelt[2]}{infinite}"
 
 
-def _show(values: pl.Series) -> str:
-    counts = values.drop_nulls().alias("value").value_counts()
-    frequent = counts.sort("count", "value", descending=[True, False])["value"][:5]
-    shown = ", ".join(text if len(text) <= 24 else f"{text[:23]}…" for text in frequent)
-    return shown + (", …" if counts.height > 5 else "")
+def _show_frequent(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, str]:
+    """Column → its most frequent values."""
+    shown = dict.fromkeys(names, "")
+    for part in chunks(names, frame.height):
+        counts = count_values(clean(stack_columns(frame, part)), len(part))
+        most = counts.group_by("column").agg(pl.col("value").head(MAX_VALUES + 1))
+        for column, values in most.iter_rows():
+            texts = [text if len(text) <= 24 else f"{text[:23]}…" for text in values[:MAX_VALUES]]
+            shown[part[column]] = ", ".join([*texts, "…"][: len(values)])
+    return shown
 
 
 def _spell(value: float) -> str:

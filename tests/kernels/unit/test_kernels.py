@@ -288,3 +288,14 @@ def test_precision_names_are_checked() -> None:
     assert kernels.activation_dtype("bf16") == mx.bfloat16
     with pytest.raises(ValueError, match="unknown precision 'f16'"):
         kernels.activation_dtype("f16")
+
+
+@native
+@both_types
+def test_cross_entropy(dtype: mx.Dtype) -> None:
+    logits = (4 * draw(7, 301)).astype(dtype)
+    labels = mx.array([0, 300, 5, 5, 17, 99, 160])
+    assert_same(lambda each: kernels.cross_entropy(each, labels), [logits], TOLERANCES[dtype])
+    exact = logits.astype(mx.float32)
+    expected = mx.logsumexp(exact, axis=-1) - exact[mx.arange(7), labels]
+    np.testing.assert_allclose(kernels.cross_entropy(logits, labels), expected, atol=1e-5)

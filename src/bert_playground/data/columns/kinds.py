@@ -3,12 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import polars as pl
 
 from bert_playground.data.columns.parsing import (
+    BRACKETS,
     CLOCK,
+    CLOCK_TIME,
     COMPACT_DATE,
+    DATE_FORMATS,
     PLAIN,
+    SEPARATORS,
+    TWO_DIGITS,
+    begins_with_number,
     infer_date,
     infer_list,
     infer_number,
@@ -16,7 +23,13 @@ from bert_playground.data.columns.parsing import (
     read_date,
     read_hour,
 )
-from bert_playground.data.columns.wide import MANY, chunks, count_distinct
+from bert_playground.data.columns.wide import (
+    MANY,
+    chunks,
+    count_cells,
+    count_distinct,
+    stack_columns,
+)
 from bert_playground.lookup import look_up, shorten
 
 MISSING = (
@@ -45,7 +58,6 @@ KINDS = (
     "nothing",
 )
 FEW = 20  # different words are categories, however many rows there are
-NO_WORDS = r"[0-9|;\[]"  # what words are not: numbers, dates or lists may have these
 MAX_ODD = 5  # so many different cells of a column of numbers may be something else
 BOOLEANS = ({"true", "false"}, {"yes", "no"}, {"y", "n"}, {"t", "f"}, {"on", "off"})
 SCALES = (
@@ -58,6 +70,8 @@ SCALES = (
     ("po", "fa", "ta", "gd", "ex"),
     ("strongly disagree", "disagree", "neutral", "agree", "strongly agree"),
 )  # in lower case, each from its lowest step to its highest
+# All other words are categories of the usual kind.
+SCALED_WORDS = sorted({*NONE}.union(*BOOLEANS, *SCALES))
 
 
 @dataclass(frozen=True)
@@ -93,7 +107,7 @@ def clean(column: pl.Series) -> pl.Series:
 
 
 def infer_all(frame: pl.DataFrame, names: Sequence[str] | None = None) -> dict[str, Kind]:
-    """Column → its kind, as `infer_kind` tells it; of many columns plain numbers and few words are told together.
+    """Column → its kind, as `infer_kind` tells it; of many columns all are told together but those of a rare form.
 
     Args:
         frame: all cells as text.
@@ -108,35 +122,99 @@ def infer_all(frame: pl.DataFrame, names: Sequence[str] | None = None) -> dict[s
 
 
 def _infer_together(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, Kind]:
-    """The kinds of columns that are numbers without signs, few words without digits, or nothing; others are left out."""
-    cleaned = clean(pl.concat([frame[name].alias("cell") for name in names]))
+    """The kinds of columns that are numbers without signs, strings or nothing; others are left out."""
+    cleaned = clean(stack_columns(frame, names))
     is_none = cleaned.str.to_lowercase().is_in(NONE).fill_null(True)
-    plain = cleaned.set(is_none, None)
-    is_number = plain.cast(pl.Float64, strict=False).is_not_null()
-    facts = {
-        "values": cleaned.is_not_null(),
-        "plain": plain.is_not_null(),
-        "numbers": is_number,
-        "compact dates": plain.str.contains(COMPACT_DATE).fill_null(False),
-        "no words": cleaned.str.contains(NO_WORDS).fill_null(False),
+    cells = pl.DataFrame({"value": cleaned, "plain": cleaned.set(is_none, None)})
+    value, plain = pl.col("value"), pl.col("plain")
+    counts = count_cells(
+        cells,
+        len(names),
+        values=value.is_not_null(),
+        plain=plain.is_not_null(),
+        numbers=plain.cast(pl.Float64, strict=False).is_not_null(),
+        compact=plain.str.contains(COMPACT_DATE),
+    )
+    counts |= {
+        "distinct": count_distinct(cells["value"], len(names)),
+        "different": count_distinct(cells["plain"], len(names)),
     }
-    counts = {
-        name: column.to_numpy().reshape(len(names), -1).sum(axis=1)
-        for name, column in facts.items()
-    }
-    distinct, different = count_distinct(cleaned, len(names)), count_distinct(plain, len(names))
+    is_nothing = counts["distinct"] <= 1
+    is_plain = (counts["plain"] == counts["numbers"]) & (counts["plain"] > 0)
+    is_number = is_plain & (counts["plain"] != counts["compact"]) & ~is_nothing
+    is_string = ~is_nothing & ~is_plain
+    found = {}
+    for place in np.flatnonzero(is_nothing | is_number).tolist():
+        each = {what: int(count[place]) for what, count in counts.items()}
+        if is_nothing[place]:
+            found[names[place]] = Kind("nothing", each["values"], each["distinct"])
+        else:
+            kind = "number" if each["different"] > 1 else "category"
+            found[names[place]] = Kind(kind, each["plain"], each["different"], PLAIN)
+    if is_string.any():
+        strings = [names[place] for place in np.flatnonzero(is_string).tolist()]
+        cells = cells.filter(np.repeat(is_string, frame.height))
+        found |= _infer_strings(
+            cells, strings, {what: count[is_string] for what, count in counts.items()}
+        )
+    return found
+
+
+def _infer_strings(
+    cells: pl.DataFrame, names: Sequence[str], counts: dict[str, np.ndarray]
+) -> dict[str, Kind]:
+    """The kinds of columns of strings, and of dates such as 2020-12-31; what could be another form is left out.
+
+    Args:
+        cells: one column below the other, "value" null where a cell is missing, "plain" where it is one of NONE too.
+        names: of the columns.
+        counts: of each column's cells, [C], as `_infer_together` has them.
+    """
+    value, plain = pl.col("value"), pl.col("plain")
+    counts = counts | count_cells(
+        cells,
+        len(names),
+        dates=plain.str.contains(DATE_PATTERN),
+        amounts=begins_with_number(plain),
+        clocks=plain.str.contains(CLOCK_TIME),
+        digits=plain.str.contains(TWO_DIGITS),
+        brackets=value.str.contains(BRACKETS),
+        unscaled=~value.str.to_lowercase().is_in(SCALED_WORDS),
+        **{sign: value.str.contains(sign, literal=True) for sign in SEPARATORS},
+        **_string_facts(value),
+    )
+    num_values, num_plain = counts["values"], counts["plain"]
+    odd_dates, odd_numbers = num_plain - counts["digits"], num_plain - counts["numbers"]
+    could_be_other = (counts["amounts"] == num_plain) | (counts["clocks"] == num_plain)
+    could_be_other |= _begin_with_date(cells["plain"], len(names))
+    could_be_other |= (odd_dates > 0) & (odd_dates <= num_plain / 20)
+    could_be_other |= (odd_numbers <= num_plain / 20) & (counts["numbers"] > MAX_ODD)
+    could_be_list = counts["brackets"] == num_values
+    for sign in SEPARATORS:
+        could_be_list |= counts[sign] >= num_values / 2
+    is_left_out = could_be_list | (could_be_other & (num_plain > 0))
     found = {}
     for place, name in enumerate(names):
-        values, numbers = int(counts["values"][place]), int(counts["plain"][place])
-        if distinct[place] <= 1:
-            found[name] = Kind("nothing", values, int(distinct[place]))
-        elif numbers == counts["numbers"][place] and 0 < numbers != counts["compact dates"][place]:
-            kind = "number" if different[place] > 1 else "category"
-            found[name] = Kind(kind, numbers, int(different[place]), PLAIN)
-        elif distinct[place] <= FEW and not counts["numbers"][place] + counts["no words"][place]:
-            cells = cleaned[place * frame.height : (place + 1) * frame.height]
-            found[name] = Kind(_category_kind(cells.drop_nulls()), values, int(distinct[place]))
+        each = {what: int(count[place]) for what, count in counts.items()}
+        if 0 < each["plain"] == each["dates"]:
+            found[name] = Kind("date", each["plain"], each["different"])
+        elif not is_left_out[place]:
+            kind = _string_kind(each["values"], each["distinct"], each)
+            if kind == "category" and not each["unscaled"]:
+                height = cells.height // len(names)
+                own = cells["value"][place * height : (place + 1) * height]
+                kind = _category_kind(own.drop_nulls())
+            found[name] = Kind(kind, each["values"], each["distinct"])
     return found
+
+
+def _begin_with_date(plain: pl.Series, num_columns: int) -> np.ndarray:
+    """Whether the first value of each of several columns is a date of a known format, [C]."""
+    column = np.arange(num_columns).repeat(len(plain) // num_columns)
+    first = pl.DataFrame({"column": column, "date": plain}).group_by("column", maintain_order=True)
+    reads = [read_date(pl.col("date"), pattern).is_not_null() for pattern in DATE_FORMATS]
+    found = first.agg(pl.col("date").drop_nulls().first()).select(pl.any_horizontal(reads))
+    return found.to_series().fill_null(False).to_numpy()
 
 
 def infer_kind(column: pl.Series) -> Kind:
@@ -165,7 +243,11 @@ def infer_kind(column: pl.Series) -> Kind:
     separator = infer_list(values)
     if separator is not None:
         return Kind("list", len(values), distinct, separator)
-    return Kind(_string_kind(values, distinct), len(values), distinct)
+    facts = {what: fact.sum() for what, fact in _string_facts(pl.col("value")).items()}
+    counts = values.to_frame("value").select(**facts).row(0, named=True)
+    kind = _string_kind(len(values), distinct, counts)
+    kind = _category_kind(values) if kind == "category" else kind
+    return Kind(kind, len(values), distinct)
 
 
 def as_kind(column: pl.Series, given: str) -> Kind:
@@ -266,7 +348,7 @@ def _almost_number(plain: pl.Series) -> Kind | None:
 
 def _almost_date(plain: pl.Series) -> Kind | None:
     """A column of dates with a few words in it."""
-    is_date = plain.str.contains(r"[0-9].*[0-9]")
+    is_date = plain.str.contains(TWO_DIGITS)
     odd, dates = plain.filter(~is_date), plain.filter(is_date)
     if not len(odd) or len(odd) > len(plain) / 20 or odd.n_unique() > MAX_ODD:
         return None
@@ -276,15 +358,25 @@ def _almost_date(plain: pl.Series) -> Kind | None:
     return Kind("date", len(dates), dates.n_unique(), pattern, odd=tuple(odd.unique().sort()))
 
 
-def _string_kind(values: pl.Series, distinct: int) -> str:
-    words = values.str.count_matches(r"\S+").sum() / len(values)
+def _string_facts(value: pl.Expr) -> dict[str, pl.Expr]:
+    """What is counted of strings."""
+    return {
+        "words": value.str.count_matches(r"\S+"),
+        "names": value.str.contains(NAME_PATTERN),
+        "codes": value.str.contains(r"\d"),
+    }
+
+
+def _string_kind(num_values: int, distinct: int, counts: Mapping[str, int]) -> str:
+    """The kind of strings, a category of any sort as "category"; `counts` are those of `_string_facts`."""
+    words = counts["words"] / num_values
     if words >= 6 and distinct > FEW:
         return "text"
-    if distinct <= FEW or distinct <= 0.3 * len(values):
-        return _category_kind(values)
-    if _share(values, NAME_PATTERN) >= 0.8:
+    if distinct <= FEW or distinct <= 0.3 * num_values:
+        return "category"
+    if counts["names"] / num_values >= 0.8:
         return "name"
-    if _share(values, r"\d") >= 0.8 and words < 4:
+    if counts["codes"] / num_values >= 0.8 and words < 4:
         return "code"
     return "text" if words >= 5 else "words"
 
@@ -295,7 +387,3 @@ def _category_kind(values: pl.Series) -> str:
         return "boolean"
     is_scale = len(distinct) > 2 and any(distinct - {*NONE} <= {*scale} for scale in SCALES)
     return "ordinal" if is_scale else "category"
-
-
-def _share(values: pl.Series, pattern: str) -> float:
-    return float(values.str.contains(pattern).sum()) / len(values)

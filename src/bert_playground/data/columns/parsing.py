@@ -23,6 +23,8 @@ PLAIN, WORDED, COMMA, SCALED = "", "worded", "comma", "scaled"
 DATE = r"^(.+?)(?:[ T]([0-9]{1,2}):[0-9]{2}(?::[0-9]{2})?.*)?$"
 HOUR = r"(?:^|[ T])([0-9]{1,2}):[0-9]{2}"
 AFTERNOON, MORNING = (rf"(?i)[0-9]\s*{letter}\.?m\.?$" for letter in "pa")
+TWO_DIGITS = r"[0-9].*[0-9]"  # every date has them
+CLOCK_TIME = r"^(?:[01]?[0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9])?(?i:\s*[ap]m)?$"
 CLOCK = "%H:%M"  # a time of day alone, with seconds or not
 COMPACT = "%Y%m%d"
 COMPACT_DATE = r"^(?:19|20)[0-9]{6}$"
@@ -79,6 +81,11 @@ def infer_number(values: pl.Series) -> str | None:
     return None
 
 
+def begins_with_number(value: pl.Expr) -> pl.Expr:
+    """Whether cells are numbers in one of the spellings of `infer_number`, which all values must be, or begin so."""
+    return _with_plain_signs(value).str.contains(NUMBER)
+
+
 def _are_scales(units: pl.Series) -> bool:
     return bool(units.str.strip_chars().is_in(["", *SCALES]).all())
 
@@ -125,7 +132,7 @@ def read_number(value: pl.Expr, spelling: str) -> pl.Expr:
 
 def infer_date(values: pl.Series) -> str | None:
     """The first of DATE_FORMATS that reads all values, a time of day behind it or not; None: none does."""
-    if not len(values) or not values[:100].str.contains(r"[0-9].*[0-9]").all():
+    if not len(values) or not values[:100].str.contains(TWO_DIGITS).all():
         return None
     frame = values.to_frame("date")
     reads = [read_date(pl.col("date"), pattern).is_not_null() for pattern in DATE_FORMATS]
@@ -144,10 +151,7 @@ def infer_numeric_date(values: pl.Series) -> str | None:
     if values.str.contains(COMPACT_DATE).all():
         dates = values.to_frame("date").select(read_date(pl.col("date"), COMPACT)).to_series()
         return None if dates.has_nulls() else COMPACT
-    is_clock = values.str.contains(
-        r"^(?:[01]?[0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9])?(?i:\s*[ap]m)?$"
-    )
-    return CLOCK if is_clock.all() else None
+    return CLOCK if values.str.contains(CLOCK_TIME).all() else None
 
 
 def read_date(value: pl.Expr, pattern: str) -> pl.Expr:

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from bert_playground.data.columns.kinds import DATE_PATTERN, clean, infer_kind
+from bert_playground.data.columns.kinds import DATE_PATTERN, clean, infer_all
 from bert_playground.data.columns.parsing import (
     CLOCK,
     PLAIN,
@@ -87,7 +87,7 @@ def find_time_column(frame: pl.DataFrame) -> str:
     Raises:
         ValueError: there is none, or several.
     """
-    kinds = {name: infer_kind(frame[name]) for name in frame.columns}
+    kinds = infer_all(frame)
     found = [name for name, kind in kinds.items() if kind.name == "date" and kind.spelling != CLOCK]
     if len(found) == 1:
         return found[0]

@@ -101,14 +101,20 @@ def _is_far(cells: list[str], columns: list[list[str]]) -> bool:
 def _is_far_number(cell: str, known: list[str]) -> bool:
     """Whether a cell is a number far beyond those of its column."""
     number = _to_number(cell)
-    if number is None or not _are_numbers(known):
+    if number is None:
         return False
-    return abs(number) > FAR * max(abs(_to_number(each) or 0.0) for each in known)
+    numbers = [_to_number(each) for each in known]
+    is_far = abs(number) > FAR * max((abs(each or 0.0) for each in numbers), default=0.0)
+    return is_far and _are_many(numbers)
 
 
 def _are_numbers(cells: list[str]) -> bool:
-    count = sum(_to_number(cell) is not None for cell in cells)
-    return bool(cells) and count >= MOST * len(cells)
+    return _are_many([_to_number(cell) for cell in cells])
+
+
+def _are_many(numbers: list[float | None]) -> bool:
+    """Whether nearly all of some cells are numbers."""
+    return bool(numbers) and len(numbers) - numbers.count(None) >= MOST * len(numbers)
 
 
 def _to_number(cell: str) -> float | None:

@@ -1,6 +1,6 @@
 """ColumnProbe: how well one column alone answers the target on held-out rows, and what it could answer at best."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -51,45 +51,53 @@ class ColumnProbe:
         for number, (_, held_out) in enumerate(self.splits):
             self.fold_of[held_out] = number
 
-    def limit(self, codes: np.ndarray) -> float:
-        """What `score` cannot exceed, as rows of one fold with the same cell get the same answer.
+    def limits(self, codes: np.ndarray, *, are_words: bool = False) -> np.ndarray:
+        """What `score` cannot exceed, as rows of one fold with the same cell get the same answer, [C].
 
         Args:
-            codes: [R] whole numbers, the same where cells are.
+            codes: [C, R] of each column whole numbers from 0, the same where cells are.
+            are_words: no column is of numbers: all cells that the other folds lack get the same answer too.
         """
         if not self.is_usable:
-            return self.constant
-        cells, counts = self._count_cells(codes)
+            return np.full(len(codes), self.constant)
+        pairs = self._pair(codes, are_words)
         if self.task == "regression":
-            means = np.bincount(cells, self.truth) / counts
-            errors, around = self.truth - means[cells], self.truth - self.truth.mean()
-            return float(1 - (errors @ errors) / (around @ around))
-        labels = self._count_labels(cells)
+            truths = np.tile(self.truth, len(codes))
+            means = np.bincount(pairs.of_cells, truths) / pairs.counts
+            errors = ((truths - means[pairs.of_cells]) ** 2).reshape(len(codes), -1).sum(axis=1)
+            around = self.truth - self.truth.mean()
+            return np.asarray(1 - errors / (around @ around))
+        labels = self._count_labels(pairs)
         if self.task == "multiclass":
-            return float(labels.max(axis=1).sum() / len(self.truth))
-        return _best_area(labels[:, 1], counts)
+            return np.asarray(np.add.reduceat(labels.max(axis=1), pairs.starts) / len(self.truth))
+        return _best_areas(labels[:, 1], pairs)
 
-    def limit_classes(self, codes: np.ndarray) -> float:
-        """What no score of `score_classes` can exceed; see `limit`."""
+    def limits_of_classes(self, codes: np.ndarray, *, are_words: bool = False) -> np.ndarray:
+        """What no score of `score_classes` can exceed, [C]; see `limits`."""
         if not self.is_usable:
-            return 0.0
-        cells, counts = self._count_cells(codes)
-        labels = self._count_labels(cells)
-        return max(_best_area(labels[:, place], counts) for place in range(labels.shape[1]))
+            return np.zeros(len(codes))
+        pairs = self._pair(codes, are_words)
+        labels = self._count_labels(pairs)
+        return np.asarray(np.max([_best_areas(each, pairs) for each in labels.T], axis=0))
 
-    def _count_cells(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Which pair of cell and fold each row has, [R], and how many rows each has, [P]."""
-        pairs = codes[self.kept] * FOLDS + self.fold_of
-        _, cells, counts = np.unique(pairs, return_inverse=True, return_counts=True)
-        return cells, counts
+    def _pair(self, codes: np.ndarray, are_words: bool) -> "_Pairs":
+        """The pairs of cell and fold in each column."""
+        codes = codes[:, self.kept] + 1
+        if are_words:
+            cells = _number(codes)
+            folds = np.tile(self.fold_of, len(codes))
+            has_fold = np.zeros((cells.max() + 1, FOLDS), dtype=bool)
+            has_fold[cells.ravel(), folds] = True
+            codes[has_fold.sum(axis=1)[cells] == 1] = 0
+        of_cells = _number(codes * FOLDS + self.fold_of)
+        return _Pairs(of_cells.ravel(), np.bincount(of_cells.ravel()), of_cells.min(axis=1))
 
-    def _count_labels(self, cells: np.ndarray) -> np.ndarray:
-        """Rows of each cell by class, [P, K]."""
-        num_classes = len(self.classes)
-        pairs = cells * num_classes + np.searchsorted(self.classes, self.truth)
-        return np.bincount(pairs, minlength=(cells.max() + 1) * num_classes).reshape(
-            -1, num_classes
-        )
+    def _count_labels(self, pairs: "_Pairs") -> np.ndarray:
+        """Rows of each pair by class, [P, K]."""
+        num_classes, num_pairs = len(self.classes), len(pairs.counts)
+        labels = np.searchsorted(self.classes, self.truth)
+        places = pairs.of_cells * num_classes + np.tile(labels, len(pairs.starts))
+        return np.bincount(places, minlength=num_pairs * num_classes).reshape(-1, num_classes)
 
     def score(self, column: pl.Series) -> float:
         """How well a column of R cells alone answers rows of other folds: ROC-AUC, accuracy or R2."""
@@ -109,10 +117,15 @@ class ColumnProbe:
         """
         if not self.is_usable:
             return np.full(len(values), self.constant)
-        cells = np.clip(values[:, self.kept], -LARGEST, LARGEST).astype(np.float32)
-        answers = np.stack(
-            [self._answer(each[:, None], is_number=True, enough=enough) for each in cells]
-        )
+        cells = np.clip(values[:, self.kept], -LARGEST, LARGEST).astype(np.float32)[:, :, None]
+        _, first = self.splits[0]
+        told = np.stack([self._answer_fold(each, 0, is_number=True) for each in cells])
+        answers = np.repeat(self._worst()[None], len(cells), axis=0)
+        for place in np.flatnonzero(self._limits_after(told) >= enough):
+            answers[place, first] = told[place]
+            for fold in range(1, FOLDS):
+                held_out = self.splits[fold][1]
+                answers[place, held_out] = self._answer_fold(cells[place], fold, is_number=True)
         if self.task == "binary":
             return rank_areas(answers, self.truth == self.classes[1])
         if self.task == "multiclass":
@@ -157,75 +170,106 @@ class ColumnProbe:
             return np.clip(values, -LARGEST, LARGEST)[:, None], True
         return cleaned.fill_null("").rank("dense").to_numpy()[:, None], False
 
-    def _answer(self, values: np.ndarray, is_number: bool, enough: float = -np.inf) -> np.ndarray:
-        """Answers, each by a tree that did not see its row: [R], of several classes their probabilities [R, K].
+    def _answer(self, values: np.ndarray, is_number: bool) -> np.ndarray:
+        """Answers, each by a tree that did not see its row: [R], of several classes their probabilities [R, K]."""
+        answers = np.empty_like(self._worst())
+        for fold, (_, held_out) in enumerate(self.splits):
+            answers[held_out] = self._answer_fold(values, fold, is_number)
+        return answers
 
-        Where the first fold shows that no answers to the others can reach a score of `enough`, these are the worst.
-        """
+    def _answer_fold(self, values: np.ndarray, fold: int, is_number: bool) -> np.ndarray:
+        """What a tree of the other folds answers the rows of one."""
+        train, held_out = self.splits[fold]
         # Of 0 and 1 the squared error cuts as Gini's impurity does, the mean of a leaf is the probability, and it takes less time.
         is_multiclass = self.task == "multiclass"
         make_tree = DecisionTreeClassifier if is_multiclass else DecisionTreeRegressor
-        shape = (len(self.truth), len(self.classes)) if is_multiclass else len(self.truth)
-        answers = np.empty(shape, dtype=np.float64)
         # On a wide table checking X takes as long as the trees; without the check the library looks for no missing values.
         is_whole = is_number and values.dtype == np.float32 and not np.isnan(values).any()
         unchecked: dict[str, Any] = {"check_input": False} if is_whole else {}
         leaf = max(3, len(self.truth) // 200)
         # The validation is a third of the time on narrow columns.
         with config_context(skip_parameter_validation=True):
-            for train, held_out in self.splits:
-                model = make_tree(max_depth=8, min_samples_leaf=leaf, random_state=self.seed)
-                if not is_number:
-                    model = make_pipeline(
-                        TargetEncoder(target_type=self._type(), cv=self.folds), model
-                    )
-                model.fit(values[train], self.truth[train], **unchecked)
-                answer = model.predict_proba if is_multiclass else model.predict
-                answers[held_out] = answer(values[held_out], **unchecked)
-                if held_out is self.splits[0][1] and self._limit_after(answers) < enough:
-                    return self._worst()
-        return answers
+            model = make_tree(max_depth=8, min_samples_leaf=leaf, random_state=self.seed)
+            if not is_number:
+                model = make_pipeline(TargetEncoder(target_type=self._type(), cv=self.folds), model)
+            model.fit(values[train], self.truth[train], **unchecked)
+            answer = model.predict_proba if is_multiclass else model.predict
+            answered: np.ndarray = answer(values[held_out], **unchecked)
+        return answered
 
-    def _limit_after(self, answers: np.ndarray) -> float:
-        """The score of the answers if all but those to the first fold were perfect: of ROC-AUC, of pairs within it too."""
-        rows = self.splits[0][1]
-        told, truth = answers[rows], self.truth[rows]
+    def _limits_after(self, told: np.ndarray) -> np.ndarray:
+        """The scores if all answers but these to the first fold were perfect, [C]: of ROC-AUC, of pairs within it too.
+
+        Args:
+            told: [C, rows of the first fold] or [C, rows, K].
+        """
+        truth = self.truth[self.splits[0][1]]
         if self.task == "multiclass":
-            wrong = self.classes[told.argmax(axis=1)] != truth
-            return float(1 - wrong.sum() / len(self.truth))
+            wrong = self.classes[told.argmax(axis=2)] != truth
+            return np.asarray(1 - wrong.sum(axis=1) / len(self.truth))
         if self.task == "regression":
             around = self.truth - self.truth.mean()
-            return float(1 - ((truth - told) ** 2).sum() / (around @ around))
+            return np.asarray(1 - ((truth - told) ** 2).sum(axis=1) / (around @ around))
         is_positive, positives = truth == self.classes[1], self.truth == self.classes[1]
         pairs = is_positive.sum() * (~is_positive).sum()
         share = pairs / (positives.sum() * (~positives).sum())
-        return float(1 - share * (1 - rank_areas(told[None], is_positive)[0]))
+        return np.asarray(1 - share * (1 - rank_areas(told, is_positive)))
 
     def _worst(self) -> np.ndarray:
         """Answers that are all wrong."""
         if self.task == "multiclass":
             return np.asarray(self.truth[:, None] != self.classes, dtype=np.float64)
-        return np.asarray(self.truth.max() + self.truth.min() - self.truth)
+        return np.asarray(self.truth.max() + self.truth.min() - self.truth, dtype=np.float64)
 
     def _type(self) -> str:
         return {0: "continuous", 2: "binary"}.get(len(self.classes), "multiclass")
 
 
-def _best_area(positives: np.ndarray, counts: np.ndarray) -> float:
-    """The largest ROC-AUC of answers that are the same within a cell: those ranked by their cells' shares of positives.
+class _Pairs(NamedTuple):
+    """Pairs of cell and fold of several columns, numbered from the first column to the last.
+
+    Attributes:
+        of_cells: [C * R] the pair of each cell, column by column.
+        counts: [P] cells of each pair.
+        starts: [C] the first pair of each column.
+    """
+
+    of_cells: np.ndarray
+    counts: np.ndarray
+    starts: np.ndarray
+
+
+def _number(codes: np.ndarray) -> np.ndarray:
+    """Whole numbers from 0 for the different codes of each column, no two columns sharing one, [C, R]."""
+    order = np.argsort(codes, axis=1)
+    is_new = np.diff(np.take_along_axis(codes, order, axis=1), axis=1, prepend=-1) > 0
+    numbers = np.empty_like(order)
+    np.put_along_axis(numbers, order, np.cumsum(is_new).reshape(codes.shape) - 1, axis=1)
+    return numbers
+
+
+def _best_areas(positives: np.ndarray, pairs: _Pairs) -> np.ndarray:
+    """The largest ROC-AUC of answers that are the same within a pair, [C]: those ranked by their pairs' shares of positives.
 
     Args:
-        positives: [P] rows of the class in each cell.
-        counts: [P] rows of each cell.
+        positives: [P] cells of the class in each pair.
+        pairs: of the columns.
     """
-    order = np.argsort(positives / counts, kind="stable")
-    shares = (positives / counts)[order]
-    # Cells of one share are one step of the curve.
-    starts = np.flatnonzero(np.diff(shares, prepend=-1.0))
-    ones = np.add.reduceat(positives[order], starts)
-    zeros = np.add.reduceat((counts - positives)[order], starts)
-    below = np.cumsum(zeros) - zeros
-    return float((ones @ (below + zeros / 2)) / (ones.sum() * zeros.sum()))
+    column = np.repeat(np.arange(len(pairs.starts)), np.diff(pairs.starts, append=len(positives)))
+    order = np.lexsort((positives / pairs.counts, column))
+    ones, zeros = positives[order], (pairs.counts - positives)[order]
+    shares = (positives / pairs.counts)[order]
+    # Pairs of one share are one step of the curve.
+    is_step = np.diff(shares, prepend=-1.0) != 0
+    is_step[pairs.starts] = True
+    steps = np.flatnonzero(is_step)
+    ones, zeros = np.add.reduceat(ones, steps), np.add.reduceat(zeros, steps)
+    firsts = np.searchsorted(steps, pairs.starts)
+    total_ones, total_zeros = np.add.reduceat(ones, firsts), np.add.reduceat(zeros, firsts)
+    # All columns have as many zeros, which stand below those of the next.
+    below = np.cumsum(zeros) - zeros - column[order][steps] * total_zeros[0]
+    in_order = np.add.reduceat(ones * (below + zeros / 2), firsts)
+    return np.asarray(in_order / (total_ones * total_zeros))
 
 
 def rank_areas(scores: np.ndarray, is_positive: np.ndarray) -> np.ndarray:

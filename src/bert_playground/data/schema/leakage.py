@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from bert_playground.data.columns.kinds import infer_all
-from bert_playground.data.columns.wide import chunks, read_numbers
+from bert_playground.data.columns.kinds import clean, infer_all
+from bert_playground.data.columns.wide import chunks, read_numbers, stack_columns
 from bert_playground.data.schema.column_probe import (
     GIVES_AWAY,
     MIN_ROWS,
@@ -94,17 +94,41 @@ def _find_suspects(
     id_column: str | None,
 ) -> pl.DataFrame:
     """The columns whose different cells could give something away; trees need not be asked of the others."""
-    suspects = []
-    for names in chunks(frame.columns, frame.height):
-        cells = pl.concat([frame[name].alias("cell") for name in names])
-        codes = cells.rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
-        for name, each in zip(names, codes.reshape(len(names), -1), strict=True):
-            could = any(probe.limit(each) >= GIVES_AWAY[probe.task] for probe in probes)
-            if not could and against is not None:
-                could = against.probe.limit_classes(each) >= GIVES_AWAY["binary"]
-            if could or name == id_column:
-                suspects.append(name)
-    return frame.select(suspects)
+    suspects = _could_tell(frame, frame.columns, probes, against, id_column)
+    words = [name for name in suspects if name != id_column]
+    asked = [*probes, *([] if against is None else [against.probe])]
+    # A column may be of numbers on some of the rows, and these are all that some probes read.
+    parts = [frame[probe.kept] for probe in asked if len(probe.kept) < frame.height]
+    for part in (frame, *parts):
+        kinds = infer_all(part, words)
+        words = [name for name in words if kinds[name].name != "number"]
+    silent = {*words} - {*_could_tell(frame, words, probes, against, None, are_words=True)}
+    return frame.select(name for name in suspects if name not in silent)
+
+
+def _could_tell(
+    frame: pl.DataFrame,
+    columns: Sequence[str],
+    probes: Sequence[ColumnProbe],
+    against: "ClassProbe | None",
+    id_column: str | None,
+    *,
+    are_words: bool = False,
+) -> list[str]:
+    """The columns that could give something away by which rows share a cell, and the id; see `ColumnProbe.limits`."""
+    found = []
+    for names in chunks(columns, frame.height):
+        cells = stack_columns(frame, names)
+        cells = clean(cells) if are_words else cells
+        codes = cells.rank("dense").fill_null(0).cast(pl.Int64).to_numpy().reshape(len(names), -1)
+        could = np.array([name == id_column for name in names])
+        for probe in probes:
+            could |= probe.limits(codes, are_words=are_words) >= GIVES_AWAY[probe.task]
+        if against is not None:
+            limits = against.probe.limits_of_classes(codes, are_words=are_words)
+            could |= limits >= GIVES_AWAY["binary"]
+        found += [name for name, is_telling in zip(names, could, strict=True) if is_telling]
+    return found
 
 
 def _score_numbers(

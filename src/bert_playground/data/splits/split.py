@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from bert_playground.data.columns.kinds import clean, infer_kind
+from bert_playground.data.columns.kinds import clean, infer_all
 
 
 def find_groups(frame: pl.DataFrame) -> tuple[np.ndarray, tuple[str, ...]] | None:
@@ -15,8 +15,7 @@ def find_groups(frame: pl.DataFrame) -> tuple[np.ndarray, tuple[str, ...]] | Non
         [R] group numbers and the columns they come from, or None when no rows share anything.
     """
     links, columns = [], []
-    for name in frame.columns:
-        kind = infer_kind(frame[name])
+    for name, kind in infer_all(frame).items():
         if kind.name not in ("code", "text") or kind.num_distinct == kind.num_values:
             continue
         numbers = number_groups(frame[name])

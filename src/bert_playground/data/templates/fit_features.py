@@ -10,7 +10,7 @@ import polars as pl
 
 from bert_playground.data.columns.kinds import Kind, infer_kinds
 from bert_playground.data.columns.parsing import read_items
-from bert_playground.data.columns.wide import read_numbers
+from bert_playground.data.columns.wide import chunks, count_values, read_numbers, stack_columns
 from bert_playground.data.templates.features import DATE_PARTS, FORM_OF_KIND, Feature, humanise
 from bert_playground.lookup import shorten
 
@@ -18,8 +18,6 @@ MAX_OWN_BINS = 12  # a number with so few distinct values keeps them, each a bin
 # A category, title or prefix on fewer training rows is read as "other" or word by word.
 MIN_ROWS = 3
 MAX_KNOWN = 256
-# Columns that are counted in one query; the plan of a longer one takes more than its turn.
-AT_ONCE = 256
 SAID_SPELLINGS = {
     "worded": "{}: numbers among signs or words",
     "comma": "{}: numbers with a decimal comma",
@@ -89,29 +87,21 @@ def _fit_column(
 
 
 def _fit_known(frame: pl.DataFrame, features: Sequence[Feature]) -> list[Feature]:
-    """The features, those that are read as one of few values with what is frequent; all are counted at once."""
-    counted = {
-        str(place): feature
-        for place, feature in enumerate(features)
-        if not feature.is_text and feature.form != "number"
-    }
-    is_frequent = pl.element().struct.field("len") >= min(MIN_ROWS, max(1, frame.height // 10))
-    tables: dict[str, list[dict[str, Any]]] = {}
-    for first in range(0, len(counted), AT_ONCE):
-        tables |= frame.select(
-            feature.cell(numbers="bins")
-            .alias("value")
-            .value_counts(name="len")
-            .implode()
-            .list.eval(pl.element().filter(is_frequent))
-            .alias(place)
-            for place, feature in [*counted.items()][first : first + AT_ONCE]
-        ).row(0, named=True)
+    """The features, those that are read as one of few values with what is frequent; all of a form are counted at once."""
+    alike: dict[Feature, list[int]] = {}
+    for place, feature in enumerate(features):
+        if not feature.is_text and feature.form != "number":
+            alike.setdefault(replace(feature, column="cell", label=""), []).append(place)
     fitted = list(features)
-    for place, feature in counted.items():
-        frequent = sorted(tables[place], key=lambda each: (-each["len"], each["value"]))
-        known = tuple(each["value"] for each in frequent[:MAX_KNOWN])
-        fitted[int(place)] = replace(feature, known=known)
+    is_frequent = pl.col("count") >= min(MIN_ROWS, max(1, frame.height // 10))
+    for form, places in alike.items():
+        for part in chunks(places, frame.height):
+            cells = stack_columns(frame, [features[place].column for place in part]).to_frame()
+            read = cells.select(form.cell(numbers="bins")).to_series()
+            counts = count_values(read, len(part)).filter(is_frequent)
+            known = counts.group_by("column").agg(pl.col("value").head(MAX_KNOWN))
+            for column, values in known.iter_rows():
+                fitted[part[column]] = replace(features[part[column]], known=tuple(values))
     return fitted
 
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
-from bert_playground.data.columns.kinds import Kind, as_kind, infer_kind
+from bert_playground.data.columns.kinds import Kind, as_kind, infer_all
 from bert_playground.data.columns.timestamps import ISO, read_times
 from bert_playground.data.reading.table import require_columns
 from bert_playground.data.templates.features import Feature
@@ -94,8 +94,9 @@ def fit_numeric(
     else:
         names = list(dict.fromkeys(asked))
         check_names(frame, names, skip)
+    inferred = infer_all(frame, [name for name in names if name not in given])
     kinds = {
-        name: as_kind(frame[name], given[name]) if name in given else infer_kind(frame[name])
+        name: inferred[name] if name in inferred else as_kind(frame[name], given[name])
         for name in names
     }
     wrong = [name for name, kind in kinds.items() if kind.name not in ("number", "date")]

@@ -121,11 +121,11 @@ class RowText:
         Raises:
             ValueError: columns that the fitted table had are missing.
         """
-        require_columns(frame, self.columns, "the table")
-        extra = [name for name in frame.columns if name not in self.columns]
-        if extra and makes_remarks():
+        columns = self.columns
+        require_columns(frame, columns, "the table")
+        if makes_remarks() and (extra := frame.drop(columns).columns):
             logger.debug(f"columns not read: {', '.join(extra)}")
-        frame = derive_columns(as_text(frame.select(self.columns)), self.form)
+        frame = derive_columns(as_text(frame.select(columns)), self.form)
         if places is not None:
             return render_places(frame, self.features, self.form, places, self.derived)
         return render_cells(frame, self.features, self.form, self.derived)

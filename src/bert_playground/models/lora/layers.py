@@ -165,15 +165,17 @@ class DoRALinear(LoRALinear):
     def __call__(self, x: mx.array, activation: kernels.Activation = "none") -> mx.array:
         """Map [..., num_inputs] to [..., num_outputs], half of it with a gated activation."""
         scales = self.row_scales()
-        y = self.base(x) + kernels.linear(self._middle(x), self.update_factor())
-        # The base has added its bias already, and lengths do not concern it. Where scales are 1, nothing is rounded.
-        y = y.astype(mx.float32) * scales
+        # The base has added its bias already, and lengths do not concern it.
         offset = self.bias_change()
         if "bias" in self.base:
             kept = (1 - scales) * self.base.bias
             offset = kept if offset is None else kept + offset
-        y = y if offset is None else y + offset
-        return kernels.activate(y.astype(x.dtype), activation)
+        # B and what is added to the bias are scaled rather than the sum, which has far more numbers. Where scales are 1,
+        # nothing is rounded.
+        factor = scales[:, None] * self.update_factor()
+        update = kernels.linear(self._middle(x), factor, offset)
+        scaled = (self.base(x).astype(mx.float32) * scales).astype(x.dtype)
+        return kernels.activate(scaled + update, activation)
 
     def row_scales(self) -> mx.array:
         """The factors m / |V|, [num_outputs], 1 in the parts that are not adapted; gradients reach m alone.

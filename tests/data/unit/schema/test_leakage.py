@@ -147,8 +147,27 @@ def test_no_column_scores_more_than_its_different_cells_could(
         truth = np.digitize(truth, edges)
     probe = ColumnProbe(truth, task, seed)
     words = pl.Series("word", [f"w{cell}" for cell in cells])
-    for column in (words, words.str.strip_chars("w")):
-        assert probe.score(column) <= probe.limit(cells) + 1e-9
+    for column, are_words in ((words, False), (words, True), (words.str.strip_chars("w"), False)):
+        limit = probe.limits(cells[None], are_words=are_words)[0]
+        assert probe.score(column) <= limit + 1e-9
         if task != "regression":
             scores = probe.score_classes(column).values()
-            assert max(scores, default=0) <= probe.limit_classes(cells) + 1e-9
+            (limit_of_classes,) = probe.limits_of_classes(cells[None], are_words=are_words)
+            assert max(scores, default=0) <= limit_of_classes + 1e-9
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_limits_of_many_columns_are_those_of_each(task: str) -> None:
+    random = np.random.default_rng(3)
+    truth = random.integers(0, 2 if task == "binary" else 3, 45)
+    codes = np.stack([random.integers(0, n, 45) for n in (1, 2, 9, 45)] + [np.arange(45)])
+    probe = ColumnProbe(truth.astype(np.float64 if task == "regression" else np.int64), task, 0)
+    for are_words in (False, True):
+        limits = probe.limits(codes, are_words=are_words)
+        alone = [probe.limits(each[None], are_words=are_words)[0] for each in codes]
+        np.testing.assert_allclose(limits, alone, rtol=1e-12)
+    assert probe.limits(codes[-1:])[0] == pytest.approx(1)  # each cell could have its own answer
+    if task != "regression":
+        assert limits[-1] == pytest.approx(
+            probe.limits(codes[:1])[0]
+        )  # no cell stands in two folds
