@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -13,7 +14,7 @@ from bert_playground.runs import RunDir
 
 FACTS = "card.json"
 # What cards tell, and nothing else of the run: neither commands nor folders of its machine.
-TOLD = {
+TOLD: dict[str, Any] = {
     "settings": {"values"},
     "environment": {"seed", "computed_by", "git_commit", "versions"},
     "summary": {
@@ -66,10 +67,11 @@ def write_facts(card: bytes, record: RunRecord | None, metrics: Mapping[str, flo
         record: of the run that it tells of; None: there was none.
         metrics: that it shows.
     """
-    told = {}
+    told: dict[str, Any] = {}
     if record is not None:
         batch_size = {"training": {"batch_size": record.setting("training.batch_size")}}
-        blend = {name: record.summary.blend[name] for name in OF_BLEND if record.summary.blend}
+        known = record.summary.blend
+        blend = {name: known[name] for name in OF_BLEND if name in known}
         told = {
             "settings": Settings(values=batch_size),
             "environment": record.environment,
