@@ -58,7 +58,7 @@ def shown(root, tmp_path_factory):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in written])
     resources = {"metadata": {"path": str(tmp_path_factory.mktemp("notebook"))}}
     NotebookClient(
-        notebook, timeout=120, startup_timeout=300, kernel_name="python3", resources=resources
+        notebook, timeout=600, startup_timeout=300, kernel_name="python3", resources=resources
     ).execute()
     return {
         name: [each["data"]["text/html"] for each in cell.outputs if "data" in each]
