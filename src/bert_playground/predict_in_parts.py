@@ -24,6 +24,7 @@ from bert_playground.engines.engine import EngineRequest, open_engine
 from bert_playground.files import write_text
 from bert_playground.inference import AnyPredictor
 from bert_playground.lookup import count_of, shorten
+from bert_playground.notebook_output import NotebookOutput, is_notebook
 from bert_playground.outputs import open_output
 from bert_playground.predict_table import say_rows_are_numbered
 from bert_playground.prediction_parts import (
@@ -235,14 +236,16 @@ def _stamp(path: Path) -> dict[str, Any]:
 def _tell_progress(results: Iterator[PartRecord], num_parts: int) -> Iterator[PartRecord]:
     started = told = time.perf_counter()
     rows = 0
+    shown = NotebookOutput() if is_notebook() else None
     for number, record in enumerate(results, 1):
         rows += record.rows
         now = time.perf_counter()
+        said = f"{number} of {count_of(num_parts, 'part')}, {rows / (now - started):,.0f} rows/s"
+        if shown is not None:
+            shown.draw(number, num_parts, said)
         if now - told > TELL_SECONDS:
             told = now
-            logger.info(
-                f"{number} of {count_of(num_parts, 'part')}, {rows / (now - started):,.0f} rows/s"
-            )
+            logger.info(said)
         yield record
 
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,6 @@ from bert_playground.models.quantization_utils import quantized_layers
 from bert_playground.models.tokenwise import prepack_weights
 from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME, ESTIMATOR_NAME, find_checkpoint
 from bert_playground.tasks import TASKS
-from bert_playground.training.core import Callback
 from bert_playground.training.metrics.scorer import look_up_metric
 
 IMPORTANCE_ROWS, IMPORTANCE_BATCH = 512, 16
@@ -117,20 +116,13 @@ class Compressed:
         }
 
 
-def compress_checkpoint(
-    request: Request,
-    output: Path,
-    *,
-    resumes: bool = False,
-    callbacks: Callable[[], tuple[Callback, ...]] = tuple,
-) -> Compressed:
+def compress_checkpoint(request: Request, output: Path, *, resumes: bool = False) -> Compressed:
     """Make a smaller encoder by one recipe, or search for those that nobody beats.
 
     Args:
         request: what is asked.
         output: a folder that does not exist yet; of one recipe it becomes the checkpoint.
         resumes: go on with the search in `output`.
-        callbacks: told of each training, a fresh list for each.
 
     Raises:
         FileExistsError: the output exists.
@@ -145,7 +137,7 @@ def compress_checkpoint(
         raise ValueError("--resume goes on with a search; one recipe is made again, with --output")
     if request.recipe is None:
         _keep_request(request, output)
-    workshop, statements = open_workshop(request, callbacks)
+    workshop, statements = open_workshop(request)
     for statement in statements:
         logger.info(statement)
     if request.recipe is not None:
@@ -169,9 +161,7 @@ def compress_checkpoint(
     return result
 
 
-def open_workshop(
-    request: Request, callbacks: Callable[[], tuple[Callback, ...]] = tuple
-) -> tuple[Workshop, tuple[str, ...]]:
+def open_workshop(request: Request) -> tuple[Workshop, tuple[str, ...]]:
     """Load the full model, divide the rows, and learn from them all that recipes have in common."""
     full = load_full(request.checkpoint)
     if request.recipe is not None:  # before anything takes long
@@ -203,7 +193,6 @@ def open_workshop(
         recovery=request.recovery,
         metric=metric.removeprefix("val_"),
         latency_rows=request.latency_rows,
-        callbacks=callbacks,
     )
     return workshop, (*rows.statements, said, f"teacher: {teaching.source}")
 

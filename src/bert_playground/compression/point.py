@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,11 +28,12 @@ from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import save_model
 from bert_playground.models.quantization_utils import find_layers, quantize_model
 from bert_playground.models.tokenwise import named_parameters
-from bert_playground.training.core import Callback
+from bert_playground.training.callbacks import create_progress
 from bert_playground.training.objectives import make_objective
 
 Array = np.ndarray[Any, Any]
 POINT = "compression.json"  # in the folder of a point
+LOGGING_STEPS = 50
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,6 @@ class Workshop:
         recovery: how students learn.
         metric: a name in METRICS.
         latency_rows: in the batch that is timed.
-        callbacks: a fresh list for each training.
     """
 
     full: Predictor
@@ -103,7 +102,6 @@ class Workshop:
     recovery: Recovery
     metric: str
     latency_rows: int
-    callbacks: Callable[[], tuple[Callback, ...]]
 
     @property
     def shape(self) -> Shape:
@@ -150,7 +148,7 @@ class Workshop:
                 self.teaching,
                 kept,
                 self.recovery,
-                self.callbacks(),
+                (create_progress(LOGGING_STEPS),),
             )
         parameters = _count(model)
         if recipe.bits is not None:

@@ -12,6 +12,7 @@ from bert_playground.compression.recipe import LAYER_CHOICES, Recipe, Shape
 from bert_playground.extras import require_extra
 from bert_playground.leftovers import sweep_folder
 from bert_playground.lookup import look_up
+from bert_playground.training.callbacks.progress import show_fits
 from bert_playground.training.comparison.paired import direction
 from bert_playground.training.core.divergence import DivergenceError
 
@@ -73,6 +74,20 @@ def search_recipes(
             study.enqueue_trial(_params_of(asked, shape))
     points = read_points(folder)
     by_recipe = {point.recipe: point for point in points}
+    with show_fits(budget.trials - _count_done(study)) as tell:
+        _search(study, workshop, folder, budget, by_recipe, tell)
+    return list(by_recipe.values())
+
+
+def _search(
+    study: "optuna.Study",
+    workshop: Workshop,
+    folder: Path,
+    budget: Budget,
+    by_recipe: dict[Recipe | None, Point],
+    tell: "Callable[[str], None]",
+) -> None:
+    """Add to the points until the budget is used."""
     started, longest = time.monotonic(), 0.0
     while _count_done(study) < budget.trials:
         used = time.monotonic() - started
@@ -82,7 +97,7 @@ def search_recipes(
             )
             break
         trial = study.ask()
-        recipe = _suggest(trial, shape).filled(shape)
+        recipe = _suggest(trial, workshop.shape).filled(workshop.shape)
         began = time.monotonic()
         if recipe not in by_recipe:
             try:
@@ -95,8 +110,7 @@ def search_recipes(
             longest = max(longest, time.monotonic() - began)
         point = by_recipe[recipe]
         study.tell(trial, [point.score, point.milliseconds, point.megabytes])
-        logger.info(f"recipe {_count_done(study)} of at most {budget.trials} is done")
-    return list(by_recipe.values())
+        tell(f"recipe {_count_done(study)} of at most {budget.trials} is done: {recipe.name}")
 
 
 def open_study(folder: Path, metric: str, sampler: Sampler, seed: int) -> "optuna.Study":

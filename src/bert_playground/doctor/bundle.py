@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bert_playground.doctor.extras import all_versions
+from bert_playground.doctor.extras import needed_versions
 from bert_playground.finding import Finding
 
 # Whose values are an address, a folder or a secret.
@@ -16,6 +16,9 @@ PRIVATE = re.compile(
 )
 ADDRESS = re.compile(r"(\w+://)[^\s/,;)]+")
 HOMES = re.compile(r"/(?:home|Users)/[^/\s,;:)]+")
+# The names of folders elsewhere may say whose they are; that of a file says what is wrong.
+FOLDERS = re.compile(r"(?<![\w~.$:/])/(?:[^\s/,;:)'\"]+/)*(?P<last>[^\s/,;:)'\"]+)")
+FILE = re.compile(r"\.(?:db|dylib|json|py|so|toml|ya?ml)\b")
 LEAST = 4  # letters of a value that is looked for; a shorter one says nothing
 
 
@@ -29,7 +32,7 @@ def write_bundle(path: Path, findings: Sequence[Finding]) -> None:
         raise ValueError(f"no folder {path.parent} for {path.name}; make it, or name another file")
     parts = {
         "doctor.json": [hide(each, os.environ, Path.home(), Path.cwd()) for each in findings],
-        "versions.json": all_versions(),
+        "versions.json": needed_versions(),
     }
     temporary = path.with_name(f"{path.name}.partial")  # the usual way of writing needs MLX
     with zipfile.ZipFile(temporary, "w") as bundle:
@@ -60,5 +63,10 @@ def hide(
         for word in sorted(words, key=len, reverse=True):
             if word not in ("", "/"):
                 text = text.replace(word, words[word])
-        hidden[key] = HOMES.sub("~", ADDRESS.sub(r"\1HOST", text))
+        text = HOMES.sub("~", ADDRESS.sub(r"\1HOST", text))
+        hidden[key] = FOLDERS.sub(_cut_folder, text)
     return hidden
+
+
+def _cut_folder(found: re.Match[str]) -> str:
+    return f"FOLDER/{found['last']}" if FILE.search(found["last"]) else "FOLDER"

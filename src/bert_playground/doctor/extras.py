@@ -94,9 +94,15 @@ def check_extras(requirements: Sequence[Requirement] | None = None) -> Iterator[
         )
 
 
-def all_versions() -> dict[str, str]:
-    """Every distribution of this environment, for a bug report."""
-    from importlib.metadata import distributions
-
-    found = {each.metadata["Name"]: each.version for each in distributions()}
-    return dict(sorted((str(name), number) for name, number in found.items() if name))
+def needed_versions() -> dict[str, str]:
+    """What the distribution and its extras ask for, and what that needs in turn, where installed; others may be private."""
+    found: dict[str, str] = {}
+    left = [DISTRIBUTION]
+    while left:
+        name = left.pop().lower().replace("_", "-")
+        number = installed_version(name)
+        if number is not None and name not in found:
+            found[name] = number
+            asked = map(_read, requires(name) or ())
+            left += [each.package for each in asked if not each.extra or name == DISTRIBUTION]
+    return dict(sorted(found.items()))

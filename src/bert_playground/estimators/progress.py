@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 
 from rich.console import Console
 
+from bert_playground.notebook_output import is_notebook
 from bert_playground.training.callbacks.notebook_progress import NotebookProgress
 from bert_playground.training.callbacks.progress import ProgressBar, progress_by
 from bert_playground.training.core import Callback
@@ -19,4 +20,4 @@ def shown_progress(verbose: int) -> AbstractContextManager[None]:
 
 
 def _create_progress(logging_steps: int) -> Callback:
-    return NotebookProgress() if Console().is_jupyter else ProgressBar(Console(stderr=True))
+    return NotebookProgress() if is_notebook() else ProgressBar(Console(stderr=True))

@@ -9,6 +9,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.documents import read_json
+from bert_playground.export.card_facts import read_facts
 from bert_playground.export.hub_contents import find_base
 from bert_playground.export.model_card import TEMPLATES, own_version, training_facts
 from bert_playground.models.ensemble import checkpoints_inside, name_together
@@ -122,7 +123,7 @@ def describe_checkpoint(folder: Path, repo: str, base: str | None) -> HubCard:
         repo: where it is going to lie.
         base: Hub id that its adapters name.
     """
-    record = _find_record(folder)
+    record, metrics = _find_figures(folder)
     pipeline = _find_pipeline(folder)
     return HubCard(
         repo=repo,
@@ -131,7 +132,7 @@ def describe_checkpoint(folder: Path, repo: str, base: str | None) -> HubCard:
         base_model=base or find_base(folder),
         pipeline=pipeline,
         record=record,
-        metrics=_measured(record, folder),
+        metrics=metrics,
         answers_rows=pipeline is not None,
     )
 
@@ -142,10 +143,14 @@ def _find_record(folder: Path) -> RunRecord | None:
     return read_record(folder) if (folder / "summary.json").is_file() else None
 
 
-def _measured(record: RunRecord | None, folder: Path) -> Mapping[str, float]:
-    if record is None:
-        return {}
-    return record.metrics_of(folder) if name_together(folder) is None else record.summary.metrics
+def _find_figures(folder: Path) -> tuple[RunRecord | None, Mapping[str, float]]:
+    """The run of a folder with the metrics of what lies there, or what came along from the Hub."""
+    if record := _find_record(folder):
+        is_alone = name_together(folder) is None
+        return record, record.metrics_of(folder) if is_alone else record.summary.metrics
+    if facts := read_facts(folder):
+        return facts.record(folder), facts.metrics
+    return None, {}
 
 
 def _find_pipeline(folder: Path) -> TextPipeline | None:

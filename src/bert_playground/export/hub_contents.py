@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bert_playground.documents import read_json
+from bert_playground.export.card_facts import FACTS
 from bert_playground.models.ensemble import read_manifest, resolve_inside
 from bert_playground.models.hub_files import ADAPTER, HUB_ID, PIPELINE
 from bert_playground.models.lora.folder import ADAPTER_WEIGHTS
@@ -37,6 +38,7 @@ WANTED = (
     "1_Pooling/config.json",
     ESTIMATOR_NAME,
     CARD,
+    FACTS,
     "LICENSE*",
 )
 STAYS = {
@@ -130,7 +132,7 @@ def _parts(folder: Path) -> list[Path]:
 def _wanted_files(part: Path) -> Iterator[Path]:
     together = [name for name in (BLEND_NAME, ENSEMBLE_NAME) if (part / name).is_file()]
     # Beside these a run keeps its settings, which a model's config.json is not.
-    wanted = {*together, CARD} if together else {*WANTED, *_estimator_files(part)}
+    wanted = {*together, CARD, FACTS} if together else {*WANTED, *_estimator_files(part)}
     for path in sorted([*part.glob("*"), *part.glob("*/*.json")]):
         name = path.relative_to(part).as_posix()
         if path.is_file() and any(fnmatch(name, pattern) for pattern in wanted):

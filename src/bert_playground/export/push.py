@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from bert_playground.export.card_facts import FACTS, read_facts, write_facts
 from bert_playground.export.hub_card import describe_checkpoint
 from bert_playground.export.hub_contents import CARD, WANTED, Contents, collect_contents
 from bert_playground.hub_errors import (
@@ -58,6 +59,7 @@ def push_model(
     is_private: bool = False,
     base: str | None = None,
     message: str | None = None,
+    new_card: bool = False,
     is_dry: bool = False,
 ) -> Pushed:
     """Send a checkpoint: weights, pipeline and tokenizer as they are, and a card of what the run measured.
@@ -70,6 +72,7 @@ def push_model(
         is_private: make it private.
         base: Hub id that adapters are to name instead of a folder of this machine.
         message: of the commit.
+        new_card: write one in place of a README.md that lies in the folder and that no push wrote.
         is_dry: list what would be sent, and ask nobody.
 
     Raises:
@@ -80,7 +83,7 @@ def push_model(
     require_hub_id(repo)
     contents = collect_contents(folder, base)
     if is_dry:
-        return _describe(folder, repo, _with_card(contents, folder, repo, base))
+        return _describe(folder, repo, _with_card(contents, folder, repo, base, is_new=new_card))
     if name := find_offline():
         raise ValueError(
             f"{name} forbids the network, and a push needs it; unset {name}, or add --dry-run"
@@ -88,7 +91,7 @@ def push_model(
     api = _sign_in()
     with _said(f"{repo} was not pushed"):
         repo = _own_name(api, repo)
-    contents = _with_card(contents, folder, repo, base)
+    contents = _with_card(contents, folder, repo, base, is_new=new_card)
     with _said(f"{repo} was not pushed"):
         url = api.create_repo(repo, private=is_private, exist_ok=True)
         state = bool(api.repo_info(repo).private)
@@ -135,12 +138,20 @@ def _is_ours(name: str) -> bool:
     return any(fnmatch(name, each) or fnmatch(name, f"*/{each}") for each in own)
 
 
-def _with_card(contents: Contents, folder: Path, repo: str, base: str | None) -> Contents:
-    """The contents with a card, unless there is one, as an export writes it."""
-    if CARD in contents.files:
-        return contents
-    card = describe_checkpoint(folder, repo, base).text().encode()
-    return Contents(dict(sorted({**contents.files, CARD: card}.items())), contents.left_out)
+def _with_card(
+    contents: Contents, folder: Path, repo: str, base: str | None, *, is_new: bool
+) -> Contents:
+    """The contents with a card of what was measured, unless somebody, or an export, wrote another one."""
+    own, facts = contents.files.get(CARD), read_facts(folder)
+    if own is not None and not is_new:
+        is_ours = facts is not None and facts.wrote((folder / CARD).read_bytes())
+        if not is_ours:
+            logger.info(f"{folder / CARD} is sent as it is; --new-card writes a new one")
+            return contents
+    card = describe_checkpoint(folder, repo, base)
+    text = card.text().encode()
+    written = {CARD: text, FACTS: write_facts(text, card.record, card.metrics)}
+    return Contents(dict(sorted({**contents.files, **written}.items())), contents.left_out)
 
 
 def _describe(folder: Path, repo: str, contents: Contents) -> Pushed:

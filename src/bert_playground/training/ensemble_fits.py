@@ -16,6 +16,7 @@ from bert_playground.engines.engine import Engine
 from bert_playground.models.ensemble import Variation, write_manifest
 from bert_playground.run_record import read_record
 from bert_playground.runs import MEMBERS, RunDir
+from bert_playground.training.callbacks.progress import show_fits
 from bert_playground.training.members import describe_variation
 from bert_playground.training.run import fit
 from bert_playground.training.run_folder import RunResult, run_in_folder
@@ -81,11 +82,16 @@ def fit_variations(
             yield MemberFit(number, variation, folders[number], prepared, varied, dict(sources))
 
     try:
-        with closing(engine.run(fit_member, list_jobs())) as done:
+        with (
+            show_fits(len(variations)) as tell,
+            closing(engine.run(fit_member, list_jobs())) as done,
+        ):
             for job, result in done:
                 results[job.number] = result
+                seconds = result.summary["seconds"]
+                tell(f"member {job.number + 1} of {len(variations)} is complete: {seconds:.1f} s")
                 if not engine.is_in_process:
-                    _tell(job, result, len(variations), config.training.seed)
+                    _track(job, config.training.seed)
                 _write_members(run, results, config.ensemble.diversity_strategy)
     except KeyboardInterrupt as interrupt:
         if results:
@@ -140,11 +146,8 @@ def _plan_folders(run: RunDir, num_members: int) -> list[RunDir]:
     return [RunDir(run.path / MEMBERS / name) for name in names]
 
 
-def _tell(job: MemberFit, result: RunResult, num_members: int, seed: int) -> None:
+def _track(job: MemberFit, seed: int) -> None:
     what = describe_variation(job.variation, seed)
-    logger.info(
-        f"member {job.number + 1} of {num_members} is complete: {result.summary['seconds']:.1f} s"
-    )
     track_fold(job.folder.path, f"member {job.number + 1}", {"member": what})
 
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 from loguru import logger
 
 from bert_playground.models.ensemble import Variation
+from bert_playground.training.callbacks.progress import show_fits
 
 T = TypeVar("T")
 
@@ -30,12 +31,14 @@ def fit_members(
     """
     members: list[T] = []
     try:
-        for number, variation in enumerate(variations):
-            what = describe_variation(variation, seed)
-            logger.info(f"member {number + 1} of {len(variations)}: {what}")
-            members.append(fit_member(number, variation))
-            if on_fitted is not None:
-                on_fitted(members)
+        with show_fits(len(variations)) as tell:
+            for number, variation in enumerate(variations):
+                what = describe_variation(variation, seed)
+                logger.info(f"member {number + 1} of {len(variations)}: {what}")
+                members.append(fit_member(number, variation))
+                tell(f"member {number + 1} of {len(variations)} is complete: {what}")
+                if on_fitted is not None:
+                    on_fitted(members)
     except KeyboardInterrupt as interrupt:
         if members:
             interrupt.add_note(f"{len(members)} of {len(variations)} members are complete")

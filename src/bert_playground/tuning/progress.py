@@ -1,4 +1,4 @@
-"""create_progress: a bar of a study with best so far, its error and the time left; lines where there is no terminal."""
+"""create_progress: a bar of a study with best so far, its error and the time left, on a terminal or in a notebook; lines elsewhere."""
 
 import sys
 from typing import Protocol
@@ -7,6 +7,7 @@ from loguru import logger
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from bert_playground.notebook_output import NotebookOutput, is_notebook
 from bert_playground.training.callbacks.describe_progress import describe_time
 from bert_playground.training.core.state import TrainState
 from bert_playground.tuning.clock import Clock
@@ -63,7 +64,7 @@ class TuneBar:
             console=console or Console(stderr=True),
             transient=True,
         )
-        total = clock.seconds or most_trials
+        _, total = measure(clock, 0, most_trials)
         self.task = self.progress.add_task("tune", total=total, what="", best="", left="")
         self.what = ""
         self.progress.start()
@@ -89,9 +90,48 @@ class TuneBar:
         self.progress.stop()
 
     def _update(self, what: str) -> None:
-        completed = self.clock.elapsed if self.clock.seconds else self.done
+        completed, _ = measure(self.clock, self.done, self.most_trials)
         left = say_left(self.clock).removeprefix("; ")
         self.progress.update(self.task, completed=completed, what=what, left=left)
+
+
+class TuneNotebook:
+    """The same bar in one output of a cell, with a line for each training below it."""
+
+    def __init__(self, clock: Clock, most_trials: float) -> None:
+        """Make it."""
+        self.clock, self.most_trials = clock, most_trials
+        self.output = NotebookOutput()
+        self.what, self.best = "", ""
+
+    def begin(self, what: str) -> None:
+        """Name the training."""
+        self.what = what
+        self.output.draw(*self._measure(what))
+
+    def step(self, state: TrainState) -> None:
+        """Move the bar."""
+        self.output.move(*self._measure(f"{self.what}, epoch {state.epoch + 1}/{state.num_epochs}"))
+
+    def end(self, said: str, best: str) -> None:
+        """Add a line."""
+        logger.info(said)
+        self.output.lines.append(said)
+        self.best = best
+        self.output.draw(*self._measure(self.what))
+
+    def close(self) -> None:
+        """The last picture stays."""
+        self.output.draw(*self._measure(""))
+
+    def _measure(self, what: str) -> tuple[float, float, str]:
+        said = [part for part in (what, self.best, say_left(self.clock).removeprefix("; ")) if part]
+        return *measure(self.clock, len(self.output.lines), self.most_trials), "  ".join(said)
+
+
+def measure(clock: Clock, done: int, most_trials: float) -> tuple[float, float]:
+    """What is over of a study, and all of it: seconds if it has a limit, else trainings, that by the defaults among them."""
+    return (clock.elapsed, clock.seconds) if clock.seconds else (done, most_trials + 1)
 
 
 def say_left(clock: Clock) -> str:
@@ -104,5 +144,7 @@ def say_left(clock: Clock) -> str:
 
 
 def create_progress(clock: Clock, most_trials: float) -> TuneProgress:
-    """A bar on a terminal, plain lines in a file or a pipe."""
+    """A bar on a terminal or in a notebook, plain lines in a file or a pipe."""
+    if is_notebook():
+        return TuneNotebook(clock, most_trials)
     return (TuneBar if sys.stderr.isatty() else TuneLines)(clock, most_trials)

@@ -21,6 +21,8 @@ HOME, HERE = Path("/home/ada"), Path("/data/secret_project")
         ("https://ada:pass@mlflow.company.com:5000/x is down", "https://HOST/x is down"),
         ("the file /mnt/keys/kaggle that KAGGLE_API_TOKEN names", "the file $KAGGLE_API_TOKEN that KAGGLE_API_TOKEN names"),
         ("token tok-123456", "token $MY_SECRET"),
+        ("/srv/acme/runs: 3 GiB, of 1/2", "FOLDER: 3 GiB, of 1/2"),
+        ("chmod 600 /mnt/acme/kaggle.json", "chmod 600 FOLDER/kaggle.json"),
         ("MLX on CPU", "MLX on CPU"),
     ],
 )  # fmt: skip
@@ -44,6 +46,7 @@ def test_a_bundle_holds_findings_and_versions(tmp_path):
     assert set(parts) == {"doctor.json", "versions.json"}
     assert parts["doctor.json"][0]["found"] == "~/runs cannot be written"
     assert parts["versions.json"]["numpy"].count(".") >= 2
+    assert "pytest" not in parts["versions.json"]
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -101,6 +101,7 @@ def test_only_what_answers_rows_is_sent(run: Path, hub: FakeHub) -> None:
     push_model(run, "ada/titanic")
     assert sorted(hub.repositories["ada/titanic"].files) == [
         "README.md",
+        "card.json",
         "config.json",
         "model.safetensors",
         "pipeline.json",
@@ -122,6 +123,45 @@ def test_the_card_has_the_measured_figures(run: Path, hub: FakeHub) -> None:
         assert f"| {name} | {value:.4f} |" in card
         assert figures[name.removeprefix("val_")] == pytest.approx(value, abs=1e-5)
     assert str(run.parent) not in card
+
+
+def test_a_pulled_folder_is_pushed_with_a_card_of_its_own(
+    run: Path, hub: FakeHub, tmp_path: Path
+) -> None:
+    push_model(run, "ada/titanic")
+    push_model(pull_model("ada/titanic").folder, "ada/copy")
+    first, second = (hub.repositories[name].files for name in ("ada/titanic", "ada/copy"))
+    renamed = first["README.md"].decode().replace("ada/titanic", "ada/copy")
+    renamed = renamed.replace("--checkpoint titanic", "--checkpoint copy")
+    renamed = renamed.replace('Path("titanic")', 'Path("copy")').replace(
+        "name: titanic", "name: copy"
+    )
+    assert second["README.md"].decode() == renamed
+    assert str(tmp_path).encode() not in second["card.json"]
+
+
+def test_a_card_that_was_changed_by_hand_is_kept_and_said(run: Path, hub: FakeHub) -> None:
+    push_model(run, "ada/titanic")
+    card = pull_model("ada/titanic").folder / "README.md"
+    measured = card.read_text()
+    card.write_text(f"{measured}\nMind the gap.\n")
+    code, output = push(card.parent, "--repo", "ada/titanic")
+    assert code == 0
+    assert "README.md is sent as it is; --new-card writes a new one" in " ".join(output.split())
+    sent = hub.repositories["ada/titanic"]
+    assert sent.files["README.md"] == card.read_bytes()
+    push_model(card.parent, "ada/titanic", new_card=True)
+    assert sent.files["README.md"] == measured.encode()
+
+
+def test_a_damaged_file_beside_the_card_is_said(run: Path, hub: FakeHub) -> None:
+    push_model(run, "ada/titanic")
+    folder = pull_model("ada/titanic").folder
+    (folder / "card.json").write_text('{"card": 3, "metrics": {"val_loss": "low"}}')
+    with pytest.raises(
+        ValueError, match=r"card\.json: card is 3, expected a valid string; metrics"
+    ):
+        push_model(folder, "ada/titanic")
 
 
 @pytest.mark.medium

@@ -9,13 +9,14 @@ from loguru import logger
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn
 
+from bert_playground.notebook_output import is_notebook
 from bert_playground.training.callbacks.describe_progress import (
     describe_evaluation,
     describe_pace,
     describe_time,
     seconds_left,
 )
-from bert_playground.training.callbacks.notebook_progress import NotebookProgress
+from bert_playground.training.callbacks.notebook_progress import NotebookFits, NotebookProgress
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.state import TrainState
 
@@ -121,6 +122,28 @@ def create_progress(logging_steps: int) -> Callback:
     factory = _factory.get()
     if factory is not None:
         return factory(logging_steps)
-    if Console().is_jupyter:
+    if is_notebook():
         return NotebookProgress()
     return ProgressBar() if sys.stderr.isatty() else ProgressLines(logging_steps)
+
+
+@contextmanager
+def show_fits(total: int) -> Iterator[Callable[[str], None]]:
+    """Show how many of `total` trainings have ended, and how far the one underway is.
+
+    In a notebook all of them share one output of the cell; elsewhere each shows its own progress, as `create_progress` says.
+
+    Yields:
+        To be told of each that ended, in words.
+    """
+    if _factory.get() is not None or not is_notebook():
+        yield logger.info
+        return
+    shown = NotebookFits(total)
+
+    def tell(said: str) -> None:
+        logger.info(said)
+        shown.tell(said)
+
+    with progress_by(lambda _: shown):
+        yield tell

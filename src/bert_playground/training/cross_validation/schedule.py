@@ -1,6 +1,6 @@
 """Schedule: which model of which fold is fitted when, what became of each, and what there was no time for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from bert_playground.engines.engine import Engine
 from bert_playground.engines.local_processes import LocalProcesses
 from bert_playground.runs import RunDir
 from bert_playground.tabular.estimators import ESTIMATORS
+from bert_playground.training.callbacks.progress import show_fits
 from bert_playground.training.core import Callback
 from bert_playground.training.cross_validation.budget import Budget
 from bert_playground.training.cross_validation.encoder_settings import settings_of_fold
@@ -82,9 +83,15 @@ class Schedule:
             for fold in self.folds.folds:
                 if self._is_done(member, fold):
                     self._track(member.name, fold.repeat, fold.number)
-        with closing(self.engine.run(fit_on_fold, self._jobs())) as done:
+        left = sum(
+            not self._is_done(member, fold) for member in self.members for fold in self.folds.folds
+        )
+        with (
+            show_fits(left) as tell,
+            closing(self.engine.run(fit_on_fold, self._jobs())) as done,
+        ):
             for job, fitted in done:
-                self._take_note(job, fitted)
+                self._take_note(job, fitted, tell)
         if self.is_ended_early:
             return
         if not self.complete():
@@ -234,13 +241,14 @@ class Schedule:
     def _is_first_encoder(self, member: Member) -> bool:
         return member == next((each for each in self.members if each.is_encoder), None)
 
-    def _take_note(self, job: FoldFit, fitted: Fitted) -> None:
-        name = job.member.name
+    def _take_note(self, job: FoldFit, fitted: Fitted, tell: Callable[[str], None]) -> None:
+        name, where = job.member.name, _name_fold(job, self.folds)
         self.fitted.setdefault(name, []).append(fitted.seconds)
         if fitted.error is not None:
+            tell(f"{name}, {where}: failed")
             self._fail(job.member, fitted.error)
             return
-        logger.info(f"{name}, {_name_fold(job, self.folds)}: {fitted.seconds:.1f} s")
+        tell(f"{name}, {where}: {fitted.seconds:.1f} s")
         self._track(name, job.repeat, job.fold)
         if self.watch is not None:
             self.watch.on_fold_end(job.repeat, job.fold, job.folder)

@@ -205,7 +205,6 @@ def compress(
     from bert_playground.compression.study import Budget
     from bert_playground.config.sections.base import read_duration
     from bert_playground.logs import set_up_logs
-    from bert_playground.training.callbacks import create_progress
 
     set_up_logs(log_level)
     table, folder = _require_places(train, output, resume)
@@ -228,7 +227,6 @@ def compress(
         ),
         folder,
         resumes=resume is not None,
-        callbacks=lambda: (create_progress(50),),
     )
     print_json(done.to_dict()) if json else _print(done)
 

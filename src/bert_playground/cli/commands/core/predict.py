@@ -150,6 +150,7 @@ def _answer_alone(asked: "Asked", predictor: "AnyPredictor") -> None:
     from bert_playground.cli.utils.output import beside_output
     from bert_playground.data.kaggle.submission import write_parts
     from bert_playground.data.reading.table import read_table
+    from bert_playground.logs import tell_if_slow
     from bert_playground.lookup import count_of
     from bert_playground.predict_table import predict_table
 
@@ -165,7 +166,8 @@ def _answer_alone(asked: "Asked", predictor: "AnyPredictor") -> None:
         part_rows=asked.part_rows,
     )
     target = predictor.pipeline.target
-    written = write_parts(asked.output, parts, target=target, sample=asked.sample)
+    with tell_if_slow(f"answering {asked.test}"):
+        written = write_parts(asked.output, parts, target=target, sample=asked.sample)
     if asked.as_json:
         print_json(
             {

@@ -49,6 +49,15 @@ Message = Annotated[
     str | None,
     typer.Option("--message", metavar="TEXT", help="of the commit", show_default=False),
 ]
+NewCard = Annotated[
+    bool,
+    typer.Option(
+        "--new-card",
+        metavar="",
+        help="write the card anew, in place of a README.md that was written by hand or by an export",
+        show_default=False,
+    ),
+]
 DryRun = Annotated[
     bool,
     typer.Option(
@@ -66,6 +75,7 @@ def push(
     private: Private = False,
     base: Base = None,
     message: Message = None,
+    new_card: NewCard = False,
     dry_run: DryRun = False,
     log_level: options.LogLevel = None,
     json: options.Json = False,
@@ -81,6 +91,7 @@ def push(
         is_private=private,
         base=base,
         message=message,
+        new_card=new_card,
         is_dry=dry_run,
     )
     if json:
