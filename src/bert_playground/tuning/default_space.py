@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.templates.row_text import PIPELINE
-from bert_playground.models.lora.config import ALL_LINEAR, ATTENTION
 from bert_playground.models.hub_files import fetch_folder
+from bert_playground.models.lora.config import ALL_LINEAR, ATTENTION
 from bert_playground.models.sizes import choose_size
 from bert_playground.tuning.settings import TableFacts
 from bert_playground.tuning.space import Choice, Dimension, Range, Space
@@ -26,6 +26,25 @@ ADAPTERS: dict[str, Dimension] = {
     "lora.alpha": Range(4.0, 64.0, log=True),
     "lora.target_modules": Choice((("query", "value"), ATTENTION, ALL_LINEAR)),
 }
+
+# One setting away from the defaults, which a few trials try before what a sampler proposes that knows nothing yet.
+STEPS: tuple[tuple[str, object], ...] = (
+    ("optimizer.learning_rate", 2.0),
+    ("optimizer.learning_rate", 0.5),
+    ("lora.enabled", True),
+    ("data.numeric_features", "off"),
+)
+
+
+def list_first_steps(space: Space, defaults: Mapping[str, object]) -> list[dict[str, object]]:
+    """Parameters that differ from the defaults in one setting, as far as the space holds them.
+
+    Args:
+        space: of the trials.
+        defaults: see `list_defaults`.
+    """
+    asked = [{**defaults, path: value} for path, value in STEPS if path in space.dimensions]
+    return [found for each in asked if (found := space.encode(each)) is not None]
 
 
 def make_default_space(config: RunConfig, sources: Mapping[str, str], facts: TableFacts) -> Space:

@@ -1,6 +1,7 @@
 """Schedule: which model of which fold is fitted when, what became of each, and what there was no time for."""
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from bert_playground.training.pretrain_first import pretrain_first
 from bert_playground.training.track_run import track_fold
 
 LEAST_SECONDS = 2.0  # in which a fold of an encoder learns anything
+Tuner = Callable[["Schedule", Member], list[dict[str, Any]]]
+NO_TUNER = "settings are tried by bert train, where Optuna is installed (extra hpo)"
 
 
 class Watch:
@@ -58,6 +61,10 @@ class Schedule:
         fitted: member → the seconds that each of its models took.
         watch: who follows the folds; None: nobody.
         engine: where they are fitted.
+        tune: tries settings for a member in the time that is left, puts its models into their folders or says in `skipped`
+            why there are none, and tells each trial; None: nobody does.
+        begun: member → seconds from the start to its first model, in this order.
+        trials: what `tune` told.
     """
 
     run: RunDir
@@ -71,9 +78,12 @@ class Schedule:
     fitted: dict[str, list[float]] = field(default_factory=dict)
     watch: Watch | None = None
     engine: Engine = field(default_factory=lambda: LocalProcesses(1))
+    tune: Tuner | None = None
+    begun: dict[str, float] = field(default_factory=dict)
+    trials: list[dict[str, Any]] = field(default_factory=list)
 
     def fit_all(self) -> None:
-        """All members on all folds: those beside the encoder first, as they are cheap; then repeat after repeat.
+        """All members on all folds: those beside the encoder first, as they are cheap; repeat after repeat; the tuned one last.
 
         Raises:
             ValueError: no member could be fitted on all folds.
@@ -92,6 +102,25 @@ class Schedule:
             raise ValueError(
                 f"no member could be fitted on all folds: {reasons or 'no time was left'}"
             )
+        self._tune()
+
+    def _tune(self) -> None:
+        for member in self.members:
+            if not member.is_tuned or member.name in self.complete():
+                continue
+            if self.tune is None:
+                self.skipped[member.name] = NO_TUNER
+                continue
+            self._note_begin(member)
+            started = time.perf_counter()
+            self.trials = self.tune(self, member)
+            self.fitted[member.name] = [time.perf_counter() - started]
+            for fold in self.folds.folds:
+                if self._is_done(member, fold):
+                    self._track(member.name, fold.repeat, fold.number)
+
+    def _note_begin(self, member: Member) -> None:
+        self.begun.setdefault(member.name, time.perf_counter() - self.budget.started)
 
     @property
     def is_ended_early(self) -> bool:
@@ -154,7 +183,7 @@ class Schedule:
     def _jobs(self) -> Iterator[FoldFit]:
         """One by one, so that each is told how much time is left."""
         beside = [member for member in self.members if not member.is_encoder]
-        encoders = [member for member in self.members if member.is_encoder]
+        encoders = [member for member in self.members if member.is_encoder and not member.is_tuned]
         for repeat in range(len(self.folds.assignments)):
             for member in (*beside, *encoders):
                 yield from self._jobs_of(member, repeat)
@@ -198,12 +227,13 @@ class Schedule:
         """Seconds that one more fold of a member may take; None: as long as it likes."""
         if member.is_encoder:
             later = self.members[self.members.index(member) + 1 :]
-            others_wait = any(other.is_encoder for other in later)
+            others_wait = any(other.is_encoder and not other.is_tuned for other in later)
         else:
             others_wait = any(other.is_encoder for other in self.members)
         return self.budget.share(num_fits, self.num_processes, others_wait=others_wait)
 
     def _make_job(self, member: Member, config: RunConfig, fold: Fold, num_fits: int) -> FoldFit:
+        self._note_begin(member)
         if member.is_encoder:
             config = settings_of_fold(config, self._share(member, num_fits))
         seeded = {"seed": config.training.seed + fold.repeat}
@@ -259,7 +289,17 @@ class Schedule:
     def told(self) -> dict[str, Any]:
         """For the summary."""
         seconds = {name: sum(taken) for name, taken in self.fitted.items()}
-        return {"failures": self.failures, "skipped": self.skipped, "member_seconds": seconds}
+        order = [
+            {"member": name, "begun": begun, "seconds": seconds.get(name, 0.0)}
+            for name, begun in self.begun.items()
+        ]
+        return {
+            "failures": self.failures,
+            "skipped": self.skipped,
+            "member_seconds": seconds,
+            "order": order,
+            "trials": self.trials,
+        }
 
 
 def _name_fold(job: FoldFit, folds: PreparedFolds) -> str:
