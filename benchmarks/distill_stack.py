@@ -1,7 +1,7 @@
 """What one encoder keeps of a stack's gain when it learns from the stack's answers out of fold, on rows put aside.
 
     uv run python benchmarks/distill_stack.py --train titanic/train.csv --group Ticket [--seeds 3] [--aside 0.2] [--rows 6500]
-        [--time 2m] [--epochs 10] [--lr 3e-4] [--layers 2]
+        [--time 2m] [--members encoder,linear,lightgbm] [--epochs 10] [--lr 3e-4] [--layers 2]
 
 Per seed a share of the rows is put aside before anything is fitted. From the rest learn `bert train` with its defaults (the
 encoder alone), `bert train --config good` (the stack), and by `bert compress` with all layers of the encoder two students: one
@@ -53,6 +53,8 @@ def measure(path: Path, seed: int, asked: argparse.Namespace) -> dict[str, Score
     started = time.perf_counter()
     flags: dict[str, object] = {"data.train": table, "training.seed": seed}
     flags |= {"training.output_dir": folder / "runs", "cross_validation.time": asked.time}
+    if asked.members:
+        flags["cross_validation.members"] = asked.members
     stack = run_cross_validation(*load_config("good", flags=flags)).run_dir.path
     judge("stack", started, stack)
     layers = asked.layers or Predictor.load(encoder).model.encoder.config.num_hidden_layers
@@ -95,6 +97,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help="of the table; default: all")
     parser.add_argument("--group", help="column whose rows are put aside together")
     parser.add_argument("--time", default="2m", help="that the stack may take")
+    parser.add_argument("--members", help="of the stack; default: those of the preset good")
     parser.add_argument("--epochs", type=int, default=10, help="of the students")
     parser.add_argument("--lr", type=float, default=3e-4, help="of the students")
     parser.add_argument("--layers", type=int, help="of the students; default: all of the encoder")

@@ -64,18 +64,14 @@ def tune_member(schedule: Schedule, member: Member) -> list[dict[str, Any]]:
     Returns:
         Each trial: parameters, state, metric, value, seconds, folder.
     """
-    complete = schedule.complete()
-    base = next(
-        (each for each in schedule.members if each.name in complete and each.is_encoder), None
-    )
-    if base is None:
-        schedule.skipped[member.name] = "no encoder is complete whose settings could be tried"
+    base = _find_base(schedule)
+    if base is None or schedule.folds.prepared.schema.windows is not None:
+        _skip(schedule, member, "no encoder has all folds, or they are windows of a series")
         return []
     taken, left = _seconds_of(schedule, base), schedule.budget.left
     if left < LEAST_TRIALS * taken:
-        why = f"{left:.0f} s were left, and one trial takes about {taken:.0f} s, as {base.name} did"
-        schedule.skipped[member.name] = why
-        logger.info(f"{member.name} is left out: {why}")
+        needed = f"one trial takes about {taken:.0f} s, as {base.name} did"
+        _skip(schedule, member, f"{left:.0f} s were left, and {needed}")
         return []
     search = _open_search(schedule, base, taken)
     logger.info(f"{member.name}: settings of {base.name} are tried{_say_limit(schedule)}")
@@ -88,6 +84,18 @@ def tune_member(schedule: Schedule, member: Member) -> list[dict[str, Any]]:
         search.progress.close()
     _take_models(schedule, member, search)
     return _list_trials(search)
+
+
+def _find_base(schedule: Schedule) -> Member | None:
+    """The first encoder that has all folds of all repeats."""
+    complete, whole = schedule.complete(), len(schedule.folds.folds)
+    encoders = (member for member in schedule.members if member.is_encoder)
+    return next((each for each in encoders if len(complete.get(each.name, ())) == whole), None)
+
+
+def _skip(schedule: Schedule, member: Member, why: str) -> None:
+    schedule.skipped[member.name] = why
+    logger.info(f"{member.name} is left out: {why}")
 
 
 def _list_trials(search: Search) -> list[dict[str, Any]]:
@@ -185,9 +193,7 @@ def _take_models(schedule: Schedule, member: Member, search: Search) -> None:
     """The trials' models and answers become those of the member."""
     trials, best = complete_trials(search.study), best_trial(search.study)
     if best is None:
-        why = f"none of {describe_trials(search)} was trained on all folds"
-        schedule.skipped[member.name] = why
-        logger.info(f"{member.name} is left out: {why}")
+        _skip(schedule, member, f"none of {describe_trials(search)} was trained on all folds")
         return
     answers = [
         [_read_answers(schedule, trial, number) for number in _numbers(schedule)]

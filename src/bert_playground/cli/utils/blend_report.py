@@ -60,9 +60,11 @@ def print_blend_report(summary: Mapping[str, Any], test_path: str) -> None:
 
 def _say_order(summary: Mapping[str, Any]) -> list[str]:
     """What was tried, in which order and for how long; nothing of a run of an earlier version."""
-    if not (order := summary.get("order")):
+    if "order" not in summary:
         return []
-    parts = [f"{each['member']} {each['seconds']:.0f} s" for each in order]
+    begun = [each["member"] for each in summary["order"]]
+    parts = [f"{name} before" for name in summary["member_metrics"] if name not in begun]
+    parts += [f"{each['member']} {each['seconds']:.0f} s" for each in summary["order"]]
     lines = [f"tried in this order, seconds of all folds: {', '.join(parts)}"]
     for each in summary["trials"]:
         state = each["reason"] or f"{each['metric']} {each['value']:.4f}"

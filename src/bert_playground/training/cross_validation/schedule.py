@@ -13,6 +13,7 @@ from bert_playground.config.schema import RunConfig
 from bert_playground.data.prepare.folds import Fold, PreparedFolds
 from bert_playground.engines.engine import Engine
 from bert_playground.engines.local_processes import LocalProcesses
+from bert_playground.extras import install_command
 from bert_playground.runs import RunDir
 from bert_playground.tabular.estimators import ESTIMATORS
 from bert_playground.training.core import Callback
@@ -25,7 +26,6 @@ from bert_playground.training.track_run import track_fold
 
 LEAST_SECONDS = 2.0  # in which a fold of an encoder learns anything
 Tuner = Callable[["Schedule", Member], list[dict[str, Any]]]
-NO_TUNER = "settings are tried by bert train, where Optuna is installed (extra hpo)"
 
 
 class Watch:
@@ -90,7 +90,7 @@ class Schedule:
         """
         for member in self.members:  # of an earlier part of the run
             for fold in self.folds.folds:
-                if self._is_done(member, fold):
+                if self._is_done(member, fold) and not member.is_tuned:
                     self._track(member.name, fold.repeat, fold.number)
         with closing(self.engine.run(fit_on_fold, self._jobs())) as done:
             for job, fitted in done:
@@ -109,15 +109,13 @@ class Schedule:
             if not member.is_tuned or member.name in self.complete():
                 continue
             if self.tune is None:
-                self.skipped[member.name] = NO_TUNER
+                why = f"settings are tried by bert train with Optuna; install: {install_command('hpo')}"
+                self.skipped[member.name] = why
                 continue
             self._note_begin(member)
             started = time.perf_counter()
             self.trials = self.tune(self, member)
             self.fitted[member.name] = [time.perf_counter() - started]
-            for fold in self.folds.folds:
-                if self._is_done(member, fold):
-                    self._track(member.name, fold.repeat, fold.number)
 
     def _note_begin(self, member: Member) -> None:
         self.begun.setdefault(member.name, time.perf_counter() - self.budget.started)
