@@ -21,7 +21,7 @@ from bert_playground.tuning.read_space import FIXED
 from bert_playground.tuning.report import report_study
 from bert_playground.tuning.request import TuneRequest
 from bert_playground.tuning.rows import TunedRows
-from bert_playground.tuning.search import Search, describe_trials, is_default
+from bert_playground.tuning.search import Search, describe_trials
 from bert_playground.tuning.study import RUN, best_trial, finished_trials
 from bert_playground.tuning.verdict import FIRST_SEED, Verdict, reach_verdict
 
@@ -44,7 +44,7 @@ def conclude_study(
         started: `time.perf_counter()` at the start of this process.
     """
     best = best_trial(search.study)
-    if best is not None and (is_default(best) or not search.is_better(best.value, search.defaults)):
+    if best is not None and not search.is_better(best.value, search.defaults):
         best = None
     verdict = _judge(search, rows, asked, best)
     config = search.runner.config if best is None else search.configure(best)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.templates.row_text import PIPELINE
 from bert_playground.models.hub_files import fetch_folder
+from bert_playground.models.lora.config import ALL_LINEAR, ATTENTION
 from bert_playground.models.sizes import choose_size
 from bert_playground.tuning.settings import TableFacts
 from bert_playground.tuning.space import Choice, Dimension, Range, Space
@@ -20,7 +21,30 @@ ROWS: dict[str, Dimension] = {
     "data.template": Choice(("auto", "key_value", "natural")),
     "augmentation.column_dropout": Range(0.0, 0.3),
 }
-RANKS = (4, 8, 16, 32)
+ADAPTERS: dict[str, Dimension] = {
+    "lora.r": Choice((4, 8, 16, 32)),
+    "lora.alpha": Range(4.0, 64.0, log=True),
+    "lora.target_modules": Choice((("query", "value"), ATTENTION, ALL_LINEAR)),
+}
+
+# One setting away from the defaults, which a few trials try before what a sampler proposes that knows nothing yet.
+STEPS: tuple[tuple[str, object], ...] = (
+    ("optimizer.learning_rate", 2.0),
+    ("optimizer.learning_rate", 0.5),
+    ("lora.enabled", True),
+    ("data.numeric_features", "off"),
+)
+
+
+def list_first_steps(space: Space, defaults: Mapping[str, object]) -> list[dict[str, object]]:
+    """Parameters that differ from the defaults in one setting, as far as the space holds them.
+
+    Args:
+        space: of the trials.
+        defaults: see `list_defaults`.
+    """
+    asked = [{**defaults, path: value} for path, value in STEPS if path in space.dimensions]
+    return [found for each in asked if (found := space.encode(each)) is not None]
 
 
 def make_default_space(config: RunConfig, sources: Mapping[str, str], facts: TableFacts) -> Space:
@@ -60,7 +84,7 @@ def _from_random_weights(config: RunConfig, facts: TableFacts) -> dict[str, Dime
 def _of(config: RunConfig) -> dict[str, Dimension]:
     """From a checkpoint: its shape is given, that of an adapter is not."""
     assert config.model.pretrained is not None
-    dimensions: dict[str, Dimension] = {"head.dropout": Range(0.0, 0.3), "lora.r": Choice(RANKS)}
+    dimensions: dict[str, Dimension] = {"head.dropout": Range(0.0, 0.3), **ADAPTERS}
     if not config.lora.enabled:
         dimensions["lora.enabled"] = Choice((False, True))
     if (

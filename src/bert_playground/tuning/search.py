@@ -21,6 +21,7 @@ from bert_playground.tuning.pruning import PRUNED, Kept
 from bert_playground.tuning.settings import TableFacts, configure_trial, list_defaults
 from bert_playground.tuning.space import Space
 from bert_playground.tuning.study import (
+    DEFAULTS,
     ORIGIN,
     PROCESS,
     REASON,
@@ -30,13 +31,13 @@ from bert_playground.tuning.study import (
     best_trial,
     describe_failure,
     finished_trials,
+    is_default,
     name_process,
 )
 from bert_playground.tuning.trial import Outcome, TrialRunner
 from bert_playground.tuning.trial_job import TrialJob, run_trial
 from bert_playground.tuning.weights import drop_weights
 
-DEFAULTS = "defaults"  # the study's attribute with what the run by the defaults gave
 ERROR = "error"
 KILLED = "the process was killed"
 FEW_TRIALS = 10
@@ -76,7 +77,7 @@ class Search:
         return known
 
     def run_defaults(self) -> None:
-        """Train as the configuration is, unless the study knows; the sampler learns of it where the space holds it.
+        """Train as the configuration is, unless the study knows.
 
         Raises:
             ValueError: there is not enough time even for that.
@@ -104,41 +105,37 @@ class Search:
                 f"one training by the defaults takes {outcome.seconds:.0f} s: after them there is time for about "
                 f"{count_of(int(num), 'trial')} and a short verdict; for a search worth its name give --time 1h, or fewer --epochs"
             )
-        error = self.runner.measure_error(outcome)
-        self._tell_defaults(outcome, kept)
-        self.study.set_user_attr(
-            DEFAULTS,
-            {
-                "value": outcome.value,
-                "error": error,
-                "seconds": outcome.seconds,
-                "run": str(outcome.run.path),
-                "metrics": outcome.metrics,
-            },
-        )
+        self.learn_defaults(outcome, self.runner.measure_error(outcome), kept.values)
         self.on_trial()
         self.progress.end(
             f"defaults: {self.runner.metric} {outcome.value:.4f}, {outcome.seconds:.0f} s",
             self.say_best(),
         )
 
-    def _tell_defaults(self, outcome: Outcome, kept: Kept) -> None:
+    def learn_defaults(
+        self, outcome: Outcome, error: float | None, values: Mapping[int, float]
+    ) -> None:
+        """Store what the run by the defaults gave; the sampler learns of it where the space holds it.
+
+        Args:
+            outcome: of the run, which did not end early.
+            error: standard error of its value.
+            values: at the parts and folds that trials report.
+        """
+        run, seconds = str(outcome.run.path), outcome.seconds
         params = self.space.encode(list_defaults(self.space, self.runner.config, self.facts))
-        if params is None:
-            return
-        self.study.add_trial(
-            optuna.trial.create_trial(
-                params=params,
-                distributions=self.space.distributions,
-                value=outcome.value,
-                intermediate_values=kept.values,
-                user_attrs={
-                    ORIGIN: DEFAULTS,
-                    RUN: str(outcome.run.path),
-                    SECONDS: outcome.seconds,
-                },
+        if params is not None:
+            self.study.add_trial(
+                optuna.trial.create_trial(
+                    params=params,
+                    distributions=self.space.distributions,
+                    value=outcome.value,
+                    intermediate_values=dict(values),
+                    user_attrs={ORIGIN: DEFAULTS, RUN: run, SECONDS: seconds},
+                )
             )
-        )
+        known = {"value": outcome.value, "error": error, "seconds": seconds, "run": run}
+        self.study.set_user_attr(DEFAULTS, {**known, "metrics": outcome.metrics})
 
     def enqueue(self, starts: Sequence[Mapping[str, Any]]) -> None:
         """Try these parameters first."""
@@ -247,7 +244,7 @@ class Search:
     def best_value(self) -> tuple[float | None, float | None]:
         """Of the best trial or the defaults, with its error."""
         best, known = best_trial(self.study), self.defaults
-        if best is not None and not is_default(best) and self.is_better(best.value, known):
+        if best is not None and self.is_better(best.value, known):
             return best.value, best.user_attrs.get(ERROR)
         return (None, None) if known is None else (known["value"], known["error"])
 
@@ -275,7 +272,7 @@ class Search:
             if SECONDS in trial.user_attrs and not is_default(trial)
         ]
         best = best_trial(self.study)
-        if best is not None and not is_default(best) and self.is_better(best.value, self.defaults):
+        if best is not None and self.is_better(best.value, self.defaults):
             self.clock.best = best.user_attrs.get(SECONDS)
 
     def _run_trial(self) -> None:
@@ -342,14 +339,9 @@ class Search:
         if known is not None and best is not None and self.is_better(best.value, known):
             drop_weights(RunDir(Path(known["run"])))
         for trial in finished_trials(self.study):
-            run = trial.user_attrs.get(RUN)
+            run = None if is_default(trial) else trial.user_attrs.get(RUN)
             if best is not None and trial.number != best.number and run is not None:
                 drop_weights(RunDir(Path(run)))
-
-
-def is_default(trial: FrozenTrial) -> bool:
-    """Whether it is the run by the defaults."""
-    return bool(trial.user_attrs.get(ORIGIN) == DEFAULTS)
 
 
 def describe_trials(search: Search) -> str:

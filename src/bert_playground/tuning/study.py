@@ -21,6 +21,7 @@ from bert_playground.tuning.pruning import StepAndFoldPruner
 JOURNAL = "study.journal"
 RANDOM_TRIALS = 8  # before the sampler trusts its model
 QUESTION = "bert.question"  # what the trials of a study have in common
+DEFAULTS = "defaults"  # the study's attribute with what the run by the defaults gave, and the origin of its trial
 # Attributes of trials.
 RUN, REASON, ORIGIN, PROCESS, SECONDS, RETRIED = "run", "reason", "origin", "process", "seconds", "retried"  # fmt: skip
 
@@ -150,9 +151,20 @@ def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
 
 
-def best_trial(study: optuna.Study) -> FrozenTrial | None:
-    """The complete one with the best value."""
+def is_default(trial: FrozenTrial) -> bool:
+    """Whether it is the run by the defaults."""
+    return bool(trial.user_attrs.get(ORIGIN) == DEFAULTS)
+
+
+def complete_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """All that have a value, but for the run by the defaults."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return [trial for trial in complete if not is_default(trial)]
+
+
+def best_trial(study: optuna.Study) -> FrozenTrial | None:
+    """The complete one with the best value; the run by the defaults is none."""
+    complete = complete_trials(study)
     if not complete:
         return None
     sign = -1.0 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1.0

@@ -6,18 +6,23 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import mlx.core as mx
 import numpy as np
 import polars as pl
 import pytest
+from polars import selectors
 
 from bert_playground.compression.compress import Request, compress_checkpoint, load_full
 from bert_playground.compression.point import POINT, Point
 from bert_playground.compression.recipe import Recipe
 from bert_playground.compression.recover import Recovery
+from bert_playground.compression.rows import read_rows
 from bert_playground.compression.study import Budget
+from bert_playground.compression.teacher import ask_other_teacher
 from bert_playground.config import load_config
 from bert_playground.data.reading.table import read_table
 from bert_playground.inference import Predictor
+from bert_playground.training.cross_validation.cross_validate import run_cross_validation
 from bert_playground.training.run import run_training
 
 PLACES = ("city", "coast", "forest", "river", "valley", "bridge", "market", "harbour")
@@ -151,6 +156,43 @@ def test_another_teacher_is_asked(
     recipe = Recipe(layers=1)
     done = compress_checkpoint(request_for(recipe=recipe, teacher=run), tmp_path / "small")
     assert any("on rows that it may have learned from" in said for said in done.statements)
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("target", ["target", "kind", "size"])  # two classes, three, a number
+def test_of_a_blend_over_the_same_table_the_answers_out_of_fold_are_taken(
+    target: str, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(1)
+    kinds = random.integers(0, 3, 220)
+    columns = {"id": range(100, 320), "colour": np.array(["red", "green", "blue"])[kinds]}
+    answers = {
+        "target": np.where(kinds + random.integers(0, 2, 220) > 1, 1, 0),
+        "kind": np.array(["a", "b", "c"])[np.where(random.random(220) < 0.2, 0, kinds)],
+        "size": 10 * kinds + random.normal(size=220).round(2),
+    }
+    path = tmp_path / "train.csv"
+    pl.DataFrame(columns | {"noise": random.normal(size=220), target: answers[target]}).write_csv(
+        path
+    )
+    asked = {
+        "data": {"train": str(path), "target": target},
+        "model": SIZES,
+        "training": {"epochs": 1, "output_dir": str(tmp_path / "runs")},
+    }
+    full = load_full(run_training(*load_config(asked)).run_dir.path)
+    members = {"cross_validation": {"folds": 3, "members": ["linear", "constant"]}}
+    stack = run_cross_validation(*load_config(asked | members)).run_dir
+    rows = read_rows(full, path).train
+    logits, source = ask_other_teacher(stack.path, full, path, rows)
+    assert source.endswith("out of fold")
+    oof = pl.read_parquet(stack.out_of_fold).with_columns(pl.col("id").cast(pl.String))
+    oof = rows.select("id").join(oof, on="id", how="left", maintain_order="left")
+    blended = oof.select(selectors.starts_with("blend")).to_numpy()
+    given = np.array(full.model.head.predict(mx.array(logits)))
+    if target == "size":
+        given = full.pipeline.in_units(given)
+    np.testing.assert_allclose(given.reshape(blended.shape), blended, rtol=1e-3, atol=2e-3)
 
 
 def test_a_table_that_the_run_does_not_know_is_divided_anew(

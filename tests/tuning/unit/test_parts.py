@@ -12,6 +12,7 @@ import pytest
 from bert_playground.runs import RunDir
 from bert_playground.training.comparison.bootstrap import bootstrap_error, bootstrap_gain
 from bert_playground.tuning.clock import Clock
+from bert_playground.tuning.member import choose_trials
 from bert_playground.tuning.pictures import (
     draw_history,
     draw_importances,
@@ -58,6 +59,11 @@ def test_seeds_that_disagree_widen_the_error_of_a_gain():
     labels, right, wrong = np.ones(100), np.ones(100), np.zeros(100)
     _, error = bootstrap_gain(mean_hit, labels, [right, wrong], [wrong, right])
     assert error > 0.3
+
+
+def test_a_fold_has_no_say_in_the_trial_that_answers_it():
+    scores = np.array([[0.9, 0.1, 0.1], [0.2, 0.3, 0.3]])  # of two trials on three folds
+    assert choose_trials(scores) == [1, 0, 0]
 
 
 def test_the_clock_keeps_time_for_the_verdict():

@@ -1,10 +1,13 @@
 """Spaces: what a file may say, what is refused with the nearest names, and factors of the recipe."""
 
+import json
+
 import optuna
 import pytest
+import yaml
 
 from bert_playground.config import load_config
-from bert_playground.tuning.default_space import make_default_space
+from bert_playground.tuning.default_space import list_first_steps, make_default_space
 from bert_playground.tuning.read_space import parse_space
 from bert_playground.tuning.settings import (
     TableFacts,
@@ -132,6 +135,27 @@ def test_the_defaults_are_a_point_of_the_default_space():
     recipe = FACTS.choose_recipe(CONFIG)
     assert made.optimizer.learning_rate == pytest.approx(recipe.learning_rate)
     assert made.training.epochs == recipe.epochs
+
+
+def test_from_a_checkpoint_the_shape_of_adapters_is_tuned_and_holds_that_of_the_preset(tmp_path):
+    shape = {"model_type": "bert", "hidden_size": 32, "num_attention_heads": 2}
+    (tmp_path / "config.json").write_text(json.dumps(shape))
+    config, sources = load_config({"model": {"pretrained": str(tmp_path)}}, environment={})
+    space = make_default_space(config, sources, FACTS)
+    values = list_defaults(space, config, FACTS)
+    assert space.encode(values) is not None
+    usual = {"lora.r": 8, "lora.alpha": 16.0, "lora.target_modules": ("query", "key", "value")}
+    assert usual.items() <= values.items()
+    again = parse_space(yaml.safe_load(yaml.safe_dump(space.to_dict())), config, "s.yaml")
+    assert again.dimensions.keys() == space.dimensions.keys()
+
+
+def test_the_first_steps_leave_the_defaults_in_one_setting():
+    space = make_default_space(CONFIG, SOURCES, FACTS)
+    defaults = space.encode(list_defaults(space, CONFIG, FACTS))
+    steps = list_first_steps(space, list_defaults(space, CONFIG, FACTS))
+    changed = [{path for path in defaults if each[path] != defaults[path]} for each in steps]
+    assert changed == [{"optimizer.learning_rate"}] * 2 + [{"data.numeric_features"}]
 
 
 def test_what_somebody_has_set_is_not_in_the_default_space():

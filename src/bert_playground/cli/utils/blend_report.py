@@ -40,6 +40,7 @@ def print_blend_report(summary: Mapping[str, Any], test_path: str) -> None:
         listed = "  ".join(f"{value:.4f}" for value in scores)
         print_lines([f"{blend['metric']} of the blend, fold by fold: {listed}"])
     print_lines([*blend["sentences"]])
+    print_lines(_say_order(summary))
     for what in ("failures", "skipped"):
         print_lines([f"{name} is left out: {why}" for name, why in summary[what].items()])
     files = summary["files"]
@@ -55,6 +56,25 @@ def print_blend_report(summary: Mapping[str, Any], test_path: str) -> None:
         ]
     )
     print_result(kept_file(files))
+
+
+def _say_order(summary: Mapping[str, Any]) -> list[str]:
+    """What was tried, in which order and for how long; nothing of a run of an earlier version."""
+    if "order" not in summary:
+        return []
+    begun = [each["member"] for each in summary["order"]]
+    parts = [f"{name} before" for name in summary["member_metrics"] if name not in begun]
+    parts += [f"{each['member']} {each['seconds']:.0f} s" for each in summary["order"]]
+    lines = [f"tried in this order, seconds of all folds: {', '.join(parts)}"]
+    for each in summary["trials"]:
+        state = each["reason"] or f"{each['metric']} {each['value']:.4f}"
+        values = ", ".join(f"{path} {_spell(value)}" for path, value in each["params"].items())
+        lines.append(f"  trial {each['trial']}: {state}, {each['seconds'] or 0:.0f} s ({values})")
+    return lines
+
+
+def _spell(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else "none" if value is None else str(value)
 
 
 def _say_error(error: float | None) -> str:

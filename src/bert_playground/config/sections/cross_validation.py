@@ -30,7 +30,7 @@ class CrossValidationSection(Section):
         Flag("--members", "A,B,C", panel="Cross-validation"),
     ] = Field(
         None,
-        description="models of each fold: encoder, scratch, pretrained, checkpoint, constant, linear, boosting, lightgbm, catboost",
+        description="models of each fold: encoder, scratch, pretrained, checkpoint, tuned, constant, linear, boosting, lightgbm, catboost",
     )
     blend: Annotated[
         Literal["greedy", "mean", "rank_mean", "logistic"],

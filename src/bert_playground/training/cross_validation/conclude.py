@@ -60,28 +60,17 @@ def conclude(
             answers[name], epochs[name] = _answer_encoder(run, name, fitted, folds)
         else:
             answers[name] = {fold: _answer(run, name, fold, folds, None) for fold in fitted}
-    objective = make_objective(
-        folds.prepared.schema.task, _metric_name(config, folds), find_units(folds.labels)
-    )
+    objective = find_objective(config, folds)
     found = OutOfFold.collect(folds, answers)
     found = _drop_losing_pseudo(found, folds, objective, schedule)
     rows = found.rows
-    labels = folds.truth[rows]
-    blend = fit_blend(
-        {name: found.means[name][rows] for name in found.answers},
-        labels,
-        folds.assignments[0][rows],
-        objective,
-        config.cross_validation.blend,
-    )
+    blend = _fit_blend(config, found, objective)
     nested = _spread(blend.nested_scores, rows, folds)
     found.write(run.out_of_fold, {} if nested is None else {BLENDED: nested})
     used = blend.stack.used
-    models: Mapping[str, list[Path]]
+    models = {name: [_model_folder(run, name, fold) for fold in answers[name]] for name in used}
     if config.training.refit:
-        models = refit_members(schedule, used, epochs)
-    else:
-        models = {name: [_model_folder(run, name, fold) for fold in answers[name]] for name in used}
+        models |= refit_members(schedule, used, epochs)
     first = next(iter(models.values()))[0]
     write_blend(run.path, models, blend.stack, TextPipeline.load(first), folds.labels)
     summary = _summarise(run, folds, found, blend, schedule, epochs, seconds)
@@ -91,9 +80,38 @@ def conclude(
     return RunResult(run, summary["metrics"], run.path, summary)
 
 
-def _metric_name(config: RunConfig, folds: PreparedFolds) -> str | None:
-    asked = config.checkpoint.best_model_metric or config.training.metric
-    return asked or folds.prepared.schema.metric
+def find_objective(config: RunConfig, folds: PreparedFolds) -> Objective:
+    """What a run over folds is judged by: the metric that was asked for, that of the data set, or the task's."""
+    schema = folds.prepared.schema
+    asked = config.checkpoint.best_model_metric or config.training.metric or schema.metric
+    return make_objective(schema.task, asked, find_units(folds.labels))
+
+
+def measure_encoder(
+    run: RunDir, config: RunConfig, folds: PreparedFolds, name: str
+) -> dict[str, float]:
+    """The metrics of one encoder that all folds have, as a run over folds of it alone would have them."""
+    answers, _ = _answer_encoder(run, name, list(folds.folds), folds)
+    found = OutOfFold.collect(folds, {name: answers})
+    blend = _fit_blend(config, found, find_objective(config, folds))
+    return _as_val(_measure_blend(_make_scorer(folds), folds.truth[found.rows], blend, found))
+
+
+def _fit_blend(config: RunConfig, found: OutOfFold, objective: Objective) -> Blend:
+    rows = found.rows
+    return fit_blend(
+        {name: found.means[name][rows] for name in found.answers},
+        found.folds.truth[rows],
+        found.folds.assignments[0][rows],
+        objective,
+        config.cross_validation.blend,
+    )
+
+
+def _make_scorer(folds: PreparedFolds) -> Callable[[Array, Array], dict[str, float]]:
+    schema = folds.prepared.schema
+    also = [schema.metric] if schema.metric else []
+    return make_scorer(schema.task, *also, decode=find_units(folds.labels))
 
 
 def _model_folder(run: RunDir, name: str, fold: Fold) -> Path:
@@ -196,9 +214,7 @@ def _summarise(
 ) -> dict[str, Any]:
     schema, rows = folds.prepared.schema, found.rows
     labels = folds.truth[rows]
-    scorer = make_scorer(
-        schema.task, *([schema.metric] if schema.metric else []), decode=find_units(folds.labels)
-    )
+    scorer = _make_scorer(folds)
     members = {name: _as_val(scorer(labels, found.means[name][rows])) for name in found.answers}
     return {
         "kind": "cross_validation",

@@ -14,14 +14,17 @@ from bert_playground.runs import RunDir
 from bert_playground.training.cross_validation.budget import Budget
 from bert_playground.training.cross_validation.conclude import conclude
 from bert_playground.training.cross_validation.members import choose_members, describe_members
-from bert_playground.training.cross_validation.schedule import Schedule
+from bert_playground.training.cross_validation.schedule import Schedule, Tuner
 from bert_playground.training.run_folder import RunResult, run_in_folder
 from bert_playground.training.start import start_run
 from bert_playground.training.track_run import track_tables
 
 
 def run_cross_validation(
-    config: RunConfig, sources: Mapping[str, str] | None = None, resume: Path | None = None
+    config: RunConfig,
+    sources: Mapping[str, str] | None = None,
+    resume: Path | None = None,
+    tune: Tuner | None = None,
 ) -> RunResult:
     """Fit every member on every fold, and blend them by what they answered out of fold.
 
@@ -32,6 +35,7 @@ def run_cross_validation(
         config: what was asked for; see its section `cross_validation`.
         sources: for each dotted path of the configuration where its value came from.
         resume: the folder of a run to go on with, by the configuration that it has stored.
+        tune: tries settings for the member `tuned`; None: that member is left out.
 
     Raises:
         ValueError: tables, folds or configuration do not fit, or no member could be fitted on all folds.
@@ -39,12 +43,14 @@ def run_cross_validation(
     """
 
     def body(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunResult:
-        return _cross_validate(run, config, sources or {})
+        return _cross_validate(run, config, sources or {}, tune)
 
     return run_in_folder(body, "train", config, sources, resume)
 
 
-def _cross_validate(run: RunDir, config: RunConfig, sources: Mapping[str, str]) -> RunResult:
+def _cross_validate(
+    run: RunDir, config: RunConfig, sources: Mapping[str, str], tune: Tuner | None
+) -> RunResult:
     started = time.perf_counter()
     if not config.checkpoint.enable_checkpointing:
         raise ValueError(
@@ -66,7 +72,7 @@ def _cross_validate(run: RunDir, config: RunConfig, sources: Mapping[str, str]) 
     )
     budget = Budget(config.cross_validation.time, started)
     with open_engine(config.engine.asked, config.cross_validation.jobs, run.config) as engine:
-        schedule = Schedule(run, config, sources, folds, members, budget, engine=engine)
+        schedule = Schedule(run, config, sources, folds, members, budget, engine=engine, tune=tune)
         schedule.fit_all()
     return conclude(run, config, folds, schedule, time.perf_counter() - started)
 

@@ -14,6 +14,7 @@ from bert_playground.tabular.estimators import ESTIMATORS, available_estimators,
 from bert_playground.training.summary import SUGGESTED
 
 BESIDE = "beside"  # all models beside the encoder that are installed
+TUNED = "tuned"  # the first encoder with other settings, which are tried when all others are fitted
 Changes = Mapping[str, Mapping[str, Any]]
 
 
@@ -26,12 +27,14 @@ class Member:
         is_encoder: whether it is trained by gradient descent; else it is fitted by another library.
         changes: section → settings that differ from the configuration, of an encoder.
         teacher: the member whose answers to the test table it learns from too; None: from labels alone.
+        is_tuned: whether its settings are tried when all others are fitted.
     """
 
     name: str
     is_encoder: bool
     changes: Changes = field(default_factory=dict)
     teacher: str | None = None
+    is_tuned: bool = False
 
     def configure(self, config: RunConfig, seed: int) -> RunConfig:
         """The configuration of one model of this member: a single run of its own seed."""
@@ -65,24 +68,34 @@ def choose_members(config: RunConfig) -> tuple[Member, ...]:
         raise ValueError("cross_validation.members is empty; leave it out, or name some")
     if len(set(asked)) < len(asked):
         raise ValueError(f"cross_validation.members names one twice: {', '.join(asked)}")
-    known = {**dict.fromkeys((*ENCODERS, BESIDE)), **ESTIMATORS}
+    known = {**dict.fromkeys((*ENCODERS, TUNED, BESIDE)), **ESTIMATORS}
     for name in asked:
         look_up(known, name, "member")
-    members: list[Member] = []
-    for name in asked:
-        if name in ENCODERS:
-            members += _vary_encoder(ENCODERS[name](name, config), config)
-        else:
-            find_estimator(name)
-            if config.data.weight_column is not None:
-                raise ValueError(
-                    f"member {name} reads no data.weight_column; leave it out, or cross-validate the encoder alone: "
-                    "cross_validation.members [encoder]"
-                )
-            members.append(Member(name, is_encoder=False))
+    members = [member for name in asked for member in _find_members(name, config)]
     if not members:
         raise ValueError(f"none of {', '.join(asked)} can be fitted here")
+    if TUNED in asked:
+        if not any(member.is_encoder for member in members):
+            raise ValueError(
+                "member tuned tries settings of the first encoder among the members; name one too, such as encoder,tuned"
+            )
+        members.append(Member(TUNED, is_encoder=True, is_tuned=True))
     return tuple(members)
+
+
+def _find_members(name: str, config: RunConfig) -> list[Member]:
+    """Those of one name; the tuned one is made when the others are known."""
+    if name == TUNED:
+        return []
+    if name in ENCODERS:
+        return _vary_encoder(ENCODERS[name](name, config), config)
+    find_estimator(name)
+    if config.data.weight_column is not None:
+        raise ValueError(
+            f"member {name} reads no data.weight_column; leave it out, or cross-validate the encoder alone: "
+            "cross_validation.members [encoder]"
+        )
+    return [Member(name, is_encoder=False)]
 
 
 def _vary_encoder(found: Member | None, config: RunConfig) -> list[Member]:

@@ -33,13 +33,13 @@ def refit_members(
         epochs: of the encoders, which all folds together chose.
 
     Returns:
-        Member → its one model.
+        Member → its one model; the tuned one keeps those of its folds.
     """
     table = schedule.folds.table
     rows = replace(schedule.folds.prepared, train=table, val=table.head(0))
     found = {}
     for member in schedule.members:
-        if member.name in names:
+        if member.name in names and not member.is_tuned:  # whose folds have settings of their own
             folder = schedule.run.fold_fits / FOLDER / member.name
             fit_once = _refit_encoder if member.is_encoder else _refit_beside
             found[member.name] = [fit_once(schedule, member, rows, folder, epochs)]

@@ -1,5 +1,6 @@
 """Schedule: which model of which fold is fitted when, what became of each, and what there was no time for."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from bert_playground.config.schema import RunConfig
 from bert_playground.data.prepare.folds import Fold, PreparedFolds
 from bert_playground.engines.engine import Engine
 from bert_playground.engines.local_processes import LocalProcesses
+from bert_playground.extras import install_command
 from bert_playground.runs import RunDir
 from bert_playground.tabular.estimators import ESTIMATORS
 from bert_playground.training.callbacks.progress import show_fits
@@ -24,6 +26,7 @@ from bert_playground.training.pretrain_first import pretrain_first
 from bert_playground.training.track_run import track_fold
 
 LEAST_SECONDS = 2.0  # in which a fold of an encoder learns anything
+Tuner = Callable[["Schedule", Member], list[dict[str, Any]]]
 
 
 class Watch:
@@ -59,6 +62,10 @@ class Schedule:
         fitted: member → the seconds that each of its models took.
         watch: who follows the folds; None: nobody.
         engine: where they are fitted.
+        tune: tries settings for a member in the time that is left, puts its models into their folders or says in `skipped`
+            why there are none, and tells each trial; None: nobody does.
+        begun: member → seconds from the start to its first model, in this order.
+        trials: what `tune` told.
     """
 
     run: RunDir
@@ -72,22 +79,27 @@ class Schedule:
     fitted: dict[str, list[float]] = field(default_factory=dict)
     watch: Watch | None = None
     engine: Engine = field(default_factory=lambda: LocalProcesses(1))
+    tune: Tuner | None = None
+    begun: dict[str, float] = field(default_factory=dict)
+    trials: list[dict[str, Any]] = field(default_factory=list)
 
     def fit_all(self) -> None:
-        """All members on all folds: those beside the encoder first, as they are cheap; then repeat after repeat.
+        """All members on all folds: those beside the encoder first, as they are cheap; repeat after repeat; the tuned one last.
 
         Raises:
             ValueError: no member could be fitted on all folds.
         """
-        for member in self.members:  # of an earlier part of the run
+        num_left = 0
+        for member in self.members:
+            if member.is_tuned:
+                continue
             for fold in self.folds.folds:
-                if self._is_done(member, fold):
+                if self._is_done(member, fold):  # of an earlier part of the run
                     self._track(member.name, fold.repeat, fold.number)
-        left = sum(
-            not self._is_done(member, fold) for member in self.members for fold in self.folds.folds
-        )
+                else:
+                    num_left += 1
         with (
-            show_fits(left) as tell,
+            show_fits(num_left) as tell,
             closing(self.engine.run(fit_on_fold, self._jobs())) as done,
         ):
             for job, fitted in done:
@@ -99,6 +111,23 @@ class Schedule:
             raise ValueError(
                 f"no member could be fitted on all folds: {reasons or 'no time was left'}"
             )
+        self._tune()
+
+    def _tune(self) -> None:
+        for member in self.members:
+            if not member.is_tuned or member.name in self.complete():
+                continue
+            if self.tune is None:
+                why = f"settings are tried by bert train with Optuna; install: {install_command('hpo')}"
+                self.skipped[member.name] = why
+                continue
+            self._note_begin(member)
+            started = time.perf_counter()
+            self.trials = self.tune(self, member)
+            self.fitted[member.name] = [time.perf_counter() - started]
+
+    def _note_begin(self, member: Member) -> None:
+        self.begun.setdefault(member.name, time.perf_counter() - self.budget.started)
 
     @property
     def is_ended_early(self) -> bool:
@@ -161,7 +190,7 @@ class Schedule:
     def _jobs(self) -> Iterator[FoldFit]:
         """One by one, so that each is told how much time is left."""
         beside = [member for member in self.members if not member.is_encoder]
-        encoders = [member for member in self.members if member.is_encoder]
+        encoders = [member for member in self.members if member.is_encoder and not member.is_tuned]
         for repeat in range(len(self.folds.assignments)):
             for member in (*beside, *encoders):
                 yield from self._jobs_of(member, repeat)
@@ -205,12 +234,13 @@ class Schedule:
         """Seconds that one more fold of a member may take; None: as long as it likes."""
         if member.is_encoder:
             later = self.members[self.members.index(member) + 1 :]
-            others_wait = any(other.is_encoder for other in later)
+            others_wait = any(other.is_encoder and not other.is_tuned for other in later)
         else:
             others_wait = any(other.is_encoder for other in self.members)
         return self.budget.share(num_fits, self.num_processes, others_wait=others_wait)
 
     def _make_job(self, member: Member, config: RunConfig, fold: Fold, num_fits: int) -> FoldFit:
+        self._note_begin(member)
         if member.is_encoder:
             config = settings_of_fold(config, self._share(member, num_fits))
         seeded = {"seed": config.training.seed + fold.repeat}
@@ -267,7 +297,17 @@ class Schedule:
     def told(self) -> dict[str, Any]:
         """For the summary."""
         seconds = {name: sum(taken) for name, taken in self.fitted.items()}
-        return {"failures": self.failures, "skipped": self.skipped, "member_seconds": seconds}
+        order = [
+            {"member": name, "begun": begun, "seconds": seconds.get(name, 0.0)}
+            for name, begun in self.begun.items()
+        ]
+        return {
+            "failures": self.failures,
+            "skipped": self.skipped,
+            "member_seconds": seconds,
+            "order": order,
+            "trials": self.trials,
+        }
 
 
 def _name_fold(job: FoldFit, folds: PreparedFolds) -> str:

@@ -19,6 +19,7 @@ from bert_playground.predict_table import predict_table
 from bert_playground.runs import RunDir
 from bert_playground.tasks import TASKS
 from bert_playground.training.cross_validation.cross_validate import run_cross_validation
+from bert_playground.training.cross_validation.schedule import Tuner
 from bert_playground.training.kaggle.project import Project
 from bert_playground.training.kaggle.run_score import digest_file
 from bert_playground.training.kaggle.start import Tables
@@ -55,6 +56,7 @@ def run_project(
     sources: Mapping[str, str],
     *,
     new: bool = False,
+    tune: Tuner | None = None,
 ) -> ProjectRun:
     """Fit, blend, predict and check; what an earlier call with the same settings and data has done is not done again.
 
@@ -64,6 +66,7 @@ def run_project(
         config: of bert.yaml and flags.
         sources: for each dotted path of the configuration where its value came from.
         new: begin a new run, whatever is there.
+        tune: as for `run_cross_validation`.
 
     Raises:
         ValueError: the configuration does not fit, see `run_cross_validation`; or the answers do not fit the sample.
@@ -77,7 +80,8 @@ def run_project(
     else:
         if found is not None:
             logger.info(f"going on with {found.path}")
-        result = run_cross_validation(config, sources, resume=None if found is None else found.path)
+        begun = None if found is None else found.path
+        result = run_cross_validation(config, sources, resume=begun, tune=tune)
         found, summary = result.run_dir, result.summary
     if tables.test is None:
         return ProjectRun(found, summary, None, None)

@@ -47,9 +47,10 @@ def train(
         return
     if _is_cross_validated(asked, resume):
         from bert_playground.cli.utils.blend_report import print_blend_report
+        from bert_playground.cli.utils.tuner import find_tuner
         from bert_playground.training.cross_validation.cross_validate import run_cross_validation
 
-        found = run_cross_validation(asked, sources, resume=resume)
+        found = run_cross_validation(asked, sources, resume=resume, tune=find_tuner())
         if json:
             print_json(found.summary)
         else:

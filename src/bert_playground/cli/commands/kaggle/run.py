@@ -38,6 +38,7 @@ def run(
 ) -> None:
     """Fit models on every fold by bert.yaml, blend them, and write a checked submission.csv; type it again to go on."""
     from bert_playground.cli.utils.blend_report import print_blend_report
+    from bert_playground.cli.utils.tuner import find_tuner
     from bert_playground.logs import set_up_logs
     from bert_playground.training.kaggle.project import Project
     from bert_playground.training.kaggle.run_project import run_project
@@ -51,7 +52,7 @@ def run(
         )
     config, sources = options.read_config(context, project.config)
     tables = find_tables(project.data, find_entry(slug), config.data.train)
-    done = run_project(project, tables, config, sources, new=new)
+    done = run_project(project, tables, config, sources, new=new, tune=find_tuner())
     for doubt in done.check.doubts if done.check else ():
         say(f"look at it: {doubt}")
     number = _send(done, slug, tables.sample, ledger) if auto_submit else None
