@@ -58,10 +58,11 @@ class FailingDisk:
                 return False
         elif self.error is None or event not in CHANGES:  # nothing is written by these
             return False
-        path = values[0]
-        return isinstance(path, str | os.PathLike) and Path(path).absolute().is_relative_to(
-            self.folder or ""
-        )
+        if not isinstance(values[0], str | os.PathLike):
+            return False
+        path = Path(values[0]).absolute()
+        is_there = event == "os.mkdir" and path.is_dir()  # which whoever asks expects
+        return not is_there and path.is_relative_to(self.folder or "")
 
 
 REFUSALS = (errno.ENOSPC, errno.EIO, None)

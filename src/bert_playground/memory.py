@@ -1,6 +1,5 @@
 """Memory: what the machine has and what of it is free, what the process reached, and how much MLX keeps for reuse."""
 
-import ctypes
 import os
 import re
 import resource
@@ -11,7 +10,6 @@ from pathlib import Path
 import mlx.core as mx
 
 LEAST_CACHE = 2**28
-M_MMAP_THRESHOLD, OWN_PAGES = -3, 2**17  # of glibc's malloc.h, and its value as a process begins
 
 
 def fit_cache_limit() -> None:
@@ -21,19 +19,7 @@ def fit_cache_limit() -> None:
     the first step frees and nothing reuses, and a copy of each of the many sizes that batches have.
     """
     if mx.default_device() == mx.cpu:
-        give_buffers_own_pages()
         mx.set_cache_limit(min(max(mx.get_peak_memory(), LEAST_CACHE), machine_memory_bytes() // 4))
-
-
-@lru_cache
-def give_buffers_own_pages() -> None:
-    """Let a buffer of 128 KB or more have pages of its own, which return to the system when it is freed.
-
-    glibc begins so, and then raises that size, up to 32 MB, to what was freed. Buffers of batches, each of another size,
-    then lie side by side in its heap, which grows by the holes between them for thousands of steps.
-    """
-    if set_option := getattr(ctypes.CDLL(None), "mallopt", None):  # glibc's own
-        set_option(M_MMAP_THRESHOLD, OWN_PAGES)
 
 
 @lru_cache

@@ -99,9 +99,14 @@ def test_a_folder_whose_names_cannot_be_synced_is_the_old_one(
 def test_a_file_comes_back_where_what_follows_it_fails(tmp_path: Path) -> None:
     target = tmp_path / "config.json"
     target.write_text("old")
-    with pytest.raises(ValueError, match="later"), restored_on_failure(target):
-        write_text(target, "new")
-        raise ValueError("later")
+
+    def fail() -> None:
+        with restored_on_failure(target):
+            write_text(target, "new")
+            raise ValueError("later")
+
+    with pytest.raises(ValueError, match="later"):
+        fail()
     assert target.read_text() == "old"
     with restored_on_failure(target):
         write_text(target, "new")
