@@ -57,12 +57,32 @@ def replaced_directory(target: Path) -> Iterator[Path]:
             if target.exists():
                 target.rename(older)
             temporary.rename(target)
-            sync(target.parent)
+            try:
+                sync(target.parent)
+            except OSError:
+                target.rename(temporary)  # goes, and the older one comes back
+                raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         if older.exists() and not target.exists():
             older.rename(target)
         shutil.rmtree(older, ignore_errors=True)
+
+
+@contextmanager
+def restored_on_failure(target: Path) -> Iterator[None]:
+    """Put an existing file back, bit for bit, where the block that replaces it and does more fails."""
+    older = name_leftover(target, "replaced")
+    try:
+        with disk_errors_named(target):
+            shutil.copy2(target, older)
+        try:
+            yield
+        except BaseException:
+            older.replace(target)
+            raise
+    finally:
+        older.unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:

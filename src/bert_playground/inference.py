@@ -17,6 +17,7 @@ from bert_playground.blending.decision import Decision
 from bert_playground.data.core.types import Loader
 from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.pipeline import TextPipeline
+from bert_playground.data.reading.chunks import CHUNK_ROWS
 from bert_playground.data.templates.row_text import RowText
 from bert_playground.forks import claim_process
 from bert_playground.memory import fit_cache_limit
@@ -306,8 +307,16 @@ class Predictor:
         return Predictions(scores, answers[0].labels, loss=None)
 
     def _score_variant(self, frame: pl.DataFrame, number: int) -> Predictions:
-        loader = self.pipeline.make_loader(frame, batch_size=self.batch_size, variant=number)
-        return require_finite(predict_batches(self.model, loader), self.checkpoint)
+        """Scores of read rows; tokens of a large table are never held together, except of windows, which need all rows."""
+        is_whole = self.pipeline.windows is not None or frame.height <= CHUNK_ROWS
+        parts = [frame] if is_whole else frame.iter_slices(CHUNK_ROWS)
+        loaders = (
+            self.pipeline.make_loader(part, batch_size=self.batch_size, variant=number)
+            for part in parts
+        )
+        answers = [predict_batches(self.model, loader) for loader in loaders]
+        found = answers[0] if is_whole else join_predictions(answers)
+        return require_finite(found, self.checkpoint)
 
     def predict(
         self, frame: pl.DataFrame, *, num_variants: int = 1, drift: TableDrift | None = None

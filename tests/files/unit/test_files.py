@@ -10,6 +10,7 @@ import pytest
 from bert_playground.files import (
     replaced_directory,
     replaced_file,
+    restored_on_failure,
     save_arrays,
     write_text,
 )
@@ -74,3 +75,40 @@ def test_other_errors_pass_as_they_are(tmp_path: Path) -> None:
 
     with pytest.raises(PermissionError, match="not yours"):
         fail()
+
+
+def test_a_folder_whose_names_cannot_be_synced_is_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "best"
+    target.mkdir()
+    (target / "a").write_text("old")
+
+    def refuse(path: Path) -> None:
+        if path == tmp_path:
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("bert_playground.files.sync", refuse)
+    for each in (target, tmp_path / "new"):
+        with pytest.raises(OSError, match="Input/output"), replaced_directory(each) as temporary:
+            (temporary / "a").write_text("new")
+    assert (target / "a").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_file_comes_back_where_what_follows_it_fails(tmp_path: Path) -> None:
+    target = tmp_path / "config.json"
+    target.write_text("old")
+
+    def fail() -> None:
+        with restored_on_failure(target):
+            write_text(target, "new")
+            raise ValueError("later")
+
+    with pytest.raises(ValueError, match="later"):
+        fail()
+    assert target.read_text() == "old"
+    with restored_on_failure(target):
+        write_text(target, "new")
+    assert target.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [target]

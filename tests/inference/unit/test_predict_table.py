@@ -99,6 +99,25 @@ def test_a_large_table_is_answered_in_parts_with_the_same_answers(
     assert_frame_equal(pl.concat(parts), whole, abs_tol=1e-6)
 
 
+def test_many_rows_at_once_are_tokenised_in_parts_with_the_same_answers(
+    classifier: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, sizes = classifier.score(COLORS), []
+    make_loader = TextPipeline.make_loader
+
+    def watch(pipeline: TextPipeline, frame: pl.DataFrame, **options: object):
+        sizes.append(frame.height)
+        return make_loader(pipeline, frame, **options)
+
+    monkeypatch.setattr(TextPipeline, "make_loader", watch)
+    monkeypatch.setattr("bert_playground.inference.CHUNK_ROWS", 16)
+    parts = classifier.score(COLORS)
+    assert sizes == [16, 16, 8]
+    assert parts.scores == pytest.approx(whole.scores, abs=1e-6)
+    assert parts.labels.tolist() == whole.labels.tolist()
+    assert parts.loss == pytest.approx(whole.loss, abs=1e-6)
+
+
 def test_other_spellings_get_the_same_answers_and_strange_values_are_counted(
     classifier: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,8 +29,8 @@ def dictionary_encode(column: pl.Series) -> DictionaryColumn:
     """Number the distinct cells of a column; null is a cell like any other."""
     cells = column.unique(maintain_order=True)
     numbers = pl.Series(np.arange(len(cells)))
-    codes = column.replace_strict(cells, numbers, return_dtype=pl.Int64).to_numpy()
-    return DictionaryColumn(cells, codes)
+    codes = column.replace_strict(cells, numbers, return_dtype=pl.Int64)
+    return DictionaryColumn(cells, codes.cast(pl.Int64).to_numpy())  # of no rows Polars gives text
 
 
 def dictionary_encode_all(columns: Sequence[pl.Series]) -> list[DictionaryColumn]:

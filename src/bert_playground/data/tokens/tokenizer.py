@@ -276,7 +276,7 @@ class TextTokenizer:
     ) -> bool:
         """Whether some rows, evenly drawn, have the ids of their whole texts as far as they are kept."""
         num_rows = numbers.shape[1]
-        sample_size = min(200, max(32, num_rows // 32))
+        sample_size = min(200, max(32, num_rows // 32), num_rows)
         sample = np.unique(np.linspace(0, num_rows - 1, sample_size).astype(np.int64))
         texts = join_cells(
             pick_rows(columns, sample),

@@ -1,11 +1,11 @@
 """fit_on_fold: one model on one fold, in a folder of its own; answer_fold: its answers to the rows that it has not seen."""
 
 import json
+import shutil
 import time
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
@@ -18,6 +18,7 @@ from bert_playground.data.targets.align import align_scores
 from bert_playground.data.targets.fit import Encoder
 from bert_playground.files import STORAGE, replaced_file
 from bert_playground.inference import AnyPredictor, Predictor
+from bert_playground.leftovers import name_leftover
 from bert_playground.logs import log_to_file, warnings_only
 from bert_playground.runs import RunDir
 from bert_playground.signals import nothing_to_save
@@ -159,13 +160,16 @@ def share_pipeline(folder: Path, prepared: Prepared, config: RunConfig) -> TextP
     """
     if not folder.is_dir():
         pipeline = fit_pipeline(prepared, config.with_changes({"model": {"pretrained": None}}))
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder.parent, prefix=".pipeline.") as temporary:
-            own = Path(temporary) / folder.name
-            own.mkdir()
+        own = name_leftover(folder, "partial")
+        try:
+            own.mkdir(parents=True)
             pipeline.save(own)
-            with suppress(OSError):  # another process was quicker, with the same
-                own.rename(folder)
+            own.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another process was quicker, with the same
+                raise
+        finally:
+            shutil.rmtree(own, ignore_errors=True)
     return TextPipeline.load(folder)
 
 

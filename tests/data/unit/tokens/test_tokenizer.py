@@ -76,6 +76,11 @@ def test_segments_give_the_ids_of_whole_rows(
     )
 
 
+def test_no_rows_are_a_table_without_rows(tokenizer: TextTokenizer) -> None:
+    none = segment_frame([("age 3", "sex male")]).head(0)
+    assert rows_of(tokenizer.encode_rows(coded(none), 100)) == []
+
+
 def test_segments_that_do_not_meet_between_words_fall_back_to_whole_rows() -> None:
     bare = Tokenizer(models.WordPiece({"[UNK]": 0, "ab": 1, "a": 2, "b": 3}, unk_token="[UNK]"))
     bare.pre_tokenizer = pre_tokenizers.WhitespaceSplit()

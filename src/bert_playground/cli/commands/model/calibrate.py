@@ -73,7 +73,9 @@ def _calibrate(folder: Path, data: Path | None, batch_size: int) -> "tuple[Calib
     from functools import partial
 
     from bert_playground.blend_predictor import BlendPredictor
+    from bert_playground.files import restored_on_failure
     from bert_playground.inference import Predictor
+    from bert_playground.models.hub_files import CONFIG
     from bert_playground.runs import BLEND_NAME, RunDir
     from bert_playground.training.evaluation.calibrate import fit_calibration, store_temperature
     from bert_playground.training.evaluation.calibrate_blend import (
@@ -85,11 +87,12 @@ def _calibrate(folder: Path, data: Path | None, batch_size: int) -> "tuple[Calib
     if (folder / BLEND_NAME).is_file():
         blend = BlendPredictor.load(folder, batch_size=batch_size)
         done = fit_blend_calibration(blend, data)
-        store = partial(store_blend_temperature, blend, done)
+        store, changed = partial(store_blend_temperature, blend, done), BLEND_NAME
     else:
         refuse_together(folder, "model calibrate --checkpoint")
         done = fit_calibration(Predictor.load(folder, batch_size=batch_size), data)
-        store = partial(store_temperature, done)
+        store, changed = partial(store_temperature, done), CONFIG
     picture = RunDir.of_checkpoint(done.checkpoint).path / "reliability.png"
-    draw_reliability(done, picture, store)
+    with restored_on_failure(done.checkpoint / changed):
+        draw_reliability(done, picture, store)
     return done, picture
