@@ -131,11 +131,9 @@ def test_a_pulled_folder_is_pushed_with_a_card_of_its_own(
     push_model(run, "ada/titanic")
     push_model(pull_model("ada/titanic").folder, "ada/copy")
     first, second = (hub.repositories[name].files for name in ("ada/titanic", "ada/copy"))
-    renamed = first["README.md"].decode().replace("ada/titanic", "ada/copy")
-    renamed = renamed.replace("--checkpoint titanic", "--checkpoint copy")
-    renamed = renamed.replace('Path("titanic")', 'Path("copy")').replace(
-        "name: titanic", "name: copy"
-    )
+    renamed = first["README.md"].decode()
+    for text in ("ada/titanic", "--checkpoint titanic", 'Path("titanic")', "name: titanic"):
+        renamed = renamed.replace(text, text.replace("titanic", "copy"))
     assert second["README.md"].decode() == renamed
     assert str(tmp_path).encode() not in second["card.json"]
 
@@ -158,9 +156,7 @@ def test_a_damaged_file_beside_the_card_is_said(run: Path, hub: FakeHub) -> None
     push_model(run, "ada/titanic")
     folder = pull_model("ada/titanic").folder
     (folder / "card.json").write_text('{"card": 3, "metrics": {"val_loss": "low"}}')
-    with pytest.raises(
-        ValueError, match=r"card\.json: card is 3, expected a valid string; metrics"
-    ):
+    with pytest.raises(ValueError, match=r"card\.json: card is 3, expected a valid string"):
         push_model(folder, "ada/titanic")
 
 
