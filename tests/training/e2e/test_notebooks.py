@@ -10,7 +10,7 @@ from pathlib import Path
 from bert_playground.config import load_config
 from tests.tiny_run import TINY_RUN
 
-rows = [f"{{n}},{{'good' if n % 3 else 'bad'}} day,{{n % 7}},{{int(n % 3 > 0)}}" for n in range(60)]
+rows = [f"{{n}},{{'good' if n % 3 else 'bad'}} day,{{n % 7}},{{int(n % 3 > 0)}}" for n in range(160)]
 Path("t.csv").write_text("id,text,n,label\\n" + "\\n".join(rows) + "\\n")
 base = {{**TINY_RUN, "data.train": "t.csv", "data.target": "label", "training.report": False, "training.output_dir": "out"}}
 
@@ -45,7 +45,7 @@ from functools import partial
 from bert_playground.engines.engine import EngineRequest
 from bert_playground.ensemble_predictor import load_predictor
 from bert_playground.predict_in_parts import PartsRequest, predict_in_parts
-asked = PartsRequest(Path("t.csv"), Path("answers"), partial(load_predictor, checkpoint), part_rows=20)
+asked = PartsRequest(Path("t.csv"), Path("answers"), partial(load_predictor, checkpoint), part_rows=60)
 predict_in_parts(asked, EngineRequest(), 1);
 """,
 }
