@@ -3,7 +3,7 @@
     uv run python benchmarks/versus_peers.py --peer-python PATH --definitions DIR [--only train] [--rounds 8] [--isa avx512]
     uv run python benchmarks/versus_peers.py --peer-python PATH --definitions DIR --quick
 
-`--peer-python` is an interpreter that has torch and transformers (and openvino, onnxruntime for their rows); `--definitions` is
+`--peer-python` is an interpreter that has torch and transformers (and openvino, nncf for its int8, onnxruntime for their rows); `--definitions` is
 a folder with the peers' model definitions (`torch_models.py`, `common.py`). Each row gives best and median seconds of
 both sides and the ratio ours / peer of the bests and of the medians (for inference its inverse says how many times faster).
 Peer `torch-compile` needs a C++ compiler; what it compiles at its first calls is not timed. Rows in bf16 are left out where the
@@ -150,8 +150,8 @@ CASES = [
         "infer",
         dtype="int8",
         lengths="titanic",
-        peers=("openvino", "openvino-dynamic"),
-        quick=("openvino",),
+        peers=("openvino", "openvino-dynamic", "onnxruntime"),
+        quick=("openvino", "onnxruntime"),
     ),
     Case(
         "infer modernbert-base 8192 f32",

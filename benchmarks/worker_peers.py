@@ -152,6 +152,11 @@ def onnxruntime_step(case: dict, model: nn.Module) -> Callable[[], object]:
         input_names=["input_ids", "attention_mask"],
         output_names=["logits"],
     )
+    if case["dtype"] == "int8":
+        from onnxruntime.quantization import quantize_dynamic
+
+        whole, path = path, folder / "int8.onnx"
+        quantize_dynamic(whole, path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = case["threads"]
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
