@@ -25,9 +25,9 @@ pause = lambda: time.sleep(60)
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Launch ranks that are a few lines of Python; gives exit code and seconds."""
-    monkeypatch.setattr("bert_playground.distributed.launch.END_SECONDS", 0.3)
 
-    def launched(body: str, size: int = 2) -> tuple[int, float]:
+    def launched(body: str, size: int = 2, *, end_seconds: float = 20.0) -> tuple[int, float]:
+        monkeypatch.setattr("bert_playground.distributed.launch.END_SECONDS", end_seconds)
         program = tmp_path / "rank"
         program.write_text(RANK.format(python=f"{sys.executable} -S", body=body))
         program.chmod(0o755)
@@ -60,7 +60,8 @@ def test_a_failing_rank_ends_the_others_and_says_why(
     run, capfd: pytest.CaptureFixture[str]
 ) -> None:
     code, seconds = run(
-        "if rank == 0: pause()\nprint('\\x1erun output/run_1', flush=True)\nprint('no table here', file=sys.stderr)\nsys.exit(2)"
+        "if rank == 0: pause()\nprint('\\x1erun output/run_1', flush=True)\nprint('no table here', file=sys.stderr)\nsys.exit(2)",
+        end_seconds=0.3,
     )
     assert (code, seconds < 10) == (1, True)
     assert capfd.readouterr().err.splitlines() == [
@@ -80,7 +81,8 @@ def test_a_killed_rank_is_named(run, capfd: pytest.CaptureFixture[str], rank: in
 
 
 def test_a_stopped_rank_is_killed(run, capfd: pytest.CaptureFixture[str]) -> None:
-    code, seconds = run("if rank: os.kill(os.getpid(), signal.SIGSTOP)\nsys.exit(75)")
+    body = "if rank: os.kill(os.getpid(), signal.SIGSTOP)\nsys.exit(75)"
+    code, seconds = run(body, end_seconds=2.0)
     assert (code, seconds < 10) == (1, True)
     assert "rank 1 on this machine did not answer; it was killed" in capfd.readouterr().err
 
