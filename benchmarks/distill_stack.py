@@ -10,13 +10,22 @@ alone. Kept is the student's gain over the encoder as a part of the stack's.
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 
 import numpy as np
 from held_out import put_aside
-from rows_aside import LOWER_IS_BETTER, Scores, choose_rows, print_means, score, train, write_table
+from rows_aside import (
+    LOWER_IS_BETTER,
+    Scores,
+    choose_rows,
+    make_parser,
+    measure_tables,
+    print_means,
+    score,
+    train,
+    write_table,
+)
 
 from bert_playground.compression.compress import Request, compress_checkpoint
 from bert_playground.compression.recipe import Recipe
@@ -74,8 +83,9 @@ def measure(path: Path, seed: int, asked: argparse.Namespace) -> dict[str, Score
     return found
 
 
-def say_kept(found: dict[str, list[Scores]]) -> None:
-    """The students' mean gain over the encoder as a part of the stack's."""
+def report(found: dict[str, list[Scores]]) -> None:
+    """The means, and the students' mean gain over the encoder as a part of the stack's."""
+    print_means(found)
     for metric in (name for name in JUDGED if name in found["stack"][0]):
         sign = -1 if metric in LOWER_IS_BETTER else 1
         means = {
@@ -89,31 +99,16 @@ def say_kept(found: dict[str, list[Scores]]) -> None:
 
 def main() -> None:
     """Measure, and print one line per seed and the means of each table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--train", type=Path, nargs="+", required=True)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--aside", type=float, default=0.2, help="share of rows put aside")
+    parser = make_parser(__doc__, "output/distill_stack")
     parser.add_argument("--rows", type=int, help="of the table; default: all")
-    parser.add_argument("--group", help="column whose rows are put aside together")
     parser.add_argument("--time", default="2m", help="that the stack may take")
     parser.add_argument("--members", help="of the stack; default: those of the preset good")
     parser.add_argument("--epochs", type=int, default=10, help="of the students")
     parser.add_argument("--lr", type=float, default=3e-4, help="of the students")
     parser.add_argument("--layers", type=int, help="of the students; default: all of the encoder")
-    parser.add_argument("--output", type=Path, default=Path("output/distill_stack"))
     asked = parser.parse_args()
     set_up_logs("WARNING")
-    for path in asked.train:
-        found: dict[str, list[Scores]] = {}
-        for seed in range(asked.first_seed, asked.first_seed + asked.seeds):
-            sides = measure(path, seed, asked)
-            for name, scores in sides.items():
-                found.setdefault(name, []).append(scores)
-            print(json.dumps({"table": str(path), "seed": seed, **sides}), flush=True)
-        print(path)
-        print_means(found)
-        say_kept(found)
+    measure_tables(asked, measure, report)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ directions of its tf-idf. All answer in the same form and are judged by the same
 """
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from rows_aside import Scores, judge, print_means, train, write_table
+from rows_aside import judge, make_parser, measure_tables, print_means, train, write_table
 from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -155,25 +154,11 @@ def measure(path: Path, seed: int, asked: argparse.Namespace) -> dict[str, dict[
 
 def main() -> None:
     """Measure, and print one line per run and the means of each table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--train", type=Path, nargs="+", required=True)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--aside", type=float, default=0.2, help="share of rows put aside")
-    parser.add_argument("--group", help="column whose rows are put aside together")
+    parser = make_parser(__doc__, "output/held_out")
     parser.add_argument("--model", help="a checkpoint to start from; default: random weights")
-    parser.add_argument("--output", type=Path, default=Path("output/held_out"))
     asked = parser.parse_args()
     set_up_logs("WARNING")
-    for path in asked.train:
-        found: dict[str, list[Scores]] = {}
-        for seed in range(asked.first_seed, asked.first_seed + asked.seeds):
-            sides = measure(path, seed, asked)
-            for name, scores in sides.items():
-                found.setdefault(name, []).append(scores)
-            print(json.dumps({"table": str(path), "seed": seed, **sides}), flush=True)
-        print(path)
-        print_means(found)
+    measure_tables(asked, measure, print_means)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """What the comparisons of accuracy share: rows put aside, training by the defaults on the rest, means with errors."""
 
-from collections.abc import Mapping
+import argparse
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +79,35 @@ def score(checkpoint: Path, aside: pl.DataFrame, num_variants: int = 1) -> Score
     predictor = load_predictor(checkpoint)
     answers = predictor.score(aside, num_variants=num_variants).scores
     return judge(predictor.pipeline, aside, answers)
+
+
+def make_parser(doc: str, output: str) -> argparse.ArgumentParser:
+    """The arguments of what is measured on tables, seed by seed: see `measure_tables`."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--train", type=Path, nargs="+", required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--aside", type=float, default=0.2, help="share of rows put aside")
+    parser.add_argument("--group", help="column whose rows are put aside together")
+    parser.add_argument("--output", type=Path, default=Path(output))
+    return parser
+
+
+def measure_tables(
+    asked: argparse.Namespace,
+    measure: Callable[[Path, int, argparse.Namespace], dict[str, Scores]],
+    report: Callable[[dict[str, list[Scores]]], None],
+) -> None:
+    """Measure all sides on each table, seed by seed: a line for each seed, and what is reported of each table."""
+    for path in asked.train:
+        found: dict[str, list[Scores]] = {}
+        for seed in range(asked.first_seed, asked.first_seed + asked.seeds):
+            sides = measure(path, seed, asked)
+            for name, scores in sides.items():
+                found.setdefault(name, []).append(scores)
+            print(json.dumps({"table": str(path), "seed": seed, **sides}), flush=True)
+        print(path)
+        report(found)
 
 
 def print_means(found: Mapping[str, list[Scores]]) -> None:

@@ -12,12 +12,8 @@ from bert_playground.data.reading.table import require_columns
 from bert_playground.lookup import shorten
 
 LARGEST = 10_000  # lags, steps: each is a column
-
-
-MOMENTS = (
-    "__time",
-    "__end",
-)  # columns beside those of the table: of the row, and of its last target
+# Columns beside those of the table: of the row, and of its last target.
+MOMENTS = ("__time", "__end")
 
 
 class WindowTable(NamedTuple):
