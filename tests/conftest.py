@@ -20,16 +20,13 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 import numpy as np
 import pytest
 from hypothesis import settings
-from loguru import logger
 from typer import testing
 
-import bert_playground.logs
 from bert_playground.runs import RunDir
 
 sys.dont_write_bytecode = False  # nor does this one, each time
 gc.disable()  # until all tests are collected: nothing that they are made of is garbage
 gc.set_threshold(20_000, 20, 20)
-logger.enable(bert_playground.logs.LIBRARY)  # tests listen to what the library says
 
 ROOT = Path(__file__).parents[1]
 MOST_PROCESSES = 8

@@ -10,8 +10,7 @@ from io import RawIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loguru import logger
-
+from bert_playground.logger import WARNING, logger, write_to_console
 from bert_playground.lookup import nearest
 
 if TYPE_CHECKING:
@@ -20,12 +19,7 @@ if TYPE_CHECKING:
 LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
 
 PATIENCE_SECONDS = 2.0
-WARNING = 30  # the number of the level
 _floor = 0  # of the messages that reach the console
-
-LIBRARY = "bert_playground"
-# A library is silent until it is asked: `logger.enable("bert_playground")` of loguru, or `set_up_logs`.
-logger.disable(LIBRARY)
 
 
 def set_up_logs(level: str | None = None) -> str:
@@ -45,10 +39,9 @@ def set_up_logs(level: str | None = None) -> str:
         raise ValueError(
             f"unknown log level {chosen!r}{nearest(chosen, LEVELS)} (known: {', '.join(LEVELS)})"
         )
-    logger.enable(LIBRARY)
     logger.remove()
     logger.add(
-        _write_to_console,
+        write_to_console,
         level=chosen,
         format=_console_format,
         colorize=_has_colors(),
@@ -122,11 +115,6 @@ class _LogFile:
             if not self.is_told:
                 sys.stderr.write(f"{self.path} cannot be written: {error.strerror}\n")
             self.is_told = True
-
-
-def _write_to_console(message: str) -> None:
-    # Looked up at each message: a live progress bar replaces sys.stderr so that lines appear above it.
-    sys.stderr.write(message)
 
 
 def _console_format(record: "Record") -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from loguru import logger
 
 from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.kaggle.submission import match_sample
@@ -23,6 +22,7 @@ from bert_playground.documents import read_json
 from bert_playground.engines.engine import EngineRequest, open_engine
 from bert_playground.files import write_text
 from bert_playground.inference import AnyPredictor
+from bert_playground.logger import logger
 from bert_playground.lookup import count_of, shorten
 from bert_playground.notebook_output import NotebookOutput, is_notebook
 from bert_playground.outputs import open_output

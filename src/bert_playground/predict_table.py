@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import polars as pl
-from loguru import logger
 
 from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.kaggle.submission import make_submission
@@ -13,6 +12,7 @@ from bert_playground.data.reading.table import read_table
 from bert_playground.data.reading.table_stream import open_stream
 from bert_playground.data.schema.sampling import read_frames
 from bert_playground.inference import AnyPredictor, Array
+from bert_playground.logger import logger
 
 
 def predict_table(

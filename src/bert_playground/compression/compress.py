@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from loguru import logger
 
 from bert_playground.compression.front import Judged, choose_point, find_front, judge_front
 from bert_playground.compression.importance import measure_importance
@@ -24,6 +23,7 @@ from bert_playground.data.reading.table import read_table
 from bert_playground.documents import read_json
 from bert_playground.files import replaced_directory, write_text
 from bert_playground.inference import Predictor, has_adapters
+from bert_playground.logger import logger
 from bert_playground.models.quantization_utils import quantized_layers
 from bert_playground.models.tokenwise import prepack_weights
 from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME, ESTIMATOR_NAME, find_checkpoint

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from loguru import logger
 
 from bert_playground.blending.objective import Objective
 from bert_playground.compression.importance import Importance
@@ -24,6 +23,7 @@ from bert_playground.data.targets.multilabel import decide
 from bert_playground.documents import read_json
 from bert_playground.files import replaced_directory, write_text
 from bert_playground.inference import Predictor
+from bert_playground.logger import logger
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import save_model
 from bert_playground.models.quantization_utils import find_layers, quantize_model

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from loguru import logger
-
 from bert_playground.compression.point import POINT, Point, Workshop
 from bert_playground.compression.recipe import LAYER_CHOICES, Recipe, Shape
 from bert_playground.extras import require_extra
 from bert_playground.leftovers import sweep_folder
+from bert_playground.logger import logger
 from bert_playground.lookup import look_up
 from bert_playground.training.callbacks.progress import show_fits
 from bert_playground.training.comparison.paired import direction

@@ -7,7 +7,6 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 import polars as pl
-from loguru import logger
 
 from bert_playground.compression.answers import to_logits
 from bert_playground.data.loaders import MLXLoader
@@ -18,6 +17,7 @@ from bert_playground.data.targets.forecast import HorizonEncoder
 from bert_playground.data.targets.label_encoder import LabelEncoder
 from bert_playground.ensemble_predictor import load_predictor
 from bert_playground.inference import AnyPredictor, Predictor, evaluation_mode
+from bert_playground.logger import logger
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.heads.pooling import pool_mean
 from bert_playground.run_record import find_record

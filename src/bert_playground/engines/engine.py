@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from loguru import logger
-
 from bert_playground.extras import require_extra
+from bert_playground.logger import logger
 from bert_playground.lookup import look_up
 from bert_playground.signals import Stopped, working
 

@@ -11,10 +11,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from loguru import logger
-
 from bert_playground.engines.engine import EngineRequest
 from bert_playground.environment import count_cores
+from bert_playground.logger import logger
 from bert_playground.lookup import count_of
 
 # Before Ray is imported. A user's own value counts.

@@ -13,10 +13,10 @@ from typing import Any, NoReturn
 
 import ray
 import ray.exceptions
-from loguru import logger
 
 from bert_playground.engines.engine import EngineRequest, Job, Load, Part, Result, do_job
 from bert_playground.engines.ray_session import needed_resources
+from bert_playground.logger import logger
 from bert_playground.lookup import count_of
 
 WATCH_SECONDS = 0.5

@@ -38,7 +38,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):
         class_weight: "balanced", or a weight for each class: as in scikit-learn.
         random_state: of split, weights and order; None: the seed of `config`, else 0.
         output_dir: where a run folder with curves and report is written; None: nowhere.
-        verbose: 1: progress is shown. What was decided is said by loguru: logger.enable("bert_playground").
+        verbose: 1: progress is shown. What was decided is said after `bert_playground.logs.set_up_logs()`; warnings always.
 
     Attributes:
         classes_: the labels, sorted.

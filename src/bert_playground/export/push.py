@@ -7,8 +7,6 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loguru import logger
-
 from bert_playground.export.card_facts import FACTS, read_facts, write_facts
 from bert_playground.export.hub_card import describe_checkpoint
 from bert_playground.export.hub_contents import CARD, WANTED, Contents, collect_contents
@@ -18,6 +16,7 @@ from bert_playground.hub_errors import (
     find_offline,
     is_about_disk,
 )
+from bert_playground.logger import logger
 from bert_playground.models.hub_files import quiet_bars, require_hub_id
 from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME, find_checkpoint
 

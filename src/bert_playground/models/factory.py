@@ -5,9 +5,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from loguru import logger
-
 from bert_playground.config.datasets import find_dataset
+from bert_playground.logger import logger
 from bert_playground.lookup import look_up, nearest
 from bert_playground.models.bert import BertConfig, Encoder, ModernBertConfig
 from bert_playground.models.bert_with_head import ENCODERS, BertWithHead

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import mlx.core as mx
-from loguru import logger
 from pydantic import Field
 
 from bert_playground.documents import Document, check, read_json
+from bert_playground.logger import logger
 from bert_playground.lookup import shorten
 from bert_playground.models.bert_with_head import BertWithHead, complete_head
 from bert_playground.models.checkpoint import saved_head

@@ -4,9 +4,8 @@ import re
 import sys
 from pathlib import Path
 
-from loguru import logger
-
 from bert_playground.hub_errors import explain_hub_error, is_about_disk
+from bert_playground.logger import logger
 from bert_playground.lookup import expand_pattern, name_neighbours, nearest
 from bert_playground.models.bert_with_head import ENCODERS
 

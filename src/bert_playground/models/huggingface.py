@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import mlx.core as mx
 import mlx.nn as nn
-from loguru import logger
 from mlx.utils import tree_unflatten
 
+from bert_playground.logger import logger
 from bert_playground.lookup import shorten
 from bert_playground.models.architectures import (
     read_architecture,

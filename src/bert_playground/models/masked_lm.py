@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import mlx.core as mx
 import mlx.nn as nn
-from loguru import logger
 
 from bert_playground import kernels
 from bert_playground.files import replaced_directory, save_arrays, write_text
+from bert_playground.logger import logger
 from bert_playground.lookup import look_up
 from bert_playground.models.bert import Encoder
 from bert_playground.models.bert.layers.feedforward import ACTIVATIONS, FUSED

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import mlx.core as mx
 import mlx.nn as nn
-from loguru import logger
 from mlx.utils import tree_unflatten
 
+from bert_playground.logger import logger
 from bert_playground.lookup import nearest
 from bert_playground.models.bert.names import Weights
 from bert_playground.models.quantized_layers import (

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from loguru import logger
-
 from bert_playground.documents import read_json
+from bert_playground.logger import logger
 from bert_playground.models.hub_files import CONFIG
 
 POOLING_KEYS = {

@@ -5,8 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loguru import logger
-
+from bert_playground.logger import logger
 from bert_playground.lookup import look_up
 from bert_playground.models.architectures import look_at_checkpoint
 from bert_playground.models.bert import Encoder, ModernBertConfig

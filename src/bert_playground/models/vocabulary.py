@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import mlx.core as mx
-from loguru import logger
 
+from bert_playground.logger import logger
 from bert_playground.lookup import shorten
 from bert_playground.models.hub_files import PIPELINE
 from bert_playground.models.huggingface import Pretrained

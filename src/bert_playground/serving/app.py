@@ -11,12 +11,12 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
-from loguru import logger
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import FileResponse, JSONResponse, Response
 
+from bert_playground.logger import logger
 from bert_playground.serving.access_log import AccessLog, write_line
 from bert_playground.serving.adapter_routes import ADMIN_PATHS, create_adapter_routes
 from bert_playground.serving.direct_routes import DirectRoutes, Handler

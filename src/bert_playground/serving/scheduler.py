@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from loguru import logger
 
 from bert_playground.data.loaders.mlx_loader import PAD_MULTIPLE
 from bert_playground.data.tokens.token_table import TokenizedTable, take_rows
+from bert_playground.logger import logger
 from bert_playground.mlx_threads import wait_at_exit
 from bert_playground.serving.forward import EncoderLeaf
 from bert_playground.serving.metrics import ServeMetrics

@@ -7,9 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from socket import socket
 
-from loguru import logger
-
 from bert_playground.ensemble_predictor import load_predictor
+from bert_playground.logger import logger
 from bert_playground.serving.access_log import write_line
 from bert_playground.serving.adapters import AdapterSet
 from bert_playground.serving.app import create_app

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from loguru import logger
 
+from bert_playground.logger import logger
 from bert_playground.lookup import look_up
 from bert_playground.tabular.features import Matrix
 from bert_playground.tabular.sklearn_files import load_sklearn, save_sklearn

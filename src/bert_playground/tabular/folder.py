@@ -8,11 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from loguru import logger
-
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.templates.row_text import PIPELINE
 from bert_playground.files import replaced_directory
+from bert_playground.logger import logger
 from bert_playground.runs import ESTIMATOR_NAME
 from bert_playground.tabular.estimators import Estimator, find_estimator
 from bert_playground.tabular.features import TabularFeatures

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from loguru import logger
 
 from bert_playground.blending.decision import Decision
 from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.inference import Predictions
+from bert_playground.logger import logger
 from bert_playground.tabular.estimators import ESTIMATORS, Estimator, Question, find_estimator
 from bert_playground.tabular.features import Matrix, TabularFeatures
 from bert_playground.tabular.folder import read_folder, write_folder

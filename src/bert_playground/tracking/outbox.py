@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from loguru import logger
+from bert_playground.logger import logger
 
 CAPACITY = 5000  # letters, after which new ones are lost
 PATIENCE = 10.0  # seconds that an end waits for one letter, plus what its size takes

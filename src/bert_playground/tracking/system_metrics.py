@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from loguru import logger
-
+from bert_playground.logger import logger
 from bert_playground.tracking.store import import_mlflow
 
 SECONDS = (

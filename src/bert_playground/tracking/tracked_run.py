@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from loguru import logger
-
+from bert_playground.logger import logger
 from bert_playground.tracking.datasets import TrackedTable, make_input
 from bert_playground.tracking.outbox import Letter, Loss, Outbox
 from bert_playground.tracking.store import (

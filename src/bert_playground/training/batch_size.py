@@ -8,12 +8,12 @@ from typing import Any, cast
 
 import mlx.core as mx
 import numpy as np
-from loguru import logger
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.loaders import MLXLoader
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared
+from bert_playground.logger import logger
 from bert_playground.lookup import count_of
 from bert_playground.memory import available_memory_bytes
 from bert_playground.runs import RunDir

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from loguru import logger
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.augmentation.augmentation import Augmentation
@@ -19,6 +18,7 @@ from bert_playground.data.templates.features import has_free_text
 from bert_playground.data.templates.row_text import SCRATCH_TOKENIZER
 from bert_playground.distributed.group import joined_group
 from bert_playground.inference import Model, has_adapters
+from bert_playground.logger import logger
 from bert_playground.logs import tell_if_slow
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import save_model

@@ -7,12 +7,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from loguru import logger
-
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.prepare import Prepared
 from bert_playground.documents import read_json
 from bert_playground.engines.engine import Engine
+from bert_playground.logger import logger
 from bert_playground.models.ensemble import Variation, write_manifest
 from bert_playground.run_record import read_record
 from bert_playground.runs import MEMBERS, RunDir

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-from loguru import logger
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.core.types import Loader
 from bert_playground.data.loaders.mlx_loader import MLXLoader
+from bert_playground.logger import logger
 from bert_playground.models.ensemble import Ensemble, Variation, vary, write_manifest
 from bert_playground.run_lock import hold_run
 from bert_playground.runs import RunDir

@@ -7,12 +7,12 @@ from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
-from loguru import logger
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.core.types import Batch, Loader
 from bert_playground.data.prepare import prepare
 from bert_playground.files import replaced_file
+from bert_playground.logger import logger
 from bert_playground.plots import BEST, INK, TRAIN, Axes, Box, Figure, fade
 from bert_playground.runs import RunDir
 from bert_playground.training.build import fit_pipeline

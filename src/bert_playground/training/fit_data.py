@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
-from loguru import logger
-
 from bert_playground.config.schema import DataSection, RunConfig
 from bert_playground.data.augmentation.augmentation import Augmentation
 from bert_playground.data.core.types import Loader
@@ -15,6 +13,7 @@ from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared, prepare, prepare_frames
 from bert_playground.data.reading.examples import describe_type, read_examples
 from bert_playground.data.targets.row_weights import read_row_weights
+from bert_playground.logger import logger
 from bert_playground.lookup import shorten
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.huggingface import fetch_folder

@@ -4,10 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
-from loguru import logger
-
 from bert_playground.config.flags import settings
 from bert_playground.config.schema import RunConfig
+from bert_playground.logger import logger
 from bert_playground.models.lora import create_lora_config
 from bert_playground.tasks import TASKS
 from bert_playground.training.core.optimizers import OPTIMIZERS, optimizer_options

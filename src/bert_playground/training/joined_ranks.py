@@ -9,11 +9,11 @@ from typing import Any
 
 import mlx.core as mx
 import numpy as np
-from loguru import logger
 
 from bert_playground.data.core.types import Batch, Loader
 from bert_playground.distributed.group import Group, joined_group
 from bert_playground.inference import Model, Predictions, predict_batches
+from bert_playground.logger import logger
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.interrupt import INTERRUPTED
 from bert_playground.training.core.ranks import ALONE, Ranks

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import mlx.core as mx
-from loguru import logger
 
 from bert_playground.data.pipeline import TextPipeline
+from bert_playground.logger import logger
 from bert_playground.lookup import shorten
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import load_model

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from loguru import logger
-
+from bert_playground.logger import logger
 from bert_playground.models.ensemble import Variation
 from bert_playground.training.callbacks.progress import show_fits
 

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loguru import logger
-
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.core.types import Loader
 from bert_playground.data.reading.examples import read_examples
+from bert_playground.logger import logger
 from bert_playground.logs import log_to_file
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.run_lock import hold_run

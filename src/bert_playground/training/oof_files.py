@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from loguru import logger
 
 from bert_playground.data.reading.table import read_table, require_columns
 from bert_playground.data.schema.roles import infer_id_name
 from bert_playground.data.splits.folds import FOLD, ROW, TIME_FOLD
 from bert_playground.data.targets.fit import split_target
+from bert_playground.logger import logger
 from bert_playground.lookup import nearest, shorten
 
 REPEAT = "repeat"

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from loguru import logger
 
+from bert_playground.logger import logger
 from bert_playground.lookup import shorten
 from bert_playground.tasks import TASKS
 from bert_playground.training.metrics.metric import Array

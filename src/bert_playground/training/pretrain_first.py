@@ -7,13 +7,13 @@ from dataclasses import fields
 import mlx.core as mx
 import numpy as np
 import polars as pl
-from loguru import logger
 
 from bert_playground.config.schema import RunConfig, TrainingSection
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared
 from bert_playground.data.templates.row_text import RowText
 from bert_playground.data.tokens.token_table import TokenizedTable, concat_tables
+from bert_playground.logger import logger
 from bert_playground.lookup import count_of
 from bert_playground.runs import RunDir
 from bert_playground.training.build import fit_pipeline

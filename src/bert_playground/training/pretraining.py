@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import mlx.core as mx
 import numpy as np
-from loguru import logger
 
 from bert_playground import kernels
 from bert_playground.config.schema import AugmentationSection, RunConfig
@@ -20,6 +19,7 @@ from bert_playground.data.templates.row_text import RowText, fit_row_text, load_
 from bert_playground.data.tokens.masking import Masking, has_words
 from bert_playground.data.tokens.token_table import TokenizedTable, take_rows
 from bert_playground.distributed.group import joined_group
+from bert_playground.logger import logger
 from bert_playground.memory import peak_memory_bytes
 from bert_playground.models.huggingface import fetch_folder, read_pretrained
 from bert_playground.models.initialization import scale_layers

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from loguru import logger
-
 from bert_playground.config.schema import RunConfig
 from bert_playground.distributed.group import Group
 from bert_playground.distributed.membership import tell_run
 from bert_playground.files import write_text
+from bert_playground.logger import logger
 from bert_playground.runs import RunDir
 
 PIECE_BYTES = 64 * 2**20  # of a file that is sent

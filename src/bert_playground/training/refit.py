@@ -7,12 +7,12 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 import polars as pl
-from loguru import logger
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.prepare import Prepared
 from bert_playground.documents import read_json
 from bert_playground.files import replaced_directory
+from bert_playground.logger import logger
 from bert_playground.lookup import count_of
 from bert_playground.models.checkpoint import save_model
 from bert_playground.models.hub_files import CONFIG

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, overload
 
 import polars as pl
-from loguru import logger
 
 from bert_playground.config.load import load_config
 from bert_playground.config.schema import RunConfig
@@ -17,6 +16,7 @@ from bert_playground.data.prepare import Prepared, prepare, prepare_frames
 from bert_playground.data.reading.examples import describe_type
 from bert_playground.distributed.group import joined_group
 from bert_playground.documents import read_json
+from bert_playground.logger import logger
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import beyond_transformers
 from bert_playground.models.ensemble import Ensemble
@@ -61,11 +61,30 @@ def run_training(
         resume: a run folder, or one of its checkpoints: go on from there with the configuration stored in the run.
 
     Raises:
-        ValueError: tables, configuration or checkpoint do not fit; says what to do.
+        ValueError: tables, configuration or checkpoint do not fit, or several models are asked for; says what to do.
         FileNotFoundError: a file is not there.
         KeyboardInterrupt: Ctrl-C, after a clean save; a note says how to resume.
     """
+    if resume is None:
+        _require_one_model(config)
     return run_in_folder(_train, "train", config, sources, resume)
+
+
+def _require_one_model(config: RunConfig) -> None:
+    """One model where folds or an ensemble are asked for would be an answer to another question."""
+    asked = {
+        "cross_validation.folds": (
+            config.cross_validation.folds is not None,
+            "cross_validation.cross_validate.run_cross_validation",
+        ),
+        "ensemble.num_models": (config.ensemble.num_models > 1, "ensembles.train_ensemble"),
+    }
+    for path, (is_asked, function) in asked.items():
+        if is_asked:
+            raise ValueError(
+                f"{path} asks for several models, and this trains one: call bert_playground.training.{function}(config, sources) "
+                f"instead, or leave {path} out"
+            )
 
 
 def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunResult:
@@ -90,6 +109,7 @@ def run_training_on(
     Raises:
         ValueError: rows, configuration or checkpoint do not fit; says what to do.
     """
+    _require_one_model(config)
 
     def train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunResult:
         start_run(run, config)

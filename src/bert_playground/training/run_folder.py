@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from loguru import logger
-
 from bert_playground.config.load import TYPED
 from bert_playground.config.schema import RunConfig
 from bert_playground.distributed.group import Group, joined_group
 from bert_playground.distributed.membership import spell_command
 from bert_playground.files import STORAGE
 from bert_playground.leftovers import sweep_folder
+from bert_playground.logger import logger
 from bert_playground.logs import log_to_file
 from bert_playground.lookup import expand_pattern
 from bert_playground.mlx_threads import wait_at_exit

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from loguru import logger
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.schema.sampling import read_frames
 from bert_playground.environment import git_commit
+from bert_playground.logger import logger
 from bert_playground.lookup import expand_pattern
 from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME, TRIALS, RunDir
 from bert_playground.tracking import TrackedRun, choose_store, require_mlflow

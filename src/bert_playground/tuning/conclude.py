@@ -9,12 +9,12 @@ from typing import Any
 
 import optuna
 import yaml
-from loguru import logger
 from optuna.trial import FrozenTrial
 
 from bert_playground.config.changes import list_changes
 from bert_playground.config.schema import RunConfig
 from bert_playground.files import write_text
+from bert_playground.logger import logger
 from bert_playground.runs import RunDir
 from bert_playground.training.start import write_json
 from bert_playground.tuning.read_space import FIXED

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from loguru import logger
 from optuna.trial import FrozenTrial
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.prepare.folds import PreparedFolds
 from bert_playground.data.targets.fit import find_units
 from bert_playground.files import replaced_directory
+from bert_playground.logger import logger
 from bert_playground.lookup import count_of
 from bert_playground.run_record import read_record
 from bert_playground.runs import TRIALS, RunDir

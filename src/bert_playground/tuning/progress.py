@@ -3,10 +3,10 @@
 import sys
 from typing import Protocol
 
-from loguru import logger
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from bert_playground.logger import logger
 from bert_playground.notebook_output import NotebookOutput, is_notebook
 from bert_playground.training.callbacks.describe_progress import describe_time
 from bert_playground.training.core.state import TrainState

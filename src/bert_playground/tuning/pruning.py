@@ -6,10 +6,10 @@ from types import SimpleNamespace
 from typing import Any, Protocol, cast
 
 import optuna
-from loguru import logger
 from optuna.pruners import BasePruner, HyperbandPruner, WilcoxonPruner
 from optuna.trial import FrozenTrial, TrialState
 
+from bert_playground.logger import logger
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.state import TrainState
 

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from loguru import logger
-
 import bert_playground
 from bert_playground.files import write_text
+from bert_playground.logger import logger
 from bert_playground.runs import RunDir
 from bert_playground.training.report.blocks import (
     Block,

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
-from loguru import logger
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.prepare import choose_split_options, prepare
@@ -15,6 +14,7 @@ from bert_playground.data.schema.columns_asked import resolve_columns
 from bert_playground.data.schema.sampling import wants_stream
 from bert_playground.data.splits.strategy import split_table
 from bert_playground.files import write_bytes
+from bert_playground.logger import logger
 from bert_playground.lookup import count_of
 
 LEAST_ROWS = 30  # put aside, of which fewer show nothing

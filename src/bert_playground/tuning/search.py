@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from loguru import logger
 from optuna.trial import FrozenTrial, TrialState
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.engines.engine import Engine
 from bert_playground.files import STORAGE
+from bert_playground.logger import logger
 from bert_playground.lookup import count_of
 from bert_playground.runs import RunDir
 from bert_playground.tuning.clock import Clock

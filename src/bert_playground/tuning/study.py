@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from loguru import logger
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalRedisBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from bert_playground.leftovers import is_alive
+from bert_playground.logger import logger
 from bert_playground.run_lock import is_running
 from bert_playground.runs import RunDir
 from bert_playground.tuning.pruning import StepAndFoldPruner

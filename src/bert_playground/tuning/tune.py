@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from loguru import logger
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.engines.engine import open_engine, require_engine
 from bert_playground.environment import describe_environment
+from bert_playground.logger import logger
 from bert_playground.logs import log_to_file
 from bert_playground.models.sizes import fit_to_checkpoint
 from bert_playground.runs import TRIALS, RunDir

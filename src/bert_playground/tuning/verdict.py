@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from loguru import logger
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.prepare import prepare
 from bert_playground.data.targets.fit import Encoder, encode_targets, find_units, fit_targets
 from bert_playground.inference import Predictor
+from bert_playground.logger import logger
 from bert_playground.lookup import count_of
 from bert_playground.training.comparison.bootstrap import bootstrap_gain
 from bert_playground.training.comparison.paired import ERRORS

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from loguru import logger
 from pydantic import ValidationError
 
 from bert_playground.config.schema import RunConfig
+from bert_playground.logger import logger
 from bert_playground.lookup import count_of, expand_pattern, name_neighbours
 from bert_playground.run_list import RunEntry, list_runs, read_entry
 from bert_playground.runs import TRIALS

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from loguru import logger
 from typer.testing import CliRunner
 
 from bert_playground import extras
@@ -13,6 +12,7 @@ from bert_playground.cli.app import app
 from bert_playground.engines.engine import EngineRequest, open_engine
 from bert_playground.engines.local_processes import LocalProcesses
 from bert_playground.engines.ray_session import SETTINGS, set_variables
+from bert_playground.logger import logger
 
 
 class CountedLoad:

@@ -6,7 +6,6 @@ from pathlib import Path
 import mlx.core as mx
 import polars as pl
 import pytest
-from loguru import logger
 from polars.testing import assert_frame_equal
 
 from bert_playground.config.schema import DataSection
@@ -14,6 +13,7 @@ from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.reading import chunks, table_stream
 from bert_playground.data.schema.decide import decide
 from bert_playground.inference import Predictor
+from bert_playground.logger import logger
 from bert_playground.models.factory import create_model
 from bert_playground.predict_table import predict_table
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
-from loguru import logger
 
+from bert_playground.logger import logger
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import save_model
 from bert_playground.models.factory import create_model, load_from_huggingface

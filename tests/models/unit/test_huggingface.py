@@ -6,8 +6,8 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
-from loguru import logger
 
+from bert_playground.logger import logger
 from bert_playground.models.factory import load_from_huggingface
 from bert_playground.models.huggingface import fetch_folder, load_encoder, read_pretrained
 from bert_playground.models.tokenwise import named_parameters

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loguru import logger
 
+from bert_playground.logger import logger
 from bert_playground.models.factory import load_from_huggingface
 from bert_playground.models.huggingface import load_encoder, read_pretrained
 from bert_playground.models.sentence_folder import SentenceFolder, read_pooling

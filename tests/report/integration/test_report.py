@@ -328,7 +328,7 @@ def test_an_ensemble_of_ones_own_models_writes_one_too(flats, tmp_path):
 @pytest.fixture
 def caplog_messages():
     """What was logged."""
-    from loguru import logger
+    from bert_playground.logger import logger
 
     messages: list[str] = []
     sink = logger.add(lambda message: messages.append(str(message)), level="WARNING")

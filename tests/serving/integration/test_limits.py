@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loguru import logger
 from starlette.testclient import TestClient
 
+from bert_playground.logger import logger
 from bert_playground.serving.app import create_app
 from bert_playground.serving.engine import Engine
 from bert_playground.serving.security import OPEN_PATHS

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from loguru import logger
 
+from bert_playground.logger import logger
 from bert_playground.tracking import TrackedRun, connect, outbox, store_address
 from bert_playground.tracking.browse import Store
 from bert_playground.tracking.tracked_run import Beginning

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loguru import logger
 
+from bert_playground.logger import logger
 from bert_playground.training import run_training
 from bert_playground.training.cross_validation.cross_validate import run_cross_validation
 from bert_playground.training.ensembles import train_ensemble

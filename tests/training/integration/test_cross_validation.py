@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from loguru import logger
 
 from bert_playground.blend_predictor import BlendPredictor
 from bert_playground.blending.decision import Decision
 from bert_playground.data.reading.table import read_table
 from bert_playground.ensemble_predictor import load_predictor
+from bert_playground.logger import logger
 from bert_playground.training.cross_validation import fold_fit, schedule
 from bert_playground.training.cross_validation.cross_validate import run_cross_validation
 from bert_playground.training.evaluation.calibrate import rows_of_run

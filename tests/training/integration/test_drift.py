@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loguru import logger
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.ensemble_predictor import load_predictor
+from bert_playground.logger import logger
 from bert_playground.training import run_training
 from bert_playground.training.evaluation.evaluate import evaluate_table
 

@@ -167,7 +167,7 @@ def test_a_checkpoints_classifier_is_matched_by_the_names_of_classes(
 
 
 def test_a_checkpoint_says_where_its_table_was_written_otherwise(brief) -> None:
-    from loguru import logger
+    from bert_playground.logger import logger
 
     frame = pl.DataFrame({"member": ["True", "False"] * 60, "text": TEXTS, "is_red": IS_RED})
     trainer = create_trainer(create_model("bert", num_labels=2, **SIZES), brief)
@@ -270,18 +270,25 @@ def fresh() -> subprocess.CompletedProcess[str]:
         "import sys\n"
         "from bert_playground.models.factory import create_model\n"
         "from bert_playground.training import create_trainer\n"
-        "from loguru import logger\n"
-        "exec('logger.info(1)', {'logger': logger, '__name__': 'bert_playground.training.run'})\n"
-        "logger.enable('bert_playground')\n"
-        "exec('logger.info(2)', {'logger': logger, '__name__': 'bert_playground.training.run'})\n"
+        "from loguru import logger as of_the_application\n"
+        "of_the_application.remove()\n"
+        "from bert_playground.logger import logger\n"
+        "logger.info(1)\n"
+        "logger.warning(2)\n"
+        "from bert_playground.logs import set_up_logs\n"
+        "set_up_logs()\n"
+        "of_the_application.add(sys.stderr, format='{message} of the application')\n"
+        "logger.info(3)\n"
+        "of_the_application.info(4)\n"
         "print({'sklearn', 'scipy', 'matplotlib', 'pandas'} & set(sys.modules))\n"
     )
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
 
-def test_the_library_is_silent_until_it_is_asked(fresh) -> None:
-    assert fresh.stderr.count("\n") == 1
-    assert fresh.stderr.endswith("- 2\n")
+def test_the_library_only_warns_until_it_is_asked_and_leaves_an_applications_logger_alone(
+    fresh,
+) -> None:
+    assert fresh.stderr == "WARNING: 2\n3\n4 of the application\n"
 
 
 def test_importing_training_takes_no_scikit_learn_and_no_matplotlib(fresh) -> None:

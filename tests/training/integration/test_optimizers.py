@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loguru import logger
 from safetensors.numpy import load_file
 
+from bert_playground.logger import logger
 from bert_playground.runs import RunDir
 from bert_playground.training import run_training
 from bert_playground.training.core.resume import ARRAYS_NAME

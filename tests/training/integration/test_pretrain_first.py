@@ -8,12 +8,12 @@ import mlx.core as mx
 import numpy as np
 import polars as pl
 import pytest
-from loguru import logger
 
 from bert_playground.config.schema import ModelSection, RunConfig
 from bert_playground.data.prepare import prepare
 from bert_playground.data.templates.row_text import load_row_text
 from bert_playground.inference import Predictor
+from bert_playground.logger import logger
 from bert_playground.runs import RunDir
 from bert_playground.training import build, run_training
 from bert_playground.training import pretrain_first as module

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from loguru import logger
 
 from bert_playground.data.reading.table import read_table
 from bert_playground.inference import Predictor
+from bert_playground.logger import logger
 from bert_playground.models.checkpoint import load_model
 from bert_playground.models.quantization_utils import quantized_layers
 from bert_playground.models.tokenwise import named_parameters

@@ -54,6 +54,22 @@ def test_a_tiny_model_learns_a_learnable_table(
         assert (labels == frame[target]).mean() >= 0.9
 
 
+@pytest.mark.parametrize(
+    ("setting", "function"),
+    [
+        ({"cross_validation.folds": 3}, "run_cross_validation"),
+        ({"ensemble.num_models": 2}, "train_ensemble"),
+    ],
+)
+def test_where_several_models_are_asked_for_one_is_refused(
+    make_config, tmp_path: Path, setting: dict[str, int], function: str
+) -> None:
+    config = make_config(**setting)
+    with pytest.raises(ValueError, match=f"trains one: call .*{function}"):
+        run_training(config)
+    assert not config.training.output_dir.exists()
+
+
 @pytest.mark.usefixtures("_real_pictures")
 def test_every_file_of_a_run_is_there(make_config) -> None:
     result = run_training(make_config(), {"training.epochs": "flag"})

@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from loguru import logger
 
 from bert_playground.config import RunConfig, load_config
+from bert_playground.logger import logger
 from bert_playground.training.ignored_settings import (
     RunFacts,
     ignored_settings,

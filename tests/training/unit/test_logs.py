@@ -4,9 +4,9 @@ import time
 from pathlib import Path
 
 import pytest
-from loguru import logger
 
 from bert_playground import logs
+from bert_playground.logger import logger
 from bert_playground.logs import log_to_file, set_up_logs
 
 

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import polars as pl
-from loguru import logger
 
 from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.drift.profile import PROFILED, ColumnProfile
 from bert_playground.data.templates.row_text import PIPELINE
 from bert_playground.documents import check, read_json
+from bert_playground.logger import logger
 
 PROFILES = "profiles"
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from loguru import logger
 
 from bert_playground.data.drift.column_drift import ColumnDrift
 from bert_playground.data.drift.finding import Finding
 from bert_playground.data.drift.profile import ColumnProfile
 from bert_playground.data.drift.quick_check import QuickCheck
 from bert_playground.data.reading.table import as_text
+from bert_playground.logger import logger
 
 SAMPLE_ROWS = 4_000  # of a frame, whose distribution is compared; other facts are of all rows
 MAX_SAMPLE_ROWS = 16_000  # of all frames together

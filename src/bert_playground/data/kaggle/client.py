@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from loguru import logger
-
 from bert_playground.data.kaggle.credentials import Credentials, find_credentials
 from bert_playground.data.kaggle.faults import (
     NOT_FOUND,
@@ -27,6 +25,7 @@ from bert_playground.data.kaggle.records import (
     Limits,
     Submission,
 )
+from bert_playground.logger import logger
 from bert_playground.lookup import shorten
 
 Answer = TypeVar("Answer")

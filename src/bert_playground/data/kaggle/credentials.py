@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from loguru import logger
+from bert_playground.logger import logger
 
 SETTINGS_PAGE = "https://www.kaggle.com/settings/api"
 HIDDEN = "***"

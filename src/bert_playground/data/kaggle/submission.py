@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import polars as pl
-from loguru import logger
 
 from bert_playground.data.reading.table import as_text, read_table
+from bert_playground.logger import logger
 from bert_playground.outputs import open_output, write_output
 
 

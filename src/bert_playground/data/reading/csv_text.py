@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
-from loguru import logger
 
 from bert_playground.data.reading.header import (
     DELIMITERS,
@@ -19,6 +18,7 @@ from bert_playground.data.reading.header import (
     hint_at_header,
     require_header_first,
 )
+from bert_playground.logger import logger
 
 _EMPTY_QUOTES = re.compile(
     rb'""(?=[,;\t|\r\n]|\Z)(?<=[,;\t|\r\n]"")'

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import polars as pl
-from loguru import logger
 
 from bert_playground.data.reading.header import MISSING
+from bert_playground.logger import logger
 from bert_playground.lookup import shorten
 
 MIN_ROWS = 5  # above a footer

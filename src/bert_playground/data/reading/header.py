@@ -11,8 +11,8 @@ from pathlib import Path
 from statistics import quantiles
 
 import polars as pl
-from loguru import logger
 
+from bert_playground.logger import logger
 from bert_playground.lookup import shorten
 
 DELIMITERS = (",", ";", "\t", "|")

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
-from loguru import logger
 
 from bert_playground.config.datasets import DATASETS, DatasetEntry
 from bert_playground.data.columns.parsing import PLAIN, infer_number, read_number
@@ -14,6 +13,7 @@ from bert_playground.data.reading.table_stream import is_large, open_stream
 from bert_playground.data.targets.fit import split_target
 from bert_playground.data.targets.label_encoder import clean_labels, label_dtype, require_labels
 from bert_playground.data.targets.label_lists import holds_lists, require_repeated
+from bert_playground.logger import logger
 from bert_playground.lookup import look_up, nearest, shorten
 from bert_playground.tasks import TASKS
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from loguru import logger
 
 from bert_playground.data.reading.table import expand_paths
+from bert_playground.logger import logger
 
 MANY = 0.5  # of the validation rows
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import polars as pl
-from loguru import logger
 
 from bert_playground.data.templates.derive import derive_columns
 from bert_playground.data.templates.features import Feature
 from bert_playground.data.templates.row_text import RowText
 from bert_playground.data.tokens.tokenizer import without_remarks
+from bert_playground.logger import logger
 from bert_playground.lookup import shorten
 
 SAMPLE_ROWS = 500  # that are looked at to see whether rows are too long

@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 import polars as pl
-from loguru import logger
 
 from bert_playground.data.columns.derived_columns import (
     DerivedColumn,
@@ -48,6 +47,7 @@ from bert_playground.data.tokens.token_table import TokenizedTable
 from bert_playground.data.tokens.tokenizer import TextTokenizer, makes_remarks
 from bert_playground.documents import check, read_json
 from bert_playground.files import write_bytes
+from bert_playground.logger import logger
 from bert_playground.lookup import look_up, shorten
 
 FORMAT = 1  # of pipeline.json

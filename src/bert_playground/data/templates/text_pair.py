@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
-from loguru import logger
 
 from bert_playground.data.columns.dictionary_encoding import DictionaryColumn
 from bert_playground.data.reading.table import require_columns
@@ -18,6 +17,7 @@ from bert_playground.data.tokens.token_table import (
     repeat_ids,
 )
 from bert_playground.data.tokens.tokenizer import TextTokenizer, makes_remarks
+from bert_playground.logger import logger
 
 PAIR = Template("{value}", between="", missing="skipped", separated=True, is_pair=True)
 

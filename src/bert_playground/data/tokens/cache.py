@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from loguru import logger
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
@@ -14,6 +13,7 @@ from bert_playground.data.columns.dictionary_encoding import DictionaryColumn
 from bert_playground.data.tokens.token_table import TokenizedTable
 from bert_playground.data.tokens.tokenizer import TextTokenizer
 from bert_playground.files import write_bytes
+from bert_playground.logger import logger
 
 
 def encode_cached(

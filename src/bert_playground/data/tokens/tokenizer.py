@@ -12,7 +12,6 @@ from typing import Self
 
 import numpy as np
 import polars as pl
-from loguru import logger
 from tokenizers import (
     Encoding,
     Tokenizer,
@@ -36,6 +35,7 @@ from bert_playground.data.tokens.token_table import (
 )
 from bert_playground.data.tokens.tokenizer_document import check_tokenizer
 from bert_playground.data.tokens.wordpiece import read_vocabulary, train_wordpiece
+from bert_playground.logger import logger
 from bert_playground.lookup import nearest, shorten
 
 PAD_NAMES = ("[PAD]", "<pad>", "<|padding|>", "<|endoftext|>")

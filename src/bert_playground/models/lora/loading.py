@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import mlx.core as mx
-from loguru import logger
 
+from bert_playground.logger import logger
 from bert_playground.lookup import expand_pattern, shorten
 from bert_playground.models.architectures import read_config
 from bert_playground.models.bert.names import Weights

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from loguru import logger
-
 from bert_playground.files import replaced_directory
 from bert_playground.leftovers import sweep_folder
+from bert_playground.logger import logger
 from bert_playground.runs import RunDir
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.interrupt import INTERRUPTED

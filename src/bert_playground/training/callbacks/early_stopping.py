@@ -1,7 +1,6 @@
 """EarlyStopping: stop when the metric stalls."""
 
-from loguru import logger
-
+from bert_playground.logger import logger
 from bert_playground.training.core.callback import Callback
 from bert_playground.training.core.state import TrainState
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from loguru import logger
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn
 
+from bert_playground.logger import logger
 from bert_playground.notebook_output import is_notebook
 from bert_playground.training.callbacks.describe_progress import (
     describe_evaluation,

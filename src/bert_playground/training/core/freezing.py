@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 import mlx.nn as nn
-from loguru import logger
 
+from bert_playground.logger import logger
 from bert_playground.training.core.depth import depth_of, head_depth_of
 from bert_playground.training.core.optimizer import Moments, Tree, flatten, unflatten
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol
 
-from loguru import logger
-
+from bert_playground.logger import logger
 from bert_playground.signals import ENDING, StopHandler, Stopped, leave_dead_terminal
 
 INTERRUPTED = "interrupted"

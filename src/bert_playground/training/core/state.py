@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from loguru import logger
+from bert_playground.logger import logger
 
 # What happened, in order: training reports and evaluations, each a flat record. It is metrics.jsonl, line by line.
 History = list[dict[str, Any]]

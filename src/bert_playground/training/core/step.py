@@ -7,11 +7,11 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import mlx.core as mx
 import mlx.nn as nn
-from loguru import logger
 from mlx.utils import tree_map
 
 from bert_playground import kernels
 from bert_playground.data.core.types import Batch
+from bert_playground.logger import logger
 from bert_playground.training.core.optimizer import Moments, Optimizer, Tree, gradient_norm
 from bert_playground.training.core.regularization import (
     NO_REGULARIZATION,

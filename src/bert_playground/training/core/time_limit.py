@@ -1,7 +1,6 @@
 """shorten_to_time, name_last_step: fewer steps where a run would take longer than it may, so that its rate still falls to zero at the end."""
 
-from loguru import logger
-
+from bert_playground.logger import logger
 from bert_playground.training.core.state import TrainState
 
 ALL_STEPS = "all steps taken"

@@ -11,11 +11,11 @@ from typing import Any
 
 import mlx.core as mx
 import numpy as np
-from loguru import logger
 
 from bert_playground.data.core.types import Batch, Loader
 from bert_playground.forks import claim_process
 from bert_playground.inference import Model, Predictions, predict_batches
+from bert_playground.logger import logger
 from bert_playground.memory import fit_cache_limit
 from bert_playground.models.heads import BaseHead
 from bert_playground.models.tokenwise import settle

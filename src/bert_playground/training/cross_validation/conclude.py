@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from loguru import logger
 
 from bert_playground.blend_predictor import write_blend
 from bert_playground.blending import Blend, fit_blend
@@ -17,6 +16,7 @@ from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare.folds import Fold, PreparedFolds
 from bert_playground.data.targets.fit import find_units
 from bert_playground.files import replaced_directory
+from bert_playground.logger import logger
 from bert_playground.runs import BLEND_NAME, RunDir
 from bert_playground.training.cross_validation.epochs import choose_epochs
 from bert_playground.training.cross_validation.fold_fit import (

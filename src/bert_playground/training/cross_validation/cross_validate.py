@@ -4,11 +4,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from loguru import logger
-
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.prepare.folds import PreparedFolds, prepare_folds
 from bert_playground.engines.engine import open_engine, require_engine
+from bert_playground.logger import logger
 from bert_playground.lookup import count_of
 from bert_playground.runs import RunDir
 from bert_playground.training.cross_validation.budget import Budget

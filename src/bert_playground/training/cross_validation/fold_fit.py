@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from loguru import logger
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.pipeline import TextPipeline
@@ -19,6 +18,7 @@ from bert_playground.data.targets.fit import Encoder
 from bert_playground.files import STORAGE, replaced_file
 from bert_playground.inference import AnyPredictor, Predictor
 from bert_playground.leftovers import name_leftover
+from bert_playground.logger import logger
 from bert_playground.logs import log_to_file, warnings_only
 from bert_playground.runs import RunDir
 from bert_playground.signals import nothing_to_save

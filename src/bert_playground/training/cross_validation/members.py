@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from loguru import logger
-
 from bert_playground.config.schema import RunConfig
+from bert_playground.logger import logger
 from bert_playground.lookup import look_up, shorten
 from bert_playground.models.ensemble import vary
 from bert_playground.models.hub_files import find_cached

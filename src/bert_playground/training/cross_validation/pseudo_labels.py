@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from loguru import logger
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.prepare import Prepared
 from bert_playground.data.reading.table import as_text
 from bert_playground.inference import Predictor
+from bert_playground.logger import logger
 from bert_playground.lookup import count_of
 from bert_playground.runs import RunDir
 from bert_playground.tasks import TASKS

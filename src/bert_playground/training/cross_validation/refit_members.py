@@ -5,9 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loguru import logger
-
 from bert_playground.data.prepare import Prepared
+from bert_playground.logger import logger
 from bert_playground.runs import RunDir
 from bert_playground.tabular.predictor import fit_tabular
 from bert_playground.training.cross_validation.encoder_settings import settings_of_fold

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from loguru import logger
-
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.prepare.folds import Fold, PreparedFolds
 from bert_playground.engines.engine import Engine
 from bert_playground.engines.local_processes import LocalProcesses
 from bert_playground.extras import install_command
+from bert_playground.logger import logger
 from bert_playground.runs import RunDir
 from bert_playground.tabular.estimators import ESTIMATORS
 from bert_playground.training.callbacks.progress import show_fits

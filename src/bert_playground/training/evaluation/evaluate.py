@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from loguru import logger
-
 from bert_playground.config.datasets import load_datasets
 from bert_playground.data.drift.finding import Finding
 from bert_playground.data.pipeline import TextPipeline
@@ -13,6 +11,7 @@ from bert_playground.data.reading.table import read_table
 from bert_playground.data.schema.roles import recognise
 from bert_playground.data.schema.sampling import read_frames
 from bert_playground.inference import AnyPredictor, join_predictions
+from bert_playground.logger import logger
 from bert_playground.run_record import find_record, read_record
 from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME, RunDir
 from bert_playground.training.metrics.baseline import baseline_scores

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from loguru import logger
-
 from bert_playground.data.core.types import Loader
 from bert_playground.inference import predict_batches
+from bert_playground.logger import logger
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import load_model, update_head
 from bert_playground.models.heads.thresholds import fit_thresholds

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loguru import logger
-
 from bert_playground.config.schema import RunConfig
 from bert_playground.data.kaggle.submission import write_parts
 from bert_playground.data.kaggle.submission_check import SubmissionCheck, check_submission
 from bert_playground.data.reading.table import read_table
 from bert_playground.ensemble_predictor import load_predictor
 from bert_playground.files import write_bytes
+from bert_playground.logger import logger
 from bert_playground.models.sizes import fit_to_checkpoint
 from bert_playground.predict_table import predict_table
 from bert_playground.runs import RunDir

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from loguru import logger
-
 from bert_playground.data.kaggle.client import KaggleClient
 from bert_playground.data.kaggle.faults import KaggleError
 from bert_playground.data.kaggle.records import Limits
 from bert_playground.data.kaggle.submission_check import SubmissionCheck, check_submission
+from bert_playground.logger import logger
 from bert_playground.training.kaggle.decide_submission import Decision, decide_submission
 from bert_playground.training.kaggle.ledger import SENDING, SENT, Entry, Ledger, describe_repeat
 from bert_playground.training.kaggle.run_score import RunScore, digest_file

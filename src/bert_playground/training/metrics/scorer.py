@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from loguru import logger
-
 from bert_playground.blending.decision import Decision
 from bert_playground.data.targets.multilabel import decide as decide_labels
+from bert_playground.logger import logger
 from bert_playground.lookup import look_up
 from bert_playground.training.metrics.calibration_error import CALIBRATION
 from bert_playground.training.metrics.classification import CLASSIFICATION

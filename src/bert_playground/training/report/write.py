@@ -7,11 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from loguru import logger
-
 import bert_playground
 from bert_playground.data.prepare import Prepared
 from bert_playground.files import write_text
+from bert_playground.logger import logger
 from bert_playground.run_record import RunRecord, read_record
 from bert_playground.runs import RunDir
 from bert_playground.tasks import TASKS

@@ -5,7 +5,6 @@ from functools import cache
 import numpy as np
 import polars as pl
 import pytest
-from loguru import logger
 
 from bert_playground.config.schema import DataSection
 from bert_playground.data.drift.compare import TableDrift
@@ -15,6 +14,7 @@ from bert_playground.data.drift.tables import compare_tables
 from bert_playground.data.schema.decide import decide
 from bert_playground.data.templates.fit_features import fit_features
 from bert_playground.data.templates.options import TextOptions
+from bert_playground.logger import logger
 
 
 def draw(rows: int, seed: int) -> pl.DataFrame:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from loguru import logger
 
 from bert_playground.data.kaggle.submission import make_submission, write_parts, write_submission
+from bert_playground.logger import logger
 
 IDS = pl.Series("PassengerId", ["007", "8", "x9"])
 

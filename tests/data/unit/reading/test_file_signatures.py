@@ -12,10 +12,10 @@ import pandas as pd
 import polars as pl
 import pytest
 import zstandard
-from loguru import logger
 
 from bert_playground.data.reading.table import read_table
 from bert_playground.data.reading.table_stream import open_stream
+from bert_playground.logger import logger
 
 FRAME = pl.DataFrame({"a": [str(i) for i in range(50_000)], "b": ["x", "y"] * 25_000})
 CSV = FRAME.write_csv().encode()

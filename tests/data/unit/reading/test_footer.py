@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from loguru import logger
 
 from bert_playground.data.reading.table import read_table
 from bert_playground.data.reading.table_stream import open_stream
+from bert_playground.logger import logger
 
 WORDS = ("great fit", "seam broke", "too small")
 DRAWN = random.Random(0)

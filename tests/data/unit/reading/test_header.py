@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from loguru import logger
 
 from bert_playground.data.reading.table import read_table
 from bert_playground.data.reading.table_stream import open_stream
+from bert_playground.logger import logger
 
 WORDS = ("great fit", "seam broke", "too small")
 ROWS = [f"{i},{WORDS[i % 3]},{5 + i / 7:.2f},{i % 2}" for i in range(60)]

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from loguru import logger
 
 from bert_playground.config.schema import DataSection, RunConfig
 from bert_playground.data.prepare import prepare
+from bert_playground.logger import logger
 
 ROWS = ["id,note,y", *(f"{i},{i * i % 17},{i % 2}" for i in range(60))]
 

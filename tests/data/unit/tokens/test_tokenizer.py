@@ -13,7 +13,6 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from loguru import logger
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
@@ -22,6 +21,7 @@ from bert_playground.data.tokens import tokenizer as tokenizer_module
 from bert_playground.data.tokens.cache import encode_cached
 from bert_playground.data.tokens.token_table import gather_rows
 from bert_playground.data.tokens.tokenizer import TextTokenizer, train_tokenizer
+from bert_playground.logger import logger
 
 WORDS = [
     "the quick brown fox",

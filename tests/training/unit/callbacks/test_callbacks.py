@@ -7,9 +7,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from loguru import logger
 from rich.console import Console
 
+from bert_playground.logger import logger
 from bert_playground.plots import choose_ticks
 from bert_playground.runs import RunDir
 from bert_playground.training.callbacks import (

@@ -7,9 +7,9 @@ from pathlib import Path
 import mlx.core as mx
 import numpy as np
 import pytest
-from loguru import logger
 from mlx.utils import tree_flatten
 
+from bert_playground.logger import logger
 from bert_playground.training.core import SCHEDULES, AdamW, Callback, Loop, Schedule, Trainer
 from bert_playground.training.core.divergence import (
     MOST_IN_A_ROW,
