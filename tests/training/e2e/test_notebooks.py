@@ -10,7 +10,7 @@ from pathlib import Path
 from bert_playground.config import load_config
 from tests.tiny_run import TINY_RUN
 
-rows = [f"{{n}},{{'good' if n % 3 else 'bad'}} day,{{n % 7}},{{int(n % 3 > 0)}}" for n in range(160)]
+rows = [f"{{n}},{{'good' if n % 3 else 'bad'}} day,{{n % 7}},{{int(n % 3 > 0)}}" for n in range(240)]
 Path("t.csv").write_text("id,text,n,label\\n" + "\\n".join(rows) + "\\n")
 base = {{**TINY_RUN, "data.train": "t.csv", "data.target": "label", "training.report": False, "training.output_dir": "out"}}
 
@@ -45,7 +45,7 @@ from functools import partial
 from bert_playground.engines.engine import EngineRequest
 from bert_playground.ensemble_predictor import load_predictor
 from bert_playground.predict_in_parts import PartsRequest, predict_in_parts
-asked = PartsRequest(Path("t.csv"), Path("answers"), partial(load_predictor, checkpoint), part_rows=60)
+asked = PartsRequest(Path("t.csv"), Path("answers"), partial(load_predictor, checkpoint), part_rows=80)
 predict_in_parts(asked, EngineRequest(), 1);
 """,
 }
@@ -73,7 +73,7 @@ def shown(root, tmp_path_factory):
     [
         ("folds", ['value="4" max="4"', "linear, fold 2 of 2", "encoder, fold 2 of 2"]),
         ("ensemble", ['value="2" max="2"', "member 2 of 2 is complete"]),
-        ("tune", ['value="2" max="2"', "defaults: ", "trial 0"]),
+        ("tune", ['value="2" max="2"', "defaults: ", "trial 1"]),
         ("compress", ['value="1" max="1"', "recipe 1 of at most 1 is done"]),
         ("parts", ['value="3" max="3"', "3 of 3 parts"]),
     ],
