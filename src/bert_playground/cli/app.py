@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
@@ -67,11 +68,34 @@ COMPLETION = "_BERT_COMPLETE"  # set by a shell that asks for completions
 app = typer.Typer(
     name="bert",
     cls=FriendlyGroup,
-    help="BERT encoders on MLX for tables: from train.csv to submission.csv. Start with: bert quickstart",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from bert_playground import __version__
+
+        typer.echo(f"bert-playground {__version__}")
+        raise typer.Exit
+
+
+@app.callback(
+    help="BERT encoders on MLX for tables: from train.csv to submission.csv. Start with: bert quickstart"
+)
+def _options_of_all(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """What the program answers without a command."""
+
+
 for command in (
     quickstart,
     train,
