@@ -187,7 +187,10 @@ def find_checkpoint(path: Path) -> Path:
     if not found:
         is_pattern = any(letter in str(path) for letter in "*?[")
         missing = "nothing fits the pattern" if is_pattern else "the folder does not exist"
-        raise FileNotFoundError(f"no checkpoint at {path}: {missing}{name_neighbours(path)}")
+        near = name_neighbours(path)
+        if not near and not is_pattern and not path.parent.exists() and len(path.parts) == 2:
+            near = f"; if it is a model of the Hub: bert model pull {path.as_posix()}"
+        raise FileNotFoundError(f"no checkpoint at {path}: {missing}{near}")
     if found != [path]:
         usable = [candidate for each in found if (candidate := _loadable(each)) is not None]
         if usable:

@@ -12,6 +12,7 @@ from bert_playground.documents import read_json
 from bert_playground.export.card_facts import read_facts
 from bert_playground.export.hub_contents import find_base
 from bert_playground.export.model_card import TEMPLATES, own_version, training_facts
+from bert_playground.lookup import count_of
 from bert_playground.models.ensemble import checkpoints_inside, name_together
 from bert_playground.models.hub_files import CONFIG, PIPELINE
 from bert_playground.models.lora.folder import is_adapter_folder
@@ -172,7 +173,8 @@ def _name_kind(folder: Path) -> str:
     config = read_json(folder / CONFIG)
     name = str(config.get("model_type", "BERT")).removeprefix("bert_playground_")
     head = config.get("head") or {}
-    said = f"A {name} encoder of {config.get('num_hidden_layers')} layers and width {config.get('hidden_size')}"
+    layers = count_of(config.get("num_hidden_layers", 0), "layer")
+    said = f"A {name} encoder of {layers} and width {config.get('hidden_size')}"
     said += f" with a {head['head_type']} head" if head.get("head_type") else ""
     return f"{said}, quantized" if config.get("quantization") else said
 

@@ -59,7 +59,8 @@ def pull_model(repo: str, output: Path | None = None, *, revision: str | None = 
     try:
         find_checkpoint(snapshot)
     except FileNotFoundError as error:
-        names = shorten(path.name for path in sorted(snapshot.iterdir())) or "nothing"
+        # Of a repository without a file that is taken, not even the folder is made.
+        names = shorten(sorted(path.name for path in snapshot.glob("*"))) or "nothing"
         raise ValueError(
             f"{repo} holds no checkpoint of a kind that is read here (found {names}): expected safetensors, or models beside them"
         ) from error

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 from bert_playground.hub_errors import explain_hub_error, is_about_disk
@@ -87,12 +88,18 @@ def quiet_bars() -> None:
         disable_progress_bars()
 
 
+@cache
+def _say_fetched(name: str) -> None:
+    """Once, however often a run asks for the folder."""
+    logger.info("fetching {} from the Hugging Face Hub (or its local cache)", name)
+
+
 def _download(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     quiet_bars()
     try:
-        logger.info("fetching {} from the Hugging Face Hub (or its local cache)", name)
+        _say_fetched(name)
         return Path(
             snapshot_download(name, allow_patterns=DOWNLOADED, ignore_patterns=NOT_DOWNLOADED)
         )

@@ -30,7 +30,7 @@ from bert_playground.models.quantization_utils import quantize_model
 from bert_playground.runs import find_checkpoint
 from bert_playground.training.cross_validation.cross_validate import run_cross_validation
 from bert_playground.training.run import run_training
-from tests.fake_hub import TOKEN, USER, FakeHub, running_hub
+from tests.fake_hub import TOKEN, USER, FakeHub, Repository, running_hub
 
 # The client sends its uploads in a way that its HTTP library is going to give up.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -368,6 +368,9 @@ def test_what_is_no_checkpoint_is_refused_both_ways(hub: FakeHub, tmp_path: Path
         ValueError, match=r"holds no checkpoint of a kind that is read here \(found README.md\)"
     ):
         pull_model("ada/notes", Path("pulled"))
+    hub.repositories["ada/empty"] = Repository()
+    with pytest.raises(ValueError, match=r"ada/empty holds no checkpoint .*\(found nothing\)"):
+        pull_model("ada/empty", Path("pulled"))
     assert not Path("pulled").exists()
 
 

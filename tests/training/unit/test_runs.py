@@ -55,3 +55,8 @@ def test_a_folder_without_weights_is_refused_and_its_content_told(tmp_path: Path
         find_checkpoint(tmp_path)
     with pytest.raises(FileNotFoundError, match="is a file"):
         find_checkpoint(tmp_path / "notes.txt")
+
+
+def test_a_name_of_the_hub_is_answered_with_the_command_that_fetches_it() -> None:
+    with pytest.raises(FileNotFoundError, match="of the Hub: bert model pull ada/titanic"):
+        find_checkpoint(Path("ada/titanic"))
