@@ -41,11 +41,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     """A Hub that the client is led to, with a token of somebody; the client does not wait between its tries."""
     with running_hub() as server:
         monkeypatch.setattr(hub_settings, "ENDPOINT", server.address)
-        monkeypatch.setattr(
-            hub_settings,
-            "HUGGINGFACE_CO_URL_TEMPLATE",
-            server.address + "/{repo_id}/resolve/{revision}/{filename}",
-        )
+        files = server.address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(hub_settings, "HUGGINGFACE_CO_URL_TEMPLATE", files)
         monkeypatch.setattr(hub_settings, "HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr(hub_settings, "HF_TOKEN_PATH", str(tmp_path / "no_token"))
         monkeypatch.setattr(hub_settings, "HF_HUB_DISABLE_XET", True)
@@ -359,17 +356,16 @@ def test_offline_is_said_and_the_cache_answers(run: Path, monkeypatch: pytest.Mo
 
 
 def test_what_is_no_checkpoint_is_refused_both_ways(hub: FakeHub, tmp_path: Path) -> None:
-    (tmp_path / "notes").mkdir()
-    (tmp_path / "notes" / "README.md").write_text("nothing else")
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "README.md").write_text("nothing else")
     with pytest.raises(FileNotFoundError, match="holds no checkpoint"):
-        push_model(tmp_path / "notes", "ada/notes")
-    hub.add_folder("ada/notes", tmp_path / "notes")
-    with pytest.raises(
-        ValueError, match=r"holds no checkpoint of a kind that is read here \(found README.md\)"
-    ):
+        push_model(notes, "ada/notes")
+    hub.add_folder("ada/notes", notes)
+    with pytest.raises(ValueError, match=r"no checkpoint of a kind .* \(found README.md\)"):
         pull_model("ada/notes", Path("pulled"))
     hub.repositories["ada/empty"] = Repository()
-    with pytest.raises(ValueError, match=r"ada/empty holds no checkpoint .*\(found nothing\)"):
+    with pytest.raises(ValueError, match=r"empty holds no checkpoint .*\(found nothing\)"):
         pull_model("ada/empty", Path("pulled"))
     assert not Path("pulled").exists()
 
