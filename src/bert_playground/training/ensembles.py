@@ -22,6 +22,7 @@ from bert_playground.training.metrics.scorer import make_scorer
 from bert_playground.training.pretrain_first import pretrain_first
 from bert_playground.training.report.conclude import conclude_run
 from bert_playground.training.run_folder import RunResult, run_in_folder
+from bert_playground.training.start import read_sources
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def train_ensemble(
         )
 
     def body(run: RunDir, config: RunConfig, checkpoint: Path | None) -> EnsembleResult:
-        return _train_together(run, config, sources or {})
+        return _train_together(run, config, read_sources(run))
 
     return run_in_folder(body, "train", config, sources, resume)
 

@@ -82,6 +82,22 @@ def test_a_run_that_goes_on_tries_nothing_again(result):
     assert again.run_dir.out_of_fold.read_bytes() == before
 
 
+def test_a_study_that_was_stopped_goes_on_with_its_own_settings(table, tmp_path, monkeypatch):
+    def stop(*asked):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(member, "MOST_TRIALS", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(member, "_take_models", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_cross_validation(*configure(table, tmp_path), tune=member.tune_member)
+    (run,) = tmp_path.iterdir()
+    # As the command line goes on: what was given before is in the run alone.
+    again = run_cross_validation(*load_config(None, {}, {}), run, member.tune_member)
+    assert "tuned" in again.summary["member_metrics"]
+    assert len(again.summary["trials"]) == 1
+
+
 def test_without_time_or_without_optuna_it_is_left_out_and_said(table, tmp_path, monkeypatch):
     monkeypatch.setattr(member, "_seconds_of", lambda *asked: 1e6)
     asked = configure(table, tmp_path, **{"cross_validation.time": 600.0})

@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bert_playground.lookup import count_of
+
 from .console import print_lines, print_result, print_table
 from .report import kept_file, next_commands
+
+MOST_TRIALS = 12  # that are printed
 
 
 def print_blend_report(summary: Mapping[str, Any], test_path: str) -> None:
@@ -66,10 +70,12 @@ def _say_order(summary: Mapping[str, Any]) -> list[str]:
     parts = [f"{name} before" for name in summary["member_metrics"] if name not in begun]
     parts += [f"{each['member']} {each['seconds']:.0f} s" for each in summary["order"]]
     lines = [f"tried in this order, seconds of all folds: {', '.join(parts)}"]
-    for each in summary["trials"]:
+    for each in summary["trials"][:MOST_TRIALS]:
         state = each["reason"] or f"{each['metric']} {each['value']:.4f}"
         values = ", ".join(f"{path} {_spell(value)}" for path, value in each["params"].items())
         lines.append(f"  trial {each['trial']}: {state}, {each['seconds'] or 0:.0f} s ({values})")
+    if (more := len(summary["trials"]) - MOST_TRIALS) > 0:
+        lines.append(f"  and {count_of(more, 'more trial')}; summary.json has all")
     return lines
 
 

@@ -15,7 +15,7 @@ from bert_playground.training.cross_validation.conclude import conclude
 from bert_playground.training.cross_validation.members import choose_members, describe_members
 from bert_playground.training.cross_validation.schedule import Schedule, Tuner
 from bert_playground.training.run_folder import RunResult, run_in_folder
-from bert_playground.training.start import start_run
+from bert_playground.training.start import read_sources, start_run
 from bert_playground.training.track_run import track_tables
 
 
@@ -42,7 +42,7 @@ def run_cross_validation(
     """
 
     def body(run: RunDir, config: RunConfig, checkpoint: Path | None) -> RunResult:
-        return _cross_validate(run, config, sources or {}, tune)
+        return _cross_validate(run, config, read_sources(run), tune)
 
     return run_in_folder(body, "train", config, sources, resume)
 
