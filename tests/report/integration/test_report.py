@@ -116,7 +116,7 @@ def test_every_part_is_named_for_those_who_do_not_see_it(page):
 
 def test_the_worst_rows_stand_first_with_the_text_that_was_read(page, train_once):
     result = train_once()
-    predictor = Predictor.load(result.run_dir.best)
+    predictor = Predictor.load(result.run_dir.best, precision="f32")  # as it was trained
     val = prepare(configure(Path(result.run_dir.path), Path(), **{
         "data.train": json.loads(result.run_dir.config.read_text())["values"]["data"]["train"]
     })).val  # fmt: skip
