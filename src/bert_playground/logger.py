@@ -26,6 +26,4 @@ def write_to_console(message: str) -> None:
 
 logger = _make_logger()
 # In a program that uses the library, warnings alone are shown, until `set_up_logs` is called.
-logger.add(
-    write_to_console, level=WARNING, format="{level}: {message}\n{exception}", colorize=False
-)
+logger.add(write_to_console, level=WARNING, format="{level}: {message}", colorize=False)

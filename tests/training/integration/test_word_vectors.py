@@ -41,7 +41,8 @@ def test_words_that_share_their_rows_begin_alike(
     make_config: Callable[..., RunConfig], shops: Path
 ) -> None:
     asked = {"data.train": shops, "model.word_vectors": "cooccurrence"}
-    predictor = Predictor.load(run_training(make_config("sold", **UNTRAINED | asked)).run_dir.kept)
+    kept = run_training(make_config("sold", **UNTRAINED | asked)).run_dir.kept
+    predictor = Predictor.load(kept, precision="f32")
     words = np.array(predictor.model.encoder.embeddings.words.weight)
     find = predictor.pipeline.tokenizer.tokenizer.token_to_id
     unit = words / np.linalg.norm(words, axis=1, keepdims=True)
