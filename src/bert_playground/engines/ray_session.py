@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,9 @@ SETTINGS = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # else `uv run` copies the folder to all nodes, and starts uv on each
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a task without a graphics processor keeps the variables that it has
     "RAY_task_oom_retries": "1",  # not for ever, as it is where memory is short
+    "RAY_NUM_REDIS_GET_RETRIES": "2",  # of connecting, 40 s each where nobody answers: Ray's 20 are a quarter of an hour
 }
+CONNECT_SECONDS = 10.0
 GIGABYTE = 2**30
 
 
@@ -40,6 +43,38 @@ def set_variables() -> None:
 def _token_path() -> Path:
     chosen = os.environ.get("RAY_AUTH_TOKEN_PATH")
     return Path(chosen) if chosen else Path.home() / ".ray" / "auth_token"
+
+
+def find_address(asked: EngineRequest) -> tuple[str, str]:
+    """The cluster's address, and who says so; "local": one of this machine."""
+    if asked.address:
+        return asked.address, f"--ray-address {asked.address}"
+    if named := os.environ.get("RAY_ADDRESS"):
+        return named, f"RAY_ADDRESS={named}"
+    return "local", ""
+
+
+def require_cluster(asked: EngineRequest) -> None:
+    """Ask at once whether somebody listens, as Ray itself would try for minutes.
+
+    Raises:
+        ValueError: nobody does.
+    """
+    address, said = find_address(asked)
+    host, _, port = address.rpartition(":")
+    if not (port.isdigit() and int(port) < 2**16) or "/" in address:
+        return  # "local", "auto", or a form that Ray judges
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise ValueError(_explain_address(said, error.strerror or str(error))) from error
+
+
+def _explain_address(said: str, reason: str) -> str:
+    return (
+        f"{said}: no cluster of Ray is there ({reason}); expected such as 10.0.0.1:6379, which `ray start --head` says, or "
+        "leave it out for a cluster of this machine"
+    )
 
 
 @contextmanager
@@ -73,7 +108,7 @@ def ray_session(asked: EngineRequest, num_workers: int | None) -> Iterator[int]:
 def _connect(asked: EngineRequest, num_workers: int | None) -> None:
     import ray
 
-    address = asked.address or os.environ.get("RAY_ADDRESS") or "local"
+    address, said = find_address(asked)
     # Ray would print what workers and nodes say, into stdout too, where --json puts one document.
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == "local":
@@ -91,10 +126,7 @@ def _connect(asked: EngineRequest, num_workers: int | None) -> None:
                 f"a cluster of Ray on this machine did not start: {first} Where the machine is busy, start one beforehand with "
                 "Ray's own command and name it by --ray-address, or use --jobs N in place of --engine ray"
             ) from error
-        raise ValueError(
-            f"no cluster of Ray at {address}: {first}; expected such as 10.0.0.1:6379, which Ray says at its start, or leave "
-            "--ray-address out for one of this machine"
-        ) from error
+        raise ValueError(_explain_address(said, first)) from error
 
 
 def _count_workers(asked: EngineRequest, num_workers: int | None) -> int:
