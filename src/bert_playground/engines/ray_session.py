@@ -24,6 +24,7 @@ SETTINGS = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # else `uv run` copies the folder to all nodes, and starts uv on each
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a task without a graphics processor keeps the variables that it has
     "RAY_task_oom_retries": "1",  # not for ever, as it is where memory is short
+    "RAY_worker_niceness": "0",  # of a cluster of this machine: 15, as it is, leaves next to nothing beside other work
     "RAY_NUM_REDIS_GET_RETRIES": "2",  # of connecting, 40 s each where nobody answers: Ray's 20 are a quarter of an hour
 }
 CONNECT_SECONDS = 10.0
