@@ -114,9 +114,11 @@ def test_every_part_is_named_for_those_who_do_not_see_it(page):
     assert {found["tabindex"] for _, found in tags if "tabindex" in found} == {"0"}
 
 
-def test_the_worst_rows_stand_first_with_the_text_that_was_read(page, train_once):
-    result = train_once()
-    predictor = Predictor.load(result.run_dir.best)
+def test_the_worst_rows_stand_first_with_the_text_that_was_read(train_once):
+    # Where the machine computes in bf16 an answer depends, within its rounding, on the rows beside it.
+    result = train_once(**{"training.precision": "f32"})
+    page = report_of(result)
+    predictor = Predictor.load(result.run_dir.best, precision="f32")
     val = prepare(configure(Path(result.run_dir.path), Path(), **{
         "data.train": json.loads(result.run_dir.config.read_text())["values"]["data"]["train"]
     })).val  # fmt: skip
