@@ -149,7 +149,7 @@ def _open_ray(
 ) -> Iterator[Engine]:
     from bert_playground.engines.ray_session import ray_session, set_variables
 
-    set_variables()
+    set_variables(asked)
     from bert_playground.engines.ray_workers import RayWorkers
 
     with ray_session(asked, num_workers) as num_found:

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -28,17 +29,39 @@ SETTINGS = {
     "RAY_NUM_REDIS_GET_RETRIES": "2",  # of connecting, 40 s each where nobody answers: Ray's 20 are a quarter of an hour
 }
 CONNECT_SECONDS = 10.0
+PROBE = "import sys; from ray._raylet import GcsClient; GcsClient(address=sys.argv[1]).cluster_id"
+PROBE_SECONDS = 60.0
 GIGABYTE = 2**30
 
 
-def set_variables() -> None:
+def set_variables(asked: EngineRequest) -> None:
     """What Ray reads while it is imported: call it before, or `uv run` starts workers that end at once."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    # `ray start` asks for the token where there is one, a program that joins such a cluster has to be told to send it.
-    has_token = "RAY_AUTH_TOKEN" in os.environ or _token_path().is_file()
-    if has_token:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if "RAY_AUTH_MODE" in os.environ or not (
+        "RAY_AUTH_TOKEN" in os.environ or _token_path().is_file()
+    ):
+        return
+    # `ray start` asks for the token where there is one, and a program that joins has to be told to send it. Other clusters
+    # ask for none, and their answers would be refused by a program that does.
+    address, _ = find_address(asked)
+    if address == "local" or _asks_for_token(address):
+        os.environ["RAY_AUTH_MODE"] = "token"
+
+
+def _asks_for_token(address: str) -> bool:
+    """Whether a cluster turns away who sends none; asked in another process, as Ray decides once whether it sends one."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", PROBE, address],
+            env={**os.environ, "RAY_AUTH_MODE": "disabled"},
+            capture_output=True,
+            timeout=PROBE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return True
+    return done.returncode != 0
 
 
 def _token_path() -> Path:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,21 +68,42 @@ def test_a_worker_that_is_killed_is_replaced(cluster: Cluster, folder: Path, alo
         folder, *predict_arguments(alone, "answers"), *cluster.spread, "--merge", "m.csv", "--json"
     )
     wait_until(lambda: any((folder / "answers").glob("part-*.json")), process)
-    for worker in find_workers():
+    found = find_workers(cluster)
+    assert found, "no actor runs"
+    for worker in found:
         os.kill(worker, signal.SIGKILL)
     conclude(process)
     assert (folder / "m.csv").read_bytes() == (folder / "alone.csv").read_bytes()
 
 
-def find_workers() -> list[int]:
-    """Actors that answer parts, as Ray names its processes."""
-    found = [
-        int(path.parent.name)
-        for path in Path("/proc").glob("[0-9]*/cmdline")
-        if path.read_bytes().startswith(b"ray::MapWorker(MapBatches(LoadedOnce))")
+def test_workers_that_die_again_and_again_end_the_command(
+    cluster: Cluster, folder: Path, alone: Path
+) -> None:
+    process = start(folder, *predict_arguments(alone, "never"), *cluster.spread)
+    deadline = time.monotonic() + LONG
+    while process.poll() is None:
+        assert time.monotonic() < deadline
+        for worker in find_workers(cluster):
+            os.kill(worker, signal.SIGKILL)
+        time.sleep(0.05)
+    _, said = process.communicate()
+    assert process.returncode == 2, said
+    assert "and so did the one that tried again" in " ".join(said.split())
+
+
+def find_workers(cluster: Cluster) -> list[int]:
+    """Actors of the cluster that answer parts, as Ray names its processes."""
+    rows = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    table = [row.split(None, 2) for row in rows]
+    parents = {int(pid): int(parent) for pid, parent, *_ in table}
+    nodes = {pid for pid, parent in parents.items() if parent == cluster.process.pid}
+    return [
+        int(pid)
+        for pid, parent, *name in table
+        if int(parent) in nodes and "".join(name).startswith("ray::MapWorker(MapBatches(LoadedOnce")
     ]
-    assert found, "no actor runs"
-    return found
 
 
 def test_members_and_trials_are_spread(cluster: Cluster, folder: Path) -> None:

@@ -13,6 +13,7 @@ from bert_playground import extras
 from bert_playground.cli.app import app
 from bert_playground.distributed.hosts import choose_free_ports
 from bert_playground.engines import engine as module
+from bert_playground.engines import ray_session
 from bert_playground.engines.engine import EngineRequest, open_engine, require_engine
 from bert_playground.engines.local_processes import LocalProcesses
 from bert_playground.engines.ray_session import SETTINGS, set_variables
@@ -135,19 +136,43 @@ def test_an_engine_that_is_not_there_names_those_that_are() -> None:
         pass
 
 
-def test_the_token_of_a_cluster_is_sent_where_there_is_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("address", "asks", "mode"),
+    [
+        (
+            None,
+            False,
+            "token",
+        ),  # a cluster of this machine, which Ray starts with the token that there is
+        ("10.0.0.1:6379", True, "token"),
+        ("10.0.0.1:6379", False, None),  # would have its answers refused
+    ],
+)
+def test_the_token_is_sent_to_clusters_that_ask_for_it(
+    address: str | None,
+    asks: bool,
+    mode: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in (*SETTINGS, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+    monkeypatch.setattr(ray_session, "_asks_for_token", lambda found: asks)
+    for name in (
+        *SETTINGS,
+        "RAY_AUTH_MODE",
+        "RAY_AUTH_TOKEN",
+        "RAY_AUTH_TOKEN_PATH",
+        "RAY_ADDRESS",
+    ):
         monkeypatch.setenv(name, "")  # so that it is as before afterwards
         monkeypatch.delenv(name)
-    set_variables()
+    asked = EngineRequest("ray", address)
+    set_variables(asked)
     assert "RAY_AUTH_MODE" not in os.environ
     (tmp_path / ".ray").mkdir()
     (tmp_path / ".ray" / "auth_token").write_text("secret")
-    set_variables()
-    assert os.environ["RAY_AUTH_MODE"] == "token"
+    set_variables(asked)
+    assert os.environ.get("RAY_AUTH_MODE") == mode
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    set_variables()
+    set_variables(asked)
     assert os.environ["RAY_AUTH_MODE"] == "disabled"
