@@ -30,6 +30,7 @@ BERT = [
     "from bert_playground.cli.app import main\nif __name__ == '__main__': main()",
 ]
 LONG = 300.0
+TOKEN = "0" * 64  # of another cluster, such as one of this machine has left: this one asks for none
 _started: list["subprocess.Popen[str]"] = []
 
 
@@ -121,7 +122,7 @@ def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "RAY_AUTH_TOKEN": TOKEN},
     )
     _started.append(process)
     return process
