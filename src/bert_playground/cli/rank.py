@@ -17,7 +17,7 @@ def main() -> None:
     with heard(membership):
         from bert_playground.cli.app import app
 
-        app()
+        app(prog_name="bert")
 
 
 if __name__ == "__main__":

@@ -12,13 +12,14 @@ from bert_playground.distributed.membership import VARIABLE
 
 LOOPBACK = ("127.0.0.1", "localhost")
 CONNECT_SECONDS = 20
+NO_FOLDER = 66  # exit code of the script below
 SSH = ("ssh", "-T", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_SECONDS}", "-o", "LogLevel=ERROR")  # fmt: skip
 # The first line of stdin is the rank's membership, with a secret that no list of processes shall show. Each further one
 # is a signal for the rank; the end of stdin, as when the launcher dies, is the end of the rank, also of a stopped one.
 SCRIPT = """exec 3<&0
 IFS= read -r {variable} <&3
 export {variable}
-cd {folder} || exit 66
+cd {folder} || exit {no_folder}
 {exports}{command} </dev/null 3<&- &
 rank=$!
 (while read -r name <&3; do kill -s "$name" $rank; done; kill -s KILL $rank) 2>/dev/null &
@@ -120,6 +121,7 @@ def write_script(
     command = [python or sys.executable, "-m", "bert_playground.cli.rank", *arguments]
     return SCRIPT.format(
         variable=VARIABLE,
+        no_folder=NO_FOLDER,
         folder=shlex.quote(str(Path.cwd())),
         exports="".join(
             f"export {name}={shlex.quote(value)}\n" for name, value in environment.items()
@@ -136,7 +138,9 @@ def _resolve(host: str) -> str:
     try:
         address = socket.gethostbyname(host.rpartition("@")[2])
     except OSError as error:
-        raise ValueError(f"--hosts {host}: no address is known for it ({error})") from error
+        raise ValueError(
+            f"--hosts {host}: no address is known for it ({error}); give a name that `ssh {host} true` reaches, or an address"
+        ) from error
     if address.startswith("127."):
         raise ValueError(
             f"--hosts {host}: here it means {address}, which other machines cannot reach; give its address in their network"

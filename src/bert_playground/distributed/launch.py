@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import IO
 
 from bert_playground.distributed.heartbeats import LOST
-from bert_playground.distributed.hosts import Places, write_script
+from bert_playground.distributed.hosts import NO_FOLDER, Places, write_script
 from bert_playground.distributed.membership import RUN_MARK, Membership
 from bert_playground.signals import ENDING
 
@@ -23,9 +24,11 @@ POLL_SECONDS = 0.1
 # A rank that fails is missed by the others after GRACE_SECONDS of heartbeats; then there is time for a message.
 END_SECONDS = 20.0
 SAVE_SECONDS = 600.0  # the same where ranks were asked to stop, and rank 0 saves
+START_SECONDS = 2.0  # the same where a rank could not be started: the others only wait for it
 KILL_SECONDS = 5.0
 KEPT_LINES = 30  # of what a rank that is not rank 0 says
-FAILED = 1
+FAILED, MISTAKEN = 1, 2
+NOT_EXECUTABLE, NOT_FOUND, SSH_FAILED = 126, 127, 255  # exit codes of a shell and of ssh
 STOPPED = tuple(128 + each for each in (signal.SIGINT, *ENDING))
 
 
@@ -102,6 +105,17 @@ class RankProcess:
         code = self.process.poll()
         return code if code is None or code >= 0 else 128 - code
 
+    def explain_start(self, job: Job) -> str | None:
+        """Why it could not be started, and what to do; None: it was."""
+        host, python = self.place.host, job.python or sys.executable
+        if self.code == SSH_FAILED and self.run is None and host is not None:
+            return f"ssh does not get there without a password; try: ssh {host} true"
+        if self.code in (NOT_FOUND, NOT_EXECUTABLE):
+            return f"{python} is no Python that can be run there; name one by --python PATH"
+        if self.code == NO_FOLDER:
+            return f"there is no folder {Path.cwd()}; make it, with the tables in it, as on this machine"
+        return None
+
     def kill(self) -> None:
         """End it at once, also where it is stopped or on another machine."""
         assert self.process.stdin is not None
@@ -144,7 +158,7 @@ def launch(job: Job) -> int:
     try:
         with _passed_on(ranks) as signals:
             ranks += [RankProcess(job, rank, token) for rank in range(len(job.places.ranks))]
-            first_to_fail = _wait(ranks)
+            first_to_fail = _wait(job, ranks)
             alive = [rank for rank in ranks if rank.code is None]
     finally:
         for rank in ranks:
@@ -155,13 +169,16 @@ def launch(job: Job) -> int:
         return 128 + signals[0]
     if first_to_fail is None:
         return 0
-    if codes[0] in (0, LOST) or ranks[0] in alive or codes[0] == 128 + signal.SIGKILL:
+    if first_to_fail.explain_start(job) is not None:
+        _say_what_did_not_start(job, ranks)
+        return MISTAKEN
+    if codes[0] in (0, LOST, SSH_FAILED) or ranks[0] in alive or codes[0] == 128 + signal.SIGKILL:
         _say(job, ranks, first_to_fail, alive)
         return FAILED
     return codes[0]  # rank 0 has said why
 
 
-def _wait(ranks: Sequence[RankProcess]) -> RankProcess | None:
+def _wait(job: Job, ranks: Sequence[RankProcess]) -> RankProcess | None:
     """Until all have ended well, or one has failed and the others had time to end too; gives that one."""
     while True:
         failed = next((rank for rank in ranks if rank.code), None)
@@ -171,12 +188,25 @@ def _wait(ranks: Sequence[RankProcess]) -> RankProcess | None:
             return None
         time.sleep(POLL_SECONDS)
     since = time.monotonic()
+    patience = END_SECONDS if failed.explain_start(job) is None else START_SECONDS
     while any(rank.code is None for rank in ranks):
         is_stopping = all(rank.code in (None, 0, *STOPPED) for rank in ranks)
-        if time.monotonic() - since > (SAVE_SECONDS if is_stopping else END_SECONDS):
+        if time.monotonic() - since > (SAVE_SECONDS if is_stopping else patience):
             break
         time.sleep(POLL_SECONDS)
     return failed
+
+
+def _say_what_did_not_start(job: Job, ranks: Sequence[RankProcess]) -> None:
+    """Each machine once, with what ssh or the shell said of a rank that has no terminal."""
+    told: set[str] = set()
+    for rank in ranks:
+        reason = rank.explain_start(job)
+        if reason is None or rank.place.name in told:
+            continue
+        told.add(rank.place.name)
+        for line in (*rank.said, f"error: no process was started on {rank.place.name}: {reason}"):
+            sys.stderr.write(f"{line}\n")
 
 
 def _say(
@@ -204,6 +234,8 @@ def _say(
 def _describe(code: int) -> str:
     if code == LOST:
         return "has lost another rank"
+    if code == SSH_FAILED:
+        return "was lost by ssh"
     if code > 128:
         with suppress(ValueError):
             return f"was ended by {signal.Signals(code - 128).name}"

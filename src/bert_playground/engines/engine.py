@@ -88,19 +88,26 @@ class EngineRequest:
     task_memory: float | None = None
 
 
-def require_engine(name: str, what: str) -> None:
-    """Refuse to begin what needs an engine that is not installed.
+def require_engine(asked: EngineRequest, what: str) -> None:
+    """Refuse to begin what needs an engine that is not there.
 
     Args:
-        name: a name in ENGINES.
+        asked: which; its name is one in ENGINES.
         what: needs it, such as "bert train --engine ray".
 
     Raises:
-        ValueError: there is no such engine, or its extra is not installed.
+        ValueError: there is no such engine, its extra is not installed, or nobody listens at its address.
     """
-    look_up(ENGINES, name, "engine")
-    if name == "ray":
+    look_up(ENGINES, asked.name, "engine")
+    if asked.name == "ray":
+        from bert_playground.engines.ray_session import require_cluster
+
         require_extra("ray", what, "or use --jobs N: processes of this machine")
+        require_cluster(asked)
+    elif asked.address is not None:
+        raise ValueError(
+            f"--ray-address {asked.address} names a cluster of Ray; add --engine ray, or leave it out"
+        )
 
 
 @contextmanager
@@ -117,7 +124,7 @@ def open_engine(
     Raises:
         ValueError: it is not installed, cannot be reached, or has no room for a worker.
     """
-    require_engine(asked.name, f"--engine {asked.name}")
+    require_engine(asked, f"--engine {asked.name}")
     with ENGINES[asked.name](asked, num_workers, shared) as engine:
         yield engine
 
@@ -128,10 +135,6 @@ def _open_local(
 ) -> Iterator[Engine]:
     from bert_playground.engines.local_processes import LocalProcesses
 
-    if asked.address is not None:
-        raise ValueError(
-            f"--ray-address {asked.address} names a cluster of Ray; add --engine ray, or leave it out"
-        )
     if asked != EngineRequest(asked.name):
         logger.warning(
             "no effect: task_cpus, task_gpus and task_memory are of --engine ray; processes of this machine share its cores"
@@ -145,7 +148,7 @@ def _open_ray(
 ) -> Iterator[Engine]:
     from bert_playground.engines.ray_session import ray_session, set_variables
 
-    set_variables()
+    set_variables(asked)
     from bert_playground.engines.ray_workers import RayWorkers
 
     with ray_session(asked, num_workers) as num_found:

@@ -3,6 +3,8 @@
 import logging
 import os
 import signal
+import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -22,23 +24,80 @@ SETTINGS = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # else `uv run` copies the folder to all nodes, and starts uv on each
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a task without a graphics processor keeps the variables that it has
     "RAY_task_oom_retries": "1",  # not for ever, as it is where memory is short
+    "RAY_worker_niceness": "0",  # of a cluster of this machine: 15, as it is, leaves next to nothing beside other work
+    "RAY_NUM_REDIS_GET_RETRIES": "2",  # of connecting, 40 s each where nobody answers: Ray's 20 are a quarter of an hour
 }
+CONNECT_SECONDS = 10.0
+PROBE = "import sys; from ray._raylet import GcsClient; GcsClient(address=sys.argv[1]).cluster_id"
+PROBE_SECONDS = 60.0
 GIGABYTE = 2**30
 
 
-def set_variables() -> None:
+def set_variables(asked: EngineRequest) -> None:
     """What Ray reads while it is imported: call it before, or `uv run` starts workers that end at once."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    # `ray start` asks for the token where there is one, a program that joins such a cluster has to be told to send it.
-    has_token = "RAY_AUTH_TOKEN" in os.environ or _token_path().is_file()
-    if has_token:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if "RAY_AUTH_MODE" in os.environ or not (
+        "RAY_AUTH_TOKEN" in os.environ or _token_path().is_file()
+    ):
+        return
+    # `ray start` asks for the token where there is one, and a program that joins has to be told to send it. Other clusters
+    # ask for none, and their answers would be refused by a program that does.
+    address, _ = find_address(asked)
+    if address == "local" or _asks_for_token(address):
+        os.environ["RAY_AUTH_MODE"] = "token"
+
+
+def _asks_for_token(address: str) -> bool:
+    """Whether a cluster turns away who sends none; asked in another process, as Ray decides once whether it sends one."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", PROBE, address],
+            env={**os.environ, "RAY_AUTH_MODE": "disabled"},
+            capture_output=True,
+            timeout=PROBE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return True
+    return done.returncode != 0
 
 
 def _token_path() -> Path:
     chosen = os.environ.get("RAY_AUTH_TOKEN_PATH")
     return Path(chosen) if chosen else Path.home() / ".ray" / "auth_token"
+
+
+def find_address(asked: EngineRequest) -> tuple[str, str]:
+    """The cluster's address, and who says so; "local": one of this machine."""
+    if asked.address:
+        return asked.address, f"--ray-address {asked.address}"
+    if named := os.environ.get("RAY_ADDRESS"):
+        return named, f"RAY_ADDRESS={named}"
+    return "local", ""
+
+
+def require_cluster(asked: EngineRequest) -> None:
+    """Ask at once whether somebody listens, as Ray itself would try for minutes.
+
+    Raises:
+        ValueError: nobody does.
+    """
+    address, said = find_address(asked)
+    host, _, port = address.rpartition(":")
+    if not (port.isdigit() and int(port) < 2**16) or "/" in address:
+        return  # "local", "auto", or a form that Ray judges
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise ValueError(_explain_address(said, error.strerror or str(error))) from error
+
+
+def _explain_address(said: str, reason: str) -> str:
+    return (
+        f"{said}: no cluster of Ray is there ({reason}); expected such as 10.0.0.1:6379, which `ray start --head` says, or "
+        "leave it out for a cluster of this machine"
+    )
 
 
 @contextmanager
@@ -72,7 +131,7 @@ def ray_session(asked: EngineRequest, num_workers: int | None) -> Iterator[int]:
 def _connect(asked: EngineRequest, num_workers: int | None) -> None:
     import ray
 
-    address = asked.address or os.environ.get("RAY_ADDRESS") or "local"
+    address, said = find_address(asked)
     # Ray would print what workers and nodes say, into stdout too, where --json puts one document.
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == "local":
@@ -90,10 +149,7 @@ def _connect(asked: EngineRequest, num_workers: int | None) -> None:
                 f"a cluster of Ray on this machine did not start: {first} Where the machine is busy, start one beforehand with "
                 "Ray's own command and name it by --ray-address, or use --jobs N in place of --engine ray"
             ) from error
-        raise ValueError(
-            f"no cluster of Ray at {address}: {first}; expected such as 10.0.0.1:6379, which Ray says at its start, or leave "
-            "--ray-address out for one of this machine"
-        ) from error
+        raise ValueError(_explain_address(said, first)) from error
 
 
 def _count_workers(asked: EngineRequest, num_workers: int | None) -> int:

@@ -130,7 +130,7 @@ class RayWorkers:
                 if deaths > RETRIES:
                     _explain(error)
                 logger.warning(
-                    f"a worker of Ray died; {count_of(len(missing), 'part')} are sent once more"
+                    f"a worker of Ray died ({_first_line(error)}); {count_of(len(missing), 'part')} are sent once more"
                 )
             except ray.exceptions.RayError as error:
                 _explain(error)
@@ -214,16 +214,19 @@ def _explain(error: Exception) -> NoReturn:
     cause: BaseException = error
     while isinstance(cause, ray.exceptions.RayError) or _is_wrapper(cause):
         inner = getattr(cause, "cause", None) or cause.__cause__
-        if inner is None or inner is cause:
-            break
+        if inner is None or inner is cause or type(inner).__name__ == "SystemException":
+            break  # Ray Data puts an empty one of these behind whatever is no error of the function's
         cause = inner
     if not isinstance(cause, ray.exceptions.RayError):
         raise cause from None
-    first = str(error).strip().partition("\n")[0]
     raise ValueError(
-        f"a worker of Ray died, and so did the one that tried again: {first}; where memory was short, ask for fewer with --jobs, "
+        f"a worker of Ray died, and so did the one that tried again: {_first_line(error)}; where memory was short, ask for fewer with --jobs, "
         "or reserve it by --set engine.task_memory=GIGABYTES. What is complete is kept"
     ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def _is_wrapper(error: BaseException) -> bool:

@@ -59,7 +59,7 @@ def train_ensemble(
         ValueError: tables or configuration do not fit, or checkpoints are turned off.
         KeyboardInterrupt: Ctrl-C; a note says which members are complete, and how to go on.
     """
-    require_engine(config.engine.name, f"bert train --engine {config.engine.name}")
+    require_engine(config.engine.asked, f"bert train --engine {config.engine.name}")
     if not config.checkpoint.enable_checkpointing:
         raise ValueError(
             "an ensemble is made of checkpoints; leave checkpoint.enable_checkpointing on"

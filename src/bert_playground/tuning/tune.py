@@ -65,7 +65,7 @@ def run_tuning(
         KeyboardInterrupt: Ctrl-C; a note says how to go on.
     """
     started = time.perf_counter()
-    require_engine(config.engine.name, f"bert tune --engine {config.engine.name}")
+    require_engine(config.engine.asked, f"bert tune --engine {config.engine.name}")
     is_time_given = resume is None or asked.seconds is not None
     if resume is None:
         if asked.space is not None:

@@ -56,11 +56,11 @@ def losses(run: Path) -> list[float]:
     return [record["loss"] if "loss" in record else record["val_loss"] for record in records]
 
 
-def check_equal(one: Path, other: Path) -> None:
+def check_equal(one: Path, other: Path, kept: str = "final") -> None:
     """The same losses, in training and validation, and the same weights."""
     np.testing.assert_allclose(losses(one), losses(other), atol=SUMMED_IN_ANOTHER_ORDER)
     weights = [
-        mx.load(str(run / "checkpoints" / "final" / "model.safetensors")) for run in (one, other)
+        mx.load(str(run / "checkpoints" / kept / "model.safetensors")) for run in (one, other)
     ]
     for name, value in weights[0].items():
         np.testing.assert_allclose(
@@ -98,6 +98,12 @@ def test_a_step_is_shared_however_it_is_accumulated(folder: Path, alone: Path) -
     )  # fmt: skip
     assert len(losses(run)) == len(losses(alone))
     np.testing.assert_allclose(losses(run)[0], losses(alone)[0], atol=0.2)  # batches of other rows
+
+
+def test_the_refit_on_all_rows_is_shared_too(folder: Path) -> None:
+    alone = train(folder, "refit_alone", rows=32, more=("--refit",))
+    together = train(folder, "refit_together", "-n", "2", rows=16, more=("--refit",))
+    check_equal(together, alone, "refit")
 
 
 @pytest.mark.parametrize("ranks", [0, 3])

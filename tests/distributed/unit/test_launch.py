@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bert_playground.distributed.hosts import place_ranks, write_script
+from bert_playground.distributed.hosts import Place, Places, place_ranks, write_script
 from bert_playground.distributed.launch import Job, launch
 
 RANK = """#!{python}
@@ -85,6 +85,71 @@ def test_a_stopped_rank_is_killed(run, capfd: pytest.CaptureFixture[str]) -> Non
     code, seconds = run(body, end_seconds=2.0)
     assert (code, seconds < 10) == (1, True)
     assert "rank 1 on this machine did not answer; it was killed" in capfd.readouterr().err
+
+
+SSH = """#!/bin/sh
+for argument; do host=$last; last=$argument; done
+case $host in away) echo 'no route to host' >&2; exit 255;; esac
+exec /bin/sh -c "$last"
+"""
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Launch a rank each on machines that a false `ssh` reaches, but for the one that is called away; gives the exit code."""
+    (tmp_path / "ssh").write_text(SSH)
+    (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+    def started(*hosts: str, python: str) -> int:
+        ranks = tuple(Place(host, f"10.0.0.1:{rank}") for rank, host in enumerate(hosts))
+        return launch(
+            Job(Places(ranks, "10.0.0.1:9"), ("train",), "bert launch --hosts a,b", {}, python)
+        )
+
+    return started
+
+
+@pytest.mark.parametrize("hosts", [("away", "near"), ("near", "away")])
+def test_a_machine_that_ssh_does_not_reach_is_a_mistake(
+    start, hosts: tuple[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexec sleep 60\n")
+    python.chmod(0o755)
+    since = time.monotonic()
+    assert start(*hosts, python=str(python)) == 2
+    assert time.monotonic() - since < 15
+    assert capfd.readouterr().err.splitlines() == [
+        "no route to host",
+        "error: no process was started on away: ssh does not get there without a password; try: ssh away true",
+    ]
+
+
+def test_a_python_that_is_not_there_is_a_mistake(start, capfd: pytest.CaptureFixture[str]) -> None:
+    assert start("near", "near", python="/no/such/python") == 2
+    said = capfd.readouterr().err
+    assert said.count("error:") == 1
+    assert "/no/such/python is no Python that can be run there; name one by --python PATH" in said
+
+
+def test_a_folder_that_is_not_there_is_a_mistake(
+    start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Path, "cwd", lambda: tmp_path / "elsewhere")
+    assert start("near", "near", python=sys.executable) == 2
+    assert f"there is no folder {tmp_path / 'elsewhere'}; make it" in capfd.readouterr().err
+
+
+def test_ssh_that_is_lost_later_is_a_loss(run, capfd: pytest.CaptureFixture[str]) -> None:
+    code, _ = run(
+        "if rank: print('\\x1erun output/run_1', flush=True)\nsys.exit(75 if rank else 255)"
+    )
+    assert code == 1
+    assert capfd.readouterr().err.splitlines() == [
+        "rank 0 on this machine was lost by ssh",
+        "go on with: bert launch -n 2 train --resume output/run_1",
+    ]
 
 
 @pytest.fixture

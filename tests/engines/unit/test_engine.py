@@ -1,6 +1,7 @@
 """open_engine: what is refused, with a way out; LocalProcesses: a model is loaded once; what Ray's errors become."""
 
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,10 @@ from typer.testing import CliRunner
 
 from bert_playground import extras
 from bert_playground.cli.app import app
-from bert_playground.engines.engine import EngineRequest, open_engine
+from bert_playground.distributed.hosts import choose_free_ports
+from bert_playground.engines import engine as module
+from bert_playground.engines import ray_session
+from bert_playground.engines.engine import EngineRequest, open_engine, require_engine
 from bert_playground.engines.local_processes import LocalProcesses
 from bert_playground.engines.ray_session import SETTINGS, set_variables
 from bert_playground.logger import logger
@@ -81,6 +85,38 @@ def test_an_address_without_its_engine_is_refused() -> None:
         pass
 
 
+@pytest.mark.parametrize("command", [["train", "--folds", "3"], ["tune"], ["predict"]])
+def test_an_address_where_nobody_listens_is_refused_before_anything_is_made(
+    command: list[str], passengers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module, "require_extra", lambda *a: None)
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "model.safetensors").touch()
+    table = str(passengers / "train.csv")
+    rows = ["--test", table, "--output", "answers", "--checkpoint", "c"]
+    more = rows if command == ["predict"] else ["--train", table]
+    address = f"127.0.0.1:{choose_free_ports(1)[0]}"
+    done = CliRunner().invoke(app, [*command, *more, "--engine", "ray", "--ray-address", address])
+    said = " ".join(done.output.split())
+    assert done.exit_code == 2
+    assert f"--ray-address {address}: no cluster of Ray is there (Connection refused)" in said
+    assert "leave it out for a cluster of this machine" in said
+    assert {path.name for path in tmp_path.iterdir()} == {"c"}
+
+
+def test_the_address_of_the_environment_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "require_extra", lambda *a: None)
+    (port,) = choose_free_ports(1)
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+    with pytest.raises(ValueError, match=rf"^RAY_ADDRESS=127\.0\.0\.1:{port}: no cluster"):
+        require_engine(EngineRequest("ray"), "this")
+    with socket.create_server(("127.0.0.1", port)):
+        require_engine(EngineRequest("ray"), "this")
+    for left_to_ray in ("auto", "ray://10.0.0.1:10001", "local"):
+        require_engine(EngineRequest("ray", left_to_ray), "this")
+
+
 def test_what_is_asked_of_another_engine_is_named() -> None:
     said: list[str] = []
     sink = logger.add(said.append, format="{message}")
@@ -100,19 +136,43 @@ def test_an_engine_that_is_not_there_names_those_that_are() -> None:
         pass
 
 
-def test_the_token_of_a_cluster_is_sent_where_there_is_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("address", "asks", "mode"),
+    [
+        (
+            None,
+            False,
+            "token",
+        ),  # a cluster of this machine, which Ray starts with the token that there is
+        ("10.0.0.1:6379", True, "token"),
+        ("10.0.0.1:6379", False, None),  # would have its answers refused
+    ],
+)
+def test_the_token_is_sent_to_clusters_that_ask_for_it(
+    address: str | None,
+    asks: bool,
+    mode: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in (*SETTINGS, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+    monkeypatch.setattr(ray_session, "_asks_for_token", lambda found: asks)
+    for name in (
+        *SETTINGS,
+        "RAY_AUTH_MODE",
+        "RAY_AUTH_TOKEN",
+        "RAY_AUTH_TOKEN_PATH",
+        "RAY_ADDRESS",
+    ):
         monkeypatch.setenv(name, "")  # so that it is as before afterwards
         monkeypatch.delenv(name)
-    set_variables()
+    asked = EngineRequest("ray", address)
+    set_variables(asked)
     assert "RAY_AUTH_MODE" not in os.environ
     (tmp_path / ".ray").mkdir()
     (tmp_path / ".ray" / "auth_token").write_text("secret")
-    set_variables()
-    assert os.environ["RAY_AUTH_MODE"] == "token"
+    set_variables(asked)
+    assert os.environ.get("RAY_AUTH_MODE") == mode
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    set_variables()
+    set_variables(asked)
     assert os.environ["RAY_AUTH_MODE"] == "disabled"

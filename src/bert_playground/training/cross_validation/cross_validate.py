@@ -56,7 +56,7 @@ def _cross_validate(
             "a blend is made of checkpoints; leave checkpoint.enable_checkpointing on, or --folds out"
         )
     _ = config.training.rows_per_batch  # one number for all folds
-    require_engine(config.engine.name, f"bert train --engine {config.engine.name}")
+    require_engine(config.engine.asked, f"bert train --engine {config.engine.name}")
     members = choose_members(config)
     start_run(run, config)
     folds = prepare_folds(config)

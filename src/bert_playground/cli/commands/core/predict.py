@@ -135,9 +135,9 @@ def predict(
     asked = Asked(test, output, sample, merge, part_rows, proba, tta, strict, as_json=json)
     is_spread = jobs is not None or merge is not None or ray_address is not None
     if engine == Engine.RAY:
-        from bert_playground.engines.engine import require_engine
+        from bert_playground.engines.engine import EngineRequest, require_engine
 
-        require_engine("ray", "bert predict --engine ray")
+        require_engine(EngineRequest("ray", ray_address), "bert predict --engine ray")
     load = _choose_load(checkpoint, more_checkpoints, batch_size, precision.value, engine)
     if engine == Engine.RAY or is_spread:
         answer_parts(asked, load, engine.value, jobs, ray_address, task_cpus)
