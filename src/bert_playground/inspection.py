@@ -11,6 +11,7 @@ from bert_playground.data.templates.row_text import PIPELINE
 from bert_playground.data.tokens.tokenizer import TextTokenizer
 from bert_playground.documents import Document, check, read_json
 from bert_playground.lookup import expand_pattern
+from bert_playground.models.architectures import name_classes
 from bert_playground.models.bert.names import Weights
 from bert_playground.models.checkpoint import saved_head
 from bert_playground.models.costs import (
@@ -189,8 +190,7 @@ def _describe_head(model: nn.Module, pretrained: Pretrained, left_over: Weights)
             facts["pooling"] = pretrained.pooling
         return facts
     head = model["head"]
-    names = pretrained.values.get("id2label") or {}
-    labels = [str(names[key]) for key in sorted(names, key=int)]
+    labels = list(name_classes(pretrained.values))
     options = {
         key: value
         for key, value in head.config.to_dict().items()

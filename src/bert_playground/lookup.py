@@ -38,11 +38,12 @@ def look_up(table: Mapping[str, Value], name: str, kind: str) -> Value:
     Raises:
         ValueError: the name is unknown; the message has the nearest name and all known ones.
     """
-    if name in table:
-        return table[name]
-    raise ValueError(
-        f"unknown {kind} {name!r}{nearest(name, table)} (known: {', '.join(sorted(table))})"
-    )
+    hint = ""
+    if isinstance(name, str):  # documents of strangers have anything there
+        if name in table:
+            return table[name]
+        hint = nearest(name, table)
+    raise ValueError(f"unknown {kind} {name!r:.60}{hint} (known: {', '.join(sorted(table))})")
 
 
 def name_neighbours(path: str | Path) -> str:

@@ -184,7 +184,7 @@ def read_adapter(folder: str | Path) -> AdapterFile:
     values = read_json(folder / ADAPTER)
     check(AdapterDocument, values, folder / ADAPTER)
     if values.get("head"):
-        check(schema_of(HeadConfig), values["head"], f"{folder / ADAPTER}, head")
+        check(schema_of(HeadConfig, nullable=False), values["head"], f"{folder / ADAPTER}, head")
     if is_mlx_lm(values):
         tensors, _ = _load(folder / MLX_LM_WEIGHTS)
         config, tensors = read_mlx_lm(values, tensors)
@@ -211,7 +211,7 @@ def _read_own(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
     check(OwnDocument, own, where)
     for key, kind in (("lora", LoRAConfig), ("head", HeadConfig)):
         if own.get(key) is not None:
-            check(schema_of(kind), own[key], f"{where}, {key}")
+            check(schema_of(kind, nullable=False), own[key], f"{where}, {key}")
     return own
 
 

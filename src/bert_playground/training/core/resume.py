@@ -54,7 +54,11 @@ def load_resumable(folder: Path) -> tuple[TrainState, Tree, Moments]:
         )
     document = read_json(folder / STATE_NAME)
     check(StateDocument, document, folder / STATE_NAME)
-    check(schema_of(TrainState, finite=False), document["state"], f"{folder / STATE_NAME}, state")
+    check(
+        schema_of(TrainState, nullable=False, finite=False),
+        document["state"],
+        f"{folder / STATE_NAME}, state",
+    )
     arrays = mx.load(str(folder / ARRAYS_NAME))
     assert isinstance(arrays, dict)
     set_random_key(arrays.pop("random.mlx"))
