@@ -42,12 +42,18 @@ settings.register_profile("thorough", max_examples=100, deadline=None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How long the long fuzzers run, and with which seeds."""
-    group = parser.getgroup("fuzz")
+    """How long the long fuzzers run and with which seeds, and at how many changes the disk fails."""
+    group = parser.getgroup("bert-playground")
     group.addoption(
         "--fuzz-seconds", type=float, default=150.0, help="time of each fuzzer under -m slow"
     )
     group.addoption("--fuzz-seed", type=int, default=0, help="the first seed of each")
+    group.addoption(
+        "--disk-step",
+        type=int,
+        default=7,
+        help="each so many changes the disk fails, under -m slow",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
