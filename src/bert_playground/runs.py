@@ -174,7 +174,7 @@ def _number_parts(name: str) -> list[int]:
     return [int(part) for part in name.split("_") if part.isdigit()]
 
 
-def find_checkpoint(path: Path) -> Path:
+def find_checkpoint(path: Path | str) -> Path:
     """The checkpoint folder meant by `path`: itself, or the refit, the best, the final or the newest one of a run folder.
 
     A pattern, such as `output/run_*/checkpoints/final`, means the newest checkpoint of what fits it.
@@ -182,7 +182,7 @@ def find_checkpoint(path: Path) -> Path:
     Raises:
         FileNotFoundError: there is no such folder, or nothing in it can be loaded.
     """
-    path = path.expanduser()
+    path = Path(path).expanduser()
     found = expand_pattern(path)
     if not found:
         is_pattern = any(letter in str(path) for letter in "*?[")
