@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from bert_playground.lookup import expand_pattern, name_neighbours, shorten
+from bert_playground.lookup import expand_home, expand_pattern, name_neighbours, shorten
 
 WEIGHTS_NAME = "model.safetensors"
 MEMBERS = "members"  # the folder of their runs
@@ -182,7 +182,7 @@ def find_checkpoint(path: Path | str) -> Path:
     Raises:
         FileNotFoundError: there is no such folder, or nothing in it can be loaded.
     """
-    path = Path(path).expanduser()
+    path = expand_home(path)
     found = expand_pattern(path)
     if not found:
         is_pattern = any(letter in str(path) for letter in "*?[")

@@ -247,6 +247,14 @@ def test_a_base_is_not_downloaded_unasked(adapter: Path) -> None:
         load_model(adapter)
 
 
+@pytest.mark.parametrize("name", ["x" * 10_000, "~nobody-of-this-name/model"])
+def test_a_base_that_is_no_path_is_named(adapter: Path, name: str) -> None:
+    change(adapter / "adapter_config.json", "base_model_name_or_path", value=name)
+    with pytest.raises((ValueError, FileNotFoundError), match="base_model_name_or_path") as caught:
+        load_model(adapter)
+    assert len(str(caught.value)) < 1000
+
+
 def test_decompression_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "t.csv.gz"
     path.write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 500_000))

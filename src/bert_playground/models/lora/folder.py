@@ -12,7 +12,7 @@ import numpy as np
 
 from bert_playground.documents import Document, check, parse_json, read_json, schema_of
 from bert_playground.files import save_arrays, write_text
-from bert_playground.lookup import shorten
+from bert_playground.lookup import expand_home, shorten
 from bert_playground.models.bert.names import Weights
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.heads import HeadConfig
@@ -256,5 +256,5 @@ def _load(path: Path) -> tuple[Weights, dict[str, str]]:
 
 def absolute(name: str) -> str:
     """The name of a base, and if it is a folder's, from wherever it is used."""
-    path = Path(name).expanduser()
+    path = expand_home(name)
     return str(path.resolve()) if path.is_dir() else name
