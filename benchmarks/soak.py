@@ -10,8 +10,8 @@ far it rose above what it was after the warm-up. Prediction, by a model trained 
 
 import argparse
 import json
-import os
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -29,6 +29,13 @@ from bert_playground.training.core import Callback, TrainState
 WARM_UP = 1_200  # steps, after which buffers of each length have been seen
 BATCH_SIZE = 32
 WORDS = [f"word{number}" for number in range(2_000)]
+# Runs a command from a small process, as Linux lets the peak of a new one begin at that of its parent.
+LAUNCH = """
+import json, resource, subprocess, sys
+subprocess.run(sys.argv[1:], stdout=sys.stderr, check=True)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([used.ru_maxrss, used.ru_utime + used.ru_stime]))
+"""
 
 
 class WatchMemory(Callback):
@@ -131,18 +138,20 @@ def soak_prediction(asked: argparse.Namespace, folder: Path) -> list[dict[str, o
         make_table(number, seed=1).drop("label").write_csv(table)
         command = ["predict", "--test", table, "--checkpoint", run, "--output", folder / "out.csv"]
         started = time.perf_counter()
-        process = subprocess.Popen([*BERT, *map(str, command)])
-        _, status, used = os.wait4(process.pid, 0)
+        launched = subprocess.run(
+            [sys.executable, "-c", LAUNCH, *BERT, *map(str, command)],
+            stdout=subprocess.PIPE,
+            check=True,
+        )
         seconds = time.perf_counter() - started
-        if status:
-            raise RuntimeError(f"bert predict ended with {os.waitstatus_to_exitcode(status)}")
+        peak, processor_seconds = json.loads(launched.stdout)
         found.append(
             {
                 "rows": number,
                 "table_mb": table.stat().st_size // 2**20,
-                "peak_mb": used.ru_maxrss // 1024,
+                "peak_mb": peak // 1024,
                 "rows_per_second": round(number / seconds),
-                "processor_seconds": round(used.ru_utime + used.ru_stime, 1),
+                "processor_seconds": round(processor_seconds, 1),
             }
         )
     return found

@@ -22,7 +22,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -69,6 +69,7 @@ class Case:
     peers: tuple[str, ...] = ("torch",)
     goal: float | None = None  # time, ours / best peer
     quick: tuple[str, ...] = ()  # the peers of a quick run
+    quick_batch: int = 32  # and its rows
 
 
 TORCH = ("torch", "torch-compile")
@@ -89,7 +90,14 @@ CASES = [
         goal=0.60,
     ),
     Case("train modernbert-base f32", "train", "modernbert-base", peers=TORCH, goal=0.92),
-    Case("train bert-base f32 titanic", "train", lengths="titanic", peers=TORCH, quick=("torch",)),
+    Case(
+        "train bert-base f32 titanic",
+        "train",
+        lengths="titanic",
+        peers=TORCH,
+        quick=("torch",),
+        quick_batch=8,
+    ),
     Case("train bert-base bf16 titanic", "train", dtype="bf16", lengths="titanic", goal=0.45),
     Case(
         "train modernbert-base bf16 titanic",
@@ -129,6 +137,7 @@ CASES = [
         lengths="titanic",
         peers=("torch", "openvino", "onnxruntime"),
         quick=("openvino", "onnxruntime"),
+        quick_batch=8,
     ),
     Case(
         "infer minilm f32 titanic",
@@ -152,6 +161,7 @@ CASES = [
         lengths="titanic",
         peers=("openvino", "openvino-dynamic", "onnxruntime"),
         quick=("openvino", "onnxruntime"),
+        quick_batch=8,
     ),
     Case(
         "infer modernbert-base 8192 f32",
@@ -297,19 +307,28 @@ def busy(count: int) -> Iterator[None]:
             other.wait()
 
 
+def _shorten(case: Case) -> Case:
+    """The case with the rows of a quick run, which its name says."""
+    if case.quick_batch == case.batch or not case.quick:
+        return case
+    return replace(case, batch=case.quick_batch, name=f"{case.name}, {case.quick_batch} rows")
+
+
 def choose(options: argparse.Namespace) -> list[tuple[Case, str]]:
     """What is to be timed, with which peer."""
     wanted = [word for word in options.only.split(",") if word]
     peers = [word for word in options.peers.split(",") if word]
     is_fit = has_bf16(options.isa)
-    left_out = [case.name for case in CASES if case.dtype == "bf16" and not is_fit]
+    left_out = {case.name for case in CASES if case.dtype == "bf16" and not is_fit}
     if left_out:
         print(
-            f"without bf16 products peers only emulate: left out {', '.join(left_out)}", flush=True
+            f"without bf16 products peers only emulate: left out {', '.join(sorted(left_out))}",
+            flush=True,
         )
+    cases = [_shorten(case) for case in CASES] if options.quick else CASES
     return [
         (case, peer)
-        for case in CASES
+        for case in cases
         if case.name not in left_out and (not wanted or any(word in case.name for word in wanted))
         for peer in (case.quick if options.quick else case.peers)
         if not peers or peer in peers

@@ -38,6 +38,21 @@ settings.register_profile("ci", max_examples=15, deadline=None)
 settings.register_profile("thorough", max_examples=100, deadline=None)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long the long fuzzers run and with which seeds, and at how many changes the disk fails."""
+    group = parser.getgroup("bert-playground")
+    group.addoption(
+        "--fuzz-seconds", type=float, default=150.0, help="time of each fuzzer under -m slow"
+    )
+    group.addoption("--fuzz-seed", type=int, default=0, help="the first seed of each")
+    group.addoption(
+        "--disk-step",
+        type=int,
+        default=7,
+        help="each so many changes the disk fails, under -m slow",
+    )
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Spread folders of tests over the cores, unless `-n`, a single file, a benchmark, a debugger or `-s` says otherwise."""

@@ -120,7 +120,7 @@ class EnsemblePredictor:
 
 
 def load_predictor(
-    checkpoint: Path, *, batch_size: int = 128, precision: str = "auto"
+    checkpoint: Path | str, *, batch_size: int = 128, precision: str = "auto"
 ) -> AnyPredictor:
     """Read a checkpoint, a run folder, an ensemble folder or a model beside the encoder; see `Predictor.load`."""
     folder = find_checkpoint(checkpoint)

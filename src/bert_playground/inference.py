@@ -206,7 +206,7 @@ class Predictor:
 
     @classmethod
     def load(
-        cls, checkpoint: Path, *, batch_size: int = 128, precision: str = "auto"
+        cls, checkpoint: Path | str, *, batch_size: int = 128, precision: str = "auto"
     ) -> "Predictor":
         """Read a checkpoint folder, or the best checkpoint of a run folder.
 

@@ -10,7 +10,8 @@ import mlx.nn as nn
 from bert_playground.data.templates.row_text import PIPELINE
 from bert_playground.data.tokens.tokenizer import TextTokenizer
 from bert_playground.documents import Document, check, read_json
-from bert_playground.lookup import expand_pattern
+from bert_playground.lookup import expand_home, expand_pattern
+from bert_playground.models.architectures import name_classes
 from bert_playground.models.bert.names import Weights
 from bert_playground.models.checkpoint import saved_head
 from bert_playground.models.costs import (
@@ -99,7 +100,7 @@ def inspect_model(name_or_path: str | Path, length: int | None = None) -> Inspec
 
 
 def _choose_folder(name_or_path: str | Path) -> str | Path:
-    path = Path(name_or_path).expanduser()
+    path = expand_home(name_or_path)
     if not path.exists() and expand_pattern(path):
         path = name_or_path = find_checkpoint(path)
     refuse_ensemble(path)
@@ -189,8 +190,7 @@ def _describe_head(model: nn.Module, pretrained: Pretrained, left_over: Weights)
             facts["pooling"] = pretrained.pooling
         return facts
     head = model["head"]
-    names = pretrained.values.get("id2label") or {}
-    labels = [str(names[key]) for key in sorted(names, key=int)]
+    labels = list(name_classes(pretrained.values))
     options = {
         key: value
         for key, value in head.config.to_dict().items()

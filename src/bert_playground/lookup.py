@@ -1,4 +1,4 @@
-"""look_up: read a table of names, and answer a wrong name with the nearest right one; name_neighbours: the same of paths."""
+"""look_up: read a table of names, and answer a wrong name with the nearest right one; expand_home, name_neighbours: of paths."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -38,11 +38,12 @@ def look_up(table: Mapping[str, Value], name: str, kind: str) -> Value:
     Raises:
         ValueError: the name is unknown; the message has the nearest name and all known ones.
     """
-    if name in table:
-        return table[name]
-    raise ValueError(
-        f"unknown {kind} {name!r}{nearest(name, table)} (known: {', '.join(sorted(table))})"
-    )
+    hint = ""
+    if isinstance(name, str):  # documents of strangers have anything there
+        if name in table:
+            return table[name]
+        hint = nearest(name, table)
+    raise ValueError(f"unknown {kind} {name!r:.60}{hint} (known: {', '.join(sorted(table))})")
 
 
 def name_neighbours(path: str | Path) -> str:
@@ -71,6 +72,14 @@ def name_neighbours(path: str | Path) -> str:
             return ""  # another place altogether
         return f"{hint} ({where} holds {shorten(names, 8) or 'nothing'})"
     return ""
+
+
+def expand_home(path: str | Path) -> Path:
+    """The path with `~` as a home folder; as it stands where nobody has that name, so that it is not there."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def expand_pattern(path: Path) -> list[Path]:

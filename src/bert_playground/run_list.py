@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bert_playground.lookup import expand_pattern, name_neighbours, nearest, shorten
+from bert_playground.lookup import expand_home, expand_pattern, name_neighbours, nearest, shorten
 from bert_playground.run_lock import is_running
 from bert_playground.run_record import RunRecord, read_record
 from bert_playground.runs import ENSEMBLE_NAME, RunDir
@@ -277,7 +277,7 @@ def find_runs(name: str, folder: Path) -> list[RunDir]:
         if not entries:
             raise FileNotFoundError(f"no run in {folder}; `bert train` makes one")
         return [entries[0].run]
-    for path in (Path(name).expanduser(), folder / name):
+    for path in (expand_home(name), folder / name):
         found = [each for each in expand_pattern(path) if each.is_dir()]
         if found:
             return [

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from bert_playground.lookup import expand_pattern, name_neighbours, shorten
+from bert_playground.lookup import expand_home, expand_pattern, name_neighbours, shorten
 
 WEIGHTS_NAME = "model.safetensors"
 MEMBERS = "members"  # the folder of their runs
@@ -174,7 +174,7 @@ def _number_parts(name: str) -> list[int]:
     return [int(part) for part in name.split("_") if part.isdigit()]
 
 
-def find_checkpoint(path: Path) -> Path:
+def find_checkpoint(path: Path | str) -> Path:
     """The checkpoint folder meant by `path`: itself, or the refit, the best, the final or the newest one of a run folder.
 
     A pattern, such as `output/run_*/checkpoints/final`, means the newest checkpoint of what fits it.
@@ -182,7 +182,7 @@ def find_checkpoint(path: Path) -> Path:
     Raises:
         FileNotFoundError: there is no such folder, or nothing in it can be loaded.
     """
-    path = path.expanduser()
+    path = expand_home(path)
     found = expand_pattern(path)
     if not found:
         is_pattern = any(letter in str(path) for letter in "*?[")

@@ -10,6 +10,7 @@ from typing import Any, Self
 from bert_playground.ensemble_predictor import load_predictor
 from bert_playground.files import replaced_directory, write_bytes
 from bert_playground.inference import AnyPredictor
+from bert_playground.lookup import expand_home
 
 
 class FittedModel:
@@ -62,7 +63,7 @@ class FittedModel:
         Raises:
             ValueError: the folder exists and is not empty.
         """
-        target = Path(folder).expanduser()
+        target = expand_home(folder)
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise ValueError(f"{target} exists already; give a new folder, or remove that one")
         with replaced_directory(target) as temporary:

@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -16,6 +15,7 @@ from bert_playground.export.model_card import Card
 from bert_playground.export.tokenizer_files import write_tokenizer
 from bert_playground.files import save_arrays, write_text
 from bert_playground.lookup import look_up, shorten
+from bert_playground.models.architectures import name_classes
 from bert_playground.models.bert.names import Weights
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import (
@@ -147,8 +147,7 @@ def labels_of(checkpoint: Path) -> list[str] | None:
     """The names of the classes that the checkpoint was saved with, in the order of their numbers."""
     if not (checkpoint / CONFIG).is_file():
         return None
-    names: dict[str, Any] = read_json(checkpoint / CONFIG).get("id2label") or {}
-    return [str(names[key]) for key in sorted(names, key=int)] or None
+    return list(name_classes(read_json(checkpoint / CONFIG))) or None
 
 
 def _notes(model: BertWithHead, *, has_tokenizer: bool) -> tuple[str, ...]:

@@ -98,6 +98,7 @@ class ModelDocument(Document):
     model_type: str | None = None
     architectures: list[str] | None = None
     id2label: dict[str, Label] | list[Label] | None = None
+    label2id: dict[str, Any] | None = None
     num_labels: int | None = None
     problem_type: str | None = None
     classifier_activation: str | None = None
@@ -127,8 +128,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     if isinstance(names, dict) and (wrong := [key for key in names if not key.isdecimal()]):
         raise ValueError(f"{path}: id2label has {wrong[0]!r:.60}, expected the numbers of classes")
     if "head" in values:
-        check(schema_of(HeadConfig), values["head"], f"{path}, head")
+        check(schema_of(HeadConfig, nullable=False), values["head"], f"{path}, head")
     return values
+
+
+def name_classes(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of classes in a config.json, in the order of their numbers; some tools write them as a list."""
+    names = values.get("id2label") or {}
+    numbered = names if isinstance(names, Mapping) else dict(enumerate(names))
+    return tuple(str(numbered[key]) for key in sorted(numbered, key=int))
 
 
 class Outline(NamedTuple):

@@ -11,6 +11,7 @@ from pydantic import Field
 from bert_playground.documents import Document, check, read_json
 from bert_playground.logger import logger
 from bert_playground.lookup import shorten
+from bert_playground.models.architectures import name_classes
 from bert_playground.models.bert_with_head import BertWithHead, complete_head
 from bert_playground.models.checkpoint import saved_head
 from bert_playground.models.heads import HeadConfig
@@ -129,11 +130,9 @@ def read_answers(pretrained: Pretrained) -> Answers:
     if document.get("labels") and "target" in document:
         return Answers.of(str(document["target"]), document["labels"])
     values = pretrained.values
-    numbered = values.get("id2label") or {}
-    if not isinstance(numbered, Mapping):  # some tools write a list
-        numbered = dict(enumerate(numbered))
-    if not numbered:
-        numbered = {number: name for name, number in (values.get("label2id") or {}).items()}
+    if names := name_classes(values):
+        return Answers(names=names)
+    numbered = {number: name for name, number in (values.get("label2id") or {}).items()}
     if not all(str(number).isdigit() for number in numbered):
         return Answers()
     return Answers(names=tuple(str(numbered[key]) for key in sorted(numbered, key=int)))

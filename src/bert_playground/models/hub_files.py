@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bert_playground.hub_errors import explain_hub_error, is_about_disk
 from bert_playground.logger import logger
-from bert_playground.lookup import expand_pattern, name_neighbours, nearest
+from bert_playground.lookup import expand_home, expand_pattern, name_neighbours, nearest
 from bert_playground.models.bert_with_head import ENCODERS
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
@@ -25,7 +25,7 @@ def fetch_folder(name_or_path: str | Path) -> Path:
         FileNotFoundError: the path does not exist.
         ValueError: the Hub has no such model or cannot be reached.
     """
-    path = Path(name_or_path).expanduser()
+    path = expand_home(name_or_path)
     if path.is_dir():
         return path
     if found := [each for each in expand_pattern(path) if each.is_dir()]:

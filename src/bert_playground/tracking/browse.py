@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bert_playground.files import replaced_directory, write_text
-from bert_playground.lookup import nearest, shorten
+from bert_playground.lookup import expand_home, nearest, shorten
 from bert_playground.tracking.store import (
     TRACKING_URI,
     connect,
@@ -172,7 +172,7 @@ class Store:
         """
         text = named.strip().rstrip("/")
         runs = self.list_runs(nested=True)
-        folder = str(Path(text).expanduser().resolve())
+        folder = str(expand_home(text).resolve())
         tests = (
             lambda run: run.run_id == text,
             lambda run: run.tags.get(f"{PREFIX}run") == folder,

@@ -12,6 +12,7 @@ import polars as pl
 from bert_playground.blend_predictor import PIPELINE
 from bert_playground.documents import read_json
 from bert_playground.inference import AnyPredictor
+from bert_playground.lookup import expand_home
 from bert_playground.models.ensemble import read_manifest
 from bert_playground.predict_table import answer_rows
 from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME, ESTIMATOR_NAME
@@ -122,7 +123,7 @@ def log_model(
 def _refuse_adapter(checkpoint: Path) -> None:
     for file in sorted(checkpoint.rglob(ADAPTER_FILE)):
         base = str(read_json(file).get("base_model_name_or_path") or "its base")
-        if Path(base).expanduser().exists() or base == "its base":
+        if expand_home(base).exists() or base == "its base":
             raise ValueError(
                 f"{file.parent} is an adapter, and the weights of {base} lie on this machine; merge them with "
                 f"`bert model merge --checkpoint {file.parent} --output merged`"

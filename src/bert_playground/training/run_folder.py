@@ -14,7 +14,7 @@ from bert_playground.files import STORAGE
 from bert_playground.leftovers import sweep_folder
 from bert_playground.logger import logger
 from bert_playground.logs import log_to_file
-from bert_playground.lookup import expand_pattern
+from bert_playground.lookup import expand_home, expand_pattern
 from bert_playground.mlx_threads import wait_at_exit
 from bert_playground.models.sizes import fit_to_checkpoint
 from bert_playground.run_lock import hold_run
@@ -175,7 +175,7 @@ def _find_run(path: Path) -> tuple[RunDir, Path | None]:
     Raises:
         FileNotFoundError: there is none; see `find_resumable`.
     """
-    found = expand_pattern(path.expanduser())
+    found = expand_pattern(expand_home(path))
     run = RunDir.of_checkpoint(found[-1]) if found else None
     is_several = run is not None and (run.fold_fits.is_dir() or bool(run.members()))
     if run is not None and is_several and run.config.is_file():
@@ -211,7 +211,7 @@ def is_ensemble(path: Path) -> bool:
 
 def _run_of(path: Path) -> RunDir | None:
     """The run to go on with, of a path or the last of a pattern; None: there is none."""
-    found = expand_pattern(path.expanduser())
+    found = expand_pattern(expand_home(path))
     return RunDir.of_checkpoint(found[-1]) if found else None
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bert_playground.files import write_text
-from bert_playground.lookup import expand_pattern, name_neighbours
+from bert_playground.lookup import expand_home, expand_pattern, name_neighbours
 from bert_playground.runs import RunDir
 
 REQUEST = "tune.json"
@@ -89,7 +89,7 @@ def find_study(path: Path) -> RunDir:
         FileNotFoundError: there is none.
         ValueError: it is another run's.
     """
-    found = expand_pattern(path.expanduser())
+    found = expand_pattern(expand_home(path))
     if not found:
         raise FileNotFoundError(f"no study at {path}{name_neighbours(path)}")
     run = RunDir(found[-1])

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.logger import logger
-from bert_playground.lookup import count_of, expand_pattern, name_neighbours
+from bert_playground.lookup import count_of, expand_home, expand_pattern, name_neighbours
 from bert_playground.run_list import RunEntry, list_runs, read_entry
 from bert_playground.runs import TRIALS
 from bert_playground.training.comparison.paired import direction
@@ -59,7 +59,7 @@ def collect_starts(
 
 
 def _find_entries(path: Path) -> Iterator[RunEntry]:
-    folders = expand_pattern(path.expanduser())
+    folders = expand_pattern(expand_home(path))
     if not folders:
         raise FileNotFoundError(f"no folder {path} to start from{name_neighbours(path)}")
     for folder in folders:

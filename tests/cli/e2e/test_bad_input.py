@@ -1,5 +1,6 @@
 """Bad input through the command line: exit code 2, a message that names the thing and the remedy, nothing written."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,20 @@ def test_sample_submission_that_does_not_fit(folder, checkpoint, passengers):
     ]
     refused(invoke("predict", *arguments), "sample.csv", "2 rows")
     assert not (folder / "submission.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("predict", "--test", "test.csv", "--checkpoint"),
+        ("model", "inspect"),
+        ("train", "--resume"),
+        ("runs", "show"),
+    ],
+)
+def test_a_home_that_nobody_has_is_no_folder(folder, passengers, arguments):
+    shutil.copy(passengers / "test.csv", folder)
+    refused(invoke(*arguments, "~nobody-of-this-name/run"), "~nobody-of-this-name/run")
 
 
 def test_evaluation_without_answers(folder, checkpoint, passengers):

@@ -1,6 +1,7 @@
 """A disk that fails at one of its changes: exit code 2, one error, nothing half-written, what was there as it was."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -57,30 +58,47 @@ def read_all(folder: Path) -> dict[Path, bytes]:
     }
 
 
+@pytest.fixture
+def tried(
+    disk: FailingDisk, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., int]:
+    """Runs a command on a copy of the folder whose disk fails at one change, and looks; gives the count of changes."""
+    before = read_all(base)
+
+    def run(command: str, error: int | None, at: int = 0) -> int:
+        monkeypatch.chdir(shutil.copytree(base, tmp_path / str(at)))
+        with disk.fail(tmp_path / str(at), at, error):
+            result = invoke(*COMMANDS[command])
+        after = read_all(tmp_path / str(at))
+        shutil.rmtree(tmp_path / str(at))
+        said = (at, result.output, result.exception)
+        assert result.exit_code == (2 if at else 0), said
+        assert result.stderr.count("error: ") == bool(at), said
+        assert "Traceback" not in result.output, said
+        assert {path: after.get(path) for path in before} == before or not at, said
+        assert not [path for path in after if any(map(NAME.fullmatch, path.parts))], said
+        return disk.count
+
+    return run
+
+
 @pytest.mark.medium
 @pytest.mark.parametrize("error", REFUSALS)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_one_error_and_nothing_half_written(
-    command: str,
-    error: int | None,
-    disk: FailingDisk,
-    base: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    command: str, error: int | None, tried: Callable[..., int]
 ) -> None:
-    def run(name: str, at: int = 0):
-        monkeypatch.chdir(shutil.copytree(base, tmp_path / name))
-        with disk.fail(tmp_path / name, at, error):
-            return invoke(*COMMANDS[command])
+    count = tried(command, error)
+    for at in sorted({1, (1 + count) // 2, count}):
+        tried(command, error, at)
 
-    whole = run("whole")
-    assert whole.exit_code == 0, (whole.output, whole.exception)
-    before = read_all(base)
-    for at in sorted({1, (1 + disk.count) // 2, disk.count}):
-        result, after = run(str(at), at), read_all(tmp_path / str(at))
-        said = (at, result.output, result.exception)
-        assert result.exit_code == 2, said
-        assert result.stderr.count("error: ") == 1, said
-        assert "Traceback" not in result.output, said
-        assert {path: after.get(path) for path in before} == before, said
-        assert not [path for path in after if any(map(NAME.fullmatch, path.parts))], said
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", REFUSALS)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_one_error_at_every_nth_change(
+    command: str, error: int | None, tried: Callable[..., int], pytestconfig: pytest.Config
+) -> None:
+    count = tried(command, error)
+    for at in range(1, count + 1, pytestconfig.getoption("disk_step")):
+        tried(command, error, at)

@@ -1,9 +1,10 @@
 """Changed checkpoints, adapters and configurations: right, or one ValueError; nothing else, and in time."""
 
+import itertools
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from tests.fuzz.mutations import change_file, change_one
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "caa11f4"
 KINDS = ("ordinal", "multilabel", "regression", "adapter")
-SECONDS, SLOW_SECONDS = 4.0, 150.0  # for each kind of document
+SECONDS = 4.0  # for all kinds of checkpoints; of the long form, `--fuzz-seconds` for each
 SECONDS_OF_ONE = 20.0
 PIECES = [
     "{{",
@@ -87,12 +88,19 @@ def rows() -> pl.DataFrame:
     return read_table(FIXTURES / "table" / "test.csv").head(8)
 
 
-def seeds(budget: float) -> Iterator[int]:
-    """Seeds from 0 on, at least twenty, until the time is used up."""
-    end, seed = time.monotonic() + budget, 0
-    while seed < 20 or time.monotonic() < end:
+def seeds(budget: float, first: int = 0, at_least: int = 20) -> Iterator[int]:
+    """Seeds from the first on, so many at least, until the time is used up."""
+    end = time.monotonic() + budget
+    for seed in itertools.count(first):
+        if seed >= first + at_least and time.monotonic() >= end:
+            return
         yield seed
-        seed += 1
+
+
+@pytest.fixture
+def long_seeds(pytestconfig: pytest.Config) -> Iterator[int]:
+    """Seeds of the long form."""
+    return seeds(pytestconfig.getoption("fuzz_seconds"), pytestconfig.getoption("fuzz_seed"))
 
 
 def attempt(use: Callable[[], Any]) -> tuple[Any, str | None]:
@@ -113,9 +121,9 @@ def survive(folder: Path, rows: pl.DataFrame, said: str) -> None:
     assert time.process_time() - began < SECONDS_OF_ONE, said
 
 
-def run_checkpoints(kind: str, rows: pl.DataFrame, tmp_path: Path, budget: float) -> None:
+def run_checkpoints(kind: str, rows: pl.DataFrame, tmp_path: Path, chosen: Iterable[int]) -> None:
     """Changed copies of one of the fixtures."""
-    for seed in seeds(budget):
+    for seed in chosen:
         rng = random.Random(f"{kind} {seed}")
         folder = tmp_path / str(seed)
         shutil.copytree(FIXTURES / kind, folder)
@@ -135,25 +143,25 @@ def run_checkpoints(kind: str, rows: pl.DataFrame, tmp_path: Path, budget: float
 def test_changed_checkpoints_answer_or_are_refused(
     kind: str, rows: pl.DataFrame, tmp_path: Path
 ) -> None:
-    run_checkpoints(kind, rows, tmp_path, SECONDS / len(KINDS))
+    run_checkpoints(kind, rows, tmp_path, seeds(SECONDS / len(KINDS)))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_changed_checkpoints_answer_or_are_refused(
-    kind: str, rows: pl.DataFrame, tmp_path: Path
+    kind: str, rows: pl.DataFrame, tmp_path: Path, long_seeds: Iterator[int]
 ) -> None:
-    run_checkpoints(kind, rows, tmp_path, SLOW_SECONDS)
+    run_checkpoints(kind, rows, tmp_path, long_seeds)
 
 
-def test_changed_configurations_are_read_or_refused(tmp_path: Path) -> None:
+def run_configurations(path: Path, chosen: Iterable[int]) -> None:
+    """Changed YAML, with marks of its syntax thrown in."""
     document = {
         "training": {"epochs": 3, "lr": 1e-3},
         "data": {"kinds": {"a": "text"}},
         "x": [1, "b", [2]],
     }
-    path = tmp_path / "config.yaml"
-    for seed in range(150):
+    for seed in chosen:
         rng = random.Random(seed)
         changed, said = change_one(document, rng)
         text = yaml.safe_dump(changed)
@@ -165,22 +173,53 @@ def test_changed_configurations_are_read_or_refused(tmp_path: Path) -> None:
         assert reason is None or str(path) in reason, (seed, said)
 
 
-@pytest.mark.medium
-def test_templates_of_random_pieces_end_in_time() -> None:
+def run_templates(chosen: Iterable[int]) -> None:
+    """Jinja of random pieces: refused, or rendered in time."""
     frame = pl.DataFrame({"a": ["1"], "b": ["x"]})
     features = [Feature(name, name, "text") for name in frame.columns]
-    for seed in range(300):
+    for seed in chosen:
         rng = random.Random(seed)
         source = " ".join(rng.choices(PIECES, k=rng.randrange(2, 14)))
         began = time.process_time()
         _, reason = attempt(partial(check_jinja, source))
         if reason is None:
             attempt(partial(render_jinja, frame, features, source))
-        assert time.process_time() - began < 5, source
+        assert time.process_time() - began < 5, (seed, source)
+
+
+def run_expressions(chosen: Iterable[int]) -> None:
+    """SQL of random pieces: refused, or an expression."""
+    for seed in chosen:
+        sql = " ".join(random.Random(seed).choices(SQL_PIECES, k=8))
+        expression, reason = attempt(partial(read_expression, sql))
+        assert reason or isinstance(expression, pl.Expr), (seed, sql)
+
+
+def test_changed_configurations_are_read_or_refused(tmp_path: Path) -> None:
+    run_configurations(tmp_path / "config.yaml", range(150))
+
+
+@pytest.mark.slow
+def test_many_changed_configurations_are_read_or_refused(
+    tmp_path: Path, long_seeds: Iterator[int]
+) -> None:
+    run_configurations(tmp_path / "config.yaml", long_seeds)
+
+
+@pytest.mark.medium
+def test_templates_of_random_pieces_end_in_time() -> None:
+    run_templates(range(300))
+
+
+@pytest.mark.slow
+def test_many_templates_of_random_pieces_end_in_time(long_seeds: Iterator[int]) -> None:
+    run_templates(long_seeds)
 
 
 def test_expressions_of_random_pieces_are_read_or_refused() -> None:
-    for seed in range(300):
-        sql = " ".join(random.Random(seed).choices(SQL_PIECES, k=8))
-        expression, reason = attempt(partial(read_expression, sql))
-        assert reason or isinstance(expression, pl.Expr)
+    run_expressions(range(300))
+
+
+@pytest.mark.slow
+def test_many_expressions_of_random_pieces_are_read_or_refused(long_seeds: Iterator[int]) -> None:
+    run_expressions(long_seeds)

@@ -46,7 +46,7 @@ def adapter(tmp_path: Path) -> Path:
     return Path(shutil.copytree(FIXTURES / "adapter", tmp_path / "adapter"))
 
 
-def change(path: Path, *keys: str, value: Any) -> None:
+def change(path: Path, *keys: str | int, value: Any) -> None:
     """Set one value of a JSON document."""
     document = json.loads(path.read_text(encoding="utf-8"))
     inner = document
@@ -94,18 +94,25 @@ def test_pickles_are_not_read(checkpoint: Path) -> None:
         ("config.json", ("hidden_size",), "32"),
         ("config.json", ("model_type",), ["bert"]),
         ("config.json", ("initializer_range",), float("nan")),
+        ("config.json", ("head", "head_type"), None),
+        ("config.json", ("head", "huber_delta"), None),
+        ("config.json", ("label2id",), [1]),
         ("pipeline.json", ("max_length",), None),
         ("pipeline.json", ("features",), []),
         ("pipeline.json", ("id_column",), -1),
         ("pipeline.json", ("labels", "classes"), 5),
+        ("pipeline.json", ("features", 5, "part"), ""),
+        ("pipeline.json", ("features", 5, "part"), None),
+        ("pipeline.json", ("labels", "form"), 1e300),
+        ("pipeline.json", ("labels", "form"), []),
         ("pipeline.json", ("augmentation",), "x"),
     ],
 )
 def test_wrong_types_are_named(
-    checkpoint: Path, file: str, keys: tuple[str, ...], value: Any
+    checkpoint: Path, file: str, keys: tuple[str | int, ...], value: Any
 ) -> None:
     change(checkpoint / file, *keys, value=value)
-    with pytest.raises(ValueError, match=keys[-1]) as caught:
+    with pytest.raises(ValueError, match=str(keys[-1])) as caught:
         Predictor.load(checkpoint)
     assert file in str(caught.value)
 
@@ -238,6 +245,14 @@ def test_a_base_is_not_downloaded_unasked(adapter: Path) -> None:
     change(adapter / "adapter_config.json", "base_model_name_or_path", value="no-one/nothing")
     with pytest.raises(ValueError, match="not downloaded unasked"):
         load_model(adapter)
+
+
+@pytest.mark.parametrize("name", ["x" * 10_000, "~nobody-of-this-name/model"])
+def test_a_base_that_is_no_path_is_named(adapter: Path, name: str) -> None:
+    change(adapter / "adapter_config.json", "base_model_name_or_path", value=name)
+    with pytest.raises((ValueError, FileNotFoundError), match="base_model_name_or_path") as caught:
+        load_model(adapter)
+    assert len(str(caught.value)) < 1000
 
 
 def test_decompression_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

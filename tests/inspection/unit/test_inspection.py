@@ -50,6 +50,14 @@ def test_parameters_and_head_are_those_of_the_loaded_model(
     assert found.config == model.encoder.config.to_dict()
 
 
+def test_classes_may_be_a_list(tmp_path: Path) -> None:
+    """Some tools write id2label as one."""
+    folder = save_checkpoint(make_model("bert", "binary"), tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "id2label": ["no", "yes"]}))
+    assert inspect_model(folder).head["labels"] == ["no", "yes"]
+
+
 def test_weights_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = save_checkpoint(make_model("bert", "binary"), tmp_path / "model")
 

@@ -1,9 +1,31 @@
 """Memory: freed buffers are reused and bounded."""
 
+import ctypes
+import subprocess
+import sys
+
 import mlx.core as mx
 import pytest
 
 from bert_playground import kernels, memory
+
+# Prints how many buffers with pages of their own there are more after a second one, where a larger one was freed before.
+COUNT_LARGE = """
+import ctypes, sys
+from bert_playground import memory
+
+class Facts(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in "arena ordblks smblks hblks hblkhd a b c d e".split()]
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes, libc.mallinfo2.restype = ctypes.c_void_p, [ctypes.c_void_p], Facts
+if sys.argv[1] == "apart":
+    memory.keep_large_buffers_apart()
+libc.free(libc.malloc(8 * 2**20))
+before = libc.mallinfo2().hblks
+libc.malloc(2**20)
+print(libc.mallinfo2().hblks - before)
+"""
 
 
 @pytest.fixture
@@ -38,3 +60,14 @@ def test_the_cache_holds_no_more_than_was_ever_alive():
     memory.fit_cache_limit()
     limit = mx.set_cache_limit(2**25)
     assert memory.LEAST_CACHE <= limit <= memory.machine_memory_bytes() // 4
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallinfo2"),
+    reason="asks glibc what it did",
+)
+@pytest.mark.parametrize(("form", "more"), [("apart", 1), ("as it is", 0)])
+def test_large_buffers_get_pages_of_their_own(form: str, more: int):
+    command = [sys.executable, "-c", COUNT_LARGE, form]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == more

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import resource
 import shutil
 from pathlib import Path
 from typing import Any
@@ -347,3 +348,14 @@ def test_a_blend_says_that_it_was_trained_on_the_rows(result, fruit: Path, tmp_p
     logger.remove(sink)
     assert (found.is_seen, other.is_seen) == (True, False)
     assert f"{result.run_dir.path} was trained on rows of {fruit}" in "".join(lines)
+
+
+def test_answers_that_cannot_be_kept_are_an_error_of_the_disk(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            fold_fit.write_answers(tmp_path, np.zeros(3))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []

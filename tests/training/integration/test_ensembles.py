@@ -85,6 +85,19 @@ def test_scores_are_those_of_rows_that_no_member_has_seen(make_config, train_onc
 
 
 @pytest.mark.medium
+def test_an_ensemble_goes_on_by_its_folder(make_config) -> None:
+    result = train_ensemble(ask(make_config))
+    first, second = sorted((result.run_dir.path / "members").iterdir())
+    kept = (first / "checkpoints" / "best" / "model.safetensors").stat().st_mtime_ns
+    shutil.rmtree(second)  # as if it had not begun
+    (result.run_dir.path / "summary.json").unlink()
+    again = train_ensemble(ask(make_config), resume=result.run_dir.path)
+    assert again.metrics == result.metrics
+    assert (first / "checkpoints" / "best" / "model.safetensors").stat().st_mtime_ns == kept
+    assert len(list((result.run_dir.path / "members").iterdir())) == 2
+
+
+@pytest.mark.medium
 def test_metrics_are_recomputed_from_the_averaged_answers(make_config, fruit: Path) -> None:
     config = ask(make_config)
     table = read_table(fruit)

@@ -43,6 +43,7 @@ def test_a_run_folder_means_its_best_checkpoint(tmp_path: Path) -> None:
     make_checkpoint(run.at_step(10))
     make_checkpoint(run.at_step(20))
     assert find_checkpoint(run.path) == run.at_step(20)
+    assert find_checkpoint(str(run.path)) == run.at_step(20)  # paths are often text
     make_checkpoint(run.final)
     assert find_checkpoint(run.path) == run.final
     make_checkpoint(run.best)

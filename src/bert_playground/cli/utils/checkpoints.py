@@ -12,12 +12,12 @@ def choose_checkpoint(first: Path | None, more: list[Path] | None) -> Path:
     Raises:
         FileNotFoundError: a given path is no checkpoint, or there is none to find.
     """
-    from bert_playground.lookup import expand_pattern
+    from bert_playground.lookup import expand_home, expand_pattern
     from bert_playground.runs import find_checkpoint, newest
 
     given = [path for path in (first, *(more or [])) if path is not None]
     if len(given) == 1:  # a quoted pattern is what an unquoted one is
-        fitting = [each for each in expand_pattern(given[0].expanduser()) if _is_usable(each)]
+        fitting = [each for each in expand_pattern(expand_home(given[0])) if _is_usable(each)]
         given = fitting or given
     if len(given) == 1:
         return find_checkpoint(given[0])

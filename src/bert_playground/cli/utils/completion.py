@@ -62,10 +62,12 @@ def complete_runs(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def complete_columns(incomplete: str) -> list[str]:
     """Columns of the table that was given before on the line, that to train on first."""
+    from bert_playground.lookup import expand_home
+
     words = _typed_words()
     after_train = [word for flag, word in pairwise(words) if flag == "--train"]
     for word in [*after_train, *words]:
-        path = Path(word).expanduser()
+        path = expand_home(word)
         if path.name.lower().endswith(TABLES) and path.is_file():
             return [quote(name) for name in _fitting(read_header(path), incomplete)]
     return []

@@ -120,12 +120,13 @@ class ColumnProfile:
         return cls(**{**state, **lists})
 
 
+NEEDED = ("column", "form", "spelling")
 # What pipeline.json has of them; folders of earlier versions have none.
 PROFILED = make_document(
     "Profiled",
     {
         "profiles": (
-            list_of(schema_of(ColumnProfile, needed=("column", "form", "spelling"))) | None,
+            list_of(schema_of(ColumnProfile, needed=NEEDED, nullable=False)) | None,
             None,
         )
     },

@@ -3,6 +3,7 @@
 import codecs
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -100,8 +101,22 @@ def as_text(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def unnest_records(frame: pl.DataFrame) -> pl.DataFrame:
-    """Records inside cells as columns "a.b"."""
-    while records := [name for name, kind in frame.schema.items() if isinstance(kind, pl.Struct)]:
+    """Records inside cells as columns "a.b".
+
+    Raises:
+        ValueError: such a column is there already.
+    """
+    while records := {
+        name: kind for name, kind in frame.schema.items() if isinstance(kind, pl.Struct)
+    }:
+        inner = [f"{name}.{field.name}" for name, kind in records.items() for field in kind.fields]
+        names = [name for name in frame.columns if name not in records] + inner
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise ValueError(
+                f"{shorten(twice)} would be the name of several columns, as fields of records are named so; "
+                "rename the columns or the fields"
+            )
         frame = frame.unnest(*records, separator=".")
     return frame
 

@@ -10,7 +10,7 @@ from bert_playground.data.reading.table import match_column, require_columns
 from bert_playground.data.targets.forecast import HorizonEncoder
 from bert_playground.data.targets.label_encoder import LabelEncoder
 from bert_playground.data.targets.multilabel import LabelListEncoder, MultilabelEncoder
-from bert_playground.documents import check, schema_of
+from bert_playground.documents import check, make_document, schema_of
 from bert_playground.lookup import look_up
 from bert_playground.tasks import TASKS
 
@@ -20,6 +20,7 @@ FORMS: dict[str, Any] = {
     "list": LabelListEncoder,
     "steps": HorizonEncoder,
 }
+FORM = make_document("Form", {"form": (str, "")})
 # What pipeline.json must have of each.
 NEEDED: dict[Any, tuple[str, ...]] = {
     LabelEncoder: ("task", "dtype", "classes"),
@@ -92,9 +93,10 @@ def name_answers(encoder: Encoder) -> tuple[str, ...]:
 
 def read_encoder(state: Mapping[str, Any]) -> Encoder:
     """Read what any encoder's `to_dict` gave."""
+    check(FORM, state, "labels")
     kind: Any = (
         LabelEncoder if "form" not in state else look_up(FORMS, state["form"], "form of labels")
     )
-    check(schema_of(kind, needed=NEEDED[kind]), state, "labels")
+    check(schema_of(kind, needed=NEEDED[kind], nullable=False), state, "labels")
     encoder: Encoder = kind.from_dict(dict(state))
     return encoder

@@ -88,8 +88,15 @@ class Feature:
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Self:
-        """Read what `to_dict` gave."""
-        return cls(**{**state, "known": tuple(state["known"]), "edges": tuple(state["edges"])})
+        """Read what `to_dict` gave.
+
+        Raises:
+            ValueError: a form or part that is not known, a date without a part, or bins that do not fit their edges.
+        """
+        read = cls(**{**state, "known": tuple(state["known"]), "edges": tuple(state["edges"])})
+        if read.form == "date" and not read.part:
+            raise ValueError(f"feature {read.column!r} is a date without a part")
+        return read
 
 
 def _is_rising(edges: Sequence[float]) -> bool:

@@ -11,6 +11,8 @@ from bert_playground.data.templates.templates import Template
 from bert_playground.documents import list_of, make_document, schema_of
 
 LONGEST = 2**17  # tokens of a row; no encoder has more positions
+NEEDED_OF_FEATURE = ("column", "label", "form", "known", "edges")
+NEEDED_OF_NUMBERS = ("column", "form", "values", "shares")
 # What pipeline.json has of this; see `RowText.to_dict`. Folders of earlier versions lack some of it.
 ROW_TEXT = make_document(
     "RowText",
@@ -23,17 +25,18 @@ ROW_TEXT = make_document(
         "statements": (list[str], ...),
         "features": (
             Annotated[
-                list_of(schema_of(Feature, needed=("column", "label", "form", "known", "edges"))),
+                list_of(schema_of(Feature, needed=NEEDED_OF_FEATURE, nullable=False)),
                 Field(min_length=1),
             ],
             ...,
         ),
         "derived": (
-            list_of(schema_of(DerivedColumn, needed=("name", "sources", "kind"))) | None,
+            list_of(schema_of(DerivedColumn, needed=("name", "sources", "kind"), nullable=False))
+            | None,
             None,
         ),
         "numbers": (
-            list_of(schema_of(NumericColumn, needed=("column", "form", "values", "shares"))) | None,
+            list_of(schema_of(NumericColumn, needed=NEEDED_OF_NUMBERS, nullable=False)) | None,
             None,
         ),
         "number_tokens": (list[tuple[int, int]] | None, None),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bert_playground.data.core.types import Batch
 from bert_playground.export.exported import Exported
+from bert_playground.lookup import expand_home
 from bert_playground.models.bert_with_head import BertWithHead
 
 if TYPE_CHECKING:
@@ -35,12 +36,12 @@ def extra_explained() -> Iterator[None]:
 
 def is_onnx_folder(path: Path) -> bool:
     """Whether `bert model export --format onnx` wrote the folder."""
-    return (path.expanduser() / PLAN).is_file()
+    return (expand_home(path) / PLAN).is_file()
 
 
 def find_graphs(path: Path) -> list[Path]:
     """The graphs of an ONNX file or folder, also of other programs; [] of a folder with weights of its own."""
-    path = path.expanduser()
+    path = expand_home(path)
     if path.is_file():
         return [path] if path.suffix == ".onnx" else []
     if not path.is_dir() or any(path.glob("*.safetensors")):

@@ -16,7 +16,7 @@ from bert_playground.export.onnx.build import build_onnx, prepare_model, to_byte
 from bert_playground.export.onnx.doors import PLAN, is_onnx_folder
 from bert_playground.export.onnx.session import Array, OnnxModel
 from bert_playground.inference import Predictions
-from bert_playground.lookup import shorten
+from bert_playground.lookup import expand_home, shorten
 from bert_playground.models.checkpoint import load_model
 from bert_playground.models.ensemble import (
     average_answers,
@@ -124,7 +124,7 @@ def load_onnx_predictor(path: Path, *, batch_size: int = 128) -> OnnxPredictor:
         ValueError: a file is damaged.
     """
     if is_onnx_folder(path):
-        return _read_folder(path.expanduser(), batch_size)
+        return _read_folder(expand_home(path), batch_size)
     folder = find_checkpoint(path)
     refuse_blend(folder)
     return _load_members(folder, batch_size, _build)

@@ -12,7 +12,7 @@ import numpy as np
 
 from bert_playground.documents import Document, check, parse_json, read_json, schema_of
 from bert_playground.files import save_arrays, write_text
-from bert_playground.lookup import shorten
+from bert_playground.lookup import expand_home, shorten
 from bert_playground.models.bert.names import Weights
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.heads import HeadConfig
@@ -184,7 +184,7 @@ def read_adapter(folder: str | Path) -> AdapterFile:
     values = read_json(folder / ADAPTER)
     check(AdapterDocument, values, folder / ADAPTER)
     if values.get("head"):
-        check(schema_of(HeadConfig), values["head"], f"{folder / ADAPTER}, head")
+        check(schema_of(HeadConfig, nullable=False), values["head"], f"{folder / ADAPTER}, head")
     if is_mlx_lm(values):
         tensors, _ = _load(folder / MLX_LM_WEIGHTS)
         config, tensors = read_mlx_lm(values, tensors)
@@ -211,7 +211,7 @@ def _read_own(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
     check(OwnDocument, own, where)
     for key, kind in (("lora", LoRAConfig), ("head", HeadConfig)):
         if own.get(key) is not None:
-            check(schema_of(kind), own[key], f"{where}, {key}")
+            check(schema_of(kind, nullable=False), own[key], f"{where}, {key}")
     return own
 
 
@@ -256,5 +256,5 @@ def _load(path: Path) -> tuple[Weights, dict[str, str]]:
 
 def absolute(name: str) -> str:
     """The name of a base, and if it is a folder's, from wherever it is used."""
-    path = Path(name).expanduser()
+    path = expand_home(name)
     return str(path.resolve()) if path.is_dir() else name

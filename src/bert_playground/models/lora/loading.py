@@ -7,7 +7,7 @@ from pathlib import Path
 import mlx.core as mx
 
 from bert_playground.logger import logger
-from bert_playground.lookup import expand_pattern, shorten
+from bert_playground.lookup import expand_home, expand_pattern, shorten
 from bert_playground.models.architectures import read_config
 from bert_playground.models.bert.names import Weights
 from bert_playground.models.bert_with_head import BertWithHead, complete_head
@@ -59,13 +59,24 @@ def _read_base(file: AdapterFile, base: str | None, *, shapes_only: bool = False
     hint = f"name its place with --base, or as base_model_name_or_path in {file.folder / ADAPTER}"
     if not name:
         raise ValueError(f"the adapter in {file.folder} does not say what it stands on; {hint}")
-    if base is None and not Path(name).expanduser().is_dir() and not expand_pattern(Path(name)):
+    if base is None and not _is_here(file, name):
         name = _find_cached_base(file, name)
     try:
         return read_pretrained(name, shapes_only=shapes_only)
     except (FileNotFoundError, ValueError) as error:
         raise type(error)(
             f"the adapter in {file.folder} stands on {name}, which cannot be read: {error}. If it lies elsewhere, {hint}"
+        ) from error
+
+
+def _is_here(file: AdapterFile, name: str) -> bool:
+    """Whether the base that an adapter names is a folder, or a pattern of folders, on this machine."""
+    try:
+        path = expand_home(name)
+        return path.is_dir() or bool(expand_pattern(path))
+    except OSError as error:  # too long a name
+        raise ValueError(
+            f"{file.folder / ADAPTER}: base_model_name_or_path is {name!r:.60}, which is no path: {error.strerror}"
         ) from error
 
 

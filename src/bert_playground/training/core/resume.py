@@ -10,7 +10,7 @@ from mlx.utils import tree_unflatten
 
 from bert_playground.documents import Document, check, read_json, schema_of
 from bert_playground.files import save_arrays, write_text
-from bert_playground.lookup import expand_pattern, name_neighbours
+from bert_playground.lookup import expand_home, expand_pattern, name_neighbours
 from bert_playground.runs import RunDir
 from bert_playground.training.core.optimizer import Moments, Tree, flatten
 from bert_playground.training.core.state import TrainState
@@ -54,7 +54,11 @@ def load_resumable(folder: Path) -> tuple[TrainState, Tree, Moments]:
         )
     document = read_json(folder / STATE_NAME)
     check(StateDocument, document, folder / STATE_NAME)
-    check(schema_of(TrainState, finite=False), document["state"], f"{folder / STATE_NAME}, state")
+    check(
+        schema_of(TrainState, nullable=False, finite=False),
+        document["state"],
+        f"{folder / STATE_NAME}, state",
+    )
     arrays = mx.load(str(folder / ARRAYS_NAME))
     assert isinstance(arrays, dict)
     set_random_key(arrays.pop("random.mlx"))
@@ -89,7 +93,7 @@ def find_resumable(path: Path) -> Path:
     Raises:
         FileNotFoundError: there is none; says what the folder holds instead.
     """
-    path = path.expanduser()
+    path = expand_home(path)
     for each in reversed(expand_pattern(path)):
         if (each / STATE_NAME).is_file():
             return each

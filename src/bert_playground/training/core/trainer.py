@@ -16,7 +16,7 @@ from bert_playground.data.core.types import Batch, Loader
 from bert_playground.forks import claim_process
 from bert_playground.inference import Model, Predictions, predict_batches
 from bert_playground.logger import logger
-from bert_playground.memory import fit_cache_limit
+from bert_playground.memory import fit_cache_limit, keep_large_buffers_apart
 from bert_playground.models.heads import BaseHead
 from bert_playground.models.tokenwise import settle
 from bert_playground.training.core.averaging import average_weights, is_averaged, mean_weights
@@ -92,6 +92,7 @@ class Trainer:
         self.state = TrainState(monitor=loop.monitor, mode=loop.mode)
         self.unfreezing = Unfreezing(model) if loop.gradual_unfreezing else None
         self.moments: Moments = optimizer.create_moments(model.trainable_parameters())
+        keep_large_buffers_apart()
         settle(model)
         mx.eval(self.moments)  # whichever thread trains
         self.average: Tree = {}  # of the weights so far, where they are averaged

@@ -1,5 +1,6 @@
 """fit_on_fold: one model on one fold, in a folder of its own; answer_fold: its answers to the rows that it has not seen."""
 
+import io
 import json
 import shutil
 import time
@@ -15,7 +16,7 @@ from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared
 from bert_playground.data.targets.align import align_scores
 from bert_playground.data.targets.fit import Encoder
-from bert_playground.files import STORAGE, replaced_file
+from bert_playground.files import STORAGE, write_bytes
 from bert_playground.inference import AnyPredictor, Predictor
 from bert_playground.leftovers import name_leftover
 from bert_playground.logger import logger
@@ -195,8 +196,9 @@ def answer_fold(predictor: AnyPredictor, rows: pl.DataFrame, labels: Encoder) ->
 
 def write_answers(folder: Path, answers: np.ndarray) -> None:
     """Keep the answers of a fold, so that a run that goes on need not ask again."""
-    with replaced_file(folder / ANSWERS) as path:
-        pl.DataFrame({"answer": answers}).write_parquet(path)
+    buffer = io.BytesIO()  # polars makes another error of what the disk refuses
+    pl.DataFrame({"answer": answers}).write_parquet(buffer)
+    write_bytes(folder / ANSWERS, buffer.getvalue())
 
 
 def read_answers(folder: Path) -> np.ndarray | None:

@@ -91,6 +91,12 @@ def test_damaged_typed_files_are_named(tmp_path, name):
         read_table(tmp_path / name)
 
 
+def test_fields_of_records_named_like_a_column_are_refused(tmp_path):
+    (tmp_path / "t.jsonl").write_text('{"a.b": 1, "a": {"b": 2}, "c": 3}\n' * 3)
+    with pytest.raises(ValueError, match=r"^a\.b would be the name of several columns"):
+        read_table(tmp_path / "t.jsonl")
+
+
 def test_records_lists_and_times_become_cells(tmp_path):
     frame = pl.DataFrame(
         {

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from bert_playground.data.columns.dictionary_encoding import DictionaryColumn, dictionary_encode
@@ -339,5 +340,29 @@ def test_damaged_cache_is_written_anew(
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    assert cached(tokenizer, tmp_path) == expected
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ids": lambda ids: ids + 60_000},
+        {"ids": lambda ids: -1 - ids},
+        {"ids": lambda ids: ids.astype(np.float32)},
+        {"offsets": lambda offsets: offsets[::-1].copy()},
+        {"offsets": lambda offsets: offsets * 10**6},
+        {"offsets": lambda offsets: offsets.astype(np.float64)},
+    ],
+)
+def test_a_cache_of_what_are_no_ids_is_written_anew(
+    tokenizer: TextTokenizer, tmp_path: Path, change: dict[str, Callable[[np.ndarray], np.ndarray]]
+) -> None:
+    expected = cached(tokenizer, tmp_path)
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    save_file(
+        {name: change.get(name, np.copy)(value) for name, value in load_file(path).items()}, path
+    )
     assert cached(tokenizer, tmp_path) == expected
     assert path.read_bytes() == whole

@@ -48,9 +48,10 @@ def inspect(
     from bert_playground.export.onnx import find_graphs, inspect_onnx
     from bert_playground.inspection import inspect_model
     from bert_playground.logs import set_up_logs
+    from bert_playground.lookup import expand_home
 
     set_up_logs(log_level)
-    refuse_together(Path(model).expanduser(), "model inspect")
+    refuse_together(expand_home(model), "model inspect")
     if find_graphs(Path(model)):
         found = inspect_onnx(Path(model))
     else:
