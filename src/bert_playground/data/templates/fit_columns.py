@@ -109,11 +109,13 @@ def fit_columns(
     }
     kinds |= {column.name: infer_kind(frame[column.name]) for column in kept}
     features, said = fit_features(frame, kinds)
-    features = tuple(
-        replace(each, says_missing=False) if each.column in derivation.quiet else each
-        for each in features
-    )
     read = {feature.column for feature in features}
+    known = read.union(*(each.sources for each in derivation.columns if each.name in read))
+    # What a cell lacks is said once, by the columns that others are computed of.
+    quiet = {each.name for each in kept if known >= {*each.sources}}.union(derivation.quiet)
+    features = tuple(
+        replace(each, says_missing=False) if each.column in quiet else each for each in features
+    )
     derived = tuple(each for each in (*derivation.columns, *kept) if each.name in read)
     told = tuple(describe_kept(column) for column in kept)
     return FittedColumns(frame, features, derived, (*said, *derivation.statements, *told))

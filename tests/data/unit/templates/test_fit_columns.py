@@ -66,6 +66,20 @@ def test_a_missing_code_is_said_once(frame: pl.DataFrame) -> None:
     assert "[cabin part 1=missing]" in text
 
 
+def test_what_a_derived_column_lacks_is_said_by_those_it_is_made_of(frame: pl.DataFrame) -> None:
+    fitted = fit_columns(
+        frame,
+        TextOptions(),
+        skip=["Alive"],
+        id_column="PassengerId",
+        choose=lambda base, is_category, proposed, unseen: [*range(proposed.shape[1])],
+    )
+    says = {each.column: each.says_missing for each in fitted.features}
+    assert says["PassengerId start group size"]  # the id itself is not read
+    assert says["Cabin part 1"]
+    assert not says["Cabin stem group size"]
+
+
 def test_strings_of_several_words_keep_all_of_them(frame: pl.DataFrame) -> None:
     text = fit(frame)
     assert {each.column: each.form for each in text.features}["Town"] == "text"
