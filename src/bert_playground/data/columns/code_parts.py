@@ -24,6 +24,7 @@ FEW_VALUES = 20  # a category of so few says it all by itself
 SEPARATORS = ("/", "|", "\\", "@", "#", ":", "_", ";", ",", "-", ".", " ")
 LIST_SEPARATORS = (r"\s*,\s*", r"\s*;\s*", r"\s*\|\s*", r"\s*\+\s*", r"\s+")
 CODE = r"[0-9/|\\@#:_]|[\w)]-[\w(]|\w\.\w"  # what codes have and words lack
+SLUG = r"\p{L}{3,}[-_+]\p{L}{2,}[-_+]\p{L}{3,}"  # a title within an address
 # Forms that everybody writes alike: what all of a column's cells match, and the parts of such a cell.
 FORMS = {
     "e-mail": (
@@ -34,12 +35,13 @@ FORMS = {
         r"^(?:[A-Za-z]+://|www\.)[^\s/]+",
         {
             "host": r"^(?:[A-Za-z]+://)?(?:www\.)?([^/:?#\s]+)",
-            "ending": r"^(?:[A-Za-z]+://)?[^/:?#\s]+\.([A-Za-z]{2,})(?:[/:?#]|$)",
             "path 1": r"^(?:[A-Za-z]+://)?[^/?#]+/([^/?#]+)",
+            "words": rf"/([^/?#]*{SLUG}[^/?#]*?)(?:\.[A-Za-z0-9]{{1,5}})?/?(?:[?#]|$)",
             "path 2": r"^(?:[A-Za-z]+://)?[^/?#]+/[^/?#]+/([^/?#]+)",
             "path 3": r"^(?:[A-Za-z]+://)?(?:[^/?#]+/){3}([^/?#]+)",
-            "query": r"\?([^#\s]+)",
+            "ending": r"^(?:[A-Za-z]+://)?[^/:?#\s]+\.([A-Za-z]{2,})(?:[/:?#]|$)",
             "extension": r"//.*/[^/?#]*\.([A-Za-z0-9]{1,5})(?:[?#]|$)",
+            "query": r"\?([^#\s]+)",
         },
     ),
     "IP address": (
@@ -113,7 +115,8 @@ def fit_code_parts(column: pl.Series, kind: Kind) -> tuple[DerivedColumn, ...]:
     for part in _find_parts(Part("", cells)):
         if len(kept) == MAX_PARTS:
             break
-        if not part.patterns or not _is_telling(part.values):
+        is_telling = _repeats_words if part.name == "words" else _is_telling
+        if not part.patterns or not is_telling(part.values):
             continue
         if any(_says_the_same(part.values, each) for each in seen):
             continue
@@ -307,6 +310,16 @@ def _is_telling(values: pl.Series) -> bool:
         return True
     repeated = int(counts.filter(counts >= MIN_ROWS).sum())
     return repeated >= len(known) / 2
+
+
+def _repeats_words(values: pl.Series) -> bool:
+    """Whether some cells have words, and most of these words are those of other cells too."""
+    known = values.drop_nulls()
+    if len(known) < max(2 * MIN_ROWS, MIN_KNOWN * len(values)):
+        return False
+    words = known.str.to_lowercase().str.extract_all(r"\p{L}{3,}").list.unique().explode()
+    counts = words.drop_nulls().value_counts(name="rows")["rows"]
+    return int(counts.filter(counts >= MIN_ROWS).sum()) >= len(words) / 2
 
 
 def _says_the_same(one: pl.Series, other: pl.Series) -> bool:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from bert_playground.data.columns.code_parts import SLUG
 from bert_playground.data.columns.combinations import propose_columns, reaches
 from bert_playground.data.columns.derived_columns import (
     DerivedColumn,
@@ -180,6 +181,7 @@ def _keep_words(column: pl.Series, kind: Kind) -> Kind:
         return kind
     values = clean(column).drop_nulls()
     has_words = values.str.count_matches(r"\S+").sum() >= SEVERAL_WORDS * len(values)
+    has_words |= values.str.contains(SLUG).sum() >= len(values) / 2
     repeats = repeated_share(values) >= REPEATED
     if kind.name == "code":
         return replace(kind, name="category" if repeats else "text" if has_words else "code")

@@ -13,6 +13,20 @@ from bert_playground.data.columns.derived_columns import DerivedColumn, add_deri
 from bert_playground.data.columns.kinds import infer_kind
 
 NUM_ROWS = 400
+WORDS = [
+    "storm",
+    "court",
+    "apple",
+    "market",
+    "robot",
+    "space",
+    "police",
+    "travel",
+    "health",
+    "school",
+    "energy",
+    "world",
+]
 Make = Callable[[random.Random], str]
 
 
@@ -94,6 +108,13 @@ CODES: dict[str, tuple[Make, str, dict[str, str | None]]] = {
         ),
         "https://b.org/en/sport/x/abcdefgh?ref=v",
         {"host": "b.org", "path 1": "en", "path 2": "sport", "path 3": "x", "query": "ref=v"},
+    ),
+    "a URL with a title": (
+        lambda r: (
+            f"https://news.org/{r.choice(['2013', '2014'])}/{'-'.join(r.choices(WORDS, k=4))}.html"
+        ),
+        "https://news.org/2014/new-storms-hit-coast.html",
+        {"path 1": "2014", "words": "new-storms-hit-coast"},
     ),
     "a path": (
         lambda r: (
@@ -211,6 +232,14 @@ def test_items_of_one_shape_are_counted_and_the_first_is_split() -> None:
 )
 def test_what_is_no_code_has_no_parts(cell: Make) -> None:
     assert fit(make(cell)) == ()
+
+
+def test_words_of_addresses_that_no_two_rows_share_are_left_out() -> None:
+    def title(r: random.Random) -> str:
+        return "-".join(letters(r, 7) for _ in range(4))
+
+    column = make(lambda r: f"https://{r.choice('ab')}.org/{title(r)}")
+    assert [part.name for part in fit(column)] == ["c host"]
 
 
 def test_a_part_that_is_constant_or_never_repeats_is_left_out() -> None:
