@@ -10,18 +10,21 @@ import polars as pl
 from loguru import logger
 
 from bert_playground.config.schema import RunConfig, TrainingSection
+from bert_playground.data.columns.kinds import infer_all
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared
 from bert_playground.data.templates.row_text import RowText
 from bert_playground.data.tokens.token_table import TokenizedTable, concat_tables
+from bert_playground.distributed.group import joined_group
 from bert_playground.lookup import count_of
 from bert_playground.runs import RunDir
 from bert_playground.training.build import fit_pipeline
 from bert_playground.training.pretraining import pretrain_encoder
 from bert_playground.training.start import start_run, write_run_config
 
-MOST_LABELED = 2000  # rows, of which more would teach the encoder by themselves
-LEAST_RATIO = 2  # rows of the test table for each of them
+LEAST_OF_TEXT = 2000  # rows in all, from which the words of free text are learned
+MOST_LABELED = 250  # rows of a table without, of which more teach the encoder by themselves
+LEAST_RATIO = 2  # rows of the test table for each of these
 
 
 def pretrain_first(prepared: Prepared, config: RunConfig, run: RunDir) -> RunConfig:
@@ -52,10 +55,11 @@ def pretrain_first(prepared: Prepared, config: RunConfig, run: RunDir) -> RunCon
             "pretrained encoder; take different_seeds, data_subsamples or heads, or leave model.pretrain out"
         )
     if asked == "auto":
-        pays, reason = judge_gain(prepared)
-        logger.info(f"model.pretrain auto: {'on' if pays else 'off'}, as {reason}")
+        pays, reason = judge_gain(prepared, config.training)
         if not pays:
+            logger.debug(f"model.pretrain auto: off, as {reason}")
             return config
+        logger.info(f"model.pretrain auto: on, as {reason}; --pretrain off leaves it out")
     folder = run.pretrained
     if not folder.summary.is_file():
         _pretrain(prepared, config, folder)
@@ -73,14 +77,43 @@ def is_pretrained_first(config: RunConfig, sources: Mapping[str, str]) -> bool:
     return config.model.pretrain != "off" and config.model.pretrained is not None and not is_named
 
 
-def judge_gain(prepared: Prepared) -> tuple[bool, str]:
-    """Whether pretraining pays, and why; see docs/guides/pretrain.md for the figures behind it."""
+def judge_gain(prepared: Prepared, asked: TrainingSection) -> tuple[bool, str]:
+    """Whether pretraining pays, and why; see docs/guides/pretrain.md for the figures behind it.
+
+    Args:
+        prepared: the rows.
+        asked: a run that is to end early has no time for it.
+    """
+    for name in ("max_steps", "max_time"):
+        if getattr(asked, name) is not None:
+            return False, f"training.{name} is to end the run"
+    if prepared.stream is not None:
+        return False, "the table is streamed"
+    if joined_group().size > 1:
+        return False, "several processes train together"
     test = prepared.text.test_rows
     labeled = prepared.train.height + prepared.val.height
     without = 0 if test is None else test.height
+    if _has_free_text(prepared):
+        pays = labeled + without >= LEAST_OF_TEXT
+        said = f"there is free text and {count_of(labeled + without, 'row')} in all"
+        return pays, f"{said}; it pays from {LEAST_OF_TEXT} on"
     pays = labeled <= MOST_LABELED and without >= LEAST_RATIO * labeled
     said = f"{count_of(labeled, 'row')} have labels and {without} of the test table have none"
-    return pays, f"{said}; it pays for up to {MOST_LABELED} and {LEAST_RATIO} times as many"
+    return (
+        pays,
+        f"{said}; without free text it pays for up to {MOST_LABELED} and {LEAST_RATIO} times as many",
+    )
+
+
+def _has_free_text(prepared: Prepared) -> bool:
+    text, schema = prepared.text, prepared.schema
+    skipped = {*schema.left_out, *text.drop_columns, schema.id_column}
+    names = [name for name in prepared.train.columns if name not in skipped]
+    given = {**text.kinds, **dict.fromkeys(text.text_columns, "text")}
+    found = infer_all(prepared.train, [name for name in names if name not in given])
+    kinds = given | {name: kind.name for name, kind in found.items()}
+    return any(kinds[name] == "text" for name in names)
 
 
 def _pretrain(prepared: Prepared, config: RunConfig, run: RunDir) -> None:
