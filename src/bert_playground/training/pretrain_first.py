@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 
 import mlx.core as mx
 import numpy as np
@@ -17,12 +18,14 @@ from bert_playground.data.templates.row_text import RowText
 from bert_playground.data.tokens.token_table import TokenizedTable, concat_tables
 from bert_playground.distributed.group import joined_group
 from bert_playground.lookup import count_of
-from bert_playground.runs import RunDir
+from bert_playground.runs import PRETRAINED, RunDir
 from bert_playground.training.build import fit_pipeline
 from bert_playground.training.pretraining import pretrain_encoder
+from bert_playground.training.recipe import choose_pretraining_recipe
 from bert_playground.training.start import start_run, write_run_config
 
-LEAST_OF_TEXT = 2000  # rows in all, from which the words of free text are learned
+STEPS = 2000  # of optimization, where the user leaves epochs open
+LEAST_OF_TEXT = 3000  # rows in all, from which the words of free text are learned
 MOST_LABELED = 250  # rows of a table without, of which more teach the encoder by themselves
 LEAST_RATIO = 2  # rows of the test table for each of these
 
@@ -73,8 +76,11 @@ def pretrain_first(prepared: Prepared, config: RunConfig, run: RunDir) -> RunCon
 
 def is_pretrained_first(config: RunConfig, sources: Mapping[str, str]) -> bool:
     """Whether the checkpoint that training starts from is one of `pretrain_first`, and not one that somebody named."""
+    start = config.model.pretrained
     is_named = sources.get("model.pretrained", "default") != "default"
-    return config.model.pretrain != "off" and config.model.pretrained is not None and not is_named
+    if start is None or is_named or config.model.pretrain == "off":
+        return False
+    return config.model.pretrain == "on" or Path(start).parents[1].name == PRETRAINED
 
 
 def judge_gain(prepared: Prepared, asked: TrainingSection) -> tuple[bool, str]:
@@ -117,7 +123,7 @@ def _has_free_text(prepared: Prepared) -> bool:
 
 
 def _pretrain(prepared: Prepared, config: RunConfig, run: RunDir) -> None:
-    config = _choose_config(config)
+    config = _choose_config(config, prepared)
     checkpoint = next(reversed(run.resumable()), None)
     if checkpoint is None:
         shutil.rmtree(
@@ -133,8 +139,8 @@ def _pretrain(prepared: Prepared, config: RunConfig, run: RunDir) -> None:
     pretrain_encoder(text, table, config, run, checkpoint)
 
 
-def _choose_config(config: RunConfig) -> RunConfig:
-    """For pretraining: what belongs to the task is left to the recipe of pretraining."""
+def _choose_config(config: RunConfig, prepared: Prepared) -> RunConfig:
+    """For pretraining: what belongs to the task is left to the recipe of pretraining, which is a short one."""
     checkpoint: dict[str, object] = {
         "enable_checkpointing": True,
         "save_best_model": True,
@@ -142,11 +148,11 @@ def _choose_config(config: RunConfig) -> RunConfig:
     }
     checkpoint |= {"best_model_metric": None, "best_model_mode": None, "keep_last": 1}
     asked = config.training.batch_size
-    batch_size = TrainingSection().batch_size if asked == "auto" else asked
+    batch_size = (TrainingSection() if asked == "auto" else config.training).rows_per_batch
     changes: dict[str, dict[str, object]] = {
         "training": {
             "report": False,
-            "epochs": config.pretraining.epochs,
+            "epochs": config.pretraining.epochs or _choose_epochs(config, prepared, batch_size),
             "max_steps": None,
             "metric": None,
             "early_stopping_patience": None,
@@ -161,6 +167,18 @@ def _choose_config(config: RunConfig) -> RunConfig:
         "model": {"pretrain": "off"},
     }
     return config.with_changes(changes)
+
+
+def _choose_epochs(config: RunConfig, prepared: Prepared, batch_size: int) -> int:
+    """Fewer than for `bert pretrain`, whose result is used more than once."""
+    test = prepared.text.test_rows
+    num_rows = prepared.train.height + (0 if test is None else prepared.val.height + test.height)
+    learned = round((1 - config.pretraining.val_fraction) * num_rows)
+    rows_per_step = batch_size * config.training.gradient_accumulation_steps
+    recipe = choose_pretraining_recipe(
+        is_pretrained=False, num_rows=learned, batch_size=rows_per_step, steps=STEPS
+    )
+    return recipe.epochs
 
 
 def _without_labels(pipeline: TextPipeline) -> RowText:

@@ -205,6 +205,9 @@ def test_auto_pretrains_where_there_is_free_text(ask, market: Path, said: list[s
         assert judge_gain(prepared, config.training)[0]
         for limit in ({"max_steps": 3}, {"max_time": 5.0}):
             assert not judge_gain(prepared, config.training.model_copy(update=limit))[0]
+        with pytest.MonkeyPatch.context() as several:
+            several.setattr(module.joined_group(), "size", 2, raising=True)
+            assert "several processes" in judge_gain(prepared, config.training)[1]
         run = run_training(config).run_dir
     assert run.pretrained.best.is_dir()
     assert (
