@@ -80,7 +80,7 @@ def is_pretrained_first(config: RunConfig, sources: Mapping[str, str]) -> bool:
     is_named = sources.get("model.pretrained", "default") != "default"
     if start is None or is_named or config.model.pretrain == "off":
         return False
-    return config.model.pretrain == "on" or Path(start).parents[1].name == PRETRAINED
+    return config.model.pretrain == "on" or PRETRAINED in Path(start).parts[-3:-2]
 
 
 def judge_gain(prepared: Prepared, asked: TrainingSection) -> tuple[bool, str]:
