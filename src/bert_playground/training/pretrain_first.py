@@ -24,7 +24,7 @@ from bert_playground.training.pretraining import pretrain_encoder
 from bert_playground.training.recipe import choose_pretraining_recipe
 from bert_playground.training.start import start_run, write_run_config
 
-STEPS = 2000  # of optimization, where the user leaves epochs open
+MOST_TOKENS = 10_000_000  # that are read, where the user leaves epochs open
 LEAST_OF_TEXT = 3000  # rows in all, from which the words of free text are learned
 MOST_LABELED = 250  # rows of a table without, of which more teach the encoder by themselves
 LEAST_RATIO = 2  # rows of the test table for each of these
@@ -123,7 +123,7 @@ def _has_free_text(prepared: Prepared) -> bool:
 
 
 def _pretrain(prepared: Prepared, config: RunConfig, run: RunDir) -> None:
-    config = _choose_config(config, prepared)
+    config = _choose_config(config)
     checkpoint = next(reversed(run.resumable()), None)
     if checkpoint is None:
         shutil.rmtree(
@@ -134,13 +134,15 @@ def _pretrain(prepared: Prepared, config: RunConfig, run: RunDir) -> None:
     pipeline = fit_pipeline(prepared, config)
     text = _without_labels(pipeline)
     table, said = _encode(prepared, text)
+    if config.training.epochs is None:
+        config = config.with_changes({"training": {"epochs": _choose_epochs(config, table)}})
     logger.info(f"pretraining first, in {run.path}: masked words of {said}, without their target")
     start_run(run, config)
     pretrain_encoder(text, table, config, run, checkpoint)
 
 
-def _choose_config(config: RunConfig, prepared: Prepared) -> RunConfig:
-    """For pretraining: what belongs to the task is left to the recipe of pretraining, which is a short one."""
+def _choose_config(config: RunConfig) -> RunConfig:
+    """For pretraining: what belongs to the task is left to the recipe of pretraining."""
     checkpoint: dict[str, object] = {
         "enable_checkpointing": True,
         "save_best_model": True,
@@ -152,7 +154,7 @@ def _choose_config(config: RunConfig, prepared: Prepared) -> RunConfig:
     changes: dict[str, dict[str, object]] = {
         "training": {
             "report": False,
-            "epochs": config.pretraining.epochs or _choose_epochs(config, prepared, batch_size),
+            "epochs": config.pretraining.epochs,
             "max_steps": None,
             "metric": None,
             "early_stopping_patience": None,
@@ -169,16 +171,15 @@ def _choose_config(config: RunConfig, prepared: Prepared) -> RunConfig:
     return config.with_changes(changes)
 
 
-def _choose_epochs(config: RunConfig, prepared: Prepared, batch_size: int) -> int:
-    """Fewer than for `bert pretrain`, whose result is used more than once."""
-    test = prepared.text.test_rows
-    num_rows = prepared.train.height + (0 if test is None else prepared.val.height + test.height)
-    learned = round((1 - config.pretraining.val_fraction) * num_rows)
-    rows_per_step = batch_size * config.training.gradient_accumulation_steps
+def _choose_epochs(config: RunConfig, table: TokenizedTable) -> int:
+    """As many as for `bert pretrain`, but for long rows, on which so many steps would take hours."""
+    training, share = config.training, 1 - config.pretraining.val_fraction
     recipe = choose_pretraining_recipe(
-        is_pretrained=False, num_rows=learned, batch_size=rows_per_step, steps=STEPS
+        is_pretrained=False,
+        num_rows=round(share * len(table.lengths)),
+        batch_size=training.rows_per_batch * training.gradient_accumulation_steps,
     )
-    return recipe.epochs
+    return max(1, min(recipe.epochs, int(MOST_TOKENS / (share * max(1, table.lengths.sum())))))
 
 
 def _without_labels(pipeline: TextPipeline) -> RowText:

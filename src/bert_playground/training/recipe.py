@@ -72,23 +72,20 @@ def as_before_averaging(
     return Recipe(2e-4 if is_pretrained else 5e-4, epochs, patience=4)
 
 
-def choose_pretraining_recipe(
-    *, is_pretrained: bool, num_rows: int, batch_size: int, steps: int = 6000
-) -> Recipe:
+def choose_pretraining_recipe(*, is_pretrained: bool, num_rows: int, batch_size: int) -> Recipe:
     """As above, for hidden words: many passes, since each one hides other words, and no early stop.
 
     Args:
         is_pretrained: whether the encoder starts from a checkpoint.
         num_rows: that are learned from.
         batch_size: rows per optimizer step, accumulation included.
-        steps: about so many, of random weights.
     """
     steps_per_epoch = math.ceil(num_rows / batch_size)
     if is_pretrained:
         return Recipe(
             learning_rate=1e-4, epochs=_between(2000 / steps_per_epoch, 3, 20), patience=0
         )
-    return Recipe(learning_rate=1e-3, epochs=_between(steps / steps_per_epoch, 5, 60), patience=0)
+    return Recipe(learning_rate=1e-3, epochs=_between(6000 / steps_per_epoch, 5, 60), patience=0)
 
 
 def _between(value: float, lowest: int, highest: int) -> int:

@@ -102,6 +102,12 @@ def test_validation_rows_are_not_read_where_no_test_rows_are(ask, market: Path) 
     assert summary["train_rows"] + summary["val_rows"] == 48
 
 
+def test_rows_of_many_tokens_are_read_fewer_times(ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_TOKENS", 1)
+    run = run_training(ask(**{"pretraining.epochs": None, "training.epochs": 1})).run_dir
+    assert json.loads(run.pretrained.summary.read_text())["epochs"] == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("epochs", [2, 5])  # it breaks in training, and in pretraining
 def test_a_broken_run_ends_as_an_unbroken_one(check_exact_resume, epochs: int) -> None:
