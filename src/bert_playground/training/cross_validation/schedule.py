@@ -22,7 +22,7 @@ from bert_playground.training.cross_validation.budget import Budget
 from bert_playground.training.cross_validation.encoder_settings import settings_of_fold
 from bert_playground.training.cross_validation.fold_fit import Fitted, FoldFit, fit_on_fold
 from bert_playground.training.cross_validation.members import Member
-from bert_playground.training.pretrain_first import judge_gain, pretrain_first
+from bert_playground.training.pretrain_first import pretrain_first
 from bert_playground.training.track_run import track_fold
 
 LEAST_SECONDS = 2.0  # in which a fold of an encoder learns anything
@@ -162,6 +162,7 @@ class Schedule:
         # Columns that the labels choose would tell the pretrained encoder of rows that it shall answer.
         blind: dict[str, Any] = {"derive": "off", "column_order": "table"}
         limit = {"max_time": self._share_of_pretraining(member)}
+        blinded = config.with_changes({"data": blind, "training": limit})
         table = self.folds.table
         rows = replace(
             self.folds.prepared,
@@ -169,14 +170,6 @@ class Schedule:
             val=table.head(0),
             text=replace(self.folds.prepared.text, **blind),
         )
-        if config.model.pretrain == "auto":
-            pays, reason = judge_gain(rows, config.training)
-            if not pays:
-                logger.debug(f"model.pretrain auto: off, as {reason}")
-                return config
-            logger.info(f"model.pretrain auto: on, as {reason}; --pretrain off leaves it out")
-        changes: dict[str, dict[str, Any]] = {"data": blind, "training": limit}
-        blinded = config.with_changes({**changes, "model": {"pretrain": "on"}})
         try:
             pretrained = pretrain_first(rows, blinded, self.run)
         except ValueError as error:
