@@ -26,6 +26,9 @@ from bert_playground.training.start import start_run, write_run_config
 
 MOST_TOKENS = 10_000_000  # that are read, where the user leaves epochs open
 LEAST_OF_TEXT = 3000  # rows in all, from which the words of free text are learned
+MOST_WORDS = (
+    50  # of free text in a row, on average; of long ones it took much time and gained nothing
+)
 MOST_LABELED = 250  # rows of a table without, of which more teach the encoder by themselves
 LEAST_RATIO = 2  # rows of the test table for each of these
 
@@ -100,10 +103,10 @@ def judge_gain(prepared: Prepared, asked: TrainingSection) -> tuple[bool, str]:
     test = prepared.text.test_rows
     labeled = prepared.train.height + prepared.val.height
     without = 0 if test is None else test.height
-    if _has_free_text(prepared):
-        pays = labeled + without >= LEAST_OF_TEXT
-        said = f"there is free text and {count_of(labeled + without, 'row')} in all"
-        return pays, f"{said}; it pays from {LEAST_OF_TEXT} on"
+    if words := _count_words(prepared):
+        pays = labeled + without >= LEAST_OF_TEXT and words <= MOST_WORDS
+        said = f"there is free text of {words:.0f} words and {count_of(labeled + without, 'row')} in all"
+        return pays, f"{said}; it pays from {LEAST_OF_TEXT} rows on, with up to {MOST_WORDS} words"
     pays = labeled <= MOST_LABELED and without >= LEAST_RATIO * labeled
     said = f"{count_of(labeled, 'row')} have labels and {without} of the test table have none"
     return (
@@ -112,14 +115,18 @@ def judge_gain(prepared: Prepared, asked: TrainingSection) -> tuple[bool, str]:
     )
 
 
-def _has_free_text(prepared: Prepared) -> bool:
+def _count_words(prepared: Prepared) -> float:
+    """Words of free text in a training row, on average; 0.0 where no column holds any."""
     text, schema = prepared.text, prepared.schema
     skipped = {*schema.left_out, *text.drop_columns, schema.id_column}
     names = [name for name in prepared.train.columns if name not in skipped]
     given = {**text.kinds, **dict.fromkeys(text.text_columns, "text")}
     found = infer_all(prepared.train, [name for name in names if name not in given])
     kinds = given | {name: kind.name for name, kind in found.items()}
-    return any(kinds[name] == "text" for name in names)
+    counts = prepared.train.select(
+        pl.col(name).str.count_matches(r"\S+").sum() for name in names if kinds[name] == "text"
+    )
+    return sum(map(float, counts.row(0))) / max(1, prepared.train.height) if counts.width else 0.0
 
 
 def _pretrain(prepared: Prepared, config: RunConfig, run: RunDir) -> None:

@@ -205,10 +205,16 @@ def test_auto_pretrains_where_there_is_free_text(ask, market: Path, said: list[s
     config = ask(**{"model.pretrain": "auto", "training.epochs": 1})
     prepared = prepare(config)
     pays, reason = judge_gain(prepared, config.training)
-    assert (pays, reason.split(";")[0]) == (False, "there is free text and 120 rows in all")
+    assert (pays, reason.split(";")[0]) == (
+        False,
+        "there is free text of 8 words and 120 rows in all",
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "LEAST_OF_TEXT", 120)
         assert judge_gain(prepared, config.training)[0]
+        with pytest.MonkeyPatch.context() as shorter:
+            shorter.setattr(module, "MOST_WORDS", 7)
+            assert not judge_gain(prepared, config.training)[0]
         for limit in ({"max_steps": 3}, {"max_time": 5.0}):
             assert not judge_gain(prepared, config.training.model_copy(update=limit))[0]
         with pytest.MonkeyPatch.context() as several:
@@ -217,7 +223,13 @@ def test_auto_pretrains_where_there_is_free_text(ask, market: Path, said: list[s
         run = run_training(config).run_dir
     assert run.pretrained.best.is_dir()
     assert (
-        len([line for line in said if "model.pretrain auto: on, as there is free text" in line])
+        len(
+            [
+                line
+                for line in said
+                if "model.pretrain auto: on, as there is free text of 8 words" in line
+            ]
+        )
         == 1
     )
 
