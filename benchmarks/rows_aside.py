@@ -40,14 +40,18 @@ def choose_rows(
     return chosen
 
 
-def write_table(folder: Path, rest: pl.DataFrame, source: Path) -> Path:
-    """The rows as train.csv, and beside it the head of the test table of `source`, whose columns are the ones to learn from."""
+def write_table(
+    folder: Path, rest: pl.DataFrame, source: Path, unlabelled: pl.DataFrame | None = None
+) -> Path:
+    """The rows as train.csv, and beside it a test table of the columns that the one of `source` has, the ones to learn from.
+
+    Its rows are the unlabelled ones, or a single one of those to learn from where none are given.
+    """
     rest.write_csv(path := folder / "train.csv")
     test = read_test_columns(source, rest.columns)
     if test is not None:
-        rest.head(1).select(name for name in rest.columns if name in test).write_csv(
-            folder / "test.csv"
-        )
+        rows = rest.head(1) if unlabelled is None else unlabelled
+        rows.select(name for name in rest.columns if name in test).write_csv(folder / "test.csv")
     return path
 
 

@@ -4,12 +4,13 @@
     uv run python benchmarks/settings_gain.py --train train.csv --try augmentation.token_masking=0.1 \
         --try augmentation.value_swap=0.1,augmentation.column_dropout=0.1 [--tta 8] [--set data.template=key_value]
     uv run python benchmarks/settings_gain.py --train train.csv --preset quick --preset production --preset kaggle
+    uv run python benchmarks/settings_gain.py --train train.csv --rows 500 --unlabelled --try model.pretrain=on
 
 Per seed a quarter of the rows is put aside, stratified by class; `bert train` with its defaults learns the rest (or so many
 rows of it) as it is and with each setting that is tried, and the best checkpoints answer the rows put aside, once. Seeds
 and rows are the same for all, so differences are taken seed by seed. `--first-seed 100` gives other parts, to choose settings
 on; `--set` changes all sides alike. With `--preset` the presets of that name are the sides, the first one in the place of the
-defaults.
+defaults. With `--unlabelled` all rows that are not learned from are the test table, without their target.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import polars as pl
 import yaml
 from rows_aside import Scores, choose_rows, print_means, score, train, write_table
 
@@ -48,10 +50,14 @@ def measure(asked: argparse.Namespace) -> dict[str, list[Scores]]:
     for seed in range(asked.first_seed, asked.first_seed + asked.seeds):
         is_aside = choose_rows(frame, roles.targets, round(asked.aside * frame.height), seed)
         rest, aside = frame.filter(~is_aside), frame.filter(is_aside)
+        others = aside
         if asked.rows:
-            rest = rest.filter(choose_rows(rest, roles.targets, asked.rows, seed))
+            is_learned = choose_rows(rest, roles.targets, asked.rows, seed)
+            others = pl.concat([aside, rest.filter(~is_learned)])
+            rest = rest.filter(is_learned)
         with tempfile.TemporaryDirectory() as folder:
-            table = write_table(Path(folder), rest, asked.train)
+            test = others if asked.unlabelled else None
+            table = write_table(Path(folder), rest, asked.train, test)
             for name, preset, more in sides:
                 checkpoint = train(table, Path(folder) / "runs", seed, same | more, preset)
                 for number in (1, *([asked.tta] if asked.tta else [])):
@@ -74,6 +80,9 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE,…")
     parser.add_argument("--model", help="a checkpoint to start from; default: random weights")
     parser.add_argument("--rows", type=int, help="training rows; default: all not put aside")
+    parser.add_argument(
+        "--unlabelled", action="store_true", help="the test table holds all rows not learned from"
+    )
     parser.add_argument("--aside", type=float, default=0.25, help="share of rows put aside")
     parser.add_argument(
         "--most-aside", type=int, help="so many of these are answered; default: all"

@@ -10,6 +10,7 @@ from pathlib import Path
 from bert_playground.lookup import expand_home, expand_pattern, name_neighbours, shorten
 
 WEIGHTS_NAME = "model.safetensors"
+PRETRAINED = "pretrained"  # the folder of the run before a run
 MEMBERS = "members"  # the folder of their runs
 TRIALS = "trials"  # likewise, of a study
 ENSEMBLE_NAME = "ensemble.json"  # in the folder of several checkpoints that answer together
@@ -107,7 +108,7 @@ class RunDir:
     @property
     def pretrained(self) -> "RunDir":
         """The run of masked language modelling before this one, where `model.pretrain` asked for it."""
-        return RunDir(self.path / "pretrained")
+        return RunDir(self.path / PRETRAINED)
 
     @property
     def kept(self) -> Path | None:

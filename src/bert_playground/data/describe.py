@@ -27,6 +27,7 @@ from bert_playground.data.templates.templates import (
     choose_template,
     render_cells,
 )
+from bert_playground.data.templates.word_counts import count_words
 from bert_playground.lookup import count_of
 
 MANY_CATEGORIES = 1000
@@ -136,7 +137,7 @@ def describe_table(
 
 
 def preview_table(text: RowText, frame: pl.DataFrame, num_rows: int) -> dict[str, Any]:
-    """The first rows as text and pieces, and how many tokens all rows have; ready for JSON."""
+    """The first rows as text and pieces, how many tokens all rows have and how words are read; ready for JSON."""
     first = frame[:num_rows]
     table = text.encode(frame)
     lengths = table.lengths
@@ -155,6 +156,7 @@ def preview_table(text: RowText, frame: pl.DataFrame, num_rows: int) -> dict[str
             "max_length": text.max_length,
             "at_max_length": int((lengths >= text.max_length).sum()),
         },
+        "words": count_words(text, frame),
         "template": text.template,
     }
 

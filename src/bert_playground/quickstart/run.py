@@ -139,6 +139,7 @@ def _train(table: Path, output_dir: Path, seed: int, effort: Effort) -> RunDir:
         "data.train": table,
         "data.target": TARGET,
         "data.id_column": ID,
+        "model.pretrain": "off",  # it is to answer soon
         "training.output_dir": output_dir,
         "training.report": False,  # that of the first part is written when all are trained
         "training.seed": seed,

@@ -3,25 +3,34 @@
 import shutil
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 
 import mlx.core as mx
 import numpy as np
 import polars as pl
 
 from bert_playground.config.schema import RunConfig, TrainingSection
+from bert_playground.data.columns.kinds import infer_all
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared
 from bert_playground.data.templates.row_text import RowText
 from bert_playground.data.tokens.token_table import TokenizedTable, concat_tables
+from bert_playground.distributed.group import joined_group
 from bert_playground.logger import logger
 from bert_playground.lookup import count_of
-from bert_playground.runs import RunDir
+from bert_playground.runs import PRETRAINED, RunDir
 from bert_playground.training.build import fit_pipeline
 from bert_playground.training.pretraining import pretrain_encoder
+from bert_playground.training.recipe import choose_pretraining_recipe
 from bert_playground.training.start import start_run, write_run_config
 
-MOST_LABELED = 2000  # rows, of which more would teach the encoder by themselves
-LEAST_RATIO = 2  # rows of the test table for each of them
+MOST_TOKENS = 10_000_000  # that are read, where the user leaves epochs open
+LEAST_OF_TEXT = 3000  # rows in all, from which the words of free text are learned
+MOST_WORDS = (
+    50  # of free text in a row, on average; of long ones it took much time and gained nothing
+)
+MOST_LABELED = 250  # rows of a table without, of which more teach the encoder by themselves
+LEAST_RATIO = 2  # rows of the test table for each of these
 
 
 def pretrain_first(prepared: Prepared, config: RunConfig, run: RunDir) -> RunConfig:
@@ -52,10 +61,11 @@ def pretrain_first(prepared: Prepared, config: RunConfig, run: RunDir) -> RunCon
             "pretrained encoder; take different_seeds, data_subsamples or heads, or leave model.pretrain out"
         )
     if asked == "auto":
-        pays, reason = judge_gain(prepared)
-        logger.info(f"model.pretrain auto: {'on' if pays else 'off'}, as {reason}")
+        pays, reason = judge_gain(prepared, config.training)
         if not pays:
+            logger.debug(f"model.pretrain auto: off, as {reason}")
             return config
+        logger.info(f"model.pretrain auto: on, as {reason}; --pretrain off leaves it out")
     folder = run.pretrained
     if not folder.summary.is_file():
         _pretrain(prepared, config, folder)
@@ -69,18 +79,54 @@ def pretrain_first(prepared: Prepared, config: RunConfig, run: RunDir) -> RunCon
 
 def is_pretrained_first(config: RunConfig, sources: Mapping[str, str]) -> bool:
     """Whether the checkpoint that training starts from is one of `pretrain_first`, and not one that somebody named."""
+    start = config.model.pretrained
     is_named = sources.get("model.pretrained", "default") != "default"
-    return config.model.pretrain != "off" and config.model.pretrained is not None and not is_named
+    if start is None or is_named or config.model.pretrain == "off":
+        return False
+    return config.model.pretrain == "on" or PRETRAINED in Path(start).parts[-3:-2]
 
 
-def judge_gain(prepared: Prepared) -> tuple[bool, str]:
-    """Whether pretraining pays, and why; see docs/guides/pretrain.md for the figures behind it."""
+def judge_gain(prepared: Prepared, asked: TrainingSection) -> tuple[bool, str]:
+    """Whether pretraining pays, and why; see docs/guides/pretrain.md for the figures behind it.
+
+    Args:
+        prepared: the rows.
+        asked: a run that is to end early has no time for it.
+    """
+    for name in ("max_steps", "max_time"):
+        if getattr(asked, name) is not None:
+            return False, f"training.{name} is to end the run"
+    if prepared.stream is not None:
+        return False, "the table is streamed"
+    if joined_group().size > 1:
+        return False, "several processes train together"
     test = prepared.text.test_rows
     labeled = prepared.train.height + prepared.val.height
     without = 0 if test is None else test.height
+    if words := _count_words(prepared):
+        pays = labeled + without >= LEAST_OF_TEXT and words <= MOST_WORDS
+        said = f"there is free text of {words:.0f} words and {count_of(labeled + without, 'row')} in all"
+        return pays, f"{said}; it pays from {LEAST_OF_TEXT} rows on, with up to {MOST_WORDS} words"
     pays = labeled <= MOST_LABELED and without >= LEAST_RATIO * labeled
     said = f"{count_of(labeled, 'row')} have labels and {without} of the test table have none"
-    return pays, f"{said}; it pays for up to {MOST_LABELED} and {LEAST_RATIO} times as many"
+    return (
+        pays,
+        f"{said}; without free text it pays for up to {MOST_LABELED} and {LEAST_RATIO} times as many",
+    )
+
+
+def _count_words(prepared: Prepared) -> float:
+    """Words of free text in a training row, on average; 0.0 where no column holds any."""
+    text, schema = prepared.text, prepared.schema
+    skipped = {*schema.left_out, *text.drop_columns, schema.id_column}
+    names = [name for name in prepared.train.columns if name not in skipped]
+    given = {**text.kinds, **dict.fromkeys(text.text_columns, "text")}
+    found = infer_all(prepared.train, [name for name in names if name not in given])
+    kinds = given | {name: kind.name for name, kind in found.items()}
+    counts = prepared.train.select(
+        pl.col(name).str.count_matches(r"\S+").sum() for name in names if kinds[name] == "text"
+    )
+    return sum(map(float, counts.row(0))) / max(1, prepared.train.height) if counts.width else 0.0
 
 
 def _pretrain(prepared: Prepared, config: RunConfig, run: RunDir) -> None:
@@ -95,6 +141,8 @@ def _pretrain(prepared: Prepared, config: RunConfig, run: RunDir) -> None:
     pipeline = fit_pipeline(prepared, config)
     text = _without_labels(pipeline)
     table, said = _encode(prepared, text)
+    if config.training.epochs is None:
+        config = config.with_changes({"training": {"epochs": _choose_epochs(config, table)}})
     logger.info(f"pretraining first, in {run.path}: masked words of {said}, without their target")
     start_run(run, config)
     pretrain_encoder(text, table, config, run, checkpoint)
@@ -109,7 +157,7 @@ def _choose_config(config: RunConfig) -> RunConfig:
     }
     checkpoint |= {"best_model_metric": None, "best_model_mode": None, "keep_last": 1}
     asked = config.training.batch_size
-    batch_size = TrainingSection().batch_size if asked == "auto" else asked
+    batch_size = (TrainingSection() if asked == "auto" else config.training).rows_per_batch
     changes: dict[str, dict[str, object]] = {
         "training": {
             "report": False,
@@ -128,6 +176,17 @@ def _choose_config(config: RunConfig) -> RunConfig:
         "model": {"pretrain": "off"},
     }
     return config.with_changes(changes)
+
+
+def _choose_epochs(config: RunConfig, table: TokenizedTable) -> int:
+    """As many as for `bert pretrain`, but for long rows, on which so many steps would take hours."""
+    training, share = config.training, 1 - config.pretraining.val_fraction
+    recipe = choose_pretraining_recipe(
+        is_pretrained=False,
+        num_rows=round(share * len(table.lengths)),
+        batch_size=training.rows_per_batch * training.gradient_accumulation_steps,
+    )
+    return max(1, min(recipe.epochs, int(MOST_TOKENS / (share * max(1, table.lengths.sum())))))
 
 
 def _without_labels(pipeline: TextPipeline) -> RowText:

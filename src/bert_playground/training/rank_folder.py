@@ -35,7 +35,7 @@ def check_for_ranks(config: RunConfig) -> None:
             "training.batch_size auto: it is measured for one process; give the rows that each rank takes, such as "
             "--batch-size 32"
         )
-    if config.model.pretrain != "off":
+    if config.model.pretrain == "on":
         wrong.append(
             "model.pretrain: pretrain first, by bert launch … pretrain, and give its checkpoints/best as --model"
         )

@@ -124,7 +124,10 @@ def _fit_alone(
 ) -> RunResult:
     """Fit a model that is no fold, member or trial of something larger."""
     log_settings_of_several(config, read_sources(run))
-    return fit(prepared, pretrain_first(prepared, config, run), run, checkpoint)
+    # A run of a version that pretrained nothing unasked goes on as it began.
+    if checkpoint is None or config.model.pretrain == "on" or run.pretrained.summary.is_file():
+        config = pretrain_first(prepared, config, run)
+    return fit(prepared, config, run, checkpoint)
 
 
 def fit(

@@ -74,7 +74,7 @@ class TableFacts:
 
 def _is_pretrained_first(prepared: Prepared, config: RunConfig) -> bool:
     asked = config.model.pretrain
-    return asked == "on" or (asked == "auto" and judge_gain(prepared)[0])
+    return asked == "on" or (asked == "auto" and judge_gain(prepared, config.training)[0])
 
 
 def configure_trial(

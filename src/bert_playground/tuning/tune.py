@@ -73,6 +73,13 @@ def run_tuning(
         _ = config.training.rows_per_batch  # one number for all trials
         config, source = fit_to_checkpoint(config, sources)
         run, sources = RunDir.create(config.training.output_dir), source
+        if (
+            config.model.pretrain == "auto"
+            and sources.get("model.pretrain", "default") == "default"
+        ):
+            # Each trial would pretrain anew. As a setting that was given it also stands in the best configuration.
+            config = config.with_changes({"model": {"pretrain": "off"}})
+            sources = {**sources, "model.pretrain": "bert tune"}
         write_run_config(run, config, sources, COMMAND)
         write_json(run.environment, {"seed": config.training.seed, **describe_environment()})
         asked = replace(asked, study=asked.study or run.path.name)

@@ -1,6 +1,7 @@
 """bert data describe and preview on a small table."""
 
 import json
+import random
 
 import pytest
 from typer.testing import CliRunner
@@ -70,6 +71,22 @@ def test_preview_counts_the_tokens_that_it_shows(table):
     assert "[age=20]" in shown["rows"][0]["pieces"]
     assert shown["token_counts"]["rows"] == ROWS
     assert shown["token_counts"]["shortest"] <= shown["rows"][0]["tokens"]
+
+
+def test_preview_says_how_the_words_of_free_text_are_read(table):
+    # More different words than the vocabulary has room for.
+    chance = random.Random(0)
+    words = ["".join(chance.choices("abcdefghij", k=8)) for _ in range(ROWS * 150)]
+    lines = ["id,note,label"]
+    lines += [f"{i},{' '.join(words[i::ROWS])} here,{i % 3 % 2}" for i in range(ROWS)]
+    table.write_text("\n".join(lines) + "\n")
+    counts = json.loads(run("data", "preview", table, "--json").stdout)["words"]["note"]
+    assert counts["whole"] + counts["in_pieces"] == 151 * ROWS
+    assert counts["whole"] >= ROWS  # "here"
+    assert counts["in_pieces"] > ROWS
+    assert counts["unknown"] == 0
+    share = counts["in_pieces"] / (151 * ROWS)
+    assert f"note: {1 - share:.1%} of its words are whole" in run("data", "preview", table).stdout
 
 
 def test_preview_takes_template_and_length(table):

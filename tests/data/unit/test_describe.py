@@ -7,6 +7,7 @@ import pytest
 from bert_playground.data.schema.column_probe import ColumnProbe
 from bert_playground.data.schema.leakage import find_leakage
 from bert_playground.data.targets.label_encoder import LabelEncoder
+from bert_playground.data.templates.word_counts import describe_words
 from tests.fitting import describe_frame
 
 ROWS = 300
@@ -150,3 +151,12 @@ def test_kinds_and_dropped_columns_are_those_of_the_configuration() -> None:
     assert by_name["noise"].role == "left out"
     with pytest.raises(ValueError, match="'nois'; did you mean 'noise'"):
         describe_frame(frame, target="target", drop_columns=["nois"])
+
+
+def test_words_that_no_entry_spells_are_said() -> None:
+    counts = {"note": {"whole": 90, "in_pieces": 9, "unknown": 1}}
+    counts["empty"] = dict.fromkeys(counts["note"], 0)
+    assert describe_words(counts) == [
+        "note: 90.0% of its words are whole entries of the vocabulary, 9.0% are read in pieces, 1.0% are unknown",
+        "empty: 0.0% of its words are whole entries of the vocabulary, 0.0% are read in pieces",
+    ]

@@ -81,7 +81,7 @@ def test_numbers_and_dates_are_read_in_their_tokens_unasked(trained: Path) -> No
         assert all(word.startswith(f"[{label}=") for word in spelt)
         assert f"[{label}=missing]" not in spelt
     log = (trained.parent.parent / "train.log").read_text()
-    assert "numbers: values in the tokens of width, depth, sold" in log
+    assert "numbers and dates: each value is added to the token of its cell" in log
 
 
 def test_a_value_counts_within_its_bin(trained: Path, plots: Path) -> None:

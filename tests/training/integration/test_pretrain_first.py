@@ -102,6 +102,12 @@ def test_validation_rows_are_not_read_where_no_test_rows_are(ask, market: Path) 
     assert summary["train_rows"] + summary["val_rows"] == 48
 
 
+def test_rows_of_many_tokens_are_read_fewer_times(ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_TOKENS", 1)
+    run = run_training(ask(**{"pretraining.epochs": None, "training.epochs": 1})).run_dir
+    assert json.loads(run.pretrained.summary.read_text())["epochs"] == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("epochs", [2, 5])  # it breaks in training, and in pretraining
 def test_a_broken_run_ends_as_an_unbroken_one(check_exact_resume, epochs: int) -> None:
@@ -181,14 +187,51 @@ def test_settings_without_effect_are_named(ask, said: list[str]) -> None:
 def test_auto_says_in_one_line_why(ask, said: list[str], monkeypatch) -> None:
     config = ask(**{"model.pretrain": "auto"})
     prepared = prepare(config)
-    pays, reason = judge_gain(prepared)
+    pays, reason = judge_gain(prepared, config.training)
     assert not pays
     assert reason.startswith("60 rows have labels and 60 of the test table have none")
-    monkeypatch.setattr(module, "LEAST_RATIO", 1)
-    assert judge_gain(prepared)[0]
-    monkeypatch.setattr(module, "LEAST_RATIO", 2)
     assert pretrain_first(prepared, config, RunDir(Path("nowhere"))) == config
-    assert len([line for line in said if "model.pretrain auto: off, as 60 rows" in line]) == 1
+    assert not [line for line in said if "model.pretrain" in line]
+    monkeypatch.setattr(module, "LEAST_RATIO", 1)
+    assert judge_gain(prepared, config.training)[0]
+    monkeypatch.setattr(module, "MOST_LABELED", 59)
+    assert not judge_gain(prepared, config.training)[0]
+
+
+def test_auto_pretrains_where_there_is_free_text(ask, market: Path, said: list[str]) -> None:
+    for path in (market, market.with_name("test.csv")):
+        note = pl.Series("note", [f"we took number {i} home from the market" for i in range(60)])
+        pl.read_csv(path).with_columns(note).write_csv(path)
+    config = ask(**{"model.pretrain": "auto", "training.epochs": 1})
+    prepared = prepare(config)
+    pays, reason = judge_gain(prepared, config.training)
+    assert (pays, reason.split(";")[0]) == (
+        False,
+        "there is free text of 8 words and 120 rows in all",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "LEAST_OF_TEXT", 120)
+        assert judge_gain(prepared, config.training)[0]
+        with pytest.MonkeyPatch.context() as shorter:
+            shorter.setattr(module, "MOST_WORDS", 7)
+            assert not judge_gain(prepared, config.training)[0]
+        for limit in ({"max_steps": 3}, {"max_time": 5.0}):
+            assert not judge_gain(prepared, config.training.model_copy(update=limit))[0]
+        with pytest.MonkeyPatch.context() as several:
+            several.setattr(module.joined_group(), "size", 2, raising=True)
+            assert "several processes" in judge_gain(prepared, config.training)[1]
+        run = run_training(config).run_dir
+    assert run.pretrained.best.is_dir()
+    assert (
+        len(
+            [
+                line
+                for line in said
+                if "model.pretrain auto: on, as there is free text of 8 words" in line
+            ]
+        )
+        == 1
+    )
 
 
 @pytest.mark.parametrize(("spelt", "meant"), [(False, "off"), (True, "on"), ("auto", "auto")])

@@ -108,6 +108,7 @@ def test_the_best_configuration_is_a_file_that_training_takes(study):
     path = Path(study["files"]["best"])
     config, sources = load_config(path, {})
     assert config.training.epochs == study["best"]["params"]["training.epochs"]
+    assert config.model.pretrain == "off"  # as in the trials, which do not pretrain unasked
     assert config.model.hidden_size == 16
     assert config.data.train is None
     assert sources["training.seed"] == "default"

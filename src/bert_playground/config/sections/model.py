@@ -44,7 +44,7 @@ class ModelSection(Section):
         description="of how many layers of modernbert one sees all tokens, without a checkpoint",
     )
     pretrain: Annotated[Literal["off", "auto", "on"], Flag("--pretrain", "off|auto|on")] = Field(
-        "off",
+        "auto",
         description="first learn masked words of the rows of train and test, without a checkpoint; auto: where it pays",
     )
     word_vectors: Literal["random", "cooccurrence"] = Field(

@@ -24,6 +24,7 @@ FEW_VALUES = 20  # a category of so few says it all by itself
 SEPARATORS = ("/", "|", "\\", "@", "#", ":", "_", ";", ",", "-", ".", " ")
 LIST_SEPARATORS = (r"\s*,\s*", r"\s*;\s*", r"\s*\|\s*", r"\s*\+\s*", r"\s+")
 CODE = r"[0-9/|\\@#:_]|[\w)]-[\w(]|\w\.\w"  # what codes have and words lack
+SLUG = r"\p{L}{3,}[-_+]\p{L}{2,}[-_+]\p{L}{3,}"  # a title within an address
 # Forms that everybody writes alike: what all of a column's cells match, and the parts of such a cell.
 FORMS = {
     "e-mail": (
@@ -34,21 +35,26 @@ FORMS = {
         r"^(?:[A-Za-z]+://|www\.)[^\s/]+",
         {
             "host": r"^(?:[A-Za-z]+://)?(?:www\.)?([^/:?#\s]+)",
+            "path 1": r"^(?:[A-Za-z]+://)?[^/?#]+/([^/?#]+)",
+            "words": rf"/([^/?#]*{SLUG}[^/?#]*?)(?:\.[A-Za-z0-9]{{1,5}})?/?(?:[?#]|$)",
+            "path 2": r"^(?:[A-Za-z]+://)?[^/?#]+/[^/?#]+/([^/?#]+)",
+            "path 3": r"^(?:[A-Za-z]+://)?(?:[^/?#]+/){3}([^/?#]+)",
             "ending": r"^(?:[A-Za-z]+://)?[^/:?#\s]+\.([A-Za-z]{2,})(?:[/:?#]|$)",
-            "path 1": r"^(?:[A-Za-z]+://)?[^/]+/([^/?#]+)",
-            "path 2": r"^(?:[A-Za-z]+://)?[^/]+/[^/]+/([^/?#]+)",
             "extension": r"//.*/[^/?#]*\.([A-Za-z0-9]{1,5})(?:[?#]|$)",
+            "query": r"\?([^#\s]+)",
         },
     ),
     "IP address": (
         r"^(?:[0-9]{1,3}\.){3}[0-9]{1,3}$",
-        {"net 1": r"^([0-9]+\.)", "net 2": r"^((?:[0-9]+\.){2})", "net 3": r"^((?:[0-9]+\.){3})"},
+        {f"net {n + 1}": rf"^((?:[0-9]+\.){{{n}}}[0-9]+)" for n in range(3)},
     ),
     "file name": (
         r"^.*[\w\-)]\.[A-Za-z][A-Za-z0-9]{1,4}$",
         {
             "extension": r"\.([A-Za-z0-9]+)$",
-            "folder": r"^[/\\]?([^/\\]+)[/\\]",
+            "folder": r"^[/\\]*([^/\\]+)[/\\]",
+            "folder 2": r"^[/\\]*[^/\\]+[/\\]+([^/\\]+)[/\\]",
+            "folder 3": r"^[/\\]*(?:[^/\\]+[/\\]+){2}([^/\\]+)[/\\]",
             "stem": r"([^/\\]*)\.[A-Za-z0-9]+$",
         },
     ),
@@ -82,7 +88,8 @@ class Part:
         elif fold == "lower":
             values = values.str.to_lowercase()
         values = values.set((values == "").fill_null(False), None)
-        named = f"{self.name} {name}".strip()
+        is_nested = bool(re.search(r"part \d+$", self.name)) and name.startswith("part ")
+        named = f"{self.name}.{name[5:]}" if is_nested else f"{self.name} {name}".strip()
         return Part(named, values, (*self.patterns, pattern), fold, end)
 
 
@@ -92,7 +99,8 @@ def fit_code_parts(column: pl.Series, kind: Kind) -> tuple[DerivedColumn, ...]:
     Cells that everybody writes alike (e-mail addresses, URLs, IP addresses, file names) have their known parts. Else the
     separator that most cells have equally often tells the parts, and within a part the change between letters and digits;
     without such a separator what stands before the last number, and that number. Items of one shape are a list: its
-    length, and the parts of the first. Of digits of one width with zeros before them the first two and three are parts.
+    length, and the parts of the first. Of digits of one width with zeros before them, alone or after letters, the first
+    two and three are parts.
 
     Args:
         column: of the training rows, all cells as text.
@@ -107,7 +115,8 @@ def fit_code_parts(column: pl.Series, kind: Kind) -> tuple[DerivedColumn, ...]:
     for part in _find_parts(Part("", cells)):
         if len(kept) == MAX_PARTS:
             break
-        if not part.patterns or not _is_telling(part.values):
+        is_telling = _repeats_words if part.name == "words" else _is_telling
+        if not part.patterns or not is_telling(part.values):
             continue
         if any(_says_the_same(part.values, each) for each in seen):
             continue
@@ -149,7 +158,9 @@ def _find_parts(whole: Part) -> Iterator[Part]:
     for form, parts in FORMS.values():
         if _share(whole.values, form) >= MOSTLY:
             for name, pattern in parts.items():
-                part = whole.extract(name, pattern, fold="lower" if name in LOWERED else "")
+                fold = "lower" if name in LOWERED else ""
+                end = CONTINUES if name.startswith("net") else ""
+                part = whole.extract(name, pattern, fold=fold, end=end)
                 if name in ("name", "stem"):
                     yield from _split(part, 1)
                 else:
@@ -189,6 +200,11 @@ def _split_digits(part: Part) -> Iterator[Part]:
     if number is not None:
         named = part.name if part.name.endswith("number") else f"{part.name} number".strip()
         yield replace(part, name=named)
+    yield from _first_digits(part)
+
+
+def _first_digits(part: Part) -> Iterator[Part]:
+    """The beginnings of digits that are no amounts."""
     width = _width_of_codes(part.values.drop_nulls())
     if width is not None:
         for digits in (2, 3):
@@ -207,8 +223,11 @@ def _split_runs(part: Part) -> Iterator[Part]:
         )
     else:
         runs = (("letters", r"^(\D.*?)[ .]*[0-9]*$", "code"), ("number", r"([0-9]+)\D*$", ""))
-    found = [part.extract(name, pattern, fold=fold) for name, pattern, fold in runs]
-    yield from found
+    for name, pattern, fold in runs:
+        run = part.extract(name, pattern, fold=fold)
+        yield run
+        if name == "number":
+            yield from _first_digits(run)
 
 
 def _find_separator(values: pl.Series) -> tuple[str, int] | None:
@@ -291,6 +310,16 @@ def _is_telling(values: pl.Series) -> bool:
         return True
     repeated = int(counts.filter(counts >= MIN_ROWS).sum())
     return repeated >= len(known) / 2
+
+
+def _repeats_words(values: pl.Series) -> bool:
+    """Whether some cells have words, and most of these words are those of other cells too."""
+    known = values.drop_nulls()
+    if len(known) < max(2 * MIN_ROWS, MIN_KNOWN * len(values)):
+        return False
+    words = known.str.to_lowercase().str.extract_all(r"\p{L}{3,}").list.unique().explode()
+    counts = words.drop_nulls().value_counts(name="rows")["rows"]
+    return int(counts.filter(counts >= MIN_ROWS).sum()) >= len(words) / 2
 
 
 def _says_the_same(one: pl.Series, other: pl.Series) -> bool:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from bert_playground.data.columns.code_parts import SLUG
 from bert_playground.data.columns.combinations import propose_columns, reaches
 from bert_playground.data.columns.derived_columns import (
     DerivedColumn,
@@ -109,11 +110,13 @@ def fit_columns(
     }
     kinds |= {column.name: infer_kind(frame[column.name]) for column in kept}
     features, said = fit_features(frame, kinds)
-    features = tuple(
-        replace(each, says_missing=False) if each.column in derivation.quiet else each
-        for each in features
-    )
     read = {feature.column for feature in features}
+    known = read.union(*(each.sources for each in derivation.columns if each.name in read))
+    # What a cell lacks is said once, by the columns that others are computed of.
+    quiet = {each.name for each in kept if known >= {*each.sources}}.union(derivation.quiet)
+    features = tuple(
+        replace(each, says_missing=False) if each.column in quiet else each for each in features
+    )
     derived = tuple(each for each in (*derivation.columns, *kept) if each.name in read)
     told = tuple(describe_kept(column) for column in kept)
     return FittedColumns(frame, features, derived, (*said, *derivation.statements, *told))
@@ -178,6 +181,7 @@ def _keep_words(column: pl.Series, kind: Kind) -> Kind:
         return kind
     values = clean(column).drop_nulls()
     has_words = values.str.count_matches(r"\S+").sum() >= SEVERAL_WORDS * len(values)
+    has_words |= values.str.contains(SLUG).sum() >= len(values) / 2
     repeats = repeated_share(values) >= REPEATED
     if kind.name == "code":
         return replace(kind, name="category" if repeats else "text" if has_words else "code")

@@ -146,9 +146,12 @@ def _fit_cells(text: RowText, frame: pl.DataFrame, asked: str | Sequence[str]) -
         return FittedNumbers()
     numbers = tuple(number for number, _ in found)
     ranges = tuple(ids for _, ids in found)
-    listed = shorten(column.column for column in numbers)
-    said = f"numbers: values in the tokens of {listed}; override with data.numeric_features"
-    return FittedNumbers(numbers, ranges, (said,))
+    said = f"numbers: values in the tokens of {shorten(each.column for each in numbers)}"
+    if len(numbers) == len(cells):  # the lines on their kinds name them
+        forms = {feature.form for feature in chosen}
+        named = " and ".join(f"{form}s" for form in ("number", "date") if form in forms)
+        said = f"{named}: each value is added to the token of its cell"
+    return FittedNumbers(numbers, ranges, (f"{said}; override with data.numeric_features",))
 
 
 def _find_tokens(text: RowText, feature: Feature) -> tuple[int, int] | None:

@@ -13,6 +13,20 @@ from bert_playground.data.columns.derived_columns import DerivedColumn, add_deri
 from bert_playground.data.columns.kinds import infer_kind
 
 NUM_ROWS = 400
+WORDS = [
+    "storm",
+    "court",
+    "apple",
+    "market",
+    "robot",
+    "space",
+    "police",
+    "travel",
+    "health",
+    "school",
+    "energy",
+    "world",
+]
 Make = Callable[[random.Random], str]
 
 
@@ -87,17 +101,57 @@ CODES: dict[str, tuple[Make, str, dict[str, str | None]]] = {
         "https://www.b.com/shop/17.html",
         {"host": "b.com", "path 1": "shop"},
     ),
+    "a URL with a query": (
+        lambda r: (
+            f"http{r.choice(['', 's'])}://{r.choice('abc')}.org/{r.choice(['en', 'de'])}/{r.choice(['sport', 'help'])}"
+            f"/{r.choice('xyz')}/{letters(r, 8)}?ref={r.choice('uvw')}"
+        ),
+        "https://b.org/en/sport/x/abcdefgh?ref=v",
+        {"host": "b.org", "path 1": "en", "path 2": "sport", "path 3": "x", "query": "ref=v"},
+    ),
+    "a URL with a title": (
+        lambda r: (
+            f"https://news.org/{r.choice(['2013', '2014'])}/{'-'.join(r.choices(WORDS, k=4))}.html"
+        ),
+        "https://news.org/2014/new-storms-hit-coast.html",
+        {"path 1": "2014", "words": "new-storms-hit-coast"},
+    ),
+    "a path": (
+        lambda r: (
+            f"/home/{r.choice(['ann', 'ben'])}/{r.choice(['docs', 'mail'])}/{letters(r, 8)}.{r.choice(['pdf', 'exe'])}"
+        ),
+        "/home/ben/docs/abcdefgh.EXE",
+        {"extension": "exe", "folder 2": "ben", "folder 3": "docs"},
+    ),
     "an IP address": (
         lambda r: (
             f"{r.choice([10, 192])}.{r.choice([0, 168])}.{r.randint(0, 20)}.{r.randint(0, 255)}"
         ),
         "192.168.7.1",
-        {"net 1": "192.", "net 2": "192.168.", "net 3": "192.168.7."},
+        {"net 1": "192…", "net 2": "192.168…", "net 3": "192.168.7…"},
     ),
     "a ZIP code": (
         lambda r: f"{r.choice(['02', '10', '94'])}{r.randint(0, 999):03d}",
         "02139",
         {"first 2": "02…", "first 3": "021…"},
+    ),
+    "digits of one width after letters": (
+        lambda r: f"{r.choice('AB')}{r.randint(0, 29):02d}{r.randint(0, 999):03d}{r.choice('XY')}",
+        "B07312X",
+        {
+            "letters": "B",
+            "number": "07312",
+            "number first 2": "07…",
+            "number first 3": "073…",
+            "ending": "X",
+        },
+    ),
+    "signs within the parts of signs": (
+        lambda r: (
+            f"{r.choice(['new', 'old'])}, {r.randint(1, 28)} {r.choice(['Mar', 'Apr'])} {r.randint(1990, 2020)}"
+        ),
+        "new, 10 Mar 2016",
+        {"part 1": "new", "part 2.1 number": "10", "part 2.2": "Mar", "part 2.3 number": "2016"},
     ),
     "a deck": (
         lambda r: f"{r.choice('ABCDEFG')}/{r.randint(0, 1800)}/{r.choice('PS')}",
@@ -178,6 +232,14 @@ def test_items_of_one_shape_are_counted_and_the_first_is_split() -> None:
 )
 def test_what_is_no_code_has_no_parts(cell: Make) -> None:
     assert fit(make(cell)) == ()
+
+
+def test_words_of_addresses_that_no_two_rows_share_are_left_out() -> None:
+    def title(r: random.Random) -> str:
+        return "-".join(letters(r, 7) for _ in range(4))
+
+    column = make(lambda r: f"https://{r.choice('ab')}.org/{title(r)}")
+    assert [part.name for part in fit(column)] == ["c host"]
 
 
 def test_a_part_that_is_constant_or_never_repeats_is_left_out() -> None:

@@ -66,10 +66,40 @@ def test_a_missing_code_is_said_once(frame: pl.DataFrame) -> None:
     assert "[cabin part 1=missing]" in text
 
 
+def test_what_a_derived_column_lacks_is_said_by_those_it_is_made_of(frame: pl.DataFrame) -> None:
+    fitted = fit_columns(
+        frame,
+        TextOptions(),
+        skip=["Alive"],
+        id_column="PassengerId",
+        choose=lambda base, is_category, proposed, unseen: [*range(proposed.shape[1])],
+    )
+    says = {each.column: each.says_missing for each in fitted.features}
+    assert says["PassengerId start group size"]  # the id itself is not read
+    assert says["Cabin part 1"]
+    assert not says["Cabin stem group size"]
+
+
 def test_strings_of_several_words_keep_all_of_them(frame: pl.DataFrame) -> None:
     text = fit(frame)
     assert {each.column: each.form for each in text.features}["Town"] == "text"
     assert frame["Town"][0].lower() in text.text(frame[:1]).item().lower()
+
+
+def test_words_of_addresses_are_read_word_by_word(frame: pl.DataFrame) -> None:
+    words = ["storm", "court", "market", "robot"]
+    link = [
+        f"https://a.org/{'-'.join(words[i // step % 4] for step in (1, 4, 16, 64))}/{i % 2}"
+        for i in range(NUM_ROWS)
+    ]
+    link = [f"{each[:-2]}-{i % 60}" for i, each in enumerate(link)]
+    text = fit(frame.with_columns(Link=pl.Series(link)))
+    assert {each.column: each.form for each in text.features}["Link words"] == "text"
+    assert "Link" not in {each.column for each in text.features}
+    assert (
+        "link words storm-court-storm-storm-4"
+        in text.text(frame.with_columns(Link=pl.Series(link))[4:5]).item()
+    )
 
 
 def test_off_is_what_earlier_versions_did(frame: pl.DataFrame) -> None:

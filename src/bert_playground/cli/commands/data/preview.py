@@ -1,7 +1,7 @@
 """bert data preview: rows as the text and tokens that the model reads."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,6 +41,7 @@ def preview(
     from bert_playground.data.prepare import fit_text
     from bert_playground.data.schema.roles import read_test_columns, read_test_table
     from bert_playground.data.schema.sampling import READ_ALL, read_within
+    from bert_playground.data.templates.word_counts import describe_words
     from bert_playground.logs import set_up_logs
     from bert_playground.models.sizes import fit_to_checkpoint
 
@@ -67,23 +68,24 @@ def preview(
     if json:
         print_json({**shown, "read": message})
         return
-    beside = ("values",) if text.numbers else ()
-    print_table(
-        f"{table}, template {text.template!r}",
-        ("row", "pieces" if tokens else "text", *beside, "tokens"),
-        [
-            (
-                number,
-                " ".join(row["pieces"]) if tokens else row["text"],
-                *(_spell(row[name]) for name in beside),
-                row["tokens"],
-            )
-            for number, row in enumerate(shown["rows"])
-        ],
-    )
+    print_table(f"{table}, template {text.template!r}", *_show_rows(shown["rows"], tokens))
     print_table("tokens of all rows", ("what", "tokens"), shown["token_counts"].items())
     drawn = [f"looked at: {message}"] if message.endswith(READ_ALL) else []
-    print_lines([*drawn, *text.statements])
+    print_lines([*drawn, *text.statements, *describe_words(shown["words"])])
+
+
+def _show_rows(
+    rows: list[dict[str, Any]], has_pieces: bool
+) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """Titles and cells of the first table."""
+    has_values = bool(rows) and "values" in rows[0]
+    beside = ("values, as quantiles",) if has_values else ()
+    cells = []
+    for number, row in enumerate(rows):
+        read = " ".join(row["pieces"]) if has_pieces else row["text"]
+        values = (_spell(row["values"]),) if has_values else ()
+        cells.append((number, read, *values, row["tokens"]))
+    return ("row", "pieces" if has_pieces else "text", *beside, "tokens"), cells
 
 
 def _spell(values: dict[str, float | None]) -> str:
