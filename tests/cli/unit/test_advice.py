@@ -20,7 +20,14 @@ FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 SETTING = re.compile(r"(?<![\w./-])([a-z]+\.[a-z]+(?:_[a-z]+)*)(?![\w(./-])")
 # Of other programs, which messages name too.
 FOREIGN_FLAGS = {"--force-reinstall", "--extra", "--backend-store-uri", "--write", "--version"}
-FOREIGN_FLAGS |= {"--upgrade", "--no-index", "--find-links", "--only-binary", "--dir-mode", "--head"}
+FOREIGN_FLAGS |= {
+    "--upgrade",
+    "--no-index",
+    "--find-links",
+    "--only-binary",
+    "--dir-mode",
+    "--head",
+}
 
 
 @cache
