@@ -7,6 +7,7 @@ import polars as pl
 from bert_playground.config.schema import DataSection
 from data.pipeline import TextPipeline
 from data.schema.decide import decide
+from data.templates.options import TextOptions
 
 colours = ["green", "red", "yellow", "blue"] * 16
 frame = pl.DataFrame(
@@ -16,7 +17,9 @@ frame = pl.DataFrame(
         "kind": [{"green": "lime", "red": "apple"}.get(colour, "plum") for colour in colours],
     }
 )
-pipeline = TextPipeline.fit(frame, decide(frame, DataSection(target="kind", task="multiclass")))
+schema = decide(frame, DataSection(target="kind", task="multiclass"))
+# The model is made by sizes alone, with no place for numbers beside the text.
+pipeline = TextPipeline.fit(frame, schema, TextOptions(numeric_features="off"))
 train_data = pipeline.make_loader(frame[:48], batch_size=16, shuffle=True)
 val_data = pipeline.make_loader(frame[48:])
 

@@ -30,6 +30,8 @@ def invoke(*arguments: object) -> str:
 @pytest.mark.parametrize("name", [*DATASETS])
 def test_a_known_set_trains_predicts_and_fits_its_sample(name: str, tmp_path: Path) -> None:
     facts, source = DATASETS[name], SHARED / name
+    if not source.is_dir():
+        pytest.skip(f"{name} is not among the tables here")
     train, test = tmp_path / "train.csv", source / "test.csv"
     read_table(source / "train.csv")[:ROWS].write_csv(train)
     # Beside it, so that columns without an answer in the test table are noticed.

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 
 import pytest
 import typer
@@ -34,6 +35,7 @@ def run(error: BaseException, *arguments: str):
         (PermissionError(errno.EACCES, "denied", "a.csv"), "no permission to use 'a.csv'"),
         (IsADirectoryError(errno.EISDIR, "is a folder", "a"), "'a' is a folder, expected a file"),
         (OSError(errno.ENOSPC, "full", "model.safetensors"), "no space left on the disk while writing 'model.safetensors'"),
+        (shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'")]), "'b' could not be written: No space left on device"),
         (OSError(errno.EIO, "Input/output error", "a"), "'a': Input/output error"),
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "not UTF-8"),
     ],

@@ -45,6 +45,8 @@ def test_titles_cabins_and_tickets_become_the_same_tokens(tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", [*DATASETS])
 def test_a_known_set_is_answered_alike(name: str, tmp_path: Path) -> None:
     source, train, test = SHARED / name, tmp_path / "train.csv", tmp_path / "test.csv"
+    if not source.is_dir():
+        pytest.skip(f"{name} is not among the tables here")
     read_table(source / "train.csv")[:ROWS].write_csv(train)
     asked = source / "test.csv"
     rows = read_table(asked if asked.is_file() else source / "train.csv")

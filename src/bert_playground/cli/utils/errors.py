@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import sys
 from typing import Any
@@ -72,6 +73,9 @@ def explain(error: ValueError | OSError) -> str:
     """What happened and what to do, in words."""
     if isinstance(error, UnicodeError):
         return f"a file is not UTF-8 text ({error}); save it as UTF-8"
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):  # of a folder's files
+        _, target, reason = error.args[0][0]
+        return f"{target!r} could not be written: {_without_path(reason)}"
     if not isinstance(error, OSError) or error.errno is None:
         return str(error)  # our own messages already say what to do
     name = error.filename if error.filename2 is None else error.filename2  # what was to be replaced
@@ -90,6 +94,11 @@ def explain(error: ValueError | OSError) -> str:
     if isinstance(error, PermissionError):
         return f"no permission to use {name}; change its permissions or choose another path"
     return f"{name}: {error.strerror}"
+
+
+def _without_path(reason: str) -> str:
+    """Of "[Errno 28] No space left on device: 'x'" what is between number and path."""
+    return reason.rpartition("] ")[2].partition(": '")[0]
 
 
 def notes_of(error: BaseException) -> list[str]:
