@@ -26,9 +26,7 @@ from bert_playground.training.start import start_run, write_run_config
 
 MOST_TOKENS = 10_000_000  # that are read, where the user leaves epochs open
 LEAST_OF_TEXT = 3000  # rows in all, from which the words of free text are learned
-MOST_WORDS = (
-    50  # of free text in a row, on average; of long ones it took much time and gained nothing
-)
+MOST_WORDS = 50  # of free text in a row, on average; long ones took much time and gained nothing
 MOST_LABELED = 250  # rows of a table without, of which more teach the encoder by themselves
 LEAST_RATIO = 2  # rows of the test table for each of these
 
