@@ -29,6 +29,8 @@ BERT = [
     "-c",
     "from bert_playground.cli.app import main\nif __name__ == '__main__': main()",
 ]
+# Folders of fits. No ** and nothing hidden: a folder that is being renamed cannot be looked into.
+FITS = "run_*/folds/repeat_*/fold_*/[!.]*"
 LONG = 300.0
 TOKEN = "0" * 64  # of another cluster, such as one of this machine has left: this one asks for none
 _started: list["subprocess.Popen[str]"] = []

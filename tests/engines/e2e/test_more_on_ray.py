@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from tests.engines.on_ray import (
+    FITS,
     HAS_RAY,
     LONG,
     Cluster,
@@ -25,8 +26,7 @@ from tests.engines.on_ray import (
 )
 
 pytestmark = [pytest.mark.slow, HAS_RAY]
-# No ** and nothing hidden: a folder that is being renamed cannot be looked into.
-STEPS = "run_*/folds/repeat_*/fold_*/[!.]*/checkpoints/step_*/model.safetensors"
+STEPS = f"{FITS}/checkpoints/step_*/model.safetensors"
 
 
 @pytest.fixture(scope="module")

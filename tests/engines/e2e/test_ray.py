@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from tests.engines.on_ray import (
+    FITS,
     HAS_RAY,
     Cluster,
     conclude,
@@ -49,7 +50,7 @@ def test_folds_are_the_same_although_a_node_goes_away(
 ) -> None:
     process = start(folder, *fold_arguments("spread"), *cluster.spread, "--json")
     # Both nodes fit a fold, and neither has ended.
-    wait_until(lambda: len(list((folder / "spread").rglob("metrics.jsonl"))) >= 2, process)
+    wait_until(lambda: len(list((folder / "spread").glob(f"{FITS}/metrics.jsonl"))) >= 2, process)
     cluster.remove_node()
     spread = folder / conclude(process)["files"]["run"]
     begun = [log.read_text().count(": fitted on ") for log in spread.glob("folds/**/train.log")]
