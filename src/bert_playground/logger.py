@@ -1,10 +1,8 @@
 """logger: loguru's, with handlers of its own, so that neither an application's nor ours hear what is meant for the others."""
 
-import copy
+import importlib.util
 import sys
 from typing import TYPE_CHECKING
-
-from loguru import logger as of_the_application  # noqa: TID251
 
 if TYPE_CHECKING:
     from loguru import Logger
@@ -14,8 +12,14 @@ WARNING = 30  # the number of the level
 
 def _make_logger() -> "Logger":
     """A logger whose handlers are no application's: `logger.remove()` of either one leaves those of the other."""
-    own = copy.copy(of_the_application)
-    own._core = type(own._core)()  # type: ignore[attr-defined]  # copy.deepcopy, which loguru proposes, fails for an open stream
+    # Handlers belong to the logger that loguru makes when it is imported; copy.deepcopy of that one fails for an open stream.
+    spec = importlib.util.find_spec("loguru")
+    assert spec is not None
+    assert spec.loader is not None
+    again = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(again)
+    own: Logger = again.logger
+    own.remove()  # the handler that it begins with
     return own
 
 
