@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -21,33 +20,10 @@ from tests.engines.on_ray import (
     run,
     start,
     wait_until,
-    write_rows,
-    write_table,
 )
 
 pytestmark = [pytest.mark.slow, HAS_RAY]
 STEPS = f"{FITS}/checkpoints/step_*/model.safetensors"
-
-
-@pytest.fixture(scope="module")
-def cluster(root: Path) -> Iterator[Cluster]:
-    with Cluster.begin(root) as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With the tables."""
-    path = tmp_path_factory.mktemp("fruit")
-    write_table(path / "train.csv")
-    write_rows(path / "rows.csv")
-    return path
-
-
-@pytest.fixture(scope="module")
-def alone(cluster: Cluster, folder: Path) -> Path:
-    """Folds that this machine has fitted without an engine."""
-    return folder / run(folder, *fold_arguments("alone"))["files"]["run"]
 
 
 def test_folds_go_on_after_the_command_was_killed(

@@ -1,7 +1,6 @@
 """A real cluster of Ray with two nodes on loopback: folds while one node goes away, prediction after a kill, against this process alone."""
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -17,32 +16,9 @@ from tests.engines.on_ray import (
     run,
     start,
     wait_until,
-    write_rows,
-    write_table,
 )
 
 pytestmark = [pytest.mark.slow, HAS_RAY]
-
-
-@pytest.fixture(scope="module")
-def cluster(root: Path) -> Iterator[Cluster]:
-    with Cluster.begin(root) as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With the tables."""
-    path = tmp_path_factory.mktemp("fruit")
-    write_table(path / "train.csv")
-    write_rows(path / "rows.csv")
-    return path
-
-
-@pytest.fixture(scope="module")
-def alone(cluster: Cluster, folder: Path) -> Path:
-    """Folds that this machine has fitted without an engine, while the cluster starts."""
-    return folder / run(folder, *fold_arguments("alone"))["files"]["run"]
 
 
 def test_folds_are_the_same_although_a_node_goes_away(
