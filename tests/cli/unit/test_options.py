@@ -221,3 +221,20 @@ def test_show_config_has_no_empty_cell():
     rows = [line.split("│") for line in result.stdout.splitlines() if line.startswith("│")]
     assert len(rows) == len(paths())
     assert all(cell.strip() for row in rows for cell in row[1:4])
+
+
+@pytest.mark.parametrize(
+    ("words", "usage"),
+    [
+        (["data", "preview", "--train", "a.csv"], "preview FILE"),
+        (["data", "describe", "--train=a.csv"], "describe FILE"),
+        (["data", "compare", "--train", "a.csv", "--test", "b.csv"], "compare TRAIN TEST"),
+    ],
+)
+def test_a_table_by_the_flag_of_another_command_is_told_where_it_goes(
+    words: list[str], usage: str
+) -> None:
+    result = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert usage in result.stderr
+    assert "without a flag" in result.stderr

@@ -28,6 +28,8 @@ COMPLETED_BY: dict[str, Callable[..., list[str]]] = {
     "--group-column": complete_columns,
     "--time-column": complete_columns,
 }
+TABLE_FLAGS = ("--train", "--test")
+TABLES = ("FILE", "TRAIN", "TEST")  # arguments that are tables, as help shows them
 GIVEN = "bert_playground.given"  # in the context: what was typed, by parameter
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
@@ -90,6 +92,25 @@ class SettingsCommand(TyperCommand):
         if flags and not any(parameter.name == "config" for parameter in self.params):
             self.params[:0] = _make_parameters(flags)
         return super().get_params(ctx)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As the base class.
+
+        Raises:
+            typer.BadParameter: a table by the flag of other commands, where this one takes it as an argument.
+        """
+        names = {each.partition("=")[0] for each in args}
+        if asked := [flag for flag in TABLE_FLAGS if flag in names]:
+            parameters = self.get_params(ctx)
+            known = {name for parameter in parameters for name in parameter.opts}
+            arguments = [each for each in parameters if each.param_type_name == "argument"]
+            tables = [each.metavar for each in arguments if each.metavar in TABLES]
+            if tables and asked[0] not in known:
+                raise typer.BadParameter(
+                    f"this command takes its table without a flag: {ctx.command_path} {' '.join(tables)}",
+                    param_hint=asked[0],
+                )
+        return super().parse_args(ctx, args)
 
 
 def _make_parameters(flags: tuple[str, ...]) -> list[Any]:
