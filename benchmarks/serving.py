@@ -84,7 +84,7 @@ def run_ours(checkpoint: Path, *words: str) -> Iterator[tuple[int, int]]:
                 raise RuntimeError("bert serve has ended")
             if line.startswith("page"):
                 port = int(line.rstrip("/\n").rpartition(":")[2])
-        wait_until_ready(port)
+        wait_until_ready(port, process)
         yield port, process.pid
 
 
@@ -132,20 +132,28 @@ def run_peer(command: list[str], port: int, **environment: str) -> Iterator[tupl
     """A server of others in its own environment: its port and process id."""
     with subprocess.Popen(command, env=os.environ | environment) as process:
         try:
-            wait_until_ready(port)
+            wait_until_ready(port, process)
             yield port, process.pid
         finally:
             process.kill()
 
 
-def wait_until_ready(port: int) -> None:
-    """Until /health is 200."""
+def wait_until_ready(port: int, process: subprocess.Popen[Any]) -> None:
+    """Until /health is 200.
+
+    Raises:
+        RuntimeError: the server ended instead.
+    """
     deadline = time.monotonic() + READY_SECONDS
     while True:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/health"):
                 return
         except OSError:
+            if process.poll() is not None:
+                raise RuntimeError(
+                    f"the server of port {port} ended with {process.returncode}"
+                ) from None
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
