@@ -21,14 +21,15 @@ from bert_playground.models.huggingface import Pretrained
 if TYPE_CHECKING:
     from bert_playground.config.schema import ModelSection, RunConfig
 
-SCRATCH_DROPOUT = (
-    0.3  # better than 0.1 on Titanic, obesity, nlp-disaster and House Prices: docs/log.md
-)
 POSITIONS_MULTIPLE = 64
 # Width and layers from random weights, and the most rows that each but the last is for: a wider one is no better there,
 # and slower (docs/log.md).
 SCRATCH_SIZES = ((64, 2), (128, 3), (256, 4))
 MOST_ROWS = (50_000, 200_000)
+# Dropout from random weights, and the most rows that the stronger one is for. Numbers and categories of more rows are not
+# learned by heart, and it only hides what is there; words are (docs/log.md).
+SCRATCH_DROPOUT = (0.3, 0.1)
+MOST_STRONG_ROWS = 4_000
 # Settings of `model` beyond sizes → the fields of encoders' configs that they may be.
 PARTICULARS = {
     "norm_type": ("norm_type",),
@@ -96,7 +97,6 @@ def scratch_sizes(
     hidden_size, num_layers = choose_size(section, num_rows, has_text=has_text)
     # As wide as in the published models: 4 times the hidden size, 1.5 times where it is gated.
     usual = hidden_size * 3 // 2 if is_gated else hidden_size * 4
-    dropout = SCRATCH_DROPOUT if section.dropout is None else section.dropout
     return {
         "hidden_size": hidden_size,
         "num_hidden_layers": num_layers,
@@ -104,7 +104,7 @@ def scratch_sizes(
         "intermediate_size": section.intermediate_size or usual,
         # Padded batches are a little wider than their longest row.
         "max_position_embeddings": -(-max_length // POSITIONS_MULTIPLE) * POSITIONS_MULTIPLE,
-        **dropout_options(family, dropout),
+        **dropout_options(family, choose_dropout(section, num_rows, has_text=has_text)),
         **_particulars(section, family),
     }
 
@@ -120,6 +120,16 @@ def choose_size(
     number = next(fitting, len(MOST_ROWS)) + has_text
     width, layers = SCRATCH_SIZES[min(number, len(SCRATCH_SIZES) - 1)]
     return section.hidden_size or width, section.num_layers or layers
+
+
+def choose_dropout(
+    section: "ModelSection", num_rows: int | None, *, has_text: bool = False
+) -> float:
+    """Dropout of an encoder from random weights: as asked for, else by the rows that there are to learn from."""
+    if section.dropout is not None:
+        return section.dropout
+    is_strong = has_text or (num_rows is not None and num_rows <= MOST_STRONG_ROWS)
+    return SCRATCH_DROPOUT[0 if is_strong else 1]
 
 
 def _particulars(section: "ModelSection", family: EncoderFamily) -> dict[str, Any]:

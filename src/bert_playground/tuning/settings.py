@@ -11,7 +11,7 @@ from bert_playground.data.templates.features import has_free_text
 from bert_playground.data.templates.row_text import SCRATCH_TOKENIZER
 from bert_playground.models.architectures import look_at_checkpoint
 from bert_playground.models.lora.config import LORA_PRESETS
-from bert_playground.models.sizes import SCRATCH_DROPOUT, choose_size
+from bert_playground.models.sizes import choose_dropout, choose_size
 from bert_playground.tasks import TASKS
 from bert_playground.training.create_optimizer import choose_rate
 from bert_playground.training.pretrain_first import judge_gain
@@ -175,5 +175,6 @@ def _find_usual(path: str, config: RunConfig, facts: TableFacts) -> Any:
     if is_scratch:
         width, layers = choose_size(config.model, facts.num_rows, has_text=facts.has_text)
         usual |= {"model.hidden_size": width, "model.num_layers": layers}
-        usual |= {"model.dropout": SCRATCH_DROPOUT}
+        dropout = choose_dropout(config.model, facts.num_rows, has_text=facts.has_text)
+        usual |= {"model.dropout": dropout}
     return usual.get(path)

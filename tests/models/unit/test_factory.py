@@ -127,14 +127,43 @@ def test_a_run_from_scratch_has_the_sizes_of_its_config(architecture: str) -> No
     assert (shape.vocab_size, shape.hidden_size, shape.num_hidden_layers) == (77, 32, 2)
     assert shape.max_position_embeddings == model.encoder.max_length == 64
     assert shape.intermediate_size == (128 if architecture == "bert" else 48)
-    rates = {
+    assert dropout_rates(shape) == {0.1}
+    assert model.head.config.hidden_dropout_prob == 0.2
+    assert (model.head.config.pooling, model.head.output_size) == ("max", 4)
+
+
+def dropout_rates(shape: Any) -> set[float]:
+    return {
         getattr(shape, name)
         for name in vars(shape)
         if "dropout" in name and name != "classifier_dropout"
     }
-    assert rates == {0.3}
-    assert model.head.config.hidden_dropout_prob == 0.2
-    assert (model.head.config.pooling, model.head.output_size) == ("max", 4)
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "has_text", "asked", "rate"),
+    [
+        (4_000, False, None, 0.3),
+        (4_001, False, None, 0.1),
+        (4_001, True, None, 0.3),
+        (100, False, 0.0, 0.0),
+        (100_000, True, 0.2, 0.2),
+    ],
+)
+def test_dropout_from_random_weights_goes_by_rows_and_text(
+    num_rows: int, has_text: bool, asked: float | None, rate: float
+) -> None:
+    model = {"hidden_size": 32, "num_layers": 1, "num_heads": 2, "dropout": asked}
+    made = create_from_config(
+        run_config(model=model),
+        TASKS["binary"],
+        2,
+        vocab_size=10,
+        pad_token_id=0,
+        num_rows=num_rows,
+        has_text=has_text,
+    )
+    assert dropout_rates(made.encoder.config) == {rate}
 
 
 def test_a_run_from_a_checkpoint_keeps_its_weights_and_checks_the_fit(references: Path) -> None:

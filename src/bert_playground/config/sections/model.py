@@ -55,7 +55,7 @@ class ModelSection(Section):
         4096, description="most entries of a vocabulary trained on the table"
     )
     dropout: Annotated[
-        Probability | None, Unset("0.3 from random weights, else the checkpoint's")
+        Probability | None, Unset("0.1 or 0.3 by the rows, else the checkpoint's")
     ] = Field(None, description="in the encoder")
 
     @field_validator("pretrain", mode="before")
