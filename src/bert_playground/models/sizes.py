@@ -26,10 +26,12 @@ POSITIONS_MULTIPLE = 64
 # and slower (docs/log.md).
 SCRATCH_SIZES = ((64, 2), (128, 3), (256, 4))
 MOST_ROWS = (50_000, 200_000)
-# Dropout from random weights, and the most rows that the stronger one is for. Numbers and categories of more rows are not
-# learned by heart, and it only hides what is there; words are (docs/log.md).
-SCRATCH_DROPOUT = (0.3, 0.1)
-MOST_STRONG_ROWS = 4_000
+# From random weights: dropout, and ramps of a number, up to so many rows and beyond. Numbers and categories of many rows are
+# not learned by heart, so strong dropout only hides what is there (words are, however many), and finer ramps tell near
+# values apart (docs/log.md).
+FEW_ROWS = 4_000
+STRONG_DROPOUT, WEAK_DROPOUT = 0.3, 0.1
+COARSE_RAMPS, FINE_RAMPS = 32, 128
 # Settings of `model` beyond sizes → the fields of encoders' configs that they may be.
 PARTICULARS = {
     "norm_type": ("norm_type",),
@@ -102,6 +104,7 @@ def scratch_sizes(
         "num_hidden_layers": num_layers,
         "num_attention_heads": section.num_heads,
         "intermediate_size": section.intermediate_size or usual,
+        "num_ramps": FINE_RAMPS if _has_many(num_rows) else COARSE_RAMPS,
         # Padded batches are a little wider than their longest row.
         "max_position_embeddings": -(-max_length // POSITIONS_MULTIPLE) * POSITIONS_MULTIPLE,
         **dropout_options(family, choose_dropout(section, num_rows, has_text=has_text)),
@@ -128,8 +131,11 @@ def choose_dropout(
     """Dropout of an encoder from random weights: as asked for, else by the rows that there are to learn from."""
     if section.dropout is not None:
         return section.dropout
-    is_strong = has_text or (num_rows is not None and num_rows <= MOST_STRONG_ROWS)
-    return SCRATCH_DROPOUT[0 if is_strong else 1]
+    return STRONG_DROPOUT if has_text or not _has_many(num_rows) else WEAK_DROPOUT
+
+
+def _has_many(num_rows: int | None) -> bool:
+    return num_rows is None or num_rows > FEW_ROWS
 
 
 def _particulars(section: "ModelSection", family: EncoderFamily) -> dict[str, Any]:

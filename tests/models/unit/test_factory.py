@@ -166,6 +166,20 @@ def test_dropout_from_random_weights_goes_by_rows_and_text(
     assert dropout_rates(made.encoder.config) == {rate}
 
 
+@pytest.mark.parametrize(("num_rows", "num_ramps"), [(4_000, 32), (4_001, 128), (None, 128)])
+def test_numbers_of_many_rows_have_finer_ramps(num_rows: int | None, num_ramps: int) -> None:
+    made = create_from_config(
+        run_config(model={"hidden_size": 32, "num_layers": 1, "num_heads": 2}),
+        TASKS["binary"],
+        2,
+        vocab_size=10,
+        pad_token_id=0,
+        number_tokens=[(5, 9)],
+        num_rows=num_rows,
+    )
+    assert made.encoder.config.num_ramps == num_ramps
+
+
 def test_a_run_from_a_checkpoint_keeps_its_weights_and_checks_the_fit(references: Path) -> None:
     folder = references / "modernbert_version_4"
     config = run_config(model={"pretrained": str(folder), "dropout": 0.3}, data={"max_length": 64})

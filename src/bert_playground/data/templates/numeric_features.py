@@ -14,7 +14,7 @@ from bert_playground.data.templates.features import Feature
 from bert_playground.lookup import shorten
 
 OFF, AUTO = "off", "auto"
-MAX_KNOTS = 256
+MAX_KNOTS = 1024
 # A value on very many rows, such as 0, counts as this part of them at most, so that the others stay apart.
 LARGEST_SHARE = 1 / 16
 LARGEST = 1e300  # differences of larger numbers would overflow
