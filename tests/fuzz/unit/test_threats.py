@@ -241,8 +241,9 @@ def test_sql_is_bounded(sql: str) -> None:
         derive_columns(pl.DataFrame({"a": ["x" * 1000]}), long)
 
 
-def test_a_base_is_not_downloaded_unasked(adapter: Path) -> None:
-    change(adapter / "adapter_config.json", "base_model_name_or_path", value="no-one/nothing")
+@pytest.mark.parametrize("name", ["no-one/nothing", "nothing-of-one-word"])
+def test_a_base_is_not_downloaded_unasked(adapter: Path, name: str) -> None:
+    change(adapter / "adapter_config.json", "base_model_name_or_path", value=name)
     with pytest.raises(ValueError, match="not downloaded unasked"):
         load_model(adapter)
 

@@ -164,7 +164,8 @@ class TextTokenizer:
         while len(found) < len(texts):
             rest = [i for i in range(len(texts)) if i not in found]
             cut = [texts[i][:size] for i in rest]
-            starts = self.tokenizer.encode_batch(cut, add_special_tokens=False)
+            with _errors_named():
+                starts = self.tokenizer.encode_batch(cut, add_special_tokens=False)
             for i, start in zip(rest, starts, strict=True):
                 final = size - max(MARGIN, self.longest_entry)
                 if size >= len(texts[i]) or _count_final(start, final) >= enough:
@@ -178,7 +179,8 @@ class TextTokenizer:
         pieces, lengths = [np.empty(0, dtype=np.int32)], [np.zeros(1, dtype=np.int64)]
         for start in range(0, len(texts), CHUNK):
             chunk = list(texts[start : start + CHUNK])
-            encoded = self.tokenizer.encode_batch_fast(chunk, add_special_tokens=False)
+            with _errors_named():
+                encoded = self.tokenizer.encode_batch_fast(chunk, add_special_tokens=False)
             ids = [encoding.ids for encoding in encoded]
             lengths.append(np.fromiter(map(len, ids), dtype=np.int64, count=len(ids)))
             flat = itertools.chain.from_iterable(ids)
@@ -319,6 +321,19 @@ def _count_final(start: Encoding, size: int) -> int:
     ends = np.array([end for _, end in start.offsets])
     is_final = (words < np.nanmax(words, initial=-1) - 1) & (ends <= size)
     return len(is_final) if is_final.all() else int(is_final.argmin())
+
+
+@contextmanager
+def _errors_named() -> Iterator[None]:
+    """A ValueError for what the Rust library raises as a bare Exception, such as an unknown word without an entry for such."""
+    try:
+        yield
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        raise ValueError(
+            f"the tokenizer cannot read a text: {error}; its tokenizer.json was changed or damaged, copy the checkpoint again"
+        ) from error
 
 
 @contextmanager

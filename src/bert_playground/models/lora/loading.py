@@ -83,10 +83,10 @@ def _is_here(file: AdapterFile, name: str) -> bool:
 def _find_cached_base(file: AdapterFile, name: str) -> str:
     """The folder of a base that was downloaded before: an adapter alone starts no download."""
     folder = find_cached(name) if HUB_ID.fullmatch(name) else None
-    if folder is None and HUB_ID.fullmatch(name) and "/" in name:
+    if folder is None and HUB_ID.fullmatch(name):
         raise ValueError(
             f"the adapter in {file.folder} stands on {name}, which is not on this machine, and is not downloaded unasked; "
-            f"if you trust it, fetch it once: bert model inspect {name}"
+            f"if you trust it, fetch it once: bert model inspect {name}; if it lies elsewhere, name its place with --base"
         )
     return name if folder is None else str(folder)
 

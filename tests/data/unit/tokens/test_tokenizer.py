@@ -82,6 +82,14 @@ def test_no_rows_are_a_table_without_rows(tokenizer: TextTokenizer) -> None:
     assert rows_of(tokenizer.encode_rows(coded(none), 100)) == []
 
 
+@pytest.mark.parametrize("enough", [None, 1])
+def test_a_vocabulary_without_an_entry_for_unknown_words_is_named(enough: int | None) -> None:
+    wrapped = TextTokenizer.wrap(Tokenizer(models.WordPiece({"a": 1}, unk_token="[UNK]")))
+    assert rows_of(wrapped.encode_texts(["a"])) == [[1]]
+    with pytest.raises(ValueError, match=r"cannot read a text: .*\[UNK\]"):
+        wrapped.encode_texts(["b" * 30], enough)
+
+
 def test_segments_that_do_not_meet_between_words_fall_back_to_whole_rows() -> None:
     bare = Tokenizer(models.WordPiece({"[UNK]": 0, "ab": 1, "a": 2, "b": 3}, unk_token="[UNK]"))
     bare.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
