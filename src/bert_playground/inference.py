@@ -93,7 +93,7 @@ def predict_batches(
             with _turn:
                 batch_scores, batch_loss = answer(batch.tokens, batch.labels)
                 mx.eval(batch_scores, batch_loss)
-                fit_cache_limit()
+                fit_cache_limit(least=0)
             rows.append(np.array(batch.rows))
             scores.append(np.array(batch_scores.astype(mx.float32)))
             if batch.labels is not None and batch_loss is not None:

@@ -10,9 +10,10 @@ from bert_playground.data.kaggle.submission import make_submission
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.reading.table import read_table
 from bert_playground.data.reading.table_stream import open_stream
-from bert_playground.data.schema.sampling import read_frames
+from bert_playground.data.schema.sampling import read_parts
 from bert_playground.inference import AnyPredictor, Array
 from bert_playground.logger import logger
+from bert_playground.memory import return_freed_memory
 
 
 def predict_table(
@@ -53,10 +54,12 @@ def predict_table(
     elif part_rows is not None:
         frames = open_stream(path, chunk_rows=part_rows).frames()
     else:
-        frames = read_frames(path)
+        frames = read_parts(path)
     drift = drift or pipeline.watch_drift()
     first_row = 0
     for frame in frames:
+        if first_row:
+            return_freed_memory()
         if first_row == 0 and pipeline.windows is None:
             say_rows_are_numbered(pipeline, frame.columns, path)
         yield answer_rows(

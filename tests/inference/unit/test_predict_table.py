@@ -99,6 +99,19 @@ def test_a_large_table_is_answered_in_parts_with_the_same_answers(
     assert_frame_equal(pl.concat(parts), whole, abs_tol=1e-6)
 
 
+def test_a_table_of_some_chunks_is_answered_chunk_by_chunk_with_the_same_bits(
+    classifier: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_test(tmp_path)
+    for module in ("inference", "data.reading.table_stream"):
+        monkeypatch.setattr(f"bert_playground.{module}.CHUNK_ROWS", 16)
+    whole = list(predict_table(classifier, path, probabilities=True))
+    monkeypatch.setattr(table_stream, "PART_BYTES", 1)
+    parts = list(predict_table(classifier, path, probabilities=True))
+    assert [part.height for part in whole + parts] == [40, 16, 16, 8]
+    assert pl.concat(parts).equals(pl.concat(whole))
+
+
 def test_many_rows_at_once_are_tokenised_in_parts_with_the_same_answers(
     classifier: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

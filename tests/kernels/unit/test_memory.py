@@ -27,6 +27,26 @@ libc.malloc(2**20)
 print(libc.mallinfo2().hblks - before)
 """
 
+# Prints how many MB of freed small buffers the process holds, before and after they are given back.
+COUNT_FREED = """
+import ctypes
+from bert_playground import memory
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 // 2**20
+before = resident()
+buffers = [libc.malloc(2**16) for _ in range(1600)]
+for buffer in buffers:
+    ctypes.memset(buffer, 1, 2**16)
+for buffer in buffers[:-1]:  # the last one holds the heap's end
+    libc.free(buffer)
+held = resident() - before
+memory.return_freed_memory()
+print(held, resident() - before)
+"""
+
 
 @pytest.fixture
 def _own_limit():
@@ -62,6 +82,17 @@ def test_the_cache_holds_no_more_than_was_ever_alive():
     assert memory.LEAST_CACHE <= limit <= memory.machine_memory_bytes() // 4
 
 
+@pytest.mark.usefixtures("_own_limit")
+@pytest.mark.skipif(mx.default_device() != mx.cpu, reason="on a GPU MLX's own limit stays")
+def test_prediction_keeps_what_was_alive_and_takes_nothing_from_training():
+    memory.fit_cache_limit(least=0)
+    peak = mx.set_cache_limit(2**25)
+    assert peak == max(2**25, min(mx.get_peak_memory(), memory.machine_memory_bytes() // 4))
+    memory.fit_cache_limit()
+    memory.fit_cache_limit(least=0)
+    assert mx.set_cache_limit(2**25) >= memory.LEAST_CACHE
+
+
 @pytest.mark.skipif(
     sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallinfo2"),
     reason="asks glibc what it did",
@@ -71,3 +102,16 @@ def test_large_buffers_get_pages_of_their_own(form: str, more: int):
     command = [sys.executable, "-c", COUNT_LARGE, form]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(done.stdout) == more
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"),
+    reason="asks glibc for what it holds",
+)
+def test_freed_pages_go_back():
+    done = subprocess.run(
+        [sys.executable, "-c", COUNT_FREED], capture_output=True, text=True, check=True
+    )
+    held, left = map(int, done.stdout.split())
+    assert held >= 90
+    assert left <= 10

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bert_playground.data.reading.chunks import ChunkReader, Span, open_chunks
+from bert_playground.data.reading.chunks import CHUNK_ROWS, LINES, ChunkReader, Span, open_chunks
 from bert_playground.data.reading.decompress import decompress_to, is_compressed, measure_unpacked
 from bert_playground.data.reading.records import count_lines
 from bert_playground.data.reading.table import Files, expand_paths
 from bert_playground.lookup import shorten
 
 LARGE_BYTES = 64 * 2**20
+PART_BYTES = 4 * 2**20  # from here on a table that is held whole shows in the peak of prediction
 LARGE_ROWS = 500_000
 
 
@@ -152,6 +153,22 @@ def open_stream(
             first_row += span.num_rows
     name = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
     return TableStream(name, columns, tuple(chunks))
+
+
+def open_if_longer(source: Files) -> TableStream | None:
+    """The stream of one CSV, Parquet or Arrow file of 4 MB or more, in chunks of 16,384 rows; None: `read_table` has to read.
+
+    That is so too where a file is faulty, or cannot be read in pieces.
+    """
+    paths = expand_paths(source)
+    if len(paths) > 1 or is_compressed(paths[0]) or paths[0].suffix.lower() in LINES:
+        return None
+    if not paths[0].is_file() or paths[0].stat().st_size < PART_BYTES:
+        return None
+    try:
+        return open_stream(paths[0], chunk_rows=CHUNK_ROWS)
+    except ValueError:
+        return None
 
 
 def is_large(source: Any) -> bool:

@@ -9,7 +9,13 @@ import polars as pl
 from bert_playground.config.schema import DataSection
 from bert_playground.data.reading.prefetching import prefetch
 from bert_playground.data.reading.table import Files, expand_paths, read_table
-from bert_playground.data.reading.table_stream import Chunk, TableStream, is_large, open_stream
+from bert_playground.data.reading.table_stream import (
+    Chunk,
+    TableStream,
+    is_large,
+    open_if_longer,
+    open_stream,
+)
 from bert_playground.data.schema.decide import decide
 from bert_playground.data.schema.roles import read_test_columns
 from bert_playground.tasks import TASKS
@@ -179,6 +185,17 @@ def read_frames(source: Files) -> Iterator[pl.DataFrame]:
     return iterate_frames(source) if is_large(source) else iter([read_table(source)])
 
 
+def read_parts(source: Files) -> Iterator[pl.DataFrame]:
+    """`read_frames` for work that needs one part at a time: chunk by chunk from 4 MB on where the files allow it.
+
+    Raises:
+        FileNotFoundError: the table is not there.
+        ValueError: it is faulty.
+    """
+    stream = None if is_large(source) else open_if_longer(source)
+    return read_frames(source) if stream is None else _prefetch_chunks(stream)
+
+
 def iterate_frames(source: Files) -> Iterator[pl.DataFrame]:
     """The rows of a large table chunk by chunk, every cell as text; the next one is read meanwhile.
 
@@ -186,5 +203,8 @@ def iterate_frames(source: Files) -> Iterator[pl.DataFrame]:
         FileNotFoundError: the table is not there.
         ValueError: it is faulty; see `open_stream`.
     """
-    stream = open_stream(source)
+    return _prefetch_chunks(open_stream(source))
+
+
+def _prefetch_chunks(stream: TableStream) -> Iterator[pl.DataFrame]:
     return prefetch(Chunk.read, stream.chunks, size=1)

@@ -15,7 +15,12 @@ from bert_playground.data.reading import records, table_stream
 from bert_playground.data.reading.decompress import decompress_to
 from bert_playground.data.reading.records import count_lines, cut_records
 from bert_playground.data.reading.table import read_table
-from bert_playground.data.reading.table_stream import TableStream, is_large, open_stream
+from bert_playground.data.reading.table_stream import (
+    TableStream,
+    is_large,
+    open_if_longer,
+    open_stream,
+)
 
 ROWS = 23
 WRITERS = {
@@ -333,6 +338,33 @@ def test_large_is_a_matter_of_bytes_and_rows(
     monkeypatch.setattr(table_stream, "LARGE_ROWS", 10**9)
     monkeypatch.setattr(table_stream, "LARGE_BYTES", paths[0].stat().st_size)
     assert is_large(paths[0])
+
+
+@pytest.mark.parametrize("name", ["csv", "parquet"])
+def test_a_longer_file_is_opened_in_chunks_with_the_rows_of_the_whole(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"t.{name}"
+    WRITERS[name](mixed_frame(), path)
+    assert open_if_longer(path) is None
+    monkeypatch.setattr(table_stream, "PART_BYTES", path.stat().st_size)
+    monkeypatch.setattr(table_stream, "CHUNK_ROWS", 7)
+    stream = open_if_longer(path)
+    assert stream is not None
+    assert len(stream.chunks) == -(-ROWS // 7)
+    assert whole(stream).equals(read_table(path))
+
+
+def test_what_cannot_be_read_in_pieces_is_left_to_the_whole_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_stream, "PART_BYTES", 1)
+    old_mac, records, ragged = (tmp_path / name for name in ("mac.csv", "t.json", "bad.csv"))
+    old_mac.write_text("a,b\r1,2\r3,4\r")
+    records.write_text('[{"a": 1}, {"a": 2}]')
+    ragged.write_text("a,b\n1,2\n1,2,3\n")
+    assert all(open_if_longer(path) is None for path in (old_mac, records, ragged))
+    assert open_if_longer([ragged, ragged]) is None
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is full")
