@@ -9,6 +9,8 @@ from typing import Literal
 
 import mlx.core as mx
 
+from bert_playground.fast_bf16 import choose_bf16
+
 Activation = Literal["none", "gelu", "geglu", "swiglu"]
 
 
@@ -49,10 +51,19 @@ def serves(dtype: mx.Dtype) -> bool:
 
 
 def has_fast_bf16() -> bool:
-    """Whether bf16 activations are worth choosing: Metal, CUDA, or a CPU with bf16 matrix units and our kernels."""
+    """Whether bf16 activations are worth choosing: Metal, CUDA, or a CPU that multiplies them faster by our kernels."""
     if mx.default_device() != mx.cpu:
         return True
-    return _native is not None and bool(_native.has_fast_bf16())
+    return _native is not None and choose_bf16(_native).is_fast
+
+
+def describe_bf16() -> str:
+    """One phrase for `bert doctor`: what `--precision auto` means here, and why."""
+    native = native_module()
+    if native is None:
+        return f"--precision auto is {'bf16' if has_fast_bf16() else 'f32'}"
+    choice = choose_bf16(native)
+    return f"--precision auto is {'bf16' if choice.is_fast else 'f32'}: {choice.reason}"
 
 
 def activation_dtype(precision: str) -> mx.Dtype:

@@ -45,7 +45,7 @@ def check_kernels() -> Iterator[Finding]:
 
     described = kernels.describe()
     if kernels.is_native() or "no native" not in described:
-        yield Finding("kernels", GOOD, described)
+        yield Finding("kernels", GOOD, f"{described}; {kernels.describe_bf16()}")
         return
     if os.environ.get("BERT_KERNELS") == "off":
         yield Finding("kernels", NOTE, f"{described}: BERT_KERNELS=off", "unset BERT_KERNELS")
