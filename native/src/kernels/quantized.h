@@ -6,21 +6,37 @@
 
 namespace bpk::BPK_ISA {
 
-// Widens values [begin, begin + count) of one row; begin and count are multiples of 8.
+constexpr int run_length = 16;  // values that are widened at a time; groups are 32, 64 or 128 long
+
+// The values of a run, a byte each.
+template <int bits>
+BPK_INLINE __m128i bytes_of_run(const uint32_t* words) {
+  if (bits == 8) return _mm_loadu_si128((const __m128i*)words);
+  const __m128i pairs = _mm_loadl_epi64((const __m128i*)words), low = _mm_set1_epi8(0x0f);
+  return _mm_unpacklo_epi8(_mm_and_si128(pairs, low), _mm_and_si128(_mm_srli_epi16(pairs, 4), low));
+}
+
+BPK_INLINE void widen_run(__m128i bytes, VecF scale, VecF offset, float* to) {
+#ifdef __AVX512F__
+  store(to, fma(VecF{_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes))}, scale, offset));
+#else
+  store(to, fma(VecF{_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes))}, scale, offset));
+  store(to + 8, fma(VecF{_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8)))}, scale, offset));
+#endif
+}
+
+// Widens values [begin, begin + count) of one row; begin and count are multiples of a run.
 template <int bits, class S>
 inline void dequantize(const QuantizedLinear& call, int64_t row, int64_t begin, int64_t count, float* to) {
   constexpr int per_word = 32 / bits;
-  constexpr uint32_t mask = (1u << bits) - 1;
+  const int shift = __builtin_ctz(unsigned(call.group_size));  // dividing would take longer than the rest
   const uint32_t* words = call.weight + row * (call.in_features / per_word);
-  const int64_t first_group = row * (call.in_features / call.group_size);
-  for (int64_t i = begin; i < begin + count; i += 8, to += 8) {
-    const int64_t group = first_group + i / call.group_size;
-    const float scale = to_float(static_cast<const S*>(call.scales)[group]);
-    const float offset = to_float(static_cast<const S*>(call.biases)[group]);
-    for (int j = 0; j < 8; ++j) {
-      const uint32_t word = words[(i + j) / per_word];
-      to[j] = float(int(word >> (j % per_word * bits) & mask)) * scale + offset;
-    }
+  const int64_t first_group = row * (call.in_features >> shift);
+  for (int64_t i = begin; i < begin + count; i += run_length, to += run_length) {
+    const int64_t group = first_group + (i >> shift);
+    const VecF scale = set(to_float(static_cast<const S*>(call.scales)[group]));
+    const VecF offset = set(to_float(static_cast<const S*>(call.biases)[group]));
+    widen_run(bytes_of_run<bits>(words + i / per_word), scale, offset, to);
   }
 }
 
