@@ -92,12 +92,13 @@ class TableStream:
 
     def select(self, rows: np.ndarray) -> "TableStream":
         """The stream of the rows with these numbers, in the order of the table; the others are left out."""
-        is_kept = np.zeros(self.num_table_rows, dtype=bool)
-        is_kept[rows] = True
+        wanted = np.unique(rows)
         chunks = []
         for chunk in self.chunks:
-            numbers = chunk.rows
-            kept = numbers[is_kept[numbers]] - chunk.first_row
+            ends = [chunk.first_row, chunk.first_row + chunk.span.num_rows]
+            kept = wanted[slice(*np.searchsorted(wanted, ends))] - chunk.first_row
+            if chunk.kept is not None:
+                kept = np.intersect1d(kept, chunk.kept, assume_unique=True)
             if len(kept):
                 chunks.append(
                     replace(chunk, kept=None if len(kept) == chunk.span.num_rows else kept)

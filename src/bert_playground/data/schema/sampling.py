@@ -170,9 +170,17 @@ def read_within(
     count = min(MAX_READ_ROWS, max(1, int(part * stream.num_rows)))
     if count == stream.num_rows:
         return stream.take(stream.rows), f"{count} rows"
-    drawn = np.random.default_rng(seed).permutation(stream.num_rows)[:count]
+    drawn = _draw_rows(stream.num_rows, count, np.random.default_rng(seed))
     message = f"{count} of {stream.num_rows} rows, drawn from all over the table (seed {seed}), as it is large{hint}"
     return stream.take(np.sort(drawn)), message
+
+
+def _draw_rows(num_rows: int, count: int, generator: np.random.Generator) -> np.ndarray:
+    """[count] different row numbers; of very many rows without a number for each of them."""
+    if num_rows <= 10 * count:
+        return generator.permutation(num_rows)[:count]
+    drawn = np.unique(generator.integers(0, num_rows, 2 * count))  # nine tenths of them, at least
+    return generator.permutation(drawn)[:count]
 
 
 def read_frames(source: Files) -> Iterator[pl.DataFrame]:

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from bert_playground.data.reading.table_stream import (
     open_if_longer,
     open_stream,
 )
+from bert_playground.data.schema.sampling import _draw_rows
 
 ROWS = 23
 WRITERS = {
@@ -338,6 +340,17 @@ def test_large_is_a_matter_of_bytes_and_rows(
     monkeypatch.setattr(table_stream, "LARGE_ROWS", 10**9)
     monkeypatch.setattr(table_stream, "LARGE_BYTES", paths[0].stat().st_size)
     assert is_large(paths[0])
+
+
+def test_rows_of_very_many_are_drawn_without_a_number_for_each() -> None:
+    tracemalloc.start()
+    drawn = _draw_rows(10**9, 1_000, np.random.default_rng(0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10**6
+    assert len(np.unique(drawn)) == 1_000
+    assert drawn.min() < 10**8 < 9 * 10**8 < drawn.max()
+    assert sorted(_draw_rows(20, 19, np.random.default_rng(0)).tolist()) != list(range(19))
 
 
 @pytest.mark.parametrize("name", ["csv", "parquet"])
