@@ -18,6 +18,7 @@ attention = _native.attention
 cross_entropy = _native.cross_entropy
 dropout = _native.dropout
 embedding = _native.embedding
+encoder_layer = _native.encoder_layer
 fork = _native.fork
 has_fast_bf16 = _native.has_fast_bf16
 int8_linear = _native.int8_linear

@@ -112,22 +112,30 @@ class Attention : public CpuPrimitive {
 
 }  // namespace
 
+void require_heads(int qkv_width, int num_heads) {
+  require(num_heads > 0 && qkv_width % (3 * num_heads) == 0,
+          "qkv has rows of " + std::to_string(qkv_width) + ", expected 3 * num_heads * head_size with num_heads " +
+              std::to_string(num_heads));
+}
+
+bool require_rotary(const MaybeArray& cosines, const MaybeArray& sines, int head_size) {
+  require(cosines.has_value() == sines.has_value(), "rotary embeddings need both cosines and sines");
+  if (!cosines) return false;
+  require(cosines->ndim() == 2 && cosines->shape(1) == head_size / 2,
+          "cosines is " + describe(*cosines) + ", expected [positions, " + std::to_string(head_size / 2) + "]");
+  require_shape(*sines, cosines->shape(), "sines");
+  return true;
+}
+
 mx::array attention(const mx::array& qkv, const mx::array& cu_seqlens, int num_heads, int half_window,
                     const MaybeArray& cosines, const MaybeArray& sines, bool interleaved, float dropout,
                     const MaybeArray& seed) {
   require_activations(qkv, "qkv");
-  require(num_heads > 0 && qkv.shape(-1) % (3 * num_heads) == 0,
-          "qkv is " + describe(qkv) + ", expected a last dimension of 3 * num_heads * head_size with num_heads " +
-              std::to_string(num_heads));
+  require_heads(qkv.shape(-1), num_heads);
   require_sequences(cu_seqlens);
-  require(cosines.has_value() == sines.has_value(), "rotary embeddings need both cosines and sines");
   require_seed(seed, dropout);
   Arrays inputs{qkv, cu_seqlens};
-  if (cosines) {
-    const int half_head = qkv.shape(-1) / 3 / num_heads / 2;
-    require(cosines->ndim() == 2 && cosines->shape(1) == half_head,
-            "cosines is " + describe(*cosines) + ", expected [positions, " + std::to_string(half_head) + "]");
-    require_shape(*sines, cosines->shape(), "sines");
+  if (require_rotary(cosines, sines, qkv.shape(-1) / 3 / num_heads)) {
     inputs.push_back(as_float32(*cosines));
     inputs.push_back(as_float32(*sines));
   }

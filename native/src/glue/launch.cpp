@@ -122,6 +122,13 @@ void* Launch::scratch(size_t bytes) {
   return memory.data<char>();
 }
 
+void* Workspace::take(size_t bytes) {
+  buffers_.push_back(mx::allocator::malloc(reusable_size(bytes + alignment)));
+  auto buffer = buffers_.back().buffer();
+  ask_for_huge_pages(buffer.raw_ptr(), bytes);
+  return static_cast<char*>(buffer.raw_ptr()) + bytes_to_boundary(buffer.raw_ptr());
+}
+
 const Kernels& kernels() {
   const Kernels* selected = select_kernels();
   if (!selected) throw std::runtime_error("bert_playground_kernels needs a CPU with AVX2 and FMA");

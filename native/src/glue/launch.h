@@ -56,6 +56,16 @@ class Launch {
   mx::cpu::CommandEncoder& encoder_;
 };
 
+// Memory of kernels that run one after the other in one task: taken on the stream when they begin and given back when they
+// end, so that the next task gets it again while caches still hold it.
+class Workspace {
+ public:
+  void* take(size_t bytes);  // on a 64-byte boundary
+
+ private:
+  std::vector<mx::allocator::Data> buffers_;
+};
+
 const Kernels& kernels();
 mx::Stream cpu_stream();
 

@@ -233,16 +233,22 @@ mx::array pack(const mx::array& weight, mx::Dtype dtype, const std::string& acti
                    {weight});
 }
 
+void require_packed(const mx::array& packed, int in_features, int out_features, mx::Dtype dtype, Activation activation) {
+  require(!is_gated(activation) || out_features % 2 == 0,
+          "a gated activation needs an even out_features, got " + std::to_string(out_features));
+  const DType kernel_dtype = dtype == mx::bfloat16 ? DType::bf16 : DType::f32;
+  const size_t bytes = kernels().packed_bytes(in_features, out_features, kernel_dtype, activation);
+  require(packed.dtype() == mx::uint8 && packed.size() == bytes,
+          "packed is " + describe(packed) + ", expected uint8[" + std::to_string(bytes) + "] for rows of " +
+              std::to_string(in_features) + " and out_features " + std::to_string(out_features) +
+              "; make it with pack(weight, x.dtype, activation)");
+}
+
 mx::array packed_linear(const mx::array& x, const mx::array& packed, int out_features,
                         const std::optional<mx::array>& bias, const std::string& activation_name) {
   const Activation activation = activation_of(activation_name);
   require_activations(x, "x");
-  require(!is_gated(activation) || out_features % 2 == 0,
-          "a gated activation needs an even out_features, got " + std::to_string(out_features));
-  const size_t bytes = kernels().packed_bytes(x.shape(-1), out_features, dtype_of(x), activation);
-  require(packed.dtype() == mx::uint8 && packed.size() == bytes,
-          "packed is " + describe(packed) + ", expected uint8[" + std::to_string(bytes) + "] for x " + describe(x) +
-              " and out_features " + std::to_string(out_features) + "; make it with pack(weight, x.dtype, activation)");
+  require_packed(packed, x.shape(-1), out_features, x.dtype(), activation);
   Arrays inputs{x, packed};
   if (bias) {
     require_shape(*bias, {out_features}, "bias");

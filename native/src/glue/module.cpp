@@ -100,6 +100,29 @@ Args:
     seed: an mx.random key, needed with dropout.)");
 }
 
+void define_encoder(nb::module_& module) {
+  module.def("encoder_layer", &encoder_layer, nb::arg("x"), nb::arg("cu_seqlens"), nb::arg("products"),
+             nb::arg("norms"), nb::kw_only(), nb::arg("residual") = nb::none(), nb::arg("num_heads"),
+             nb::arg("half_window") = -1, nb::arg("cosines") = nb::none(), nb::arg("sines") = nb::none(),
+             nb::arg("activation"), nb::arg("eps"), nb::arg("rms") = false, nb::arg("is_int8") = false,
+             R"(A whole layer for inference, bit for bit what its operations give one by one; it has no gradient.
+
+Small batches spend most of their time between operations, so a layer is one.
+
+Args:
+    x: [tokens, width].
+    cu_seqlens: as in `attention`, and so are num_heads, half_window, cosines and sines.
+    products: of qkv, output, up and down: a weight from `pack` or `pack_int8`, its rows, and its bias or None.
+    norms: before attention, between, after feed-forward: gain and bias or None; the first and the last may be None.
+    residual: like x; what the norm before attention adds to it.
+    activation: of the product up.
+    is_int8: whether the weights are from `pack_int8`.
+
+Returns:
+    [y] with a norm after feed-forward, which adds the output of the norm between (post-norm); else [update, stream], whose
+    sum is the output (pre-norm).)");
+}
+
 void define_elementwise(nb::module_& module) {
   module.def("activation", &activation, nb::arg("x"), nb::arg("name"),
              "gelu(x), or for geglu and swiglu act(first half) * second half of the last dimension.");
@@ -142,6 +165,7 @@ NB_MODULE(_ext, module) {
   define_linear(module);
   define_norm(module);
   define_attention(module);
+  define_encoder(module);
   define_elementwise(module);
   define_training(module);
 }

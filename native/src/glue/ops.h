@@ -8,6 +8,8 @@
 namespace bpk::glue {
 
 using MaybeArray = std::optional<mx::array>;
+using PackedWeight = std::tuple<mx::array, int, MaybeArray>;  // from pack or pack_int8, its rows, bias
+using NormWeights = std::pair<mx::array, MaybeArray>;         // gain, bias
 
 mx::array linear(const mx::array& x, const mx::array& weight, const MaybeArray& bias, const std::string& activation);
 mx::array pack(const mx::array& weight, mx::Dtype dtype, const std::string& activation);
@@ -42,5 +44,18 @@ mx::array quantized_linear(const mx::array& x, const mx::array& weight, const mx
 mx::array pack_int8(const mx::array& weight, const std::string& activation);
 mx::array int8_linear(const mx::array& x, const mx::array& packed, int out_features, const MaybeArray& bias,
                       const std::string& activation);
+
+
+// The update of each token, and where no norm comes after it the stream that it is to be added to.
+Arrays encoder_layer(const mx::array& x, const mx::array& cu_seqlens, const std::vector<PackedWeight>& products,
+                     const std::vector<std::optional<NormWeights>>& norms, const MaybeArray& residual, int num_heads,
+                     int half_window, const MaybeArray& cosines, const MaybeArray& sines,
+                     const std::string& activation, float epsilon, bool rms, bool is_int8);
+
+// Checks that several operations make.
+void require_packed(const mx::array& packed, int in_features, int out_features, mx::Dtype dtype, Activation activation);
+void require_packed_int8(const mx::array& packed, int in_features, int out_features, Activation activation);
+void require_heads(int qkv_width, int num_heads);
+bool require_rotary(const MaybeArray& cosines, const MaybeArray& sines, int head_size);  // whether there are any
 
 }  // namespace bpk::glue

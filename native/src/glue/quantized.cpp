@@ -196,16 +196,20 @@ mx::array pack_int8(const mx::array& weight, const std::string& activation_name)
                    {as_float32(weight)});
 }
 
+void require_packed_int8(const mx::array& packed, int in_features, int out_features, Activation activation) {
+  require(!is_gated(activation) || out_features % 2 == 0,
+          "a gated activation needs an even out_features, got " + std::to_string(out_features));
+  const size_t bytes = kernels().packed_int8_bytes(in_features, out_features);
+  require(packed.dtype() == mx::uint8 && packed.size() == bytes, "packed is " + describe(packed) + ", expected uint8[" +
+                                                                     std::to_string(bytes) +
+                                                                     "]; make it with pack_int8(weight, activation)");
+}
+
 mx::array int8_linear(const mx::array& x, const mx::array& packed, int out_features, const MaybeArray& bias,
                       const std::string& activation_name) {
   const Activation activation = activation_of(activation_name);
   require_activations(x, "x");
-  require(!is_gated(activation) || out_features % 2 == 0,
-          "a gated activation needs an even out_features, got " + std::to_string(out_features));
-  const size_t bytes = kernels().packed_int8_bytes(x.shape(-1), out_features);
-  require(packed.dtype() == mx::uint8 && packed.size() == bytes, "packed is " + describe(packed) + ", expected uint8[" +
-                                                                     std::to_string(bytes) +
-                                                                     "]; make it with pack_int8(weight, activation)");
+  require_packed_int8(packed, x.shape(-1), out_features, activation);
   Arrays inputs{x, packed};
   if (bias) {
     require_shape(*bias, {out_features}, "bias");

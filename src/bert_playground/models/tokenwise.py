@@ -56,7 +56,7 @@ def settle(module: nn.Module) -> None:
 
 
 @dataclass(frozen=True)
-class _Packed:
+class PackedWeight:
     """A packed weight, and what it was made from and for; no tuple, for a Module would take that for parameters."""
 
     weight: mx.array | None  # None: dropped
@@ -83,7 +83,7 @@ class Linear(nn.Module):
             self.bias = mx.zeros(num_outputs)
         self._packing: mx.Dtype | None = None
         self._drops_original = False
-        self._packed: _Packed | None = None
+        self._packed: PackedWeight | None = None
 
     @property
     def num_inputs(self) -> int:
@@ -102,15 +102,23 @@ class Linear(nn.Module):
 
     def __call__(self, x: mx.array, activation: kernels.Activation = "none") -> mx.array:
         """Map [..., num_inputs] to [..., num_outputs], half of it with a gated activation."""
-        if self._packing is None or self.training or not kernels.can_pack():
+        packed = self.packed(x.dtype, activation)
+        if packed is None:
             return kernels.linear(x, self.kept_weight(), self.get("bias"), activation)
         is_int8 = self._packing == mx.int8
-        packed = self._pack(mx.int8 if is_int8 else x.dtype, activation)
         return kernels.packed_linear(
             x, packed.packed, packed.num_outputs, self.get("bias"), activation, is_int8=is_int8
         )
 
-    def _pack(self, dtype: mx.Dtype, activation: kernels.Activation) -> _Packed:
+    def packed(
+        self, dtype: mx.Dtype, activation: kernels.Activation = "none"
+    ) -> PackedWeight | None:
+        """The weight packed for activations of `dtype`; None in training, and where nobody asked for it."""
+        if self._packing is None or self.training or not kernels.can_pack():
+            return None
+        return self._pack(mx.int8 if self._packing == mx.int8 else dtype, activation)
+
+    def _pack(self, dtype: mx.Dtype, activation: kernels.Activation) -> PackedWeight:
         if self._packed is None or not self._packed.serves(self.get("weight"), dtype, activation):
             weight = self.kept_weight()
             packed = kernels.pack(weight, dtype, activation)
@@ -119,7 +127,7 @@ class Linear(nn.Module):
             if self._drops_original:
                 del self.weight, weight
                 mx.clear_cache()  # nothing else has a use for a buffer of that size
-            self._packed = _Packed(self.get("weight"), dtype, activation, packed, num_outputs)
+            self._packed = PackedWeight(self.get("weight"), dtype, activation, packed, num_outputs)
         return self._packed
 
     def kept_weight(self) -> mx.array:

@@ -20,6 +20,7 @@ from bert_playground.models.bert.encoder import Encoder
 from bert_playground.models.bert.layers.attention import SelfAttention, visible_keys
 from bert_playground.models.bert.layers.embeddings import BertEmbeddings
 from bert_playground.models.bert.layers.feedforward import FeedForward
+from bert_playground.models.bert.layers.fused_layer import LayerNorms, run_fused
 from bert_playground.models.bert.names import Weights, rename, restore
 from bert_playground.models.tokenwise import Norm, normal
 from bert_playground.tokens import Tokens
@@ -59,6 +60,9 @@ class BertLayer(nn.Module):
         probabilities: list[mx.array] | None = None,
     ) -> mx.array:
         """Map [B, T, H] or [N, H] to the same shape."""
+        norms = LayerNorms(None, self.attention_norm, self.feed_forward_norm)
+        if fused := run_fused(self.attention, self.feed_forward, norms, hidden, cu_seqlens):
+            return fused[0]
         dropout_rate = self.dropout_rate if self.training else 0.0
         hidden, residual = kernels.fork(hidden)
         update = self.attention(hidden, cu_seqlens, mask, probabilities)

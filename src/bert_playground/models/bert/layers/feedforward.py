@@ -61,11 +61,14 @@ class FeedForward(nn.Module):
         self.up = Linear(hidden_size, intermediate_size, bias=bias, initialize=initialize)
         self.down = Linear(intermediate_size, hidden_size, bias=bias, initialize=initialize)
         self._activate = look_up(ACTIVATIONS, activation, "activation")
-        self._fused = FUSED.get(activation)
+        self.fused_activation = FUSED.get(activation)
 
     def __call__(self, x: mx.array) -> mx.array:
         """Map [..., H] to [..., H]."""
-        inner = self.up(x, self._fused) if self._fused else self._activate(self.up(x))
+        if self.fused_activation:
+            inner = self.up(x, self.fused_activation)
+        else:
+            inner = self._activate(self.up(x))
         return self.down(inner)
 
 
@@ -88,12 +91,12 @@ class GatedFeedForward(nn.Module):
         self.down = Linear(intermediate_size, hidden_size, bias=bias, initialize=initialize_output)
         self.dropout_rate = dropout_rate
         self._activate = look_up(ACTIVATIONS, activation, "activation")
-        self._fused = FUSED_GATED.get(activation)
+        self.fused_activation = FUSED_GATED.get(activation)
 
     def __call__(self, x: mx.array) -> mx.array:
         """Map [..., H] to [..., H]."""
-        if self._fused:
-            inner = self.up(x, self._fused)
+        if self.fused_activation:
+            inner = self.up(x, self.fused_activation)
         else:
             value, gate = mx.split(self.up(x), 2, axis=-1)
             inner = kernels.finite(self._activate(value) * gate)
