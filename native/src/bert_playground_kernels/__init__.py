@@ -15,6 +15,7 @@ activation = _native.activation
 adamw = _native.adamw
 add_norm = _native.add_norm
 attention = _native.attention
+bert_embeddings = _native.bert_embeddings
 cross_entropy = _native.cross_entropy
 dropout = _native.dropout
 embedding = _native.embedding

@@ -247,11 +247,9 @@ mx::array dropout(const mx::array& x, float probability, const mx::array& seed) 
 mx::array embedding(const mx::array& table, const mx::array& ids, mx::Dtype dtype) {
   require_activations(table, "table");
   require(table.ndim() == 2, "table is " + describe(table) + ", expected [rows, width]");
-  require(mx::issubdtype(ids.dtype(), mx::integer), "ids is " + describe(ids) + ", expected integers");
   require(dtype == mx::float32 || dtype == mx::bfloat16, "dtype must be float32 or bfloat16");
   const auto stream = cpu_stream();
-  const auto ids32 = ids.dtype() == mx::int32 ? ids : mx::astype(ids, mx::int32, stream);
-  return mx::array(EmbeddingOp::shape_for(table, ids), dtype, std::make_shared<EmbeddingOp>(stream), {table, ids32});
+  return mx::array(EmbeddingOp::shape_for(table, ids), dtype, std::make_shared<EmbeddingOp>(stream), {table, as_int32(ids)});
 }
 
 std::pair<mx::array, mx::array> fork_array(const mx::array& x) {

@@ -224,6 +224,11 @@ mx::array as_float32(const mx::array& a) {
   return a.dtype() == mx::float32 ? a : mx::astype(a, mx::float32, cpu_stream());
 }
 
+mx::array as_int32(const mx::array& ids) {
+  require(mx::issubdtype(ids.dtype(), mx::integer), "ids is " + describe(ids) + ", expected integers");
+  return ids.dtype() == mx::int32 ? ids : mx::astype(ids, mx::int32, cpu_stream());
+}
+
 bool is_zero_cotangent(const mx::array& a) {
   if (!a.has_primitive() || std::strcmp(a.primitive().name(), "Full") != 0) return false;
   mx::array value = a.inputs().at(0);

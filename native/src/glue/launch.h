@@ -91,6 +91,7 @@ inline int64_t rows_of(const mx::array& a) {
 }
 mx::Shape with_last(mx::Shape shape, int last);
 mx::array as_float32(const mx::array& a);
+mx::array as_int32(const mx::array& ids);
 
 // True for the zeros MLX passes as the cotangent of an output that nobody used.
 bool is_zero_cotangent(const mx::array& a);

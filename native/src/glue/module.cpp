@@ -101,6 +101,21 @@ Args:
 }
 
 void define_encoder(nb::module_& module) {
+  module.def("bert_embeddings", &bert_embeddings, nb::arg("ids"), nb::arg("cu_seqlens"), nb::arg("tables"),
+             nb::arg("norm"), nb::kw_only(), nb::arg("eps"), nb::arg("dtype"), nb::arg("type_ids") = nb::none(),
+             nb::arg("added") = nb::none(),
+             R"(norm(word + added + token type + position), [tokens, width], for inference.
+
+Returns None while a function is traced, such as for gradients, which it has not.
+
+Args:
+    ids: integers [tokens].
+    cu_seqlens: as in `attention`; positions count from each start.
+    tables: of words, token types and positions, [rows, width] each.
+    norm: gain and bias or None.
+    dtype: of the result, and of each sum on the way.
+    type_ids: like ids; None: all 0.
+    added: [tokens, width].)");
   module.def("encoder_layer", &encoder_layer, nb::arg("x"), nb::arg("cu_seqlens"), nb::arg("products"),
              nb::arg("norms"), nb::kw_only(), nb::arg("residual") = nb::none(), nb::arg("num_heads"),
              nb::arg("half_window") = -1, nb::arg("cosines") = nb::none(), nb::arg("sines") = nb::none(),

@@ -52,6 +52,11 @@ Arrays encoder_layer(const mx::array& x, const mx::array& cu_seqlens, const std:
                      int half_window, const MaybeArray& cosines, const MaybeArray& sines,
                      const std::string& activation, float epsilon, bool rms, bool is_int8);
 
+// Nothing while gradients are traced: it has none.
+MaybeArray bert_embeddings(const mx::array& ids, const mx::array& cu_seqlens, const std::vector<mx::array>& tables,
+                           const NormWeights& norm, float epsilon, mx::Dtype dtype, const MaybeArray& type_ids,
+                           const MaybeArray& added);
+
 // Checks that several operations make.
 void require_packed(const mx::array& packed, int in_features, int out_features, mx::Dtype dtype, Activation activation);
 void require_packed_int8(const mx::array& packed, int in_features, int out_features, Activation activation);

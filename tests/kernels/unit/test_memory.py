@@ -51,6 +51,7 @@ print(held, resident() - before)
 @pytest.fixture
 def _own_limit():
     before = mx.set_cache_limit(2**25)
+    memory.raise_cache_limit.cache_clear()
     yield
     mx.set_cache_limit(before)
 

@@ -20,6 +20,7 @@ from bert_playground.models.bert.encoder import Encoder
 from bert_playground.models.bert.layers.attention import SelfAttention, visible_keys
 from bert_playground.models.bert.layers.embeddings import NormedEmbeddings, rotary_table
 from bert_playground.models.bert.layers.feedforward import GatedFeedForward
+from bert_playground.models.bert.layers.fused_layer import LayerNorms, run_fused
 from bert_playground.models.bert.modernbert_config import ModernBertConfig
 from bert_playground.models.bert.names import Weights, rename, restore
 from bert_playground.models.tokenwise import Norm, truncated_normal
@@ -96,6 +97,10 @@ class ModernBertLayer(nn.Module):
         Returns:
             (update, residual) for the layer above.
         """
+        norms = LayerNorms(self.attention_norm, self.feed_forward_norm, None)
+        parts = (self.attention, self.feed_forward, norms)
+        if fused := run_fused(*parts, update, cu_seqlens, residual):
+            return fused[0], fused[1]
         if self.attention_norm is None or residual is None:
             normed = residual = update
         else:

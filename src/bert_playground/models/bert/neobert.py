@@ -30,6 +30,7 @@ from bert_playground.models.bert.encoder import Encoder
 from bert_playground.models.bert.layers.attention import SelfAttention, visible_keys
 from bert_playground.models.bert.layers.embeddings import WordEmbeddings, rotary_table
 from bert_playground.models.bert.layers.feedforward import GatedFeedForward
+from bert_playground.models.bert.layers.fused_layer import LayerNorms, run_fused
 from bert_playground.models.bert.names import Weights, rename, restore
 from bert_playground.models.tokenwise import Norm, uniform
 from bert_playground.tokens import Tokens
@@ -210,6 +211,10 @@ class NeoBertLayer(nn.Module):
         Returns:
             (update, residual) for the layer above.
         """
+        norms = LayerNorms(self.attention_norm, self.feed_forward_norm, None)
+        parts = (self.attention, self.feed_forward, norms)
+        if fused := run_fused(*parts, update, cu_seqlens, residual):
+            return fused[0], fused[1]
         dropout_rate = self.dropout_rate if self.training else 0.0
         if residual is None:
             normed, residual = self.attention_norm(update), update

@@ -41,6 +41,9 @@ class BertEmbeddings(nn.Module):
 
     def __call__(self, tokens: Tokens, dtype: mx.Dtype) -> mx.array:
         """The vectors of all tokens as `dtype`, [B, T, H] or [N, H]."""
+        fused = None if self.training else self._embed_fused(tokens, dtype)
+        if fused is not None:
+            return fused
         x = embed_words(self.words, tokens, dtype)
         if tokens.token_type_ids is None:
             x = x + self.token_types.weight[0].astype(dtype)
@@ -52,6 +55,28 @@ class BertEmbeddings(nn.Module):
         else:
             normed = self.norm(x + positions)
         return kernels.dropout(normed, self.dropout_rate if self.training else 0.0)
+
+    def _embed_fused(self, tokens: Tokens, dtype: mx.Dtype) -> mx.array | None:
+        """The same bit for bit, of packed tokens in one operation; None where that cannot be, such as for gradients."""
+        native = kernels.native_module()
+        tables = (self.words, self.token_types, self.positions)
+        if native is None or tokens.cu_seqlens is None or not kernels.serves(dtype):
+            return None
+        if {type(table) for table in tables} != {Embedding}:
+            return None
+        if tokens.added is not None and tokens.added.dtype != dtype:
+            return None
+        vectors: mx.array | None = native.bert_embeddings(
+            tokens.input_ids,
+            tokens.cu_seqlens,
+            [table.weight for table in tables],
+            (self.norm.weight, self.norm.get("bias")),
+            eps=self.norm.eps,
+            dtype=dtype,
+            type_ids=tokens.token_type_ids,
+            added=tokens.added,
+        )
+        return vectors
 
 
 class NormedEmbeddings(nn.Module):
