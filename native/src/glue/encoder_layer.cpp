@@ -47,27 +47,39 @@ struct LayerCall {
     check_sequences(starts(), sequences, tokens);
     check_positions(starts(), sequences, positions);
     Workspace memory;
-    const int inner = options.inner_width(), attention = options.attention_width();
-    void* wide = memory.take(bytes(std::max(3 * attention, inner)));
-    void* narrow = memory.take(bytes(std::max<int64_t>(attention, width)));
-    void* part = memory.take(bytes(width));
-    const void *normed = at[layer_x], *stream = at[layer_x];
-    if (at[norm_before]) {
-      void* h = at[layer_residual] ? memory.take(bytes(width)) : nullptr;
-      norm(norm_before, at[layer_x], at[layer_residual], narrow, h);
-      normed = narrow;
-      if (h) stream = h;
-    }
-    multiply(qkv_weight, normed, width, wide);
-    attend(wide, narrow);
-    multiply(output_weight, narrow, attention, part);
-    norm(norm_between, part, stream, narrow, sum);
-    multiply(up_weight, narrow, width, wide);
-    multiply(down_weight, wide, inner, at[norm_after] ? part : update);
-    if (at[norm_after]) norm(norm_after, part, narrow, update, nullptr);
+    const int64_t attention = options.attention_width(), inner = options.inner_width();
+    const bool has_sum = at[layer_residual];
+    const Rooms rooms{memory.take(bytes(std::max(3 * attention, inner))), memory.take(bytes(std::max(attention, width))),
+                      memory.take(bytes(width)), has_sum ? memory.take(bytes(width)) : nullptr};
+    const int64_t weights = width * options.rows_of_weight(qkv_weight) + attention * width +
+                            width * options.rows_of_weight(up_weight) + inner * width;
+    const auto call = [&] { compute(rooms); };
+    kernels().share_team({tokens * weights / 32, [](const void* it) { (*static_cast<decltype(&call)>(it))(); }, &call});
   }
 
  private:
+  // Memory for what is computed on the way, each taken again as soon as what is in it has been read.
+  struct Rooms {
+    void *wide, *narrow, *part, *sum;
+  };
+
+  void compute(const Rooms& rooms) const {
+    const int64_t attention = options.attention_width(), inner = options.inner_width();
+    const void *normed = at[layer_x], *stream = at[layer_x];
+    if (at[norm_before]) {
+      norm(norm_before, at[layer_x], at[layer_residual], rooms.narrow, rooms.sum);
+      normed = rooms.narrow;
+      if (rooms.sum) stream = rooms.sum;
+    }
+    multiply(qkv_weight, normed, width, rooms.wide);
+    attend(rooms.wide, rooms.narrow);
+    multiply(output_weight, rooms.narrow, attention, rooms.part);
+    norm(norm_between, rooms.part, stream, rooms.narrow, sum);
+    multiply(up_weight, rooms.narrow, width, rooms.wide);
+    multiply(down_weight, rooms.wide, inner, at[norm_after] ? rooms.part : update);
+    if (at[norm_after]) norm(norm_after, rooms.part, rooms.narrow, update, nullptr);
+  }
+
   const int32_t* starts() const { return static_cast<const int32_t*>(at[layer_sequences]); }
   const float* floats(int input) const { return static_cast<const float*>(at[input]); }
   size_t bytes(int64_t columns) const { return size_t(tokens) * columns * (dtype == DType::bf16 ? 2 : 4); }

@@ -53,9 +53,10 @@ inline void adamw(const AdamW& args) {
   const auto chunks_of = [&](int64_t a) { return (args.arrays[a].size + chunk - 1) / chunk; };
   int64_t chunks = 0, size = 0;
   for (int64_t a = 0; a < args.count; ++a) chunks += chunks_of(a), size += args.arrays[a].size;
+  TaskCounter counter;
   parallel_team(size * 2, [&](int, int) {
     int64_t array = 0, first = 0;  // the array that the last chunk was in, and its first chunk
-    team_tasks(chunks, 4, [&](int64_t i) {
+    team_tasks(counter, chunks, 4, [&](int64_t i) {
       if (i < first) array = first = 0;
       for (; i >= first + chunks_of(array); ++array) first += chunks_of(array);
       const AdamWArray& work = args.arrays[array];

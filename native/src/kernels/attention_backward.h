@@ -215,10 +215,11 @@ inline void attention_backward_with(const AttentionBackward& args) {
   const int64_t longest = longest_sequence(forward);
   if (longest == 0) return;
   const AttentionTasks tasks = cut_tasks(forward, longest);
+  TaskCounter counter;
   parallel_team(tasks.cost * 3, [&](int, int) {
     Engine::begin_thread();
     BackwardWorker<T, Engine> worker(args, longest);
-    team_tasks(tasks.count, tasks.batch, [&](int64_t i) {
+    team_tasks(counter, tasks.count, tasks.batch, [&](int64_t i) {
       worker.run(tasks.list[i].sequence, tasks.list[i].head);
     });
     Engine::end_thread();

@@ -297,10 +297,11 @@ inline void attention_forward_with(const AttentionForward& args) {
   int64_t chunk = min_of<int64_t>(longest, 960);
   while (chunk > 120 && args.heads * args.tokens / chunk < 4 * omp_get_max_threads()) chunk /= 2;
   const AttentionTasks tasks = cut_tasks(args, chunk);
+  TaskCounter counter;
   parallel_team(tasks.cost, [&](int, int) {
     Engine::begin_thread();
     ForwardWorker<T, Engine> worker(args, chunk, longest);
-    team_tasks(tasks.count, tasks.batch, [&](int64_t i) { worker.run(tasks.list[i]); });
+    team_tasks(counter, tasks.count, tasks.batch, [&](int64_t i) { worker.run(tasks.list[i]); });
     Engine::end_thread();
   });
 }

@@ -133,9 +133,10 @@ inline void square_sum(const SquareSum& args) {
   int64_t blocks = 0, size = 0;
   for (int64_t a = 0; a < args.count; ++a) blocks += blocks_of(a), size += args.arrays[a].size;
   double* const sums = scratch<double>(0, blocks);
+  TaskCounter counter;
   parallel_team(size / 2, [&](int, int) {
     int64_t array = 0, first = 0;  // the array that the last block was in, and its first block
-    team_tasks(blocks, 4, [&](int64_t b) {
+    team_tasks(counter, blocks, 4, [&](int64_t b) {
       if (b < first) array = first = 0;
       for (; b >= first + blocks_of(array); ++array) first += blocks_of(array);
       const SquareSumArray& work = args.arrays[array];

@@ -4,7 +4,6 @@
 // rows of A are packed into the thread's own cache. The inner dimension is cut so that a panel slice stays in the L1
 // cache while it meets all rows of the block. Each element of C is summed in one order whatever thread computes it.
 #pragma once
-#include <sched.h>
 
 #include "gemm_engine.h"
 #include "threads.h"
@@ -172,27 +171,17 @@ void multiply_block(const GemmShape& shape, const GemmBlocks& blocks, int64_t ro
   }
 }
 
-// The counter that deals out blocks; dynamic, since the cores of a shared machine are not equally fast.
-struct BlockCounter {
-  int64_t next = 0;
-  int64_t take() { return __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED); }
-};
-
-// Holds the team until all have packed their share. That is soon, so nobody goes to sleep as at an OpenMP barrier; but a
-// core that is needed by somebody else, perhaps by the thread waited for, is given up.
+// Holds the team until all have packed their share.
 struct PackingGate {
   int arrived = 0;
   void wait_for(int threads) {
     __atomic_fetch_add(&arrived, 1, __ATOMIC_ACQ_REL);
-    for (int spins = 0; __atomic_load_n(&arrived, __ATOMIC_ACQUIRE) < threads; ++spins) {
-      if (spins < 1000) _mm_pause();
-      else sched_yield();
-    }
+    wait_until([&] { return __atomic_load_n(&arrived, __ATOMIC_ACQUIRE) >= threads; });
   }
 };
 
 template <class Engine, class Source, class Epilogue>
-void multiply(const GemmShape& shape, int threads, BlockCounter& counter, const Source& source, const uint32_t* panels,
+void multiply(const GemmShape& shape, int threads, TaskCounter& counter, const Source& source, const uint32_t* panels,
               const Epilogue& epilogue) {
   if (shape.rows <= 0 || shape.panels <= 0) return;
   const GemmBlocks blocks = choose_blocks<Engine>(shape, threads);

@@ -187,7 +187,7 @@ void int8_linear_of(const Int8Linear& call) {
   const Int8Scale scale{rows, packed.scales, packed.sums};
   T* y = static_cast<T*>(call.y);
   const LinearEpilogue<T, Int8Scale> epilogue{y, nullptr, call.bias, call.out_features, call.activation, scale};
-  BlockCounter counter;
+  TaskCounter counter;
   PackingGate gate;
   parallel_team(product_cost(tokens, in, call.out_features), [&](int thread, int threads) {
     for_share(tokens, thread, threads, [&](int64_t token) {

@@ -48,6 +48,7 @@ const Kernels BPK_TABLE = {
     .cross_entropy_backward = BPK_ISA::cross_entropy_backward,
     .adamw = BPK_ISA::adamw,
     .square_sum = BPK_ISA::square_sum,
+    .share_team = BPK_ISA::share_team_of,
 };
 
 }  // namespace bpk

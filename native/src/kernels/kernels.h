@@ -175,6 +175,13 @@ struct Int8Linear {
 };
 struct PackInt8 { int64_t in_features, out_features; const float* weight; Activation activation; void* packed; };
 
+// call(context) calls kernels one after the other, which share one team of threads instead of waking one each.
+struct SharedKernels {
+  int64_t cost;  // of all together, in elements visited once; a multiplication is a thirty-second of one
+  void (*call)(const void* context);
+  const void* context;
+};
+
 struct Kernels {
   const char* name;   // "avx2", "avx512", "avx512_bf16", "amx"
   bool fast_bf16;     // bf16 is worth choosing on this machine
@@ -203,6 +210,7 @@ struct Kernels {
   void (*cross_entropy_backward)(const CrossEntropyBackward&);
   void (*adamw)(const AdamW&);
   void (*square_sum)(const SquareSum&);
+  void (*share_team)(const SharedKernels&);
 };
 
 // The best table that this CPU and system allow and that was compiled; null without AVX2.

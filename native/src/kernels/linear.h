@@ -101,7 +101,7 @@ void linear_forward_of(const LinearForward& call) {
                                call.activation};
   auto* packed = static_cast<const uint32_t*>(call.packed);
   uint32_t* fresh = packed ? nullptr : scratch<uint32_t>(panels_slot, shape.panels * shape.steps * panel_width);
-  BlockCounter counter;
+  TaskCounter counter;
   PackingGate gate;
   parallel_team(product_cost(call.tokens, call.in_features, call.out_features), [&](int thread, int threads) {
     if (fresh) {

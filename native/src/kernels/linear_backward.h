@@ -67,7 +67,7 @@ void linear_backward_of(const LinearBackward& call) {
   uint32_t* x_panels =
       call.dweight ? scratch<uint32_t>(transposed_slot, dw_shape.panels * dw_shape.steps * panel_width) : nullptr;
   const T* g = has_activation ? gradient : static_cast<const T*>(call.dy);
-  BlockCounter chunk_counter, dx_counter, dw_counter;
+  TaskCounter chunk_counter, dx_counter, dw_counter;
   PackingGate gate;
 
   parallel_team(product_cost(tokens, in, out), [&](int thread, int threads) {

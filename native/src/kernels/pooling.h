@@ -11,8 +11,9 @@ inline void sequence_sum_forward_typed(const SequenceSumForward& args) {
   constexpr int64_t slice = 4 * VecF::lanes;
   const T* x = static_cast<const T*>(args.x);
   const int64_t width = args.width, slices = (width + slice - 1) / slice;
+  TaskCounter counter;
   parallel_team(args.tokens * width, [&](int, int) {
-    team_tasks(args.sequences * slices, max_of<int64_t>(1, slices / 2), [&](int64_t task) {
+    team_tasks(counter, args.sequences * slices, max_of<int64_t>(1, slices / 2), [&](int64_t task) {
       const int64_t sequence = task / slices, column = task % slices * slice;
       const int64_t count = min_of(slice, width - column);
       VecF sums[4] = {zero(), zero(), zero(), zero()};

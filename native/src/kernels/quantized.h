@@ -56,7 +56,7 @@ void quantized_linear_of(const QuantizedLinear& call) {
   const RowSource<Step, T> source{static_cast<const T*>(call.x), in, in};
   const LinearEpilogue<T> epilogue{static_cast<T*>(call.y), nullptr, call.bias, out, Activation::none};
   uint32_t* panels = scratch<uint32_t>(panels_slot, shape.panels * shape.steps * panel_width);
-  BlockCounter counter;
+  TaskCounter counter;
   PackingGate gate;
   parallel_team(product_cost(call.tokens, in, out), [&](int thread, int threads) {
     float* rows = scratch<float>(partial_slot, panel_width * in);
@@ -82,7 +82,7 @@ void quantized_linear_backward_of(const QuantizedLinearBackward& backward) {
   const RowSource<Step, T> source{static_cast<const T*>(backward.dy), out, out};
   const PlainEpilogue<T> epilogue{static_cast<T*>(backward.dx), in};
   uint32_t* panels = scratch<uint32_t>(panels_slot, shape.panels * shape.steps * panel_width);
-  BlockCounter counter;
+  TaskCounter counter;
   PackingGate gate;
   parallel_team(product_cost(call.tokens, in, out), [&](int thread, int threads) {
     float* columns = scratch<float>(partial_slot, panel_width * out);

@@ -2,7 +2,8 @@
 //
 //   parallel_ranges(count, cost, body)  body(begin, end): one contiguous range per thread
 //   parallel_team(cost, body)           body(thread, threads): the whole team, with team_barrier() inside
-//   team_tasks(count, batch, body)      inside a team, body(i): handed out one by one, for tasks of unequal length
+//   team_tasks(counter, count, batch, body)  inside a team, body(i): handed out one by one, for tasks of unequal length
+//   share_team(cost, body)              body() calls kernels, whose regions share one team that is woken once
 //   scratch<T>(slot, count)             this thread's memory for the duration of a kernel
 //
 // All set flush-to-zero on each thread and restore it. `cost` is the work of the whole region in elements visited once
@@ -10,10 +11,12 @@
 #pragma once
 #include <omp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 
 #include <cstdlib>
 
+#include "kernels.h"
 #include "vec.h"
 
 namespace bpk::BPK_ISA {
@@ -47,8 +50,73 @@ inline void team_barrier() {
 #pragma omp barrier
 }
 
+// For what comes soon, so that nobody goes to sleep as at an OpenMP barrier; but a core that is needed by somebody else,
+// perhaps by the thread waited for, is given up.
+template <class Condition>
+inline void wait_until(const Condition& condition) {
+  for (int spins = 0; !condition(); ++spins) {
+    if (spins < 1000) _mm_pause();
+    else sched_yield();
+  }
+}
+
+// The threads of one OpenMP team between the kernels that thread 0 calls: they wait here for regions, each handed over
+// through memory in less than a microsecond.
+class SharedTeam {
+ public:
+  // Thread 0, before all else: how many there will be.
+  void gather(int threads) { helpers_ = threads - 1; }
+
+  // Thread 0: a region for all; small ones, and those that come before the others are awake, it does alone.
+  template <class Body>
+  void run(int64_t cost, const Body& body) {
+    const auto are_awake = [&] { return __atomic_load_n(&awake_, __ATOMIC_ACQUIRE) == helpers_; };
+    const FlushDenormals guard;
+    if (cost >= kSerialCost) wait_until(are_awake);
+    if (helpers_ == 0 || cost < kHandOverCost || !are_awake()) return body(0, 1);
+    region_ = [](const void* body, int thread, int threads) { (*static_cast<const Body*>(body))(thread, threads); };
+    body_ = &body;
+    __atomic_store_n(&busy_, helpers_, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&regions_, 1, __ATOMIC_RELEASE);
+    body(0, helpers_ + 1);
+    wait_until([&] { return __atomic_load_n(&busy_, __ATOMIC_ACQUIRE) == 0; });
+  }
+
+  // Thread 0: no region comes any more.
+  void dismiss() {
+    region_ = nullptr;
+    __atomic_fetch_add(&regions_, 1, __ATOMIC_RELEASE);
+  }
+
+  // The others: all regions, until they are dismissed.
+  void help(int thread, int threads) {
+    const FlushDenormals guard;
+    __atomic_fetch_add(&awake_, 1, __ATOMIC_RELEASE);
+    for (int64_t seen = 0;; ++seen) {
+      wait_until([&] { return __atomic_load_n(&regions_, __ATOMIC_ACQUIRE) > seen; });
+      if (!region_) return;
+      region_(body_, thread, threads);
+      __atomic_fetch_sub(&busy_, 1, __ATOMIC_RELEASE);
+    }
+  }
+
+ private:
+  static constexpr int64_t kHandOverCost = kSerialCost / 16;
+  int helpers_ = 0, awake_ = 0, busy_ = 0;
+  int64_t regions_ = 0;
+  void (*region_)(const void*, int, int) = nullptr;
+  const void* body_ = nullptr;
+};
+
+// The team that the calling thread shares out between kernels, or null.
+inline SharedTeam*& shared_team() {
+  static thread_local SharedTeam* team = nullptr;
+  return team;
+}
+
 template <class Body>
 inline void parallel_team(int64_t cost, const Body& body) {
+  if (SharedTeam* team = shared_team()) return team->run(cost, body);
   if (team_size(cost) == 1) {
     const FlushDenormals guard;
     body(0, 1);
@@ -59,6 +127,29 @@ inline void parallel_team(int64_t cost, const Body& body) {
     const FlushDenormals guard;
     body(omp_get_thread_num(), omp_get_num_threads());
   }
+}
+
+// `cost` is that of all kernels together; where it is small, none wakes a team of its own either.
+template <class Body>
+inline void share_team(int64_t cost, const Body& body) {
+  SharedTeam team;
+  const auto lead = [&](int threads) {
+    team.gather(threads);
+    shared_team() = &team;
+    body();
+    shared_team() = nullptr;
+    team.dismiss();
+  };
+  if (team_size(cost / 4) == 1) return lead(1);
+#pragma omp parallel
+  {
+    if (omp_get_thread_num() == 0) lead(omp_get_num_threads());
+    else team.help(omp_get_thread_num(), omp_get_num_threads());
+  }
+}
+
+inline void share_team_of(const SharedKernels& kernels) {
+  share_team(kernels.cost, [&] { kernels.call(kernels.context); });
 }
 
 // Ranges start at multiples of `grain`, so that threads do not share cache lines or vectors.
@@ -72,11 +163,17 @@ inline void parallel_ranges(int64_t count, int64_t cost, const Body& body, int64
   });
 }
 
+// Deals out tasks; dynamic, since the cores of a shared machine are not equally fast.
+struct TaskCounter {
+  int64_t next = 0;
+  int64_t take(int64_t count = 1) { return __atomic_fetch_add(&next, count, __ATOMIC_RELAXED); }
+};
+
 // Inside parallel_team: the team shares out body(i) for i < count, `batch` at a time, in no fixed order.
 template <class Body>
-inline void team_tasks(int64_t count, int64_t batch, const Body& body) {
-#pragma omp for schedule(dynamic, batch) nowait
-  for (int64_t i = 0; i < count; ++i) body(i);
+inline void team_tasks(TaskCounter& counter, int64_t count, int64_t batch, const Body& body) {
+  for (int64_t first; (first = counter.take(batch)) < count;)
+    for (int64_t i = first; i < min_of(count, first + batch); ++i) body(i);
 }
 
 // Memory that grows and is kept for the next call: fresh pages are slower than most kernels (7 GB/s to touch).
