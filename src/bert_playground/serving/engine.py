@@ -38,6 +38,7 @@ WARM_SECONDS = 1.0
 JOINED_ROWS = (
     512  # of requests that are answered together: of more, what a call costs hardly counts
 )
+LONE_ROWS = 32  # are read by the thread that computes them where nothing else waits for it
 SLICE_ROWS = 1024  # of a CSV, that are queued at once: others get a batch between them
 
 
@@ -80,7 +81,7 @@ class Engine:
         self.threads = ThreadPoolExecutor(
             max_workers=max(4, 2 * (os.cpu_count() or 1)), thread_name_prefix="requests"
         )
-        self.joiner = Joiner(self.threads, most=JOINED_ROWS)
+        self.joiner = Joiner(self._run_joined, most=JOINED_ROWS)
         self.models: dict[str, ServedModel] = {}
         self.adapters: AdapterSet | None = None
         self.is_ready = False
@@ -153,6 +154,12 @@ class Engine:
         """Run what takes longer than a moment without holding up other requests."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.threads, function, *arguments)
+
+    def _run_joined(self, answer: Callable[[], Result], num_rows: int) -> "Future[Result]":
+        """Start a call: a few rows that come alone stay in the thread that owns MLX, for changes of threads take longer."""
+        if num_rows <= LONE_ROWS and (running := self.scheduler.call_if_idle(answer)):
+            return running
+        return self.threads.submit(answer)
 
     async def in_time(self, work: Awaitable[Result]) -> Result:
         """The result of work.

@@ -3,12 +3,14 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 # Items, and what is cancelled when nobody waits for them any more → their answers, in order.
 Answer = Callable[[Sequence[Any], "Future[None]"], Sequence[Any]]
+# A call, and the sizes of its requests together → its answers, from another thread.
+Run = Callable[[Callable[[], list[Any]], int], "Future[list[Any]]"]
 
 
 @dataclass(eq=False)
@@ -53,13 +55,13 @@ class Joiner:
     one event loop.
 
     Args:
-        threads: where calls run.
+        run: starts a call in a thread.
         most: sizes of the requests of one call together, unless one alone is larger.
         at_once: calls: while one computes, the next one reads.
     """
 
-    def __init__(self, threads: Executor, *, most: int, at_once: int = 2) -> None:
-        self._threads, self._most, self._at_once = threads, most, at_once
+    def __init__(self, run: Run, *, most: int, at_once: int = 2) -> None:
+        self._run, self._most, self._at_once = run, most, at_once
         self._waiting: deque[_Asked] = deque()
         self._num_calls = 0
         self._is_due = False
@@ -96,7 +98,8 @@ class Joiner:
             for asked in joined:
                 asked.call = call
             self._num_calls += 1
-            running = loop.run_in_executor(self._threads, call.answer)
+            size = sum(asked.size for asked in joined)
+            running = asyncio.wrap_future(self._run(call.answer, size), loop=loop)
             running.add_done_callback(lambda done: self._finish(loop, call, done))
 
     def _take(self) -> list[_Asked]:

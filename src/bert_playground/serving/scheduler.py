@@ -104,6 +104,7 @@ class Scheduler:
         self._queue: deque[_Work] = deque()
         self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._num_expected = 0
+        self._is_busy = False
         self._is_stopped = False
         self._tokens_per_second = 0.0
         self._condition = threading.Condition()
@@ -113,8 +114,25 @@ class Scheduler:
     def call(self, function: Callable[[], Result]) -> "Future[Result]":
         """Run a function in the thread that owns MLX, before the next batch."""
         future: Future[Result] = Future()
+        if self._is_here:
+            _call(function, future)
+            return future
         with self._condition:
             self._refuse_stopped()
+            self._calls.append((function, future))
+            self._condition.notify_all()
+        return future
+
+    def call_if_idle(self, function: Callable[[], Result]) -> "Future[Result] | None":
+        """Run a function in the thread that owns MLX if it has nothing to do and nothing is on its way; else None.
+
+        What the function submits is computed at once, so that it may wait for it.
+        """
+        future: Future[Result] = Future()
+        with self._condition:
+            is_busy = self._is_busy or self._queue or self._calls or self._num_expected
+            if is_busy or self._is_stopped:
+                return None
             self._calls.append((function, future))
             self._condition.notify_all()
         return future
@@ -130,11 +148,17 @@ class Scheduler:
             answer: a name in ANSWERS.
         """
         work = _Work(leaf, answer, table)
+        is_here = self._is_here
         with self._condition:
-            self._refuse_stopped()
+            if not is_here:
+                self._refuse_stopped()
             self._queue.append(work)
             self._report_queue()
             self._condition.notify_all()
+        while is_here and not work.future.done():
+            with self._condition:
+                batch = self._take_batch()
+            self._compute(batch)
         return work.future
 
     def expect(self, change: int) -> None:
@@ -164,6 +188,11 @@ class Scheduler:
         """Whether requests are still computed."""
         return self._thread.is_alive() and not self._is_stopped
 
+    @property
+    def _is_here(self) -> bool:
+        """Whether this is the thread that owns MLX."""
+        return threading.current_thread() is self._thread
+
     def _refuse_stopped(self) -> None:
         if self._is_stopped:
             raise RequestError("Unhealthy", "the server is shutting down; ask another one")
@@ -172,8 +201,10 @@ class Scheduler:
         wait_at_exit()
         while True:
             with self._condition:
+                self._is_busy = False
                 while not (self._queue or self._calls or self._is_stopped):
                     self._condition.wait()
+                self._is_busy = True
                 if self._calls:
                     task = self._calls.popleft()
                 elif self._queue:

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from bert_playground.serving.joiner import Joiner
+from bert_playground.serving.joiner import Joiner, Run
 
 
 @pytest.fixture
-def threads() -> Iterator[ThreadPoolExecutor]:
+def run() -> Iterator[Run]:
     with ThreadPoolExecutor(4) as pool:
-        yield pool
+        yield lambda call, size: pool.submit(call)
 
 
 class Calls:
@@ -53,21 +53,21 @@ async def ask_behind(
     return await asyncio.gather(*asked, return_exceptions=True)
 
 
-def test_who_waits_is_answered_by_one_call(threads: ThreadPoolExecutor) -> None:
+def test_who_waits_is_answered_by_one_call(run: Run) -> None:
     calls = Calls()
-    answers = asyncio.run(ask_behind(Joiner(threads, most=9, at_once=1), calls, [1, 2, 3]))
+    answers = asyncio.run(ask_behind(Joiner(run, most=9, at_once=1), calls, [1, 2, 3]))
     assert answers == [2, 4, 6]
     assert calls.joined == [[0], [1, 2, 3]]
 
 
 def test_those_that_come_together_are_joined_though_nobody_runs(
-    threads: ThreadPoolExecutor,
+    run: Run,
 ) -> None:
     calls = Calls()
     calls.may_go_on.set()
 
     async def ask() -> list[Any]:
-        joiner = Joiner(threads, most=9)
+        joiner = Joiner(run, most=9)
         return await asyncio.gather(*(joiner.ask("a", calls.answer, i, 1) for i in range(4)))
 
     assert asyncio.run(ask()) == [0, 2, 4, 6]
@@ -75,20 +75,20 @@ def test_those_that_come_together_are_joined_though_nobody_runs(
 
 
 def test_a_call_takes_no_more_than_fits_and_only_what_asks_the_same(
-    threads: ThreadPoolExecutor,
+    run: Run,
 ) -> None:
     calls = Calls()
-    joiner = Joiner(threads, most=2, at_once=1)
+    joiner = Joiner(run, most=2, at_once=1)
     answers = asyncio.run(ask_behind(joiner, calls, [1, 2, 3, 4], ["b", "c", "b", "b"]))
     assert answers == [2, 4, 6, 8]
     assert calls.joined == [[0], [1, 3], [2], [4]]
 
 
-def test_nobody_waits_while_fewer_calls_run_than_may(threads: ThreadPoolExecutor) -> None:
+def test_nobody_waits_while_fewer_calls_run_than_may(run: Run) -> None:
     calls = Calls()
 
     async def ask() -> Any:
-        joiner = Joiner(threads, most=9, at_once=2)
+        joiner = Joiner(run, most=9, at_once=2)
         first = asyncio.ensure_future(joiner.ask("a", calls.answer, 1, 1))
         while not calls.joined:
             await asyncio.sleep(0.001)
@@ -99,18 +99,18 @@ def test_nobody_waits_while_fewer_calls_run_than_may(threads: ThreadPoolExecutor
     assert asyncio.run(ask()) == (4, 2)
 
 
-def test_an_error_belongs_to_who_asked(threads: ThreadPoolExecutor) -> None:
+def test_an_error_belongs_to_who_asked(run: Run) -> None:
     calls = Calls()
-    answers = asyncio.run(ask_behind(Joiner(threads, most=9, at_once=1), calls, [1, "bad", 3]))
+    answers = asyncio.run(ask_behind(Joiner(run, most=9, at_once=1), calls, [1, "bad", 3]))
     assert (answers[0], answers[2]) == (2, 6)
     assert isinstance(answers[1], ValueError)
 
 
-def test_who_gives_up_while_waiting_is_left_out(threads: ThreadPoolExecutor) -> None:
+def test_who_gives_up_while_waiting_is_left_out(run: Run) -> None:
     calls = Calls()
 
     async def ask() -> Any:
-        joiner = Joiner(threads, most=9, at_once=1)
+        joiner = Joiner(run, most=9, at_once=1)
         first = asyncio.ensure_future(joiner.ask("a", calls.answer, 1, 1))
         while not calls.joined:
             await asyncio.sleep(0.001)
@@ -127,11 +127,11 @@ def test_who_gives_up_while_waiting_is_left_out(threads: ThreadPoolExecutor) -> 
     assert calls.joined == [[1], [3]]
 
 
-def test_a_call_that_nobody_waits_for_is_told(threads: ThreadPoolExecutor) -> None:
+def test_a_call_that_nobody_waits_for_is_told(run: Run) -> None:
     calls = Calls()
 
     async def ask() -> None:
-        joiner = Joiner(threads, most=9, at_once=1)
+        joiner = Joiner(run, most=9, at_once=1)
         both = [asyncio.ensure_future(joiner.ask("a", calls.answer, i, 1)) for i in range(2)]
         while not calls.joined:
             await asyncio.sleep(0.001)
