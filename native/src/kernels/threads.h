@@ -140,7 +140,7 @@ inline void share_team(int64_t cost, const Body& body) {
     shared_team() = nullptr;
     team.dismiss();
   };
-  if (team_size(cost / 4) == 1) return lead(1);
+  if (team_size(cost / 8) == 1) return lead(1);
 #pragma omp parallel
   {
     if (omp_get_thread_num() == 0) lead(omp_get_num_threads());

@@ -38,7 +38,7 @@ WARM_SECONDS = 1.0
 JOINED_ROWS = (
     512  # of requests that are answered together: of more, what a call costs hardly counts
 )
-LONE_ROWS = 32  # are read by the thread that computes them where nothing else waits for it
+LONE_ROWS = 8  # are read by the thread that computes them where nothing else waits for it
 SLICE_ROWS = 1024  # of a CSV, that are queued at once: others get a batch between them
 
 

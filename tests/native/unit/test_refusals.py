@@ -16,6 +16,33 @@ TABLES = {"cosines": mx.ones((9, 4)), "sines": mx.ones((9, 4))}
 ONE = mx.array(1.0)
 BETAS = {"beta1": 0.9, "beta2": 0.9, "eps": 1e-8, "weight_decay": [0.0]}
 
+TABLE = draw(9, 8)
+
+
+def layer(**changes: Any) -> Any:
+    """A layer of 8 numbers a token, two heads of 4 and 6 inner numbers, with something changed."""
+    shapes = {"qkv": (24, 8), "output": (8, 8), "up": (6, 8), "down": (8, 6)}
+    products = [
+        (native.pack(draw(*shape), mx.float32, "gelu" if name == "up" else "none"), shape[0], None)
+        for name, shape in shapes.items()
+    ]
+    options = {"products": products, "norms": [None, (mx.ones(8), None), None], "num_heads": 2}
+    return native.encoder_layer(
+        X, STARTS, **(options | {"activation": "gelu", "eps": 1e-5} | changes)
+    )
+
+
+def embeddings(*, ids: Any = STARTS, tables: Any = (TABLE, TABLE, TABLE), **options: Any) -> Any:
+    return native.bert_embeddings(
+        ids,
+        mx.array([0, 2], dtype=mx.int32),
+        list(tables),
+        (mx.ones(8), None),
+        eps=1e-5,
+        dtype=mx.float32,
+        **options,
+    )
+
 
 def adamw(*arrays: mx.array) -> Any:
     return native.adamw(*([array] for array in arrays), ONE, ONE, ONE, **BETAS)
@@ -77,6 +104,18 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "learning_rate is .*expected one value",
     ),
     "square sum type": (lambda: native.square_sum(STARTS), "x is int32"),
+    "layer heads": (lambda: layer(num_heads=5), "3 \\* num_heads \\* head_size"),
+    "layer norms": (lambda: layer(norms=[None, None, None]), "norms are those before"),
+    "layer norm width": (lambda: layer(norms=[None, (mx.ones(7), None), None]), "norm has shape"),
+    "layer residual": (lambda: layer(residual=X), "a residual needs the norm before attention"),
+    "layer packing": (lambda: layer(is_int8=True), "make it with pack_int8"),
+    "layer activation": (lambda: layer(activation="relu"), '"relu", expected none, gelu'),
+    "layer cosines alone": (lambda: layer(cosines=mx.ones((9, 2))), "both cosines and sines"),
+    "layer products": (lambda: layer(products=[]), "products are qkv, output, up and down"),
+    "embeddings tables": (lambda: embeddings(tables=[TABLE]), "tables are words"),
+    "embeddings width": (lambda: embeddings(tables=[TABLE, draw(2, 7), TABLE]), "width of the words"),
+    "embeddings ids": (lambda: embeddings(ids=draw(3)), "expected integers"),
+    "embeddings added": (lambda: embeddings(added=draw(2, 8)), "added has shape"),
     "quantized bits": (
         lambda: native.quantized_linear(X, WEIGHT, WEIGHT, WEIGHT, group_size=32, bits=3),
         "expected 4 or 8",
@@ -113,6 +152,16 @@ VALUES: dict[str, tuple[Callable[[], Any], str]] = {
     "id beyond the table": (
         lambda: native.embedding(WEIGHT, mx.array([0, 4]), mx.float32),
         "ids holds 4, expected 0 to 3",
+    ),
+    "embeddings id": (lambda: embeddings(ids=mx.array([0, 9])), "ids holds 9, expected 0 to 8"),
+    "embeddings type": (lambda: embeddings(type_ids=mx.array([0, 0, 9])), "ids holds 9"),
+    "embeddings position": (
+        lambda: embeddings(tables=[TABLE, TABLE, TABLE[:1]]),
+        "ids holds 1, expected 0 to 0",
+    ),
+    "layer longer than the rotary tables": (
+        lambda: layer(cosines=mx.ones((3, 2)), sines=mx.ones((3, 2)))[0],
+        "only 3 positions",
     ),
     "negative id": (lambda: native.embedding(WEIGHT, mx.array([-1]), mx.float32), "ids holds -1"),
 }  # fmt: skip

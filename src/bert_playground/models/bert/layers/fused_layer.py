@@ -73,18 +73,15 @@ def _packed_products(
     """Weight, rows and bias of qkv, output, up and down; None unless all are plain and packed in the same way."""
     if type(attention) is not SelfAttention:
         return None
-    if type(feed_forward) not in (FeedForward, GatedFeedForward):
+    activation = getattr(feed_forward, "fused_activation", None)
+    if type(feed_forward) not in (FeedForward, GatedFeedForward) or activation is None:
         return None
     layers = (attention.qkv, attention.output, feed_forward.up, feed_forward.down)
-    if feed_forward.fused_activation is None or {type(layer) for layer in layers} != {Linear}:
-        return None
-    if len({layer.packing for layer in layers}) > 1:
-        return None
-    products = []
-    for layer in layers:
-        packed = layer.packed(
-            dtype, feed_forward.fused_activation if layer is feed_forward.up else "none"
-        )
+    products: list[tuple[mx.array, int, Any]] = []
+    for layer, then in zip(layers, ("none", "none", activation, "none"), strict=True):
+        if type(layer) is not Linear or layer.packing != layers[0].packing:
+            return None
+        packed = layer.packed(dtype, then)
         if packed is None:
             return None
         products.append((packed.packed, packed.num_outputs, layer.get("bias")))
