@@ -68,6 +68,7 @@ class PackedWeight:
     def serves(
         self, weight: mx.array | None, dtype: mx.Dtype, activation: kernels.Activation
     ) -> bool:
+        """Whether it is this weight's, packed for these activations."""
         return self.weight is weight and (self.dtype, self.activation) == (dtype, activation)
 
 

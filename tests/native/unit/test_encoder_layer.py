@@ -1,5 +1,6 @@
 """encoder_layer and bert_embeddings are, bit for bit, the operations that they are made of."""
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import mlx.core as mx
@@ -124,7 +125,7 @@ def test_rows_do_not_see_each_other_whatever_the_team() -> None:
     x = draw(sum(lengths), layer.width)
     norms = [None, layer.norm(20), layer.norm(30)]
     (together,) = layer.fused(x, mx.array(ends, dtype=mx.int32), norms, None)
-    for start, end in zip(ends, ends[1:], strict=False):
+    for start, end in pairwise(ends):
         (alone,) = layer.fused(
             x[start:end], mx.array([0, end - start], dtype=mx.int32), norms, None
         )

@@ -158,3 +158,69 @@ def test_calls_run_in_the_thread_that_owns_mlx(scheduler: Scheduler) -> None:
     assert scheduler.call(lambda: threading.current_thread().name).result(10) == "mlx"
     with pytest.raises(ZeroDivisionError):
         scheduler.call(lambda: 1 // 0).result(10)
+
+
+def test_a_call_that_finds_the_thread_idle_may_wait_for_what_it_submits(
+    scheduler: Scheduler,
+) -> None:
+    leaf = Leaf()
+    leaf.may_begin.set()
+    names: list[str] = []
+
+    def ask() -> list[int]:
+        names.append(threading.current_thread().name)
+        whole = scheduler.submit(leaf, rows(15, 15, 15, first=7))
+        assert whole.done()
+        return [*values(whole), scheduler.call(lambda: 3).result(0)]
+
+    asked = scheduler.call_if_idle(ask)
+    assert asked is not None
+    assert asked.result(10) == [7, 8, 9, 3]
+    assert names == ["mlx"]
+    assert leaf.batches == [[15], [15], [15]]  # as far as the budget goes
+
+
+def test_a_busy_thread_is_not_called(scheduler: Scheduler) -> None:
+    leaf = Leaf()
+    first = hold(scheduler, leaf)
+    assert scheduler.call_if_idle(lambda: 1) is None
+    leaf.may_begin.set()
+    first.result(10)
+    scheduler.expect(1)
+    assert scheduler.call_if_idle(lambda: 1) is None
+    scheduler.expect(-1)
+
+
+def test_what_is_queued_beside_a_lone_call_is_computed_too(scheduler: Scheduler) -> None:
+    leaf = Leaf()
+    others: list[Future[Computed]] = []
+
+    def ask() -> list[int]:
+        thread = threading.Thread(
+            target=lambda: others.append(scheduler.submit(leaf, rows(2, first=5)))
+        )
+        thread.start()
+        thread.join()
+        leaf.may_begin.set()
+        return values(scheduler.submit(leaf, rows(2, first=8)))
+
+    asked = scheduler.call_if_idle(ask)
+    assert asked is not None
+    assert asked.result(10) == [8]
+    assert values(others[0]) == [5]
+    assert leaf.batches == [[2, 2]]
+
+
+def test_errors_of_a_lone_call_go_to_who_asked(scheduler: Scheduler) -> None:
+    leaf = Leaf()
+    leaf.may_begin.set()
+    asked = scheduler.call_if_idle(lambda: values(scheduler.submit(leaf, rows(1), "logits")))
+    assert asked is not None
+    with pytest.raises(RequestError, match="the model failed"):
+        asked.result(10)
+
+
+def test_a_stopped_scheduler_calls_nobody() -> None:
+    stopped = Scheduler(max_batch_tokens=20)
+    stopped.stop()
+    assert stopped.call_if_idle(lambda: 1) is None

@@ -1,4 +1,4 @@
-"""run_fused: a whole encoder layer as one native operation, where nothing in it is trained, adapted or looked at."""
+"""run_fused: a whole encoder layer as one native operation, where nothing in it is trained or adapted."""
 
 from typing import Any, NamedTuple
 
