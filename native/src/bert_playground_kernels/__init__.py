@@ -27,6 +27,7 @@ isa = _native.isa
 linear = _native.linear
 norm = _native.norm
 num_threads = _native.num_threads
+numeric_embedding = _native.numeric_embedding
 pack = _native.pack
 pack_int8 = _native.pack_int8
 packed_linear = _native.packed_linear

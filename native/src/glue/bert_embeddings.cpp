@@ -138,8 +138,7 @@ MaybeArray bert_embeddings(const mx::array& ids, const mx::array& cu_seqlens, co
     require_shape(*added, {tokens, width}, "added");
     inputs.push_back(mx::astype(*added, dtype, cpu_stream()));
   }
-  if (std::any_of(inputs.begin(), inputs.end(), [](const mx::array& input) { return input.is_tracer(); }))
-    return std::nullopt;
+  if (is_traced(inputs)) return std::nullopt;
   const EmbeddingsOptions options{norm.second.has_value(), type_ids.has_value(), added.has_value(), epsilon};
   return mx::array({tokens, width}, dtype, std::make_shared<BertEmbeddings>(cpu_stream(), options), std::move(inputs));
 }

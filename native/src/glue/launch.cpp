@@ -242,6 +242,10 @@ bool is_zero_cotangent(const mx::array& a) {
   return std::all_of(bytes, bytes + value.itemsize(), [](char byte) { return byte == 0; });
 }
 
+bool is_traced(const Arrays& inputs) {
+  return std::any_of(inputs.begin(), inputs.end(), [](const mx::array& input) { return input.is_tracer(); });
+}
+
 bool contains(const Argnums& argnums, int wanted) {
   return std::find(argnums.begin(), argnums.end(), wanted) != argnums.end();
 }

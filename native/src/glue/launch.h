@@ -98,4 +98,7 @@ bool is_zero_cotangent(const mx::array& a);
 
 bool contains(const Argnums& argnums, int wanted);
 
+// Whether a gradient may be asked for, so that what has none must not be used.
+bool is_traced(const Arrays& inputs);
+
 }  // namespace bpk::glue

@@ -138,6 +138,22 @@ Returns:
     sum is the output (pre-norm).)");
 }
 
+void define_numbers(nb::module_& module) {
+  module.def("numeric_embedding", &numeric_embedding, nb::arg("ids"), nb::arg("cu_seqlens"), nb::arg("values"),
+             nb::arg("weight"), nb::arg("number_of_token"), nb::arg("dtype"),
+             R"(What the numbers of each row add to the embeddings of their cells' tokens, [tokens, width], for inference.
+
+Returns None while a function is traced, as `bert_embeddings` does.
+
+Args:
+    ids: integers [tokens].
+    cu_seqlens: as in `attention`.
+    values: [sequences, numbers], from 0 to 1; NaN: none.
+    weight: [numbers, ramps, width].
+    number_of_token: integers [vocabulary], which number a token's cell holds; `numbers` and more: none.
+    dtype: of the result.)");
+}
+
 void define_elementwise(nb::module_& module) {
   module.def("activation", &activation, nb::arg("x"), nb::arg("name"),
              "gelu(x), or for geglu and swiglu act(first half) * second half of the last dimension.");
@@ -181,6 +197,7 @@ NB_MODULE(_ext, module) {
   define_norm(module);
   define_attention(module);
   define_encoder(module);
+  define_numbers(module);
   define_elementwise(module);
   define_training(module);
 }

@@ -56,6 +56,9 @@ Arrays encoder_layer(const mx::array& x, const mx::array& cu_seqlens, const std:
 MaybeArray bert_embeddings(const mx::array& ids, const mx::array& cu_seqlens, const std::vector<mx::array>& tables,
                            const NormWeights& norm, float epsilon, mx::Dtype dtype, const MaybeArray& type_ids,
                            const MaybeArray& added);
+// Likewise.
+MaybeArray numeric_embedding(const mx::array& ids, const mx::array& cu_seqlens, const mx::array& values,
+                             const mx::array& weight, const mx::array& number_of_token, mx::Dtype dtype);
 
 // Checks that several operations make.
 void require_packed(const mx::array& packed, int in_features, int out_features, mx::Dtype dtype, Activation activation);

@@ -10,6 +10,7 @@
 #include "linear.h"
 #include "linear_backward.h"
 #include "norm.h"
+#include "numeric_embedding.h"
 #include "pooling.h"
 #include "quantized.h"
 
@@ -42,6 +43,7 @@ const Kernels BPK_TABLE = {
     .add = BPK_ISA::add,
     .embedding_forward = BPK_ISA::embedding_forward,
     .embedding_backward = BPK_ISA::embedding_backward,
+    .numeric_embedding = BPK_ISA::numeric_embedding,
     .sequence_sum_forward = BPK_ISA::sequence_sum_forward,
     .sequence_sum_backward = BPK_ISA::sequence_sum_backward,
     .cross_entropy_forward = BPK_ISA::cross_entropy_forward,

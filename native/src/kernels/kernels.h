@@ -126,6 +126,19 @@ struct Add { int64_t size; DType dtype; const void* a; const void* b; void* y; }
 struct EmbeddingForward { int64_t tokens, width, rows; DType dtype; const void* table; DType table_dtype; const int32_t* ids; void* y; };
 struct EmbeddingBackward { int64_t tokens, width, rows; DType dtype; const int32_t* ids; const void* dy; float* dtable; };  // dtable is zeroed inside
 
+// y[t] = the first ramps of its number, summed, and a part of the next: ramp k of K rises from 0 to 1 as the value goes from
+// k / K to (k + 1) / K. Zeros without a value (NaN), for tokens that are no number, and behind the last sequence.
+struct NumericEmbedding {
+  int64_t sequences, tokens, width, numbers, ramps;
+  DType dtype;
+  const int32_t* ids;              // [tokens], each within number_of_token
+  const int32_t* cu_seqlens;
+  const int32_t* number_of_token;  // `numbers` and more: none
+  const float* values;             // [sequences, numbers]
+  const float* weight;             // [numbers, ramps, width]
+  void* y;
+};
+
 // y[s] = the sum of the rows of x in sequence s, in f32; a row behind the last sequence belongs to none.
 struct SequenceSumForward { int64_t sequences, tokens, width; DType dtype; const void* x; const int32_t* cu_seqlens; float* y; };
 struct SequenceSumBackward { int64_t sequences, tokens, width; DType dtype; const int32_t* cu_seqlens; const float* dy; void* dx; };
@@ -204,6 +217,7 @@ struct Kernels {
   void (*add)(const Add&);
   void (*embedding_forward)(const EmbeddingForward&);
   void (*embedding_backward)(const EmbeddingBackward&);
+  void (*numeric_embedding)(const NumericEmbedding&);
   void (*sequence_sum_forward)(const SequenceSumForward&);
   void (*sequence_sum_backward)(const SequenceSumBackward&);
   void (*cross_entropy_forward)(const CrossEntropyForward&);

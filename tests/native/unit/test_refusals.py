@@ -44,6 +44,16 @@ def embeddings(*, ids: Any = STARTS, tables: Any = (TABLE, TABLE, TABLE), **opti
     )
 
 
+def numbers(*, values: Any = None, weight: Any = None, ids: Any = STARTS) -> Any:
+    """Three tokens of one row with two numbers of four ramps; tokens 5 and 6 of 9 are none."""
+    values = draw(1, 2) if values is None else values
+    weight = draw(2, 4, 8) if weight is None else weight
+    known = mx.array([0, 0, 1, 1, 0, 2, 2, 0, 1])
+    return native.numeric_embedding(
+        ids, mx.array([0, 3], dtype=mx.int32), values, weight, known, mx.float32
+    )
+
+
 def adamw(*arrays: mx.array) -> Any:
     return native.adamw(*([array] for array in arrays), ONE, ONE, ONE, **BETAS)
 
@@ -116,6 +126,9 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "embeddings width": (lambda: embeddings(tables=[TABLE, draw(2, 7), TABLE]), "width of the words"),
     "embeddings ids": (lambda: embeddings(ids=draw(3)), "expected integers"),
     "embeddings added": (lambda: embeddings(added=draw(2, 8)), "added has shape"),
+    "numbers values": (lambda: numbers(values=draw(1, 3)), r"values has shape \(1,3\), expected \(1,2\)"),
+    "numbers weight": (lambda: numbers(weight=draw(2, 8)), r"expected \[numbers, ramps, width\]"),
+    "numbers ids": (lambda: numbers(ids=draw(3)), "expected integers"),
     "quantized bits": (
         lambda: native.quantized_linear(X, WEIGHT, WEIGHT, WEIGHT, group_size=32, bits=3),
         "expected 4 or 8",
@@ -159,6 +172,7 @@ VALUES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: embeddings(tables=[TABLE, TABLE, TABLE[:1]]),
         "ids holds 1, expected 0 to 0",
     ),
+    "numbers id": (lambda: numbers(ids=mx.array([0, 9, 1])), "ids holds 9, expected 0 to 8"),
     "layer longer than the rotary tables": (
         lambda: layer(cosines=mx.ones((3, 2)), sines=mx.ones((3, 2)))[0],
         "only 3 positions",

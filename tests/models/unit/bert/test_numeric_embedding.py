@@ -80,6 +80,20 @@ def test_packed_rows_get_what_padded_ones_get() -> None:
         assert mx.array_equal(padded, together.astype(mx.float32))
 
 
+def test_packed_rows_of_any_size_get_what_padded_ones_get() -> None:
+    module = awake(NumericEmbedding(RANGES, 16, 50, 37))
+    random = np.random.default_rng(0)
+    lengths = np.array([1, 40, 3, 77, 2, 60] * 8)
+    mask = np.arange(lengths.max())[None] < lengths[:, None]
+    ids = np.where(mask, random.integers(1, 50, mask.shape), 0)
+    numbers = random.uniform(-0.1, 1.1, (len(lengths), 2)).astype(np.float32)
+    numbers[random.random(numbers.shape) < 0.2] = np.nan
+    tokens = Tokens(mx.array(ids), mx.array(mask), numbers=mx.array(numbers))
+    for dtype in (mx.float32, mx.bfloat16):
+        padded = real(module(tokens, dtype).astype(mx.float32), tokens)
+        assert mx.array_equal(padded, module(packed(tokens), dtype).astype(mx.float32))
+
+
 def test_training_starts_from_the_tokens_alone_and_reaches_every_ramp_below_a_value() -> None:
     module, tokens = NumericEmbedding(RANGES, K, 50, 8), rows()
     assert not np.array(module(tokens, mx.float32)).any()

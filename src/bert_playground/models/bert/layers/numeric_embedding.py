@@ -51,6 +51,13 @@ class NumericEmbedding(nn.Module):
         Raises:
             ValueError: the batch has other numbers than the encoder was made for.
         """
+        self.check(tokens)
+        native = kernels.native_module()
+        if native is not None and tokens.cu_seqlens is not None and kernels.serves(dtype):
+            arrays = (tokens.input_ids, tokens.cu_seqlens, tokens.numbers)
+            vectors = native.numeric_embedding(*arrays, self.weight, self._number_of_token, dtype)
+            if vectors is not None:  # as it is while gradients are asked for
+                return vectors
         ramps, part = self.locate(tokens)
         zero = mx.zeros((1, self.weight.shape[-1]))
         below = mx.cumsum(self.weight, axis=1, inclusive=False)
@@ -61,12 +68,8 @@ class NumericEmbedding(nn.Module):
         start, slope = (kernels.embedding(table, ramps, dtype) for table in tables)
         return start + part[..., None].astype(dtype) * slope
 
-    def locate(self, tokens: Tokens) -> tuple[mx.array, mx.array]:
-        """Where each token's value lies: 1 + its ramp among all F * K (0: no value), and how far up that is.
-
-        Raises:
-            ValueError: the batch has other numbers than the encoder was made for.
-        """
+    def check(self, tokens: Tokens) -> None:
+        """Refuse a batch that has other numbers than the encoder was made for."""
         came = None if tokens.numbers is None else tokens.numbers.shape
         if tokens.numbers is None or came != (tokens.num_rows, self.num_numbers):
             raise ValueError(
@@ -74,6 +77,10 @@ class NumericEmbedding(nn.Module):
                 f"{[tokens.num_rows, self.num_numbers]}: the encoder adds them to the tokens of its {self.num_numbers} "
                 "numbers; take batches of the pipeline that was saved with the model"
             )
+
+    def locate(self, tokens: Tokens) -> tuple[mx.array, mx.array]:
+        """Where each token's value lies: 1 + its ramp among all F * K (0: no value), and how far up that is."""
+        assert tokens.numbers is not None
         number = self._number_of_token[tokens.input_ids]
         row = tokens.row_index() if tokens.is_packed else mx.arange(tokens.num_rows)[:, None]
         value = tokens.numbers[row, mx.minimum(number, self.num_numbers - 1)].astype(mx.float32)
