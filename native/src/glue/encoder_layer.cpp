@@ -1,5 +1,5 @@
-// encoder_layer: a whole layer in one operation, for inference. Each operation wakes MLX's thread, which takes a small batch
-// longer than its kernels; here one task calls the same kernels one after the other.
+// encoder_layer: a whole layer in one operation, for inference. Each operation wakes MLX's thread, which takes a small
+// batch longer than its kernels; here one task calls the same kernels one after the other.
 #include <array>
 #include <bitset>
 #include <cmath>
@@ -9,8 +9,8 @@
 namespace bpk::glue {
 namespace {
 
-// What a layer reads, in the order of the primitive's inputs, of which any but the first two may be absent. The bias of a
-// weight or norm stands behind it.
+// What a layer reads, in the order of the primitive's inputs, of which any but the first two may be absent. The bias of
+// a weight or norm stands behind it.
 enum LayerInput {
   layer_x, layer_sequences, layer_residual, layer_cosines, layer_sines,
   qkv_weight, output_weight = qkv_weight + 2, up_weight = output_weight + 2, down_weight = up_weight + 2,
