@@ -173,10 +173,10 @@ void multiply_block(const GemmShape& shape, const GemmBlocks& blocks, int64_t ro
 
 // Holds the team until all have packed their share.
 struct PackingGate {
-  int arrived = 0;
+  Signal arrived;
   void wait_for(int threads) {
-    __atomic_fetch_add(&arrived, 1, __ATOMIC_ACQ_REL);
-    wait_until([&] { return __atomic_load_n(&arrived, __ATOMIC_ACQUIRE) >= threads; });
+    arrived.add(1);
+    arrived.wait([&](int32_t count) { return count >= threads; });
   }
 };
 

@@ -9,11 +9,14 @@
 // All set flush-to-zero on each thread and restore it. `cost` is the work of the whole region in elements visited once
 // (a few bytes moved or a few flops each); below kSerialCost the caller's thread does it alone.
 #pragma once
+#include <linux/futex.h>
 #include <omp.h>
 #include <pthread.h>
-#include <sched.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <climits>
 #include <cstdlib>
 
 #include "kernels.h"
@@ -50,15 +53,33 @@ inline void team_barrier() {
 #pragma omp barrier
 }
 
-// For what comes soon, so that nobody goes to sleep as at an OpenMP barrier; but a core that is needed by somebody else,
-// perhaps by the thread waited for, is given up.
-template <class Condition>
-inline void wait_until(const Condition& condition) {
-  for (int spins = 0; !condition(); ++spins) {
-    if (spins < 1000) _mm_pause();
-    else sched_yield();
+// A number that threads wait for. They spin for a moment, as an OpenMP barrier does not, and then sleep: a thread that went
+// on would take the core from the one it waits for, and would be last in line when it has something to do.
+class Signal {
+ public:
+  int32_t value() const { return __atomic_load_n(&value_, __ATOMIC_SEQ_CST); }
+
+  void add(int32_t change) {
+    __atomic_fetch_add(&value_, change, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&sleepers_, __ATOMIC_SEQ_CST))
+      syscall(SYS_futex, &value_, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
   }
-}
+
+  template <class Condition>
+  void wait(const Condition& condition) {
+    for (int spins = 0; spins < 1000; ++spins) {
+      if (condition(value())) return;
+      _mm_pause();
+    }
+    __atomic_fetch_add(&sleepers_, 1, __ATOMIC_SEQ_CST);
+    for (int32_t seen; !condition(seen = value());)
+      syscall(SYS_futex, &value_, FUTEX_WAIT_PRIVATE, seen, nullptr, nullptr, 0);
+    __atomic_fetch_sub(&sleepers_, 1, __ATOMIC_SEQ_CST);
+  }
+
+ private:
+  int32_t value_ = 0, sleepers_ = 0;
+};
 
 // The threads of one OpenMP team between the kernels that thread 0 calls: they wait here for regions, each handed over
 // through memory in less than a microsecond.
@@ -70,40 +91,40 @@ class SharedTeam {
   // Thread 0: a region for all; small ones, and those that come before the others are awake, it does alone.
   template <class Body>
   void run(int64_t cost, const Body& body) {
-    const auto are_awake = [&] { return __atomic_load_n(&awake_, __ATOMIC_ACQUIRE) == helpers_; };
     const FlushDenormals guard;
-    if (cost >= kSerialCost) wait_until(are_awake);
-    if (helpers_ == 0 || cost < kHandOverCost || !are_awake()) return body(0, 1);
+    const auto are_all = [&](int32_t awake) { return awake == helpers_; };
+    if (cost >= kSerialCost) awake_.wait(are_all);
+    if (helpers_ == 0 || cost < kHandOverCost || !are_all(awake_.value())) return body(0, 1);
     region_ = [](const void* body, int thread, int threads) { (*static_cast<const Body*>(body))(thread, threads); };
     body_ = &body;
-    __atomic_store_n(&busy_, helpers_, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&regions_, 1, __ATOMIC_RELEASE);
+    busy_.add(helpers_);
+    regions_.add(1);
     body(0, helpers_ + 1);
-    wait_until([&] { return __atomic_load_n(&busy_, __ATOMIC_ACQUIRE) == 0; });
+    busy_.wait([](int32_t busy) { return busy == 0; });
   }
 
   // Thread 0: no region comes any more.
   void dismiss() {
     region_ = nullptr;
-    __atomic_fetch_add(&regions_, 1, __ATOMIC_RELEASE);
+    regions_.add(1);
   }
 
   // The others: all regions, until they are dismissed.
   void help(int thread, int threads) {
     const FlushDenormals guard;
-    __atomic_fetch_add(&awake_, 1, __ATOMIC_RELEASE);
-    for (int64_t seen = 0;; ++seen) {
-      wait_until([&] { return __atomic_load_n(&regions_, __ATOMIC_ACQUIRE) > seen; });
+    awake_.add(1);
+    for (int32_t seen = 0;; ++seen) {
+      regions_.wait([&](int32_t regions) { return regions > seen; });
       if (!region_) return;
       region_(body_, thread, threads);
-      __atomic_fetch_sub(&busy_, 1, __ATOMIC_RELEASE);
+      busy_.add(-1);
     }
   }
 
  private:
   static constexpr int64_t kHandOverCost = kSerialCost / 16;
-  int helpers_ = 0, awake_ = 0, busy_ = 0;
-  int64_t regions_ = 0;
+  int helpers_ = 0;
+  Signal awake_, busy_, regions_;
   void (*region_)(const void*, int, int) = nullptr;
   const void* body_ = nullptr;
 };
