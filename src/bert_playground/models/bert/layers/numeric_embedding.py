@@ -55,7 +55,8 @@ class NumericEmbedding(nn.Module):
         native = kernels.native_module()
         if native is not None and tokens.cu_seqlens is not None and kernels.serves(dtype):
             arrays = (tokens.input_ids, tokens.cu_seqlens, tokens.numbers)
-            vectors = native.numeric_embedding(*arrays, self.weight, self._number_of_token, dtype)
+            parts = (self.weight, self._number_of_token)
+            vectors: mx.array | None = native.numeric_embedding(*arrays, *parts, dtype)
             if vectors is not None:  # as it is while gradients are asked for
                 return vectors
         ramps, part = self.locate(tokens)
