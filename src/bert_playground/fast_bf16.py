@@ -51,15 +51,15 @@ def choose_bf16(native: ModuleType) -> Choice:
     isa = str(native.isa())
     if isa != "avx512_bf16":
         return Choice(bool(native.has_fast_bf16()), f"that is so with {isa}")
-    f32, bf16 = _times(native, native.num_threads())
+    f32, bf16 = _times(native)
     said = f"a product takes {1e3 * bf16:.2f} ms, in f32 {1e3 * f32:.2f}, measured on this machine"
     return Choice(bf16 <= MIN_GAIN * f32, said)
 
 
 @lru_cache
-def _times(native: ModuleType, num_threads: int) -> tuple[float, float]:
+def _times(native: ModuleType) -> tuple[float, float]:
     """Seconds of a product in f32 and in bf16: as kept, else measured and kept."""
-    file, name = find_file(), name_machine(num_threads)
+    file, name = find_file(), name_machine()
     kept = read_times(file)
     if name not in kept:
         kept[name] = measure(native)
@@ -102,13 +102,13 @@ def find_file() -> Path | None:
     return cache / "bert-playground" / "bf16.json"
 
 
-def name_machine(num_threads: int) -> str:
-    """The CPU as the system calls it, the threads, and the version of the kernels."""
+def name_machine() -> str:
+    """The CPU as the system calls it and the version of the kernels; not the threads, as folds side by side equal serial ones."""
     try:
         kernels = version("bert-playground-kernels")
     except PackageNotFoundError:
         kernels = "?"
-    return f"{_name_cpu()}, {num_threads} threads, kernels {kernels}"
+    return f"{_name_cpu()}, kernels {kernels}"
 
 
 def _name_cpu() -> str:
