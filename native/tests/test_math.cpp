@@ -168,7 +168,8 @@ void test_flush_and_threads() {
   for (int64_t count : {0, 1, 7, 1000}) {
     std::vector<int> hits(size_t(count) + 1);
     parallel_ranges(count, 1 << 20, [&](int64_t a, int64_t b) { for (int64_t i = a; i < b; ++i) ++hits[size_t(i)]; }, 16);
-    parallel_team(1 << 20, [&](int, int) { team_tasks(count, 3, [&](int64_t i) { ++hits[size_t(i)]; }); });
+    TaskCounter counter;
+    parallel_team(1 << 20, [&](int, int) { team_tasks(counter, count, 3, [&](int64_t i) { ++hits[size_t(i)]; }); });
     for (int64_t i = 0; i < count; ++i) expect(hits[size_t(i)] == 2, "each item is visited once");
   }
 }
@@ -177,7 +178,8 @@ void test_flush_and_threads() {
 void test_forked_child_computes() {
   const auto count = [] {
     int64_t visited[64] = {};
-    parallel_team(1 << 20, [&](int thread, int) { team_tasks(1000, 7, [&](int64_t) { ++visited[thread]; }); });
+    TaskCounter counter;
+    parallel_team(1 << 20, [&](int thread, int) { team_tasks(counter, 1000, 7, [&](int64_t) { ++visited[thread]; }); });
     int64_t sum = 0;
     for (int64_t v : visited) sum += v;
     return sum;
