@@ -45,7 +45,10 @@ def check_kernels() -> Iterator[Finding]:
 
     described = kernels.describe()
     if kernels.is_native() or "no native" not in described:
-        yield Finding("kernels", GOOD, f"{described}; {kernels.describe_bf16()}")
+        try:
+            yield Finding("kernels", GOOD, f"{described}; {kernels.describe_bf16()}")
+        except ValueError as error:
+            yield Finding("kernels", BAD, f"{described}; {error}", "unset BERT_BF16")
         return
     if os.environ.get("BERT_KERNELS") == "off":
         yield Finding("kernels", NOTE, f"{described}: BERT_KERNELS=off", "unset BERT_KERNELS")

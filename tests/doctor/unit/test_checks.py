@@ -53,6 +53,15 @@ def test_each_extra_has_its_purpose(root):
     assert {*PURPOSE, *OTHERWISE} == {*extras["optional-dependencies"]}
 
 
+@pytest.mark.native
+def test_a_wrong_variable_for_bf16_is_no_defect_of_ours(monkeypatch):
+    monkeypatch.setenv("BERT_BF16", "maybe")
+    (kernels,) = machine.check_kernels()
+    assert kernels.state == BAD
+    assert "expected one of auto, on, off" in kernels.found
+    assert kernels.remedy == "unset BERT_BF16"
+
+
 def test_this_machine_computes():
     assert [each.state for each in check_packages()] == [GOOD]
     assert [each.state for each in machine.check_device()] == [GOOD]
