@@ -20,7 +20,7 @@ VARIABLE = "BERT_BF16"
 SECONDS = 0.05  # of measuring, both types together
 NUM_TOKENS, WIDTH = 256, 768  # a linear layer of BERT-base on a batch of a few short rows
 MIN_GAIN = 0.9  # of the time of f32: less is not worth the digits
-MAX_BYTES, MAX_ENTRIES = 2**16, 64  # of the file
+MAX_ENTRIES = 64  # of the file
 CPU_FIELDS = ("vendor_id", "cpu family", "model", "model name", "stepping")
 
 
@@ -124,14 +124,13 @@ def _name_cpu() -> str:
 
 def read_times(file: Path | None) -> dict[str, tuple[float, float]]:
     """What was kept; what is damaged, or not there, counts as nothing."""
+    from bert_playground.documents import read_json  # slow to import, and few CPUs need it
+
     try:
-        if file is None or file.stat().st_size > MAX_BYTES:
-            return {}
-        values = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        values = {} if file is None else read_json(file)
+    except (OSError, ValueError):
         return {}
-    pairs = values.items() if isinstance(values, dict) else ()
-    return {name: (pair[0], pair[1]) for name, pair in pairs if _is_times(pair)}
+    return {name: (pair[0], pair[1]) for name, pair in values.items() if _is_times(pair)}
 
 
 def _is_times(pair: object) -> bool:

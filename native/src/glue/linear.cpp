@@ -214,9 +214,7 @@ mx::array linear(const mx::array& x, const mx::array& weight, const std::optiona
     inputs.push_back(as_float32(*bias));
   }
   // Only a traced input can be asked for a gradient, and only the gradient reads z.
-  bool is_traced = false;
-  for (const auto& input : inputs) is_traced = is_traced || input.is_tracer();
-  const bool keeps_z = activation != Activation::none && is_traced;
+  const bool keeps_z = activation != Activation::none && is_traced(inputs);
   const auto primitive = std::make_shared<Linear>(cpu_stream(), activation, keeps_z);
   const std::vector<mx::Dtype> dtypes(keeps_z ? 2 : 1, x.dtype());
   return mx::array::make_arrays(primitive->shapes_for(x.shape(), weight.shape(0)), dtypes, primitive, inputs)[0];
