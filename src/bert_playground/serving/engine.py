@@ -35,9 +35,10 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 Result = TypeVar("Result")
 WARM_SECONDS = 1.0
-JOINED_ROWS = (
-    512  # of requests that are answered together: of more, what a call costs hardly counts
-)
+# Of requests that are answered together: of more, what a call costs hardly counts, and they would be two batches.
+JOINED_ROWS = 384
+ENOUGH_ROWS = 128  # wait together, for which a further call starts
+CALLS = 3  # at once: one computes, one reads, one waits to be computed
 LONE_ROWS = 8  # are read by the thread that computes them where nothing else waits for it
 SLICE_ROWS = 1024  # of a CSV, that are queued at once: others get a batch between them
 
@@ -81,7 +82,7 @@ class Engine:
         self.threads = ThreadPoolExecutor(
             max_workers=max(4, 2 * (os.cpu_count() or 1)), thread_name_prefix="requests"
         )
-        self.joiner = Joiner(self._run_joined, most=JOINED_ROWS)
+        self.joiner = Joiner(self._run_joined, most=JOINED_ROWS, enough=ENOUGH_ROWS, at_once=CALLS)
         self.models: dict[str, ServedModel] = {}
         self.adapters: AdapterSet | None = None
         self.is_ready = False

@@ -49,20 +49,22 @@ class _Call:
 
 
 class Joiner:
-    """Answers in threads: one call for all requests that wait, and nobody waits while fewer than `at_once` calls run.
+    """Answers in threads: one call for all requests that wait, and nobody waits while no call runs.
 
-    To read, to compute and to write one row costs about as much as fifty, and so does each change of threads. For use in
-    one event loop.
+    To read, to compute and to write one row costs about as much as fifty, and so does each change of threads: a few rows
+    wait for the call that runs, and for more to come. For use in one event loop.
 
     Args:
         run: starts a call in a thread.
         most: sizes of the requests of one call together, unless one alone is larger.
+        enough: sizes of those that wait together, for which a call starts beside one that runs.
         at_once: calls: while one computes, the next one reads.
     """
 
-    def __init__(self, run: Run, *, most: int, at_once: int = 2) -> None:
-        self._run, self._most, self._at_once = run, most, at_once
+    def __init__(self, run: Run, *, most: int, enough: int = 1, at_once: int = 2) -> None:
+        self._run, self._most, self._enough, self._at_once = run, most, enough, at_once
         self._waiting: deque[_Asked] = deque()
+        self._size = 0  # of those that wait
         self._num_calls = 0
         self._is_due = False
 
@@ -81,7 +83,8 @@ class Joiner:
         loop = asyncio.get_running_loop()
         asked = _Asked(key, answer, item, size, loop.create_future())
         self._waiting.append(asked)
-        if not self._is_due and self._num_calls < self._at_once:
+        self._size += size
+        if not self._is_due and self._may_start():
             self._is_due = True
             loop.call_soon(self._start, loop)  # behind all requests that have come by now
         try:
@@ -90,6 +93,11 @@ class Joiner:
             if asked.call and all(each.future.done() for each in asked.call.joined):
                 asked.call.wanted.cancel()
             raise
+
+    def _may_start(self) -> bool:
+        if self._num_calls == 0:
+            return True
+        return self._num_calls < self._at_once and self._size >= self._enough
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._is_due = False
@@ -117,6 +125,7 @@ class Joiner:
             else:
                 others.append(asked)
         self._waiting = others
+        self._size = sum(asked.size for asked in others)
         return joined
 
     def _finish(
@@ -124,7 +133,7 @@ class Joiner:
     ) -> None:
         self._num_calls -= 1
         call.settle(done.result())
-        if self._waiting:
+        while self._waiting and self._may_start():
             self._start(loop)
 
 

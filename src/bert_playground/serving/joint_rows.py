@@ -105,8 +105,10 @@ def _read(
     return _put_together(served, whole, ends, rewritten), findings
 
 
-def _of_each(whole: pl.DataFrame, condition: pl.Expr, ends: list[int]) -> list[bool]:
-    """Whether a condition holds of any row of each request."""
+def _of_each(whole: pl.DataFrame, condition: pl.Expr | None, ends: list[int]) -> list[bool]:
+    """Whether a condition holds of any row of each request; None: of none."""
+    if condition is None:
+        return [False] * (len(ends) - 1)
     rows = whole.select(condition).to_series().to_numpy()
     return [bool(rows[start:end].any()) for start, end in pairwise(ends)]
 

@@ -75,6 +75,12 @@ class _Part(NamedTuple):
     start: int
     end: int
 
+    def take(self) -> TokenizedTable:
+        table = self.work.table
+        if self.end - self.start == table.num_rows:
+            return table
+        return take_rows(table, np.arange(self.start, self.end))
+
 
 class Scheduler:
     """Owns MLX: every model is loaded and computed in its thread, for arrays may belong to the thread that made them.
@@ -265,7 +271,7 @@ class Scheduler:
         if not parts:
             return
         leaf, answer = parts[0].work.key
-        tables = [take_rows(p.work.table, np.arange(p.start, p.end)) for p in parts]
+        tables = [part.take() for part in parts]
         table = join_tables(tables)
         began = time.perf_counter()
         try:

@@ -75,15 +75,15 @@ class ServedModel:
         return min(lengths, default=0)
 
     @cached_property
-    def may_rewrite(self) -> pl.Expr:
-        """Of rows with the `needed` columns: whether reading may write a cell otherwise."""
+    def may_rewrite(self) -> pl.Expr | None:
+        """Of rows with the `needed` columns: whether reading may write a cell otherwise; None: it never does."""
         pipelines = [self.pipeline, *map(pipeline_of, self.parts.leaves)]
         profiles = [profile for pipeline in pipelines for profile in pipeline.profiles]
         return self._any_doubt(each for each in profiles if may_be_rewritten(each))
 
     @cached_property
-    def is_odd(self) -> pl.Expr:
-        """Of such rows: whether a cell needs a closer look, be it rewritten or counted alone."""
+    def is_odd(self) -> pl.Expr | None:
+        """Of such rows: whether a cell needs a closer look, be it rewritten or counted alone; None: none does."""
         return self._any_doubt(self.pipeline.profiles)
 
     @cached_property
@@ -91,10 +91,10 @@ class ServedModel:
         """Whether `is_odd` looks at every column that drift is counted of."""
         return all(profile.column in self.needed for profile in self.pipeline.profiles)
 
-    def _any_doubt(self, profiles: Iterable[ColumnProfile]) -> pl.Expr:
+    def _any_doubt(self, profiles: Iterable[ColumnProfile]) -> pl.Expr | None:
         distinct = dict.fromkeys(each for each in profiles if each.column in self.needed)
         doubts = [doubt(profile).alias(f"{place}") for place, profile in enumerate(distinct)]
-        return pl.any_horizontal(*doubts, pl.repeat(False, pl.len()))
+        return pl.any_horizontal(*doubts, pl.repeat(False, pl.len())) if doubts else None
 
     @cached_property
     def needed(self) -> list[str]:
@@ -197,8 +197,8 @@ def confidence_of(served: ServedModel, scores: Array) -> list[float] | None:
 def _confidence(served: ServedModel, answers: pl.DataFrame, table: pl.DataFrame) -> list[float]:
     places = {label: place for place, label in enumerate(served.pipeline.classes)}
     chosen = [places[answer] for answer in answers[:, 0].to_list()]
-    rows = zip(*(column.to_list() for column in table.iter_columns()), strict=True)
-    return [float(row[place]) for row, place in zip(rows, chosen, strict=True)]
+    shares = table.to_numpy()[np.arange(table.height), np.array(chosen, dtype=np.int64)]
+    return list(shares.astype(np.float64).tolist())
 
 
 def find_model(models: dict[str, ServedModel], name: str | None) -> ServedModel:
@@ -218,9 +218,11 @@ def find_model(models: dict[str, ServedModel], name: str | None) -> ServedModel:
 
 def to_records(frame: pl.DataFrame) -> list[dict[str, Any]]:
     """Rows as JSON can have them."""
-    columns = [_clean(column) for column in frame.iter_columns()]
-    names = frame.columns
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    records: list[dict[str, Any]] = [{} for _ in range(frame.height)]
+    for name, column in zip(frame.columns, frame.iter_columns(), strict=True):
+        for record, value in zip(records, _clean(column), strict=True):
+            record[name] = value
+    return records
 
 
 def _clean(column: pl.Series) -> list[Any]:

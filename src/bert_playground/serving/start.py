@@ -18,6 +18,7 @@ from bert_playground.serving.security import API_KEY_VARIABLE, is_loopback, read
 from bert_playground.serving.settings import ServeSettings
 
 SWITCH_SECONDS = 0.0005
+GARBAGE_OBJECTS = 20_000  # new ones, after which cycles are looked for: a request with rows makes hundreds, without cycles
 
 
 def start_server(
@@ -67,6 +68,7 @@ def start_server(
         raise
     # The thread that owns MLX asks for the interpreter after every batch; Python's own 5 ms would be a batch's time.
     sys.setswitchinterval(SWITCH_SECONDS)
+    gc.set_threshold(GARBAGE_OBJECTS)
     gc.freeze()  # what was loaded stays; it need not be looked at again
     app = create_app(
         engine,

@@ -99,6 +99,25 @@ def test_nobody_waits_while_fewer_calls_run_than_may(run: Run) -> None:
     assert asyncio.run(ask()) == (4, 2)
 
 
+def test_a_call_starts_beside_another_one_when_enough_waits(run: Run) -> None:
+    calls = Calls()
+
+    async def ask() -> Any:
+        joiner = Joiner(run, most=9, enough=3, at_once=2)
+        first = asyncio.ensure_future(joiner.ask("a", calls.answer, 1, 1))
+        while not calls.joined:
+            await asyncio.sleep(0.001)
+        few = asyncio.ensure_future(joiner.ask("a", calls.answer, 2, 2))
+        await asyncio.sleep(0.01)
+        assert len(calls.joined) == 1
+        enough = await asyncio.wait_for(joiner.ask("a", calls.answer, 3, 1), 10)
+        calls.may_go_on.set()
+        return enough, await few, await first
+
+    assert asyncio.run(ask()) == (6, 4, 2)
+    assert calls.joined == [[1], [2, 3]]
+
+
 def test_an_error_belongs_to_who_asked(run: Run) -> None:
     calls = Calls()
     answers = asyncio.run(ask_behind(Joiner(run, most=9, at_once=1), calls, [1, "bad", 3]))

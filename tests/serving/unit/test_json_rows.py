@@ -55,6 +55,25 @@ def test_json_rows_are_the_table_of_the_same_csv(rows: list[dict[str, object]]) 
     assert_frame_equal(read(json.dumps(rows)).select(expected.columns), expected)
 
 
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {name: st.none() | st.integers() | st.floats() | st.text(max_size=3) for name in NAMES}
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_rows_of_plain_cells_are_read_as_beside_other_cells(rows: list[dict[str, object]]) -> None:
+    beside = json.dumps([{**row, "truth": True} for row in rows])
+    assert_frame_equal(read(json.dumps(rows)), read(beside).drop("truth"))
+
+
+def test_half_of_a_pair_is_refused_by_row_and_column() -> None:
+    said = refuse(r'[{"a": "x"}, {"a": "\ud83d"}]').message
+    assert "row 2, column 'a'" in said
+
+
 def test_numbers_keep_their_spelling() -> None:
     frame = read('{"rows": [{"a": 22.0, "b": 22, "c": 1E5, "d": 12345678901234567890123}]}')
     assert frame.row(0) == ("22.0", "22", "1E5", "12345678901234567890123")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -99,7 +100,7 @@ class RowText:
         beside = () if self.number_tokens else self.numbers
         return (*self.features, *(each.feature for each in beside))
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         """The columns that are read, be it for the text or beside it."""
         return source_columns(self.all_features, self.form, self.derived)
@@ -123,9 +124,12 @@ class RowText:
         """
         columns = self.columns
         require_columns(frame, columns, "the table")
-        if makes_remarks() and (extra := frame.drop(columns).columns):
-            logger.debug(f"columns not read: {', '.join(extra)}")
-        frame = derive_columns(as_text(frame.select(columns)), self.form)
+        if frame.columns != columns:
+            extra = [name for name in frame.columns if name not in columns]
+            if extra and makes_remarks():
+                logger.debug(f"columns not read: {', '.join(extra)}")
+            frame = frame.select(columns)
+        frame = derive_columns(as_text(frame), self.form)
         if places is not None:
             return render_places(frame, self.features, self.form, places, self.derived)
         return render_cells(frame, self.features, self.form, self.derived)
