@@ -10,6 +10,7 @@ import polars as pl
 
 from bert_playground.data.drift.compare import TableDrift
 from bert_playground.data.drift.finding import Finding
+from bert_playground.data.drift.screening import screen_tables
 from bert_playground.serving.engine import Engine, stages_of
 from bert_playground.serving.json_rows import Cells, frame_of_cells
 from bert_playground.serving.parts import pipeline_of
@@ -90,10 +91,14 @@ def _read(
     may_change = _of_each(whole, served.may_rewrite, ends)
     has_drift = any(each.with_drift for each in asked)
     is_odd = _of_each(whole, served.is_odd, ends) if has_drift else may_change
+    may_differ = [has_drift] * len(asked)
+    if has_drift and served.checks_all:
+        screened = screen_tables(served.pipeline.profiles, whole, ends)
+        may_differ = [odd or found for odd, found in zip(is_odd, screened, strict=True)]
     findings: list[list[Finding]] = []
     rewritten: dict[int, list[pl.DataFrame]] = {}
     for place, each in enumerate(asked):
-        if not (may_change[place] or each.with_drift):
+        if not (may_change[place] or (each.with_drift and may_differ[place])):
             findings.append([])
             continue
         drift = served.pipeline.watch_drift()

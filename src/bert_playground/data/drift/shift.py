@@ -56,11 +56,12 @@ def may_be_shifted(profile: ColumnProfile, num_cells: int) -> bool:
     if profile.is_numeric or profile.form == "list":
         return True
     if profile.edges:
-        return is_shifted(1.0, num_cells, _num_numbers(profile))
+        return is_shifted(1.0, num_cells, num_numbers(profile))
     return is_shifted(1.0, num_cells, sum(profile.counts), len(profile.values))
 
 
-def _num_numbers(profile: ColumnProfile) -> int:
+def num_numbers(profile: ColumnProfile) -> int:
+    """How many cells of the training table the distribution is of."""
     return profile.num_rows - profile.num_missing - profile.num_unreadable
 
 
@@ -68,7 +69,7 @@ Shift = tuple[str, float, str | None, str]  # what, share of the rows, an exampl
 
 
 def _shift_of_numbers(profile: ColumnProfile, cells: pl.Series) -> Shift | None:
-    then = _num_numbers(profile)
+    then = num_numbers(profile)
     read = profile.measure(cells)
     numbers = read.drop_nulls().to_numpy()
     numbers = numbers[np.isfinite(numbers)]
