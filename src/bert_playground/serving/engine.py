@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 Result = TypeVar("Result")
 WARM_SECONDS = 1.0
-# Of requests that are answered together: of more, what a call costs hardly counts, and they would be two batches.
-JOINED_ROWS = 384
+# Of requests that are answered together: of more, what a call costs hardly counts.
+JOINED_ROWS = 768
 ENOUGH_ROWS = 128  # wait together, for which a further call starts
 CALLS = 3  # at once: one computes, one reads, one waits to be computed
 LONE_ROWS = 8  # are read by the thread that computes them where nothing else waits for it
