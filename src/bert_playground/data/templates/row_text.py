@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -100,7 +99,7 @@ class RowText:
         beside = () if self.number_tokens else self.numbers
         return (*self.features, *(each.feature for each in beside))
 
-    @cached_property
+    @property
     def columns(self) -> list[str]:
         """The columns that are read, be it for the text or beside it."""
         return source_columns(self.all_features, self.form, self.derived)
@@ -124,12 +123,9 @@ class RowText:
         """
         columns = self.columns
         require_columns(frame, columns, "the table")
-        if frame.columns != columns:
-            extra = [name for name in frame.columns if name not in columns]
-            if extra and makes_remarks():
-                logger.debug(f"columns not read: {', '.join(extra)}")
-            frame = frame.select(columns)
-        frame = derive_columns(as_text(frame), self.form)
+        if makes_remarks() and (extra := [each for each in frame.columns if each not in columns]):
+            logger.debug(f"columns not read: {', '.join(extra)}")
+        frame = derive_columns(as_text(frame.select(columns)), self.form)
         if places is not None:
             return render_places(frame, self.features, self.form, places, self.derived)
         return render_cells(frame, self.features, self.form, self.derived)
