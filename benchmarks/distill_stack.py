@@ -1,12 +1,11 @@
 """What one encoder keeps of a stack's gain when it learns from the stack's answers out of fold, on rows put aside.
 
     uv run python benchmarks/distill_stack.py --train titanic/train.csv --group Ticket [--seeds 3] [--aside 0.2] [--rows 6500]
-        [--time 2m] [--members encoder,linear,lightgbm] [--epochs 10] [--lr 3e-4] [--layers 2]
+        [--time 2m] [--members encoder,linear,lightgbm] [--layers 2]
 
 Per seed a share of the rows is put aside before anything is fitted. From the rest learn `bert train` with its defaults (the
 encoder alone), `bert train --config good` (the stack), and by `bert compress` with all layers of the encoder two students: one
-with the stack as its teacher, and one with the encoder itself, which has the same further epochs and shows what these do
-alone. Kept is the student's gain over the encoder as a part of the stack's.
+with the stack as its teacher, and one with the encoder itself, which shows what further epochs do alone. Kept is the student's gain over the encoder as a part of the stack's.
 """
 
 import argparse
@@ -103,8 +102,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help="of the table; default: all")
     parser.add_argument("--time", default="2m", help="that the stack may take")
     parser.add_argument("--members", help="of the stack; default: those of the preset good")
-    parser.add_argument("--epochs", type=int, default=10, help="of the students")
-    parser.add_argument("--lr", type=float, default=3e-4, help="of the students")
+    parser.add_argument(
+        "--epochs", type=int, help="of the students; default: that of `bert compress`"
+    )
+    parser.add_argument(
+        "--lr", type=float, help="of the students; default: that of `bert compress`"
+    )
     parser.add_argument("--layers", type=int, help="of the students; default: all of the encoder")
     asked = parser.parse_args()
     set_up_logs("WARNING")

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,25 @@ from bert_playground.compression.importance import measure_importance
 from bert_playground.compression.picture import draw_front
 from bert_playground.compression.point import Point, Workshop
 from bert_playground.compression.recipe import Recipe, Shape
-from bert_playground.compression.recover import BATCH_SIZE, Recovery
+from bert_playground.compression.recover import BATCH_SIZE, Filled, Recovery
 from bert_playground.compression.rows import Rows, read_rows
 from bert_playground.compression.study import Budget, Sampler, search_recipes
-from bert_playground.compression.teacher import ask_full_model, ask_other_teacher
+from bert_playground.compression.swap_noise import add_swap_noise
+from bert_playground.compression.teacher import (
+    Teaching,
+    ask_full_model,
+    ask_other_teacher,
+    load_other_teacher,
+)
 from bert_playground.compression.vocabulary import Trimmed, trim_vocabulary
 from bert_playground.data.reading.table import read_table
 from bert_playground.documents import read_json
 from bert_playground.files import replaced_directory, write_text
-from bert_playground.inference import Predictor, has_adapters
+from bert_playground.inference import AnyPredictor, Predictor, has_adapters
 from bert_playground.logger import logger
 from bert_playground.models.quantization_utils import quantized_layers
 from bert_playground.models.tokenwise import prepack_weights
+from bert_playground.run_record import find_record
 from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME, ESTIMATOR_NAME, find_checkpoint
 from bert_playground.tasks import TASKS
 from bert_playground.training.metrics.scorer import look_up_metric
@@ -164,6 +171,7 @@ def compress_checkpoint(request: Request, output: Path, *, resumes: bool = False
 def open_workshop(request: Request) -> tuple[Workshop, tuple[str, ...]]:
     """Load the full model, divide the rows, and learn from them all that recipes have in common."""
     full = load_full(request.checkpoint)
+    teacher = None if request.teacher is None else load_other_teacher(request.teacher, full)
     if request.recipe is not None:  # before anything takes long
         request.recipe.filled(Shape.of(full.model.encoder.config))
     metric = request.metric or full.pipeline.schema.metric or TASKS[full.pipeline.task].metric
@@ -175,14 +183,12 @@ def open_workshop(request: Request) -> tuple[Workshop, tuple[str, ...]]:
         batch_size=IMPORTANCE_BATCH,
     )
     importance = measure_importance(full.model, loader)
-    teaching = ask_full_model(
-        full.model,
-        full.pipeline.of_training_rows.make_loader(rows.train, batch_size=4 * BATCH_SIZE),
-        str(full.checkpoint),
+    recovery = request.recovery.filled(
+        has_other_teacher=teacher is not None,
+        is_from_random=_is_from_random(full),
+        num_rows=rows.train.height,
     )
-    if request.teacher is not None:
-        logits, source = ask_other_teacher(request.teacher, full, request.train, rows.train)
-        teaching = type(teaching)(logits, teaching.vectors, teaching.watched, source)
+    rows, teaching = _teach(full, teacher, request, rows, recovery)
     workshop = Workshop(
         full=full,
         packed=Predictor.load(full.checkpoint),
@@ -190,11 +196,43 @@ def open_workshop(request: Request) -> tuple[Workshop, tuple[str, ...]]:
         teaching=teaching,
         rows=rows,
         trimmed=trimmed,
-        recovery=request.recovery,
+        recovery=recovery,
         metric=metric.removeprefix("val_"),
         latency_rows=request.latency_rows,
     )
     return workshop, (*rows.statements, said, f"teacher: {teaching.source}")
+
+
+def _teach(
+    full: Predictor,
+    teacher: AnyPredictor | None,
+    request: Request,
+    rows: Rows,
+    recovery: Filled,
+) -> tuple[Rows, Teaching]:
+    """The rows that students learn from, swap noise among them, and what they are to answer."""
+    noised = rows.train.head(0)
+    if recovery.copies:
+        read = {*full.pipeline.columns, *(teacher.pipeline.columns if teacher else ())}
+        columns = [name for name in rows.train.columns if name in read]
+        noised = add_swap_noise(rows.train, columns, recovery.copies, recovery.seed)
+    learned = pl.concat([rows.train, noised])
+    teaching = ask_full_model(
+        full.model,
+        full.pipeline.of_training_rows.make_loader(learned, batch_size=4 * BATCH_SIZE),
+        str(full.checkpoint),
+    )
+    if teacher is not None:
+        logits, source = ask_other_teacher(teacher, full, request.train, rows.train, noised)
+        teaching = replace(teaching, logits=logits, source=source)
+    return replace(rows, train=learned), teaching
+
+
+def _is_from_random(full: Predictor) -> bool:
+    """Whether the run that trained a model says that it began from random weights."""
+    record = find_record(full.checkpoint)
+    values = {} if record is None else record.settings.values
+    return "model" in values and values["model"].get("pretrained") is None
 
 
 def load_full(checkpoint: Path) -> Predictor:

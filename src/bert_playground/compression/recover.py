@@ -6,7 +6,15 @@ from dataclasses import dataclass
 import mlx.core as mx
 import polars as pl
 
-from bert_playground.compression.student import LESSON, Lesson, Student, match_layers, set_targets
+from bert_playground.compression.student import (
+    LESSON,
+    LESSON_OF_OTHER,
+    Lesson,
+    Student,
+    match_layers,
+    set_targets,
+)
+from bert_playground.compression.swap_noise import count_copies
 from bert_playground.compression.teacher import Teaching
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.models.bert_with_head import BertWithHead
@@ -16,6 +24,8 @@ from bert_playground.training.core.schedule import WARMUP_RATIO, Schedule, linea
 from bert_playground.training.core.step import is_compilation_worthwhile
 
 BATCH_SIZE = 32
+EPOCHS, RATE = 3, 1e-4
+EPOCHS_OF_RANDOM, RATE_OF_RANDOM = 8, 1e-3  # another teacher, and an encoder from random weights
 
 
 @dataclass(frozen=True)
@@ -23,16 +33,56 @@ class Recovery:
     """How a student learns.
 
     Attributes:
-        epochs: over the training rows.
-        learning_rate: the highest, of AdamW.
-        lesson: how much labels, answers and vectors count.
-        seed: of the order of rows and of dropout.
+        epochs: over the training rows; None: as usual.
+        learning_rate: the highest, of AdamW; None: as usual.
+        lesson: how much labels, answers and vectors count; None: as usual.
+        copies: of each training row, with swap noise, which the teacher answers too; None: as usual.
+        seed: of the order of rows, of dropout and of swap noise.
     """
 
-    epochs: int = 3
-    learning_rate: float = 1e-4
-    lesson: Lesson = LESSON
+    epochs: int | None = None
+    learning_rate: float | None = None
+    lesson: Lesson | None = None
+    copies: int | None = None
     seed: int = 0
+
+    def filled(self, *, has_other_teacher: bool, is_from_random: bool, num_rows: int) -> "Filled":
+        """What is usual in place of what is open.
+
+        Args:
+            has_other_teacher: whether answers are learned that the full model does not give.
+            is_from_random: whether the full model was trained from random weights, which want a higher rate.
+            num_rows: to learn from.
+
+        Raises:
+            ValueError: copies are asked for that no other teacher answers.
+        """
+        if self.copies and not has_other_teacher:
+            raise ValueError(
+                f"{self.copies} copies of each row with swap noise have no labels, so they want a teacher beside the full "
+                "model: give one with --teacher, or leave --copies out"
+            )
+        far = has_other_teacher and is_from_random
+        epochs, rate = (EPOCHS_OF_RANDOM, RATE_OF_RANDOM) if far else (EPOCHS, RATE)
+        copies = count_copies(num_rows) if has_other_teacher else 0
+        return Filled(
+            epochs if self.epochs is None else self.epochs,
+            rate if self.learning_rate is None else self.learning_rate,
+            self.lesson or (LESSON_OF_OTHER if has_other_teacher else LESSON),
+            copies if self.copies is None else self.copies,
+            self.seed,
+        )
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A `Recovery` without anything open."""
+
+    epochs: int
+    learning_rate: float
+    lesson: Lesson
+    copies: int
+    seed: int
 
     def steps(self, num_rows: int) -> int:
         """Updates in all."""
@@ -45,7 +95,7 @@ def recover(
     frame: pl.DataFrame,
     teaching: Teaching,
     kept: list[int],
-    recovery: Recovery,
+    recovery: Filled,
     callbacks: tuple[Callback, ...] = (),
 ) -> None:
     """Train a smaller model in place.

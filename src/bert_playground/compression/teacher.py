@@ -82,22 +82,11 @@ def encode_watched(model: BertWithHead, tokens: Any) -> tuple[mx.array, list[mx.
         model.encoder.watch_layer = None
 
 
-def ask_other_teacher(
-    folder: Path, full: Predictor, train: Path, rows: pl.DataFrame
-) -> tuple[Array, str]:
-    """What another model, an ensemble or the blend of a run over folds answers, as logits of the full model's head.
-
-    Of a run over folds of the same table the answers out of fold are taken: on rows that its models have learned from
-    they are the labels over again.
-
-    Args:
-        folder: of the teacher.
-        full: the model whose head the students have.
-        train: the training table.
-        rows: of it, that students learn from.
+def load_other_teacher(folder: Path, full: Predictor) -> AnyPredictor:
+    """Another model, an ensemble or the blend of a run over folds.
 
     Raises:
-        ValueError: it answers another question, or its answers cannot be those of this head.
+        ValueError: it answers another question than the full model.
     """
     teacher = load_predictor(folder)
     if teacher.pipeline.targets != full.pipeline.targets:
@@ -105,12 +94,36 @@ def ask_other_teacher(
             f"{folder} answers {', '.join(teacher.pipeline.targets)}, but {full.checkpoint} answers "
             f"{', '.join(full.pipeline.targets)}; a teacher answers the same question"
         )
+    return teacher
+
+
+def ask_other_teacher(
+    teacher: AnyPredictor, full: Predictor, train: Path, rows: pl.DataFrame, noised: pl.DataFrame
+) -> tuple[Array, str]:
+    """What another teacher answers, as logits of the full model's head, and where the answers are from.
+
+    Of a run over folds of the same table the answers out of fold are taken: on rows that its models have learned from
+    they are the labels over again.
+
+    Args:
+        teacher: as `load_other_teacher` gives it.
+        full: the model whose head the students have.
+        train: the training table.
+        rows: of it, that students learn from.
+        noised: rows that are in no table; their logits follow those of `rows`.
+
+    Raises:
+        ValueError: its answers cannot be those of this head.
+    """
     found = _read_out_of_fold(teacher, train, rows)
     if found is not None:
-        scores, source = found, f"{folder}, out of fold"
+        scores, source = found, f"{teacher.checkpoint}, out of fold"
     else:
         scores = teacher.predict(rows)
-        source = f"{folder}, on rows that it may have learned from"
+        source = f"{teacher.checkpoint}, on rows that it may have learned from"
+    if noised.height:
+        scores = np.concatenate([scores, teacher.predict(noised)])
+        source += f", and on {noised.height} rows with swap noise"
     scores = align_scores(scores, teacher.pipeline.labels, full.pipeline.labels)
     logger.info(f"teacher: {source}")
     return to_logits(full.model.head, scores), source

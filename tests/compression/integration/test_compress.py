@@ -18,7 +18,8 @@ from bert_playground.compression.recipe import Recipe
 from bert_playground.compression.recover import Recovery
 from bert_playground.compression.rows import read_rows
 from bert_playground.compression.study import Budget
-from bert_playground.compression.teacher import ask_other_teacher
+from bert_playground.compression.swap_noise import add_swap_noise
+from bert_playground.compression.teacher import ask_other_teacher, load_other_teacher
 from bert_playground.config import load_config
 from bert_playground.data.reading.table import read_table
 from bert_playground.inference import Predictor
@@ -156,6 +157,15 @@ def test_another_teacher_is_asked(
     recipe = Recipe(layers=1)
     done = compress_checkpoint(request_for(recipe=recipe, teacher=run), tmp_path / "small")
     assert any("on rows that it may have learned from" in said for said in done.statements)
+    assert not any("swap noise" in said for said in done.statements)  # one column is read
+
+
+def test_copies_want_another_teacher(request_for: Callable[..., Request], tmp_path: Path) -> None:
+    recovery = Recovery(epochs=1, copies=2)
+    with pytest.raises(ValueError, match="give one with --teacher"):
+        compress_checkpoint(
+            request_for(recipe=Recipe(layers=1), recovery=recovery), tmp_path / "small"
+        )
 
 
 @pytest.mark.medium
@@ -184,8 +194,19 @@ def test_of_a_blend_over_the_same_table_the_answers_out_of_fold_are_taken(
     members = {"cross_validation": {"folds": 3, "members": ["linear", "constant"]}}
     stack = run_cross_validation(*load_config(asked | members)).run_dir
     rows = read_rows(full, path).train
-    logits, source = ask_other_teacher(stack.path, full, path, rows)
-    assert source.endswith("out of fold")
+    teacher = load_other_teacher(stack.path, full)
+    noised = add_swap_noise(rows, full.pipeline.columns, 2, seed=0)
+    logits, source = ask_other_teacher(teacher, full, path, rows, noised)
+    assert source.endswith(f"out of fold, and on {2 * len(rows)} rows with swap noise")
+    logits, of_noised = logits[: len(rows)], logits[len(rows) :]
+    learned, asked_again = (
+        np.array(full.model.head.predict(mx.array(of_noised))),
+        teacher.predict(noised),
+    )
+    if target == "size":  # each has standardised by rows of its own
+        learned = full.pipeline.in_units(learned)
+        asked_again = teacher.pipeline.in_units(asked_again)
+    np.testing.assert_allclose(learned, asked_again, rtol=1e-3, atol=2e-3)
     oof = pl.read_parquet(stack.out_of_fold).with_columns(pl.col("id").cast(pl.String))
     oof = rows.select("id").join(oof, on="id", how="left", maintain_order="left")
     blended = oof.select(selectors.starts_with("blend")).to_numpy()

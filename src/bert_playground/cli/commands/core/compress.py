@@ -130,18 +130,33 @@ Teacher = Annotated[
     ),
 ]
 Epochs = Annotated[
-    int,
-    typer.Option(
+    int | None,
+    options.option(
         "--epochs",
         metavar="N",
         min=0,
-        help="of learning from the teacher; 0: none",
-        rich_help_panel=_LEARNING,
+        help="of learning from the teacher; 0: none (default: 3; from another teacher 8 if the model began from random weights)",
+        panel=_LEARNING,
     ),
 ]
 Rate = Annotated[
-    float,
-    typer.Option("--lr", metavar="X", help="highest learning rate", rich_help_panel=_LEARNING),
+    float | None,
+    options.option(
+        "--lr",
+        metavar="X",
+        help="highest learning rate (default: 1e-4; from another teacher 1e-3 if the model began from random weights)",
+        panel=_LEARNING,
+    ),
+]
+Copies = Annotated[
+    int | None,
+    options.option(
+        "--copies",
+        metavar="N",
+        min=0,
+        help="of each row, with cells of other rows, which --teacher answers too (default: 10, fewer of large tables)",
+        panel=_LEARNING,
+    ),
 ]
 Test = Annotated[
     Path | None,
@@ -188,8 +203,9 @@ def compress(
     max_drop: MaxDrop = 0.005,
     resume: Resume = None,
     teacher: Teacher = None,
-    epochs: Epochs = 3,
-    learning_rate: Rate = 1e-4,
+    epochs: Epochs = None,
+    learning_rate: Rate = None,
+    copies: Copies = None,
     holdout: Holdout = None,
     test: Test = None,
     keep_vocabulary: KeepVocabulary = False,
@@ -217,7 +233,7 @@ def compress(
             test=test,
             teacher=teacher,
             metric=metric,
-            recovery=Recovery(epochs, learning_rate, seed=seed),
+            recovery=Recovery(epochs, learning_rate, copies=copies, seed=seed),
             keeps_vocabulary=keep_vocabulary,
             latency_rows=latency_rows,
             max_drop=max_drop,
