@@ -1,14 +1,12 @@
 """Changed checkpoints, adapters and configurations: right, or one ValueError; nothing else, and in time."""
 
-import itertools
 import json
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,99 +15,21 @@ import yaml
 
 from bert_playground.config.read import read_mapping
 from bert_playground.data.reading.table import read_table
-from bert_playground.data.templates.features import Feature
-from bert_playground.data.templates.jinja import check_jinja, render_jinja
-from bert_playground.data.templates.sql_expression import read_expression
 from bert_playground.inference import Predictor
 from bert_playground.inspection import inspect_model
+from tests.fuzz.attempts import attempt, seeds
 from tests.fuzz.mutations import change_file, change_one
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "caa11f4"
 KINDS = ("ordinal", "multilabel", "regression", "adapter")
 SECONDS = 4.0  # for all kinds of checkpoints; of the long form, `--fuzz-seconds` for each
 SECONDS_OF_ONE = 20.0
-PIECES = [
-    "{{",
-    "}}",
-    "{%",
-    "%}",
-    "for",
-    "in",
-    "if",
-    "set",
-    "a",
-    "b",
-    "'x'",
-    "9",
-    "**",
-    "*",
-    "~",
-    "|",
-    "(",
-    ")",
-    "[",
-    "]",
-    "range",
-    "namespace",
-    "replace",
-    "join",
-    "%",
-    "+",
-    "row",
-    "endfor",
-]
-SQL_PIECES = [
-    "a",
-    "'x'",
-    "9",
-    "(",
-    ")",
-    ",",
-    "+",
-    "*",
-    "||",
-    "CASE",
-    "WHEN",
-    "THEN",
-    "END",
-    "LPAD(",
-    "REPEAT(",
-    "CONCAT(",
-    "CAST(",
-    "AS",
-    "INT",
-    "SYSTEM(",
-    "SELECT",
-]
 
 
 @pytest.fixture(scope="module")
 def rows() -> pl.DataFrame:
     """Some rows of the table that the fixtures were trained on."""
     return read_table(FIXTURES / "table" / "test.csv").head(8)
-
-
-def seeds(budget: float, first: int = 0, at_least: int = 20) -> Iterator[int]:
-    """Seeds from the first on, so many at least, until the time is used up."""
-    end = time.monotonic() + budget
-    for seed in itertools.count(first):
-        if seed >= first + at_least and time.monotonic() >= end:
-            return
-        yield seed
-
-
-@pytest.fixture
-def long_seeds(pytestconfig: pytest.Config) -> Iterator[int]:
-    """Seeds of the long form."""
-    return seeds(pytestconfig.getoption("fuzz_seconds"), pytestconfig.getoption("fuzz_seed"))
-
-
-def attempt(use: Callable[[], Any]) -> tuple[Any, str | None]:
-    """What came of it: the result, or the message of the one kind of error that is allowed."""
-    try:
-        return use(), None
-    except (ValueError, FileNotFoundError) as error:
-        return None, str(error)
 
 
 def survive(folder: Path, rows: pl.DataFrame, said: str) -> None:
@@ -191,28 +111,6 @@ def run_configurations(path: Path, chosen: Iterable[int]) -> None:
         assert reason is None or str(path) in reason, (seed, said)
 
 
-def run_templates(chosen: Iterable[int]) -> None:
-    """Jinja of random pieces: refused, or rendered in time."""
-    frame = pl.DataFrame({"a": ["1"], "b": ["x"]})
-    features = [Feature(name, name, "text") for name in frame.columns]
-    for seed in chosen:
-        rng = random.Random(seed)
-        source = " ".join(rng.choices(PIECES, k=rng.randrange(2, 14)))
-        began = time.process_time()
-        _, reason = attempt(partial(check_jinja, source))
-        if reason is None:
-            attempt(partial(render_jinja, frame, features, source))
-        assert time.process_time() - began < 5, (seed, source)
-
-
-def run_expressions(chosen: Iterable[int]) -> None:
-    """SQL of random pieces: refused, or an expression."""
-    for seed in chosen:
-        sql = " ".join(random.Random(seed).choices(SQL_PIECES, k=8))
-        expression, reason = attempt(partial(read_expression, sql))
-        assert reason or isinstance(expression, pl.Expr), (seed, sql)
-
-
 def test_changed_configurations_are_read_or_refused(tmp_path: Path) -> None:
     run_configurations(tmp_path / "config.yaml", range(150))
 
@@ -222,22 +120,3 @@ def test_many_changed_configurations_are_read_or_refused(
     tmp_path: Path, long_seeds: Iterator[int]
 ) -> None:
     run_configurations(tmp_path / "config.yaml", long_seeds)
-
-
-@pytest.mark.medium
-def test_templates_of_random_pieces_end_in_time() -> None:
-    run_templates(range(300))
-
-
-@pytest.mark.slow
-def test_many_templates_of_random_pieces_end_in_time(long_seeds: Iterator[int]) -> None:
-    run_templates(long_seeds)
-
-
-def test_expressions_of_random_pieces_are_read_or_refused() -> None:
-    run_expressions(range(300))
-
-
-@pytest.mark.slow
-def test_many_expressions_of_random_pieces_are_read_or_refused(long_seeds: Iterator[int]) -> None:
-    run_expressions(long_seeds)

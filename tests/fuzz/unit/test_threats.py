@@ -56,6 +56,10 @@ def change(path: Path, *keys: str | int, value: Any) -> None:
     path.write_text(json.dumps(document), encoding="utf-8")
 
 
+# What holds a list twice: after 60 times it is written out in 2^60 items, though it takes little memory.
+DOUBLED = ("[n.x, n.x]", "(n.x, n.x)", "{1: n.x, 2: n.x}", "cycler(n.x, n.x).items", "namespace(a=n.x, b=n.x)")  # fmt: skip
+
+
 def render_checked(source: str) -> None:
     """A template on a row of one cell."""
     check_jinja(source)
@@ -212,8 +216,13 @@ def test_a_tokenizer_multiplies_nothing(checkpoint: Path) -> None:
         "{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}",
         "{% include 'x' %}",
         "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
+        "{{ [['x' * 9999] * 9999] * 9999 }}",
+        "{{ ([range(9999) | list] * 9999) | sum(start=[]) | length }}",
+        "{{ 'a'.encode().ljust(10**10) | length }}",
+        "{{ 'a' | truncate(-5) }}",
+        *(f"{{% set n = namespace(x=[1]) %}}{{% for i in range(60) %}}{{% set n.x = {each} %}}{{% endfor %}}{{{{ n.x }}}}" for each in DOUBLED),
     ],
-)
+)  # fmt: skip
 def test_templates_are_bounded(source: str) -> None:
     began = time.process_time()
     with pytest.raises(ValueError, match="template"):
@@ -231,6 +240,16 @@ def test_templates_are_bounded(source: str) -> None:
         "(" * 5000 + "1" + ")" * 5000,
         "(SELECT 1)",
         "READ_CSV('/etc/passwd')",
+        '"LPAD"(a, 2000000000)',
+        "$$'$$ || LPAD(a, 2000000000) || $$'$$",
+        "E'\\'' || LPAD(a, 2000000000) || E'\\''",
+        f"REPLACE(REPLACE(a, '', '{'y' * 20}'), '', '{'y' * 20}')",
+        "REPLACE(a, '', a)",
+        r"a RLIKE a || '(\w{40}){5}'",
+        r"REGEXP_LIKE(a, CONCAT(a, '(\w{40}){5}'))",
+        "CAST(a AS DECIMAL(99, 9))",
+        "LEAST()",
+        "a -> ''",
     ],
 )
 def test_sql_is_bounded(sql: str) -> None:
@@ -239,6 +258,12 @@ def test_sql_is_bounded(sql: str) -> None:
     long = Template(derive={"b": f"CONCAT({', '.join(['a'] * 50)})"})
     with pytest.raises(ValueError, match="letters"):
         derive_columns(pl.DataFrame({"a": ["x" * 1000]}), long)
+    many = Template(derive={f"b{number}": "a" for number in range(1001)})
+    with pytest.raises(ValueError, match="1,001 columns"):
+        derive_columns(pl.DataFrame({"a": ["x"]}), many)
+    late = Template(derive={"b": "CAST(9223372036854775807 AS TIMESTAMP(3))"})  # polars panics
+    with pytest.raises(ValueError, match="cannot be derived"):
+        derive_columns(pl.DataFrame({"a": ["x"]}), late)
 
 
 @pytest.mark.parametrize("name", ["no-one/nothing", "nothing-of-one-word"])

@@ -8,10 +8,16 @@ import polars as pl
 from bert_playground.data.columns.derived_columns import DerivedColumn, add_derived
 from bert_playground.data.reading.table import as_text
 from bert_playground.data.templates.features import Feature
-from bert_playground.data.templates.sql_expression import MAX_CELL, read_expression
+from bert_playground.data.templates.sql_expression import (
+    MAX_CELL,
+    SQL_ERRORS,
+    first_line,
+    read_expression,
+)
 from bert_playground.data.templates.templates import Template
 
-PROBE_ROWS = 64
+MAX_COLUMNS = 1000
+PROBES = (1, 8, 64)  # rows, so that cells that grow are seen before all of them do
 
 
 def derive_columns(
@@ -20,19 +26,24 @@ def derive_columns(
     """Add the columns that the template derives, and those that were learned, as text.
 
     Raises:
-        ValueError: an expression is no SQL, or names columns that the table lacks.
+        ValueError: an expression is no SQL, or names columns that the table lacks; there are too many.
     """
+    if len(template.derive) > MAX_COLUMNS:
+        raise ValueError(
+            f"{len(template.derive):,} columns are derived by SQL, expected at most {MAX_COLUMNS:,}"
+        )
     for name, sql in template.derive.items():
         try:
             expression = read_expression(sql).alias(name)
-            # A few rows first, so that cells that grow are seen before all of them do.
-            _require_short(frame.head(PROBE_ROWS).with_columns(expression)[name])
+            for rows in PROBES:
+                _require_short(frame.head(rows).with_columns(expression)[name])
             frame = frame.with_columns(expression)
             _require_short(frame[name])
-        except (pl.exceptions.PolarsError, ValueError) as error:
-            first_line = str(error).splitlines()[0]
+            if frame[name].dtype.is_temporal():
+                as_text(frame.select(name))  # fails on dates beyond the calendar
+        except SQL_ERRORS as error:
             raise ValueError(
-                f"column {name!r} cannot be derived by {sql[:200]!r}: {first_line}"
+                f"column {name!r} cannot be derived by {sql[:200]!r}: {first_line(error)}"
             ) from error
     frame = as_text(frame) if template.derive else frame
     return add_derived(frame, derived)
@@ -55,13 +66,15 @@ def source_columns(
 ) -> list[str]:
     """The columns of the table that features and derived columns are made of, in the order of their first use."""
     learned = {column.name: column for column in derived}
-    names: dict[str, None] = {}
-    for feature in features:
+    used = [
+        source
+        for feature in features
         for source in (
             learned[feature.column].sources if feature.column in learned else (feature.column,)
-        ):
-            names |= dict.fromkeys(_trace(source, template))
-    return [name for name in names if name not in template.derive or _reads_itself(name, template)]
+        )
+    ]
+    names = _trace(used, template)
+    return [name for name in names if name not in template.derive or name in names[name]]
 
 
 def keep_derived(
@@ -83,7 +96,7 @@ def keep_derived(
     """
     learned = {column.name: column.sources for column in derived}
     sources = [name for each in features for name in learned.get(each.column, (each.column,))]
-    needed = [name for source in sources for name in _trace(source, template)]
+    needed = _trace(sources, template)
     if told := sorted({*needed} & {*untold}):
         raise ValueError(
             f"data.template_options derives columns from {', '.join(told)}, which must not be read: the target, or a "
@@ -93,16 +106,15 @@ def keep_derived(
     return replace(template, derive=kept)
 
 
-def _trace(column: str, template: Template) -> list[str]:
-    """A column, and all that it is derived from."""
-    if column not in template.derive:
-        return [column]
-    roots = read_expression(template.derive[column]).meta.root_names()
-    found = [column]
-    for root in roots:
-        found += [root] if root == column else _trace(root, template)
+def _trace(columns: Sequence[str], template: Template) -> dict[str, tuple[str, ...]]:
+    """Columns and all that they are derived from, in the order of their first use, each with those that it is computed of."""
+    found: dict[str, tuple[str, ...]] = {}
+    left = [*reversed(columns)]
+    while left:
+        column = left.pop()
+        if column in found:
+            continue
+        sql = template.derive.get(column)
+        found[column] = tuple(read_expression(sql).meta.root_names()) if sql is not None else ()
+        left += reversed(found[column])
     return found
-
-
-def _reads_itself(column: str, template: Template) -> bool:
-    return column in read_expression(template.derive[column]).meta.root_names()

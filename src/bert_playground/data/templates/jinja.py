@@ -59,17 +59,10 @@ def render_jinja(frame: pl.DataFrame, features: Sequence[Feature], source: str) 
         raise ValueError(
             f"the Jinja template: {error.message} (the columns are {', '.join(names)})"
         ) from error
-    except (
-        TypeError,
-        ValueError,
-        ArithmeticError,
-        LookupError,
-        AttributeError,
-        RecursionError,
-        MemoryError,
-        jinja2.TemplateError,
-    ) as error:
-        raise ValueError(f"the Jinja template fails on a row: {error}") from error
+    except Exception as error:  # whatever a filter or method of Python raises
+        raise ValueError(
+            f"the Jinja template fails on a row: {error or type(error).__name__}"
+        ) from error
     return DictionaryColumn(
         pl.Series("row", [" ".join(text.split()) for text in texts]), coded.indices
     )

@@ -2,19 +2,25 @@
 
 import re
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import wraps
+from itertools import chain, islice
 from typing import Any
 
 import jinja2
 from jinja2 import nodes
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import SandboxedEnvironment
+from jinja2.utils import Namespace
 
 MAX_SOURCE = 50_000  # letters of a template
 MAX_TEXT = 20_000  # letters of a value, and of the text of a row
 MAX_ITEMS = 10_000  # of a list
+MAX_HELD = 50_000  # of a list, with those of the lists in it
+MAX_LETTERS = 10 * MAX_TEXT  # of all texts in a list
+MAX_DEPTH = 20  # of lists in lists
 MAX_STEPS = 20_000  # turns of loops and calls, for each row
 MAX_SECONDS = 2.0  # for each row
 MAX_BITS = 1024  # of a whole number
@@ -23,6 +29,8 @@ MAX_NUMBER = 1000  # that a filter or method is given, such as a width
 LEFT_OUT = ("attr", "urlize", "pprint", "random")
 GLOBALS_LEFT_OUT = ("lipsum",)
 REFUSED = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
+HOLDERS = (list, tuple, dict, set, frozenset, Namespace)
+OWNERS = (str, bytes, list, tuple, dict, set, frozenset, int, float)
 WIDTHS = re.compile(r"[0-9]{4,}|\*|\{[^{}]*\{")  # in a format: wide, or as wide as a value says
 _spent: ContextVar["Spent | None"] = ContextVar("spent", default=None)
 
@@ -59,13 +67,40 @@ def bounded(value: Any) -> Any:
     Raises:
         SecurityError: it is.
     """
-    if isinstance(value, str) and len(value) > MAX_TEXT:
+    if isinstance(value, str | bytes) and len(value) > MAX_TEXT:
         raise SecurityError(f"a text of {len(value):,} letters, expected at most {MAX_TEXT:,}")
-    if isinstance(value, list | tuple | dict | set) and len(value) > MAX_ITEMS:
-        raise SecurityError(f"a list of {len(value):,} items, expected at most {MAX_ITEMS:,}")
+    if isinstance(value, HOLDERS):
+        _check_held(value)
     if isinstance(value, int):
         _check_bits(value.bit_length())
     return value
+
+
+def _check_held(value: Any) -> None:
+    """Refuse what is large when written out, though lists in it may be one list many times."""
+    items = letters = 0
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner = chain.from_iterable(_list_items(each) for each in level)
+        level = [*islice(inner, MAX_HELD + 1)]
+        items += len(level)
+        letters += sum(len(each) for each in level if isinstance(each, str | bytes))
+        if items > MAX_HELD or letters > MAX_LETTERS:
+            raise SecurityError(
+                f"a list of more than {MAX_HELD:,} items or {MAX_LETTERS:,} letters, with those of the lists in it"
+            )
+        level = [each for each in level if isinstance(each, HOLDERS)]
+        if not level:
+            return
+    raise SecurityError(f"lists nested more than {MAX_DEPTH} deep")
+
+
+def _list_items(value: Any) -> Iterable[Any]:
+    if isinstance(value, Namespace):
+        value = value._Namespace__attrs
+    if len(value) > MAX_ITEMS:
+        raise SecurityError(f"a list of {len(value):,} items, expected at most {MAX_ITEMS:,}")
+    return chain(value.keys(), value.values()) if isinstance(value, dict) else value
 
 
 def _check_bits(number: int) -> None:
@@ -102,6 +137,7 @@ def _check_arguments(name: str, first: Any, arguments: tuple[Any, ...], options:
     """Refuse calls whose result is larger than what they are given by a large factor."""
     step()
     given = (*arguments, *options.values())
+    bounded((first, *given))
     for value in (first, *given):
         bounded(value)
     if any(isinstance(value, int) and abs(value) > MAX_NUMBER for value in given):
@@ -122,7 +158,7 @@ def _bound_filter(name: str, apply: Callable[..., Any]) -> Callable[..., Any]:
     def call(*arguments: Any, **options: Any) -> Any:
         skipped = 0 if passes is None else 1  # the environment, or the context
         value, *rest = arguments[skipped:]
-        if not isinstance(value, str | list | tuple | dict | int | float | None):
+        if not isinstance(value, (*OWNERS, type(None))):
             value = [*count_turns(value)] if isinstance(value, Iterable) else value
         _check_arguments(name, value, tuple(rest), options)
         result = apply(*arguments[:skipped], value, *rest, **options)
@@ -141,11 +177,15 @@ class BoundedEnvironment(SandboxedEnvironment):
     def __init__(self) -> None:
         # What the optimizer computes ahead is not measured: 10**10**10 would be computed while it is compiled.
         super().__init__(
-            undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, optimized=False
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            optimized=False,
+            finalize=bounded,
         )
         kept = {name: each for name, each in self.filters.items() if name not in LEFT_OUT}
         self.filters = {name: _bound_filter(name, each) for name, each in kept.items()}
-        self.filters["__turns"], self.filters["__join"] = count_turns, join_texts
+        self.filters |= {"__turns": count_turns, "__join": join_texts, "__bounded": bounded}
         self.globals = {n: v for n, v in self.globals.items() if n not in GLOBALS_LEFT_OUT}
 
     @staticmethod
@@ -172,12 +212,14 @@ class BoundedEnvironment(SandboxedEnvironment):
             raise jinja2.TemplateSyntaxError("other templates cannot be read", refused.lineno)
         for loop in tree.find_all(nodes.For):
             loop.iter = _call_filter("__turns", loop.iter, [])
-        joined: nodes.Template = _replace_joins(tree)
-        return joined
+        measured: nodes.Template = _measure_values(tree)
+        return measured
 
     def compile_bounded(self, source: str) -> jinja2.Template:
         """A template ready to be rendered by `render_bounded`."""
-        code = self.compile(self.parse_bounded(source))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # of the Python that Jinja makes
+            code = self.compile(self.parse_bounded(source))
         made: jinja2.Template = self.template_class.from_code(self, code, self.make_globals(None))
         return made
 
@@ -190,7 +232,7 @@ class BoundedEnvironment(SandboxedEnvironment):
         if operator == "**" and isinstance(left, int) and isinstance(right, int):
             _check_bits(left.bit_length() * abs(right))
         for one, times in ((left, right), (right, left)):
-            if operator == "*" and isinstance(one, str | list | tuple) and isinstance(times, int):
+            if operator == "*" and isinstance(one, OWNERS[:4]) and isinstance(times, int):
                 _check_repeated(len(one) * times)
         return bounded(super().call_binop(context, operator, left, right))
 
@@ -199,10 +241,11 @@ class BoundedEnvironment(SandboxedEnvironment):
         # The sandbox wraps `str.format`.
         owner = getattr(getattr(__obj, "__wrapped__", __obj), "__self__", None)
         name = getattr(__obj, "__name__", "a call")
-        if isinstance(owner, str | list | tuple | dict | int | float):
+        if isinstance(owner, OWNERS):
             _check_arguments(name, owner, arguments, options)
         else:
             step()
+            bounded((*arguments, *options.values()))  # which a macro may keep as one list
         result = super().call(__context, __obj, *arguments, **options)
         bounded(owner)  # a list that was appended to
         return bounded(result)
@@ -225,17 +268,24 @@ def _call_filter(name: str, value: nodes.Node, arguments: list[nodes.Expr]) -> n
     return nodes.Filter(value, name, arguments, [], None, None, lineno=value.lineno)
 
 
-def _replace_joins(node: Any) -> Any:
-    """The same tree with each `a ~ b` as a call of `join_texts`."""
+def _measure_values(node: Any) -> Any:
+    """The same tree with each `a ~ b` as a call of `join_texts`, and each list that is written down measured."""
     for name, value in list(node.iter_fields()):
         if isinstance(value, list):
-            new = [_replace_joins(each) if isinstance(each, nodes.Node) else each for each in value]
+            new = [
+                _measure_values(each) if isinstance(each, nodes.Node) else each for each in value
+            ]
             setattr(node, name, new)
         elif isinstance(value, nodes.Node):
-            setattr(node, name, _replace_joins(value))
+            setattr(node, name, _measure_values(value))
     if isinstance(node, nodes.Concat):
         first, *rest = node.nodes
-        joined = _call_filter("__join", first, rest)
-        joined.environment = node.environment
-        return joined
-    return node
+        changed = _call_filter("__join", first, rest)
+    elif isinstance(node, nodes.List | nodes.Dict) or (
+        isinstance(node, nodes.Tuple) and node.ctx == "load"
+    ):
+        changed = _call_filter("__bounded", node, [])
+    else:
+        return node
+    changed.environment = node.environment
+    return changed

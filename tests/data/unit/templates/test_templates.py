@@ -146,6 +146,15 @@ def test_phrases_and_derived_columns() -> None:
     ]
 
 
+def test_sources_are_found_in_time_that_is_linear_in_the_derived_columns() -> None:
+    twice = {f"c{number}": f"c{number - 1} || c{number - 1}" for number in range(1, 41)}
+    template = Template(derive={"c0": "UPPER(Sex)", **twice, "Age": "Age || 'x'"})
+    features = [Feature(name, name, "text") for name in ("c40", "Age")]
+    assert source_columns(features, template) == ["Sex", "Age"]
+    circle = Template(derive={"x": "y || 'a'", "y": "x || 'b'"})
+    assert source_columns([Feature("x", "x", "text")], circle) == []
+
+
 @pytest.mark.parametrize(
     ("sql", "said"),
     [("a +", "cannot be derived"), ("b + 1", 'unable to find column "b"')],
