@@ -91,6 +91,7 @@ def train(folder: Path, num_rows: int, **settings: object) -> Path:
         # That of tables without free text: most steps a second.
         "model.hidden_size": 64,
         "model.num_layers": 2,
+        "model.pretrain": "off",
         **{f"training.{name}": value for name, value in settings.items()},
     }
     return run_training(*load_config(None, {}, flags)).run_dir.path

@@ -15,6 +15,8 @@ from bert_playground.inference import AnyPredictor, Array
 from bert_playground.logger import logger
 from bert_playground.memory import return_freed_memory
 
+PART_ROWS = 4096  # that are text and tokens at once
+
 
 def predict_table(
     predictor: AnyPredictor,
@@ -38,10 +40,10 @@ def predict_table(
         num_variants: of each row; see `Predictor.score`.
         drift: is told how the table differs from training; from `pipeline.watch_drift`.
         strict: whether such differences are an error, after the last row.
-        part_rows: rows that are read and answered at a time; None: all, or chunks of a large table.
+        part_rows: rows that are read and answered at a time; None: `PART_ROWS`, which are read by chunks of a large table.
 
     Yields:
-        The id, or the number of the row from 0 on, and the answers: the whole table, or a chunk of a large one.
+        The id, or the number of the row from 0 on, and the answers: the whole table, or a part of a longer one.
 
     Raises:
         FileNotFoundError: the table is not there.
@@ -56,6 +58,8 @@ def predict_table(
     else:
         frames = read_parts(path)
     drift = drift or pipeline.watch_drift()
+    if pipeline.windows is None and part_rows is None:
+        frames = (part for frame in frames for part in frame.iter_slices(PART_ROWS))
     first_row = 0
     for frame in frames:
         if first_row:

@@ -80,7 +80,7 @@ def _change_value(value: Any, kind: str, rng: random.Random) -> Any:
     if kind == "shorten" and isinstance(value, list | str) and value:
         return value[: rng.randrange(len(value))]
     if kind == "shift" and isinstance(value, int | float) and not isinstance(value, bool):
-        return rng.choice((value + 1, value - 1, -value, value * 2, value / 2, str(value)))
+        return rng.choice((value + 1, value - 1, -value, value * 2, value // 2, str(value)))
     return rng.choice(STRANGE)
 
 

@@ -115,6 +115,7 @@ def read_pretrained(name_or_path: str | Path, *, shapes_only: bool = False) -> P
         if not name.endswith(BUFFERS)
     }
     named = rename(bare, family.core.NAMES)
+    _require_matrices(named, folder)
     if "hidden_size" not in values:
         values = _sizes_of(named, folder) | values
     down = named.get("layers.0.feed_forward.down.weight")
@@ -128,6 +129,19 @@ def read_pretrained(name_or_path: str | Path, *, shapes_only: bool = False) -> P
     return Pretrained(
         folder, architecture, values, config, weights, parts.pooling, parts.max_length
     )
+
+
+def _require_matrices(weights: Weights, folder: Path) -> None:
+    """Refuse what sizes are read off, where it has none."""
+    wrong = [
+        f"{name} has shape {list(weights[name].shape)}"
+        for name in ("embeddings.words.weight", "layers.0.feed_forward.down.weight")
+        if name in weights and weights[name].ndim != 2
+    ]
+    if wrong:
+        raise ValueError(
+            f"weights do not fit the config of {folder}: {'; '.join(wrong)}, expected two dimensions"
+        )
 
 
 def _compare_sizes(config: Any, weights: Weights, folder: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from bert_playground.cli.commands.core.predict import _summary
 from bert_playground.cli.utils.report import _end
+from bert_playground.data.kaggle.submission import write_parts
 
 
 @pytest.mark.parametrize(
@@ -14,10 +15,13 @@ from bert_playground.cli.utils.report import _end
         ([2.5], "  y: 2.5 in the only row"),
         (["yes", "no", "yes"], "  y: yes in 2 rows, no in 1 row"),
         ([1.0, 3.0], "  y: from 1 to 3, median 2"),
+        ([*range(100), 0, 0], "  y: from 0 to 99, median 48.5"),
+        ([*range(100), 0, 0, 0], "  y: from 0 to 99, median 48"),
     ],
 )
-def test_the_number_of_rows_is_said_in_words_that_fit(answers, said):
-    assert _summary(pl.DataFrame({"id": range(len(answers)), "y": answers})) == [said]
+def test_the_number_of_rows_is_said_in_words_that_fit(answers, said, tmp_path):
+    table = pl.DataFrame({"id": range(len(answers)), "y": answers})
+    assert _summary(write_parts(tmp_path / "s.csv", table.iter_slices(2), target="y")) == [said]
 
 
 def test_an_early_end_and_updates_that_were_left_out_are_said():

@@ -159,6 +159,19 @@ def test_ids_beyond_the_embedding_are_refused(checkpoint: Path) -> None:
         Predictor.load(checkpoint)
 
 
+def test_weights_of_other_dimensions_are_refused(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(FIXTURES / "multilabel", tmp_path / "checkpoint"))
+    path = folder / "model.safetensors"
+    weights = mx.load(str(path))
+    assert isinstance(weights, dict)
+    name = "model.layers.0.mlp.Wo.weight"
+    weights[name] = weights[name][0]
+    mx.eval(weights)
+    mx.save_safetensors(str(path), weights)
+    with pytest.raises(ValueError, match=r"layers\.0\.feed_forward\.down\.weight has shape"):
+        load_model(folder)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_refused(checkpoint: Path, value: float) -> None:
     change_weights(checkpoint, value)
