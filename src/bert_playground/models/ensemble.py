@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any, NamedTuple, Self
 import mlx.core as mx
 import mlx.nn as nn
 
-from bert_playground.documents import read_json
+from bert_playground.documents import Document, check, read_json
 from bert_playground.files import replaced_directory, write_text
-from bert_playground.lookup import look_up
+from bert_playground.lookup import look_up, shorten
 from bert_playground.models.bert_with_head import ENCODERS, BertWithHead
 from bert_playground.models.checkpoint import load_model, save_model
 from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME
@@ -239,6 +240,15 @@ def average_answers(
     return mx.stack([mean, mx.sqrt(variance)], axis=1)
 
 
+class ManifestDocument(Document):
+    """The types of ensemble.json."""
+
+    format: int
+    members: list[str]
+    weights: list[float] | None = None
+    strategy: str | None = None
+
+
 class Manifest(NamedTuple):
     """What ensemble.json says."""
 
@@ -277,8 +287,9 @@ def read_manifest(directory: Path) -> Manifest:
             f"{directory} holds no {ENSEMBLE_NAME}, so it is no ensemble; train one with `bert train --ensemble 3`"
         )
     values = read_json(path)
-    names = values.get("members")
-    if values.get("format") != FORMAT or not isinstance(names, list) or not names:
+    check(ManifestDocument, values, path)
+    names = values["members"]
+    if values["format"] != FORMAT or not names:
         raise ValueError(
             f"{path} is no list of members in format {FORMAT}; train the ensemble again"
         )
@@ -294,9 +305,14 @@ def resolve_inside(directory: Path, names: Sequence[str], listed_in: str) -> lis
     """Folders of models that a file beside them names.
 
     Raises:
-        ValueError: a name leads out of the folder.
+        ValueError: a name leads out of the folder, or stands there twice, so that a model would be read for each.
         FileNotFoundError: a folder is missing.
     """
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
+    if repeated:
+        raise ValueError(
+            f"{directory / listed_in} names members several times: {shorten(repeated)}; name each once"
+        )
     outside = [name for name in names if Path(name).is_absolute() or ".." in Path(name).parts]
     if outside:
         raise ValueError(
@@ -318,6 +334,6 @@ def check_weights(weights: Sequence[float] | None, num_members: int) -> tuple[fl
         return (1 / num_members,) * num_members
     if len(weights) != num_members:
         raise ValueError(f"{len(weights)} weights for {num_members} members; give one for each")
-    if not all(math.isfinite(w) and w >= 0 for w in weights) or sum(weights) <= 0:
+    if not all(w >= 0 for w in weights) or not 0 < sum(weights) < math.inf:
         raise ValueError(f"weights are {list(weights)}, expected numbers from 0 on, not all 0")
     return tuple(weight / sum(weights) for weight in weights)

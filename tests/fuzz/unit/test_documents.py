@@ -15,13 +15,13 @@ import yaml
 
 from bert_playground.config.read import read_mapping
 from bert_playground.data.reading.table import read_table
-from bert_playground.inference import Predictor
+from bert_playground.ensemble_predictor import load_predictor
 from bert_playground.inspection import inspect_model
 from tests.fuzz.attempts import attempt, seeds
 from tests.fuzz.mutations import change_file, change_one
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "caa11f4"
-KINDS = ("ordinal", "multilabel", "regression", "adapter")
+KINDS = ("ordinal", "multilabel", "regression", "adapter", "ensemble")
 SECONDS = 4.0  # for all kinds of checkpoints; of the long form, `--fuzz-seconds` for each
 SECONDS_OF_ONE = 20.0
 
@@ -35,7 +35,7 @@ def rows() -> pl.DataFrame:
 def survive(folder: Path, rows: pl.DataFrame, said: str) -> None:
     """Load, answer and inspect a changed checkpoint."""
     began = time.process_time()
-    for use in (lambda: Predictor.load(folder).predict(rows), lambda: inspect_model(folder)):
+    for use in (lambda: load_predictor(folder).predict(rows), lambda: inspect_model(folder)):
         answer, reason = attempt(use)
         assert reason is None or reason, said
         assert not isinstance(answer, np.ndarray) or np.isfinite(answer).all(), said
@@ -73,7 +73,7 @@ def run_checkpoints(kind: str, rows: pl.DataFrame, tmp_path: Path, chosen: Itera
 def test_what_is_changed_answers_when_it_is_not(
     kind: str, rows: pl.DataFrame, tmp_path: Path
 ) -> None:
-    assert len(Predictor.load(copy_checkpoint(kind, tmp_path / kind)).predict(rows)) == rows.height
+    assert len(load_predictor(copy_checkpoint(kind, tmp_path / kind)).predict(rows)) == rows.height
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -28,6 +28,7 @@ from bert_playground.files import replaced_directory, save_arrays
 from bert_playground.inference import Predictions, Predictor, require_finite
 from bert_playground.inspection import inspect_model
 from bert_playground.models.checkpoint import load_model
+from bert_playground.models.ensemble import read_manifest
 from bert_playground.models.lora.patterns import match_whole
 
 ROOT = Path(__file__).parents[3]
@@ -170,6 +171,26 @@ def test_weights_of_other_dimensions_are_refused(tmp_path: Path) -> None:
     mx.save_safetensors(str(path), weights)
     with pytest.raises(ValueError, match=r"layers\.0\.feed_forward\.down\.weight has shape"):
         load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("members", [1], "valid string"),
+        ("members", ["members/x"] * 10_000, "several times"),
+        ("weights", "x", "valid array"),
+        ("weights", [None], "valid number"),
+        ("weights", [1e308, 1e308], "2 weights|not all 0"),
+        ("strategy", [], "valid string"),
+    ],
+)
+def test_manifests_of_ensembles_are_checked(
+    tmp_path: Path, key: str, value: Any, said: str
+) -> None:
+    folder = Path(shutil.copytree(FIXTURES / "ensemble", tmp_path / "ensemble"))
+    change(folder / "ensemble.json", key, value=value)
+    with pytest.raises(ValueError, match=said):
+        read_manifest(folder)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
