@@ -13,6 +13,7 @@ from bert_playground.models.heads import HEADS
 from bert_playground.models.lora.config import LORA_PRESETS
 from bert_playground.tuning.space import Choice, Dimension, Range, Space, spell_choice
 
+MAX_NUMBER = 2.0**53
 RANGE_KEYS = ("low", "high", "log", "step", "relative", "choices")
 RELATIVE = ("optimizer.learning_rate", "training.epochs")  # what the recipe chooses
 # Why a setting, or a section, cannot be tuned.
@@ -167,7 +168,7 @@ def _parse_range(path: str, asked: Mapping[str, Any], faults: list[str]) -> Rang
     low, high, step = asked["low"], asked["high"], asked.get("step")
     log, relative = asked.get("log", False), asked.get("relative", False)
     wrong = [
-        f"{path}: {key} is {value!r}, expected a number"
+        f"{path}: {key} is {value!r}, expected a number of at most {MAX_NUMBER:g}"
         for key, value in {"low": low, "high": high, "step": step}.items()
         if not (_is_number(value) or (key == "step" and value is None))
     ]
@@ -198,7 +199,10 @@ def _parse_range(path: str, asked: Mapping[str, Any], faults: list[str]) -> Rang
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Also that it is finite, and so small that floats tell whole numbers apart."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return -MAX_NUMBER <= value <= MAX_NUMBER
 
 
 def _refuse_value(path: str, value: Any) -> str | None:
