@@ -29,7 +29,7 @@ OPEN_PATHS = (
     "/docs",
     "/openapi.json",
 )
-MIN_KEY_LENGTH = 8
+MIN_KEY_LENGTH, MAX_KEY_LENGTH = 8, 1024
 
 
 def read_api_key(path: Path | None) -> str | None:
@@ -37,17 +37,22 @@ def read_api_key(path: Path | None) -> str | None:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is too short, or has letters that no header can carry.
+        ValueError: it is too short or too long, or has letters that no header can carry.
     """
     if path is None:
         key, source = os.environ.get(API_KEY_VARIABLE, ""), API_KEY_VARIABLE
         if not key:
             return None
     else:
-        key, source = path.read_text(encoding="utf-8").strip(), str(path)
-    if len(key) < MIN_KEY_LENGTH or not key.isascii() or not key.isprintable() or " " in key:
+        with path.open("rb") as file:  # a wrong file may be large, or a device without end
+            key, source = (
+                file.read(2 * MAX_KEY_LENGTH).decode("utf-8", "replace").strip(),
+                str(path),
+            )
+    is_plain = key.isascii() and key.isprintable() and " " not in key
+    if not MIN_KEY_LENGTH <= len(key) <= MAX_KEY_LENGTH or not is_plain:
         raise ValueError(
-            f"the API key in {source} is shorter than {MIN_KEY_LENGTH} letters or has other letters than printable ASCII; "
+            f"the API key in {source} has not {MIN_KEY_LENGTH} to {MAX_KEY_LENGTH} letters, or others than printable ASCII; "
             "make one with: openssl rand -hex 24"
         )
     return key

@@ -25,7 +25,16 @@ def test_a_key_comes_from_a_file_or_the_environment(
     assert read_api_key(path) == "from-a-file"
 
 
-@pytest.mark.parametrize("key", ["tiny1", "with a blank", "ünicode-key", "a" * 7])
+def test_a_file_that_holds_no_key_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"\xff\xfe\x00a key of bytes")
+    with pytest.raises(ValueError, match="openssl rand"):
+        read_api_key(path)
+    with pytest.raises(ValueError, match="openssl rand"):
+        read_api_key(Path("/dev/zero"))
+
+
+@pytest.mark.parametrize("key", ["tiny1", "with a blank", "ünicode-key", "a" * 7, "a" * 1025])
 def test_a_key_that_no_header_carries_is_refused_and_not_said(tmp_path: Path, key: str) -> None:
     path = tmp_path / "file"
     path.write_text(key, encoding="utf-8")
