@@ -1,7 +1,8 @@
 """read_json, check: the one door for documents that others may have written: bounded in size, depth and numbers, then checked by a schema."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -44,6 +45,25 @@ def read_json(path: Path, kind: type = dict) -> Any:
             f"{path} has {size:,} bytes, expected at most {MAX_BYTES:,} of such a file; {AGAIN}"
         )
     return parse_json(path.read_bytes(), path, kind)
+
+
+@contextmanager
+def readable_study(what: str) -> Iterator[None]:
+    """Say of errors of Optuna that what it reads is damaged: it fails wherever it trips, by assertions too.
+
+    Raises:
+        ValueError: in place of any error but those of the disk.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        first = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"{what} cannot be read as a study ({type(error).__name__}: {first}); if it is damaged, start anew with another "
+            "--output"
+        ) from error
 
 
 def parse_json(text: bytes | str, where: Path | str, kind: type = dict) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bert_playground.compression.point import POINT, Point, Workshop
 from bert_playground.compression.recipe import LAYER_CHOICES, Recipe, Shape
+from bert_playground.documents import readable_study
 from bert_playground.extras import require_extra
 from bert_playground.leftovers import sweep_folder
 from bert_playground.logger import logger
@@ -116,7 +117,7 @@ def open_study(folder: Path, metric: str, sampler: Sampler, seed: int) -> "optun
     """The study in a folder, or a new one.
 
     Raises:
-        ValueError: Optuna is not installed.
+        ValueError: Optuna is not installed, or the study is damaged.
     """
     require_extra("hpo", "a search over recipes", "one recipe needs none of it, such as --layers 3")
     import optuna
@@ -130,13 +131,14 @@ def open_study(folder: Path, metric: str, sampler: Sampler, seed: int) -> "optun
     }
     folder.mkdir(parents=True, exist_ok=True)
     better: Direction = "maximize" if direction(metric) > 0 else "minimize"
-    study = optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
-        sampler=look_up(samplers, sampler, "sampler")(),
-        study_name=STUDY,
-        directions=[better, "minimize", "minimize"],
-        load_if_exists=True,
-    )
+    with readable_study(str(folder / JOURNAL)):
+        study = optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
+            sampler=look_up(samplers, sampler, "sampler")(),
+            study_name=STUDY,
+            directions=[better, "minimize", "minimize"],
+            load_if_exists=True,
+        )
     for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # of a killed search
     return study

@@ -12,6 +12,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalRedisBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from bert_playground.documents import readable_study
 from bert_playground.leftovers import is_alive
 from bert_playground.logger import logger
 from bert_playground.run_lock import is_running
@@ -40,7 +41,8 @@ def open_storage(address: str | None, folder: Path) -> BaseStorage:
     if address is None or "://" not in address:
         path = folder / JOURNAL if address is None else Path(address)
         path.parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(str(path)))
+        with readable_study(str(path)):
+            return JournalStorage(JournalFileBackend(str(path)))
     try:
         if address.startswith("redis"):
             return JournalStorage(JournalRedisBackend(address))
@@ -79,13 +81,14 @@ def open_study(
         ValueError: it asks something else; all differences are listed.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        storage=storage,
-        study_name=name,
-        direction="maximize" if higher_is_better else "minimize",
-        load_if_exists=True,
-        pruner=StepAndFoldPruner(),
-    )
+    with readable_study(f"the storage of {name!r}"):
+        study = optuna.create_study(
+            storage=storage,
+            study_name=name,
+            direction="maximize" if higher_is_better else "minimize",
+            load_if_exists=True,
+            pruner=StepAndFoldPruner(),
+        )
     known = study.user_attrs.get(QUESTION)
     if known is None:
         study.set_user_attr(QUESTION, dict(question))

@@ -24,6 +24,7 @@ from bert_playground.tuning.request import TuneRequest, find_study
 from bert_playground.tuning.search import describe_failure
 from bert_playground.tuning.space import Choice, Range
 from bert_playground.tuning.study import (
+    JOURNAL,
     PROCESS,
     REASON,
     free_killed_trials,
@@ -117,6 +118,19 @@ def test_a_storage_has_an_address(tmp_path, address):
 def test_an_address_that_leads_nowhere_is_refused(tmp_path):
     with pytest.raises(ValueError, match="nosuch://… cannot be opened"):
         open_storage("nosuch://host/db", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "line", ["garbage", '{"op_code": 99}', "[1]", '{"op_code": 0, "directions": ["x"]}']
+)
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_damaged_journal_is_no_study(tmp_path, line, is_whole):
+    make_study(tmp_path)
+    journal = tmp_path / JOURNAL
+    known = journal.read_text() if is_whole else ""
+    journal.write_text(f"{known}{line}\n")
+    with pytest.raises(ValueError, match="start anew with another --output"):
+        make_study(tmp_path)
 
 
 def test_a_killed_trial_fails_and_is_tried_once_more(tmp_path):
