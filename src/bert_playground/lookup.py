@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 Value = TypeVar("Value")
+MOST_LETTERS = 200  # of one name of a list in a message
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -16,8 +17,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def shorten(names: Iterable[str], most: int = 12) -> str:
-    """The names in one line; of a long list the first ones and the count."""
-    listed = list(names)
+    """The names in one line; of a long list the first ones and the count, of a long name its beginning."""
+    listed = [name if len(name) <= MOST_LETTERS else name[:MOST_LETTERS] + "…" for name in names]
     more = f", … ({len(listed)} in all)" if len(listed) > most else ""
     return ", ".join(listed[:most]) + more
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -318,9 +319,10 @@ def resolve_inside(directory: Path, names: Sequence[str], listed_in: str) -> lis
         raise ValueError(
             f"{directory / listed_in} names members outside its folder: {', '.join(outside)}"
         )
-    lost = [name for name in names if not (directory / name).is_dir()]
+    # `Path.is_dir` fails on names that no disk can have.
+    lost = [name for name in names if not os.path.isdir(directory / name)]  # noqa: PTH112
     if lost:
-        raise FileNotFoundError(f"{directory} lacks {', '.join(lost)}; copy the whole folder again")
+        raise FileNotFoundError(f"{directory} lacks {shorten(lost)}; copy the whole folder again")
     return [directory / name for name in names]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -65,7 +66,8 @@ def find_weight_files(folder: Path) -> list[Path]:
         paths = [folder / WEIGHTS]
     else:
         paths = _only_files(folder)
-    absent = [path.name for path in paths if not path.is_file()]
+    # `Path.is_file` fails on names that no disk can have.
+    absent = [path.name for path in paths if not os.path.isfile(path)]  # noqa: PTH113
     if absent:
         raise FileNotFoundError(
             f"{folder} lacks {shorten(absent)}; a download may have stopped early: run the same command again, "

@@ -135,6 +135,12 @@ def test_an_index_may_not_lead_out_of_its_folder(tmp_path: Path) -> None:
         find_weight_files(tmp_path)
 
 
+def test_an_index_may_name_what_no_disk_can_have(tmp_path: Path) -> None:
+    (tmp_path / INDEX).write_text(json.dumps({"weight_map": {"w": "x" * 5000}}))
+    with pytest.raises(FileNotFoundError, match=r"lacks x{200}…;"):
+        find_weight_files(tmp_path)
+
+
 @pytest.mark.parametrize("dtype", [np.int8, np.int32, np.float64])
 def test_weights_that_are_no_usual_numbers_are_refused(
     references: Path, tmp_path: Path, dtype: Any
