@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -48,61 +47,46 @@ def write_submission(
 
 
 @dataclass(frozen=True)
-class Written:
-    """What was written of a table, without its ids.
+class Submission:
+    """What was written of a table.
 
     Attributes:
-        columns: of the file.
-        height: its rows.
-        answers: the columns beside the id: each different answer and how many rows have it, or of floats all of them.
+        columns: of the file, the id first.
+        answers: the columns beside the id, which is not held: of long tables ids may take more than the answers.
     """
 
     columns: list[str]
-    height: int
-    answers: dict[str, pl.DataFrame | pl.Series]
+    answers: pl.DataFrame
 
 
 def write_parts(
     path: Path, parts: Iterable[pl.DataFrame], *, target: str, sample: Path | None = None
-) -> Written:
+) -> Submission:
     """`write_submission` of a table that is answered in parts: each is written as it comes, all appear at once or not at all.
 
     Args:
         path: the CSV to write; its folder is made. A pipe, a device and "-" get each part as it is ready; see `open_output`.
         parts: as `make_submission` gives them.
         target: the name of the target column.
-        sample: as for `write_submission`; with it ids and answers are held.
+        sample: as for `write_submission`; with it ids are held too, until they are compared.
 
     Returns:
         What was written.
     """
-    columns = None if sample is None else read_table(sample).columns
+    expected = None if sample is None else read_table(sample).columns
+    columns: list[str] = []
     held: list[pl.DataFrame] = []
-    names: list[str] = []
-    height, answers = 0, dict[str, Any]()
     with open_output(path) as file:
         for part in parts:
-            if columns is not None and set(columns) == set(part.columns):
-                part = part.select(columns)
-            spell_booleans(part).write_csv(file, include_header=not names)
-            names, height = part.columns, height + part.height
-            for column in part.iter_columns():
-                if column.name != names[0]:
-                    answers[column.name] = _add_answers(answers.get(column.name), column)
-            if sample is not None:
-                held.append(part)
+            if expected is not None and set(expected) == set(part.columns):
+                part = part.select(expected)
+            spell_booleans(part).write_csv(file, include_header=not held)
+            columns = part.columns
+            held.append(part if sample is not None else part.drop(columns[0]))
+        whole = pl.concat(held)
         if sample is not None:
-            match_sample(pl.concat(held), sample, target)
-    return Written(names, height, answers)
-
-
-def _add_answers(before: Any, column: pl.Series) -> Any:
-    if column.dtype.is_float():
-        return column if before is None else before.append(column)
-    counts = column.alias("answer").value_counts(name="rows")  # a column may be called count
-    if before is None:
-        return counts
-    return pl.concat([before, counts]).group_by("answer").agg(pl.col("rows").sum())
+            match_sample(whole, sample, target)
+    return Submission(columns, whole.select(columns[1:]))
 
 
 def make_submission(

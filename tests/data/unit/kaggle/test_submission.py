@@ -112,13 +112,8 @@ def test_parts_are_written_as_one_file_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "new" / "parts.csv"
     written = write_parts(path, parts(), target="y")
     assert path.read_text() == "id,y\n0,True\n1,False\n2,True\n3,True\n4,False\n5,True\n"
-    assert (written.columns, written.height) == (["id", "y"], 6)
-    assert sorted(written.answers["y"].rows()) == [(False, 2), (True, 4)]
-    whole = pl.DataFrame({"id": ["a", "b", "c"], "y": [0.5, 0.25, 0.75]})
-    held = write_parts(path, whole.iter_slices(2), target="y").answers["y"]
-    assert held.to_list() == [0.5, 0.25, 0.75]
-    assert whole["y"].to_list() == [0.5, 0.25, 0.75]
-    write_parts(path, parts(), target="y")
+    assert written.columns == ["id", "y"]
+    assert written.answers.to_dict(as_series=False) == {"y": [True, False, True, True, False, True]}
     before = path.read_text()
     with pytest.raises(ValueError, match="the third part"):
         write_parts(path, parts(fails=True), target="y")

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from polars import DataFrame
 
     from bert_playground.cli.utils.parts import Asked
-    from bert_playground.data.kaggle.submission import Written
     from bert_playground.inference import AnyPredictor
 
 
@@ -173,7 +172,7 @@ def _answer_alone(asked: "Asked", predictor: "AnyPredictor") -> None:
         print_json(
             {
                 "output": asked.output,
-                "rows": written.height,
+                "rows": written.answers.height,
                 "columns": written.columns,
                 "checkpoint": predictor.checkpoint,
                 "drift": [finding.to_dict() for finding in drift.findings()],
@@ -183,8 +182,8 @@ def _answer_alone(asked: "Asked", predictor: "AnyPredictor") -> None:
     with beside_output(asked.output):
         print_lines(
             [
-                f"{count_of(written.height, 'answer')} by {predictor.checkpoint}",
-                *_summary(written),
+                f"{count_of(written.answers.height, 'answer')} by {predictor.checkpoint}",
+                *_summary(written.answers),
                 f"written to {asked.output}",
             ]
         )
@@ -223,42 +222,19 @@ def _refuse_graph(checkpoint: Path | None) -> None:
         raise ValueError(f"{checkpoint} holds an ONNX graph; add --engine onnx")
 
 
-def _summary(written: "Written") -> list[str]:
+def _summary(answers: "DataFrame") -> list[str]:
     """What the answers are like, one line per answer column."""
-    from polars import Series
-
     from bert_playground.lookup import count_of
 
     lines = []
-    for name, answers in written.answers.items():
-        if isinstance(answers, Series):
-            if written.height > 1:
-                lines.append(_say_range(name, answers.min(), answers.median(), answers.max()))
-                continue
-            answers = answers.alias("answer").to_frame()
-        counts = answers.sort("answer")
-        if written.height == 1:
-            lines.append(f"  {name}: {spell(counts['answer'][0])} in the only row")
-        elif counts.height > 20:
-            lines.append(
-                _say_range(name, counts["answer"][0], _median(counts), counts["answer"][-1])
-            )
+    for column in answers.iter_columns():
+        counts = column.alias("answer").value_counts(sort=True)  # a column may be called count
+        if answers.height == 1:
+            lines.append(f"  {column.name}: {spell(column[0])} in the only row")
+        elif column.dtype.is_float() or counts.height > 20:
+            least, middle, most = map(spell, (column.min(), column.median(), column.max()))
+            lines.append(f"  {column.name}: from {least} to {most}, median {middle}")
         else:
-            ordered = counts.sort("rows", descending=True, maintain_order=True)
-            shares = ", ".join(f"{row[0]} in {count_of(row[1], 'row')}" for row in ordered.rows())
-            lines.append(f"  {name}: {shares}")
+            shares = ", ".join(f"{row[0]} in {count_of(row[1], 'row')}" for row in counts.rows())
+            lines.append(f"  {column.name}: {shares}")
     return lines
-
-
-def _say_range(name: str, *values: Any) -> str:
-    least, middle, most = map(spell, values)
-    return f"  {name}: from {least} to {most}, median {middle}"
-
-
-def _median(counts: "DataFrame") -> float | None:
-    """Of ordered answers and how many rows have each; None: they are no numbers."""
-    if not counts["answer"].dtype.is_numeric():
-        return None
-    upto = counts["rows"].cum_sum()
-    middle = [upto.search_sorted(upto[-1] / 2, side) for side in ("left", "right")]
-    return float(counts["answer"].gather(middle).to_numpy().mean())
