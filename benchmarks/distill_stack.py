@@ -5,7 +5,8 @@
 
 Per seed a share of the rows is put aside before anything is fitted. From the rest learn `bert train` with its defaults (the
 encoder alone), `bert train --config good` (the stack), and by `bert compress` with all layers of the encoder two students: one
-with the stack as its teacher, and one with the encoder itself, which shows what further epochs do alone. Kept is the student's gain over the encoder as a part of the stack's.
+with the stack as its teacher, and one with the encoder itself, which shows what further epochs do alone. Kept is the student's
+gain over the encoder as a part of the stack's.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""read_json, check: the one door for documents that others may have written: bounded in size, depth and numbers, then checked by a schema."""
+"""read_json, check: the one door for documents that others may have written: bounded in size, depth and numbers, then checked by a schema; readable_study: for those that Optuna reads."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -14,7 +14,7 @@ from bert_playground.compression.importance import measure_importance
 from bert_playground.compression.picture import draw_front
 from bert_playground.compression.point import Point, Workshop
 from bert_playground.compression.recipe import Recipe, Shape
-from bert_playground.compression.recover import BATCH_SIZE, Filled, Recovery
+from bert_playground.compression.recover import BATCH_SIZE, Recovery
 from bert_playground.compression.rows import Rows, read_rows
 from bert_playground.compression.study import Budget, Sampler, search_recipes
 from bert_playground.compression.swap_noise import add_swap_noise
@@ -208,7 +208,7 @@ def _teach(
     teacher: AnyPredictor | None,
     request: Request,
     rows: Rows,
-    recovery: Filled,
+    recovery: Recovery,
 ) -> tuple[Rows, Teaching]:
     """The rows that students learn from, swap noise among them, and what they are to answer."""
     noised = rows.train.head(0)
@@ -231,8 +231,9 @@ def _teach(
 def _is_from_random(full: Predictor) -> bool:
     """Whether the run that trained a model says that it began from random weights."""
     record = find_record(full.checkpoint)
-    values = {} if record is None else record.settings.values
-    return "model" in values and values["model"].get("pretrained") is None
+    if record is None or "model" not in record.settings.values:
+        return False
+    return record.setting("model.pretrained") is None
 
 
 def load_full(checkpoint: Path) -> Predictor:

@@ -15,7 +15,7 @@ from bert_playground.compression.importance import Importance
 from bert_playground.compression.latency import measure_latency
 from bert_playground.compression.prune import keep_parts, keep_words
 from bert_playground.compression.recipe import Recipe, Shape, fitting_group
-from bert_playground.compression.recover import Filled, recover
+from bert_playground.compression.recover import Recovery, recover
 from bert_playground.compression.rows import Rows
 from bert_playground.compression.teacher import Teaching
 from bert_playground.compression.vocabulary import Trimmed
@@ -99,7 +99,7 @@ class Workshop:
     teaching: Teaching
     rows: Rows
     trimmed: Trimmed | None
-    recovery: Filled
+    recovery: Recovery
     metric: str
     latency_rows: int
 

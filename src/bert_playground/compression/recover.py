@@ -1,7 +1,7 @@
 """recover: a student learns from its teacher, over the one trainer."""
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import mlx.core as mx
 import polars as pl
@@ -46,8 +46,8 @@ class Recovery:
     copies: int | None = None
     seed: int = 0
 
-    def filled(self, *, has_other_teacher: bool, is_from_random: bool, num_rows: int) -> "Filled":
-        """What is usual in place of what is open.
+    def filled(self, *, has_other_teacher: bool, is_from_random: bool, num_rows: int) -> Self:
+        """The same with what is usual in place of what is open.
 
         Args:
             has_other_teacher: whether answers are learned that the full model does not give.
@@ -65,28 +65,13 @@ class Recovery:
         far = has_other_teacher and is_from_random
         epochs, rate = (EPOCHS_OF_RANDOM, RATE_OF_RANDOM) if far else (EPOCHS, RATE)
         copies = count_copies(num_rows) if has_other_teacher else 0
-        return Filled(
-            epochs if self.epochs is None else self.epochs,
-            rate if self.learning_rate is None else self.learning_rate,
-            self.lesson or (LESSON_OF_OTHER if has_other_teacher else LESSON),
-            copies if self.copies is None else self.copies,
-            self.seed,
+        return replace(
+            self,
+            epochs=epochs if self.epochs is None else self.epochs,
+            learning_rate=rate if self.learning_rate is None else self.learning_rate,
+            lesson=self.lesson or (LESSON_OF_OTHER if has_other_teacher else LESSON),
+            copies=copies if self.copies is None else self.copies,
         )
-
-
-@dataclass(frozen=True)
-class Filled:
-    """A `Recovery` without anything open."""
-
-    epochs: int
-    learning_rate: float
-    lesson: Lesson
-    copies: int
-    seed: int
-
-    def steps(self, num_rows: int) -> int:
-        """Updates in all."""
-        return self.epochs * math.ceil(num_rows / BATCH_SIZE)
 
 
 def recover(
@@ -95,7 +80,7 @@ def recover(
     frame: pl.DataFrame,
     teaching: Teaching,
     kept: list[int],
-    recovery: Filled,
+    recovery: Recovery,
     callbacks: tuple[Callback, ...] = (),
 ) -> None:
     """Train a smaller model in place.
@@ -106,13 +91,16 @@ def recover(
         frame: the training rows.
         teaching: of these rows, in their order.
         kept: its layers in the full encoder.
-        recovery: how long and how fast.
+        recovery: how long and how fast, with nothing open.
         callbacks: told what happens.
 
     Raises:
         DivergenceError: a loss or a gradient was not finite.
         KeyboardInterrupt: Ctrl-C, after the current step.
     """
+    assert recovery.epochs is not None
+    assert recovery.learning_rate is not None
+    assert recovery.lesson is not None
     mx.random.seed(recovery.seed)
     loader = pipeline.of_training_rows.make_loader(
         frame, batch_size=BATCH_SIZE, shuffle=True, seed=recovery.seed

@@ -45,10 +45,8 @@ def read_api_key(path: Path | None) -> str | None:
             return None
     else:
         with path.open("rb") as file:  # a wrong file may be large, or a device without end
-            key, source = (
-                file.read(2 * MAX_KEY_LENGTH).decode("utf-8", "replace").strip(),
-                str(path),
-            )
+            key = file.read(2 * MAX_KEY_LENGTH).decode("utf-8", "replace").strip()
+        source = str(path)
     is_plain = key.isascii() and key.isprintable() and " " not in key
     if not MIN_KEY_LENGTH <= len(key) <= MAX_KEY_LENGTH or not is_plain:
         raise ValueError(

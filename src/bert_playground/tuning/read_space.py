@@ -13,7 +13,7 @@ from bert_playground.models.heads import HEADS
 from bert_playground.models.lora.config import LORA_PRESETS
 from bert_playground.tuning.space import Choice, Dimension, Range, Space, spell_choice
 
-MAX_NUMBER = 2.0**53
+MAX_NUMBER = 2.0**53  # beyond it floats skip whole numbers
 RANGE_KEYS = ("low", "high", "log", "step", "relative", "choices")
 RELATIVE = ("optimizer.learning_rate", "training.epochs")  # what the recipe chooses
 # Why a setting, or a section, cannot be tuned.
@@ -199,7 +199,7 @@ def _parse_range(path: str, asked: Mapping[str, Any], faults: list[str]) -> Rang
 
 
 def _is_number(value: Any) -> bool:
-    """Also that it is finite, and so small that floats tell whole numbers apart."""
+    """Not NaN, nor infinite, nor beyond `MAX_NUMBER`."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     return -MAX_NUMBER <= value <= MAX_NUMBER
