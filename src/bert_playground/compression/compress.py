@@ -217,14 +217,16 @@ def _teach(
         columns = [name for name in rows.train.columns if name in read]
         noised = add_swap_noise(rows.train, columns, recovery.copies, recovery.seed)
     learned = pl.concat([rows.train, noised])
-    teaching = ask_full_model(
-        full.model,
-        full.pipeline.of_training_rows.make_loader(learned, batch_size=4 * BATCH_SIZE),
-        str(full.checkpoint),
-    )
+    answers = None
     if teacher is not None:
-        logits, source = ask_other_teacher(teacher, full, request.train, rows.train, noised)
-        teaching = replace(teaching, logits=logits, source=source)
+        answers = ask_other_teacher(teacher, full, request.train, rows.train, noised)
+    assert recovery.lesson is not None
+    if answers is not None and not recovery.lesson.vectors:
+        return replace(rows, train=learned), Teaching.without_vectors(*answers)
+    loader = full.pipeline.of_training_rows.make_loader(learned, batch_size=4 * BATCH_SIZE)
+    teaching = ask_full_model(full.model, loader, str(full.checkpoint))
+    if answers is not None:
+        teaching = replace(teaching, logits=answers[0], source=answers[1])
     return replace(rows, train=learned), teaching
 
 

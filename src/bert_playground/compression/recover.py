@@ -105,7 +105,7 @@ def recover(
     loader = pipeline.of_training_rows.make_loader(
         frame, batch_size=BATCH_SIZE, shuffle=True, seed=recovery.seed
     )
-    matches = match_layers(kept, teaching.watched)
+    matches = match_layers(kept, teaching.watched) if teaching.watched else {}
     targets = set_targets(loader, teaching, matches)
     student = Student(model, matches, targets, recovery.lesson)
     trainer = Trainer(

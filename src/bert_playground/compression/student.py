@@ -47,7 +47,7 @@ class Taught(NamedTuple):
     """What a student gives in training."""
 
     logits: mx.array
-    vectors: mx.array  # [B, M, H]
+    vectors: mx.array | None  # [B, M, H]; None: none are taught
 
 
 class Targets(NamedTuple):
@@ -55,7 +55,6 @@ class Targets(NamedTuple):
 
     num_labels: int  # 0: one, without an axis of its own
     num_logits: int
-    num_vectors: int
 
 
 class DistillationHead(nn.Module):
@@ -79,13 +78,14 @@ class DistillationHead(nn.Module):
         """
         if not isinstance(output, Taught):
             return self.head.loss(output, labels)
-        truth, logits, vectors = self._unpack(labels)
+        truth, logits, rest = self._unpack(labels)
         lesson = self._lesson
         loss = lesson.labels * self.head.loss(output.logits, truth)
         heat = lesson.temperature if TASKS[self.head.task].is_classification else 1.0
         divergence = self.head.divergence(output.logits / heat, logits / heat).mean()
         loss = loss + lesson.answers * heat**2 * divergence
-        if self._targets.num_vectors and lesson.vectors:
+        if output.vectors is not None:
+            vectors = rest.reshape(output.vectors.shape)
             loss = loss + lesson.vectors * _distance(output.vectors, vectors)
         return loss
 
@@ -97,8 +97,7 @@ class DistillationHead(nn.Module):
         if TASKS[self.head.task].is_classification and not self.head.has_many_labels:
             truth = truth.astype(mx.int32)
         logits = labels[:, start:end] if sizes.num_logits else labels[:, start]
-        vectors = labels[:, end:].reshape(labels.shape[0], max(1, sizes.num_vectors), -1)
-        return truth, logits, vectors
+        return truth, logits, labels[:, end:]
 
 
 def _distance(vectors: mx.array, others: mx.array) -> mx.array:
@@ -147,6 +146,8 @@ class Student(BertWithHead):
             return head(self.encoder.encode(tokens), self.left_to_head(tokens))
         hidden, outputs = encode_watched(self, tokens)
         logits = head(hidden, self.left_to_head(tokens))
+        if not self._matches:
+            return Taught(logits, None)
         vectors = [pool_mean(outputs[layer], tokens) for layer in self._matches]
         return Taught(logits, mx.stack(vectors, axis=1))
 
@@ -179,5 +180,4 @@ def set_targets(loader: MLXLoader, teaching: Teaching, matches: dict[int, int]) 
     return Targets(
         0 if labels.ndim == 1 else labels.shape[1],
         0 if logits.ndim == 1 else logits.shape[1],
-        len(matches),
     )

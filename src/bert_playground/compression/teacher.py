@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import mlx.core as mx
 import numpy as np
@@ -35,7 +35,7 @@ class Teaching:
     Attributes:
         logits: [R] or [R, O], what the student's head is to give.
         vectors: [R, W, H] in f16, the mean over the tokens of what a layer of the full encoder puts out.
-        watched: [W] which layers these are, ascending; the last one always.
+        watched: [W] which layers these are, ascending; the last one always, unless no vectors are taught.
         source: whose answers the logits are.
     """
 
@@ -43,6 +43,11 @@ class Teaching:
     vectors: Array
     watched: tuple[int, ...]
     source: str
+
+    @classmethod
+    def without_vectors(cls, logits: Array, source: str) -> Self:
+        """Of answers alone."""
+        return cls(logits, np.zeros((len(logits), 0, 0), np.float16), (), source)
 
 
 def ask_full_model(model: BertWithHead, loader: MLXLoader, source: str) -> Teaching:
