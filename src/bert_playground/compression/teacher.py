@@ -17,7 +17,6 @@ from bert_playground.data.targets.forecast import HorizonEncoder
 from bert_playground.data.targets.label_encoder import LabelEncoder
 from bert_playground.ensemble_predictor import load_predictor
 from bert_playground.inference import AnyPredictor, Predictor, evaluation_mode
-from bert_playground.logger import logger
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.heads.pooling import pool_mean
 from bert_playground.run_record import find_record
@@ -130,7 +129,6 @@ def ask_other_teacher(
         scores = np.concatenate([scores, teacher.predict(noised)])
         source += f", and on {noised.height} rows with swap noise"
     scores = align_scores(scores, teacher.pipeline.labels, full.pipeline.labels)
-    logger.info(f"teacher: {source}")
     return to_logits(full.model.head, scores), source
 
 
