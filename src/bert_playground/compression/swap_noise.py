@@ -5,6 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from bert_playground.data.augmentation.counter_rng import row_state
+from bert_playground.data.augmentation.donors import fit_donors, swap_noise
+
 SWAP_SHARE = 0.3
 MOST_COPIES, ENOUGH_ROWS = 10, 20_000
 
@@ -34,14 +37,9 @@ def add_swap_noise(
     varied = [name for name in columns if frame[name].n_unique() > 1]
     if len(varied) < 2 or not copies:
         return frame.head(0)
-    random, own = np.random.default_rng(seed), np.arange(frame.height)
-
-    def copy() -> pl.DataFrame:
-        columns = []
-        for name in varied:
-            is_swapped = random.random(frame.height) < SWAP_SHARE
-            others = random.integers(0, frame.height, frame.height)
-            columns.append(frame[name].gather(np.where(is_swapped, others, own)))
-        return frame.with_columns(columns)
-
-    return pl.concat([copy() for _ in range(copies)])
+    cells, rows = frame.select(varied), np.arange(frame.height)
+    label = np.zeros(frame.height, np.int64)  # one for all, so that any row gives cells
+    donors = fit_donors(cells, label, "binary", ())
+    states = (row_state(seed, copy, rows) for copy in range(copies))
+    changed = (swap_noise(cells, label, donors, state, SWAP_SHARE) for state in states)
+    return pl.concat([frame.with_columns(each.get_columns()) for each in changed])
