@@ -21,6 +21,7 @@ from rows_aside import write_table
 
 from bert_playground.blend_predictor import BlendPredictor
 from bert_playground.blending.objective import Objective
+from bert_playground.cli.utils.tuner import find_tuner
 from bert_playground.config import load_config
 from bert_playground.data.reading.table import read_table
 from bert_playground.logs import set_up_logs
@@ -66,7 +67,8 @@ def measure(path: Path, asked: argparse.Namespace) -> dict[str, object]:
     if asked.model:
         flags["model.pretrained"] = asked.model
     started = time.perf_counter()
-    result = run_cross_validation(*load_config(asked.config, flags=flags))
+    config = load_config(asked.config, flags=flags)
+    result = run_cross_validation(*config, tune=find_tuner())
     seconds = time.perf_counter() - started
     predictor = BlendPredictor.load(result.run_dir.path)
     pipeline = predictor.pipeline
