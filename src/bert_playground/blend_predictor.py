@@ -1,8 +1,9 @@
 """BlendPredictor: models of all folds that answer together, by the weights and decisions that were fitted out of fold."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,20 +45,29 @@ class BlendPredictor:
 
     @classmethod
     def load(
-        cls, checkpoint: Path, *, batch_size: int = 128, precision: str = "auto"
+        cls,
+        checkpoint: Path,
+        *,
+        batch_size: int = 128,
+        precision: str = "auto",
+        load: Callable[[Path], AnyPredictor] | None = None,
     ) -> "BlendPredictor":
         """Read a folder that `bert train --folds` wrote; see `Predictor.load`.
+
+        Args:
+            checkpoint: the folder.
+            batch_size: rows per pass of an encoder.
+            precision: of an encoder.
+            load: reads one model of one fold, for another engine than MLX; the other two are its own then.
 
         Raises:
             FileNotFoundError: no blend there, or a model is missing.
             ValueError: blend.json was changed, or a model is damaged.
         """
         document = read_blend(checkpoint)
+        load = load or partial(load_single, batch_size=batch_size, precision=precision)
         members = {
-            name: tuple(
-                load_single(checkpoint / folder, batch_size=batch_size, precision=precision)
-                for folder in folders
-            )
+            name: tuple(load(checkpoint / folder) for folder in folders)
             for name, folders in document["members"].items()
         }
         pipeline = TextPipeline.load(checkpoint / PIPELINE)
@@ -89,7 +99,7 @@ class BlendPredictor:
             name,
             [
                 model.predict(
-                    rows, num_variants=num_variants if isinstance(model, Predictor) else 1
+                    rows, num_variants=1 if isinstance(model, TabularPredictor) else num_variants
                 )
                 for model in self.members[name]
             ],

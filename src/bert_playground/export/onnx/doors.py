@@ -11,7 +11,7 @@ from bert_playground.lookup import expand_home
 from bert_playground.models.bert_with_head import BertWithHead
 
 if TYPE_CHECKING:
-    from bert_playground.export.onnx.predictor import OnnxPredictor
+    from bert_playground.export.onnx.predictor import Joined
 
 PLAN = "plan.json"
 EXTRA = ("onnx", "onnxruntime")
@@ -57,7 +57,7 @@ def export_onnx(checkpoint: Path, folder: Path, dtype: str, **options: Any) -> E
         return room.export_onnx(checkpoint, folder, dtype, **options)
 
 
-def load_onnx_predictor(path: Path, *, batch_size: int = 128) -> "OnnxPredictor":
+def load_onnx_predictor(path: Path, *, batch_size: int = 128) -> "Joined":
     """See `predictor.load_onnx_predictor`."""
     with extra_explained():
         from bert_playground.export.onnx import predictor

@@ -2,24 +2,28 @@
 
 import ast
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
+from bert_playground.blend_predictor import BlendPredictor
 from bert_playground.export.onnx import build
 from bert_playground.export.onnx.graph import check_model
-from bert_playground.export.onnx.predictor import OnnxPredictor
+from bert_playground.export.onnx.session import OnnxModel
 from bert_playground.files import write_text
+from bert_playground.inference import AnyPredictor
 from bert_playground.jinja_templates import open_templates
 
 OWN = "bert_playground"
+PACKAGES = ("numpy", "onnxruntime", "tokenizers")  # that predict.py needs in any case
+PARTS = tuple(f"standalone_{part}.py" for part in ("cells", "rows", "tabular", "answers"))
 OPENING = '''"""Answer the rows of a CSV with the models in this folder: python predict.py test.csv submission.csv
 
-It needs numpy, onnxruntime and tokenizers, and Python 3.10 or newer. How a row becomes text, and scores become answers,
-stands in plan.json, which this file carries out. `bert model export --format onnx` wrote both.
+It needs numpy, onnxruntime and tokenizers, and Python 3.10 or newer; of a blend also the libraries of its models, as README.md
+says. How a row becomes text, and scores become answers, stands in plan.json, which this file carries out. `bert model export --format onnx` wrote both.
 """
 '''
 
@@ -87,7 +91,7 @@ def _quiet() -> Iterator[None]:
 
 
 def write_predict(folder: Path) -> None:
-    """predict.py: both parts as one file that imports nothing of ours."""
+    """predict.py: all parts as one file that imports nothing of ours."""
     write_text(folder / "predict.py", predict_source())
 
 
@@ -96,7 +100,7 @@ def predict_source() -> str:
     here = Path(__file__).parent
     imports: dict[str, None] = {}
     bodies = []
-    for name in ("standalone_cells.py", "standalone_rows.py"):
+    for name in PARTS:
         source = (here / name).read_text(encoding="utf-8")
         statements = ast.parse(source).body
         found = [each for each in statements if isinstance(each, ast.Import | ast.ImportFrom)]
@@ -106,11 +110,7 @@ def predict_source() -> str:
         imports |= {ast.unparse(each): None for each in found if each not in own}
         lines = source.splitlines()
         bodies.append("\n".join(lines[found[-1].end_lineno or 0 :]).strip())
-    outside = [
-        line
-        for line in imports
-        if any(name in line for name in ("numpy", "onnxruntime", "tokenizers"))
-    ]
+    outside = [line for line in imports if any(name in line for name in PACKAGES)]
     inside = sorted(
         (line for line in imports if line not in outside),
         key=lambda line: (line.startswith("from"), line),
@@ -119,20 +119,39 @@ def predict_source() -> str:
     return f"{head}\n\n" + "\n\n\n".join(bodies) + "\n"
 
 
-def write_readme(folder: Path, predictor: OnnxPredictor, *, dtype: str, has_recipe: bool) -> None:
-    """README.md: what is in the folder, and how to ask it."""
+def write_readme(
+    folder: Path,
+    predictor: AnyPredictor,
+    graphs: Sequence[OnnxModel],
+    packages: Sequence[str],
+    *,
+    dtype: str,
+    has_recipe: bool,
+) -> None:
+    """README.md: what is in the folder, and how to ask it.
+
+    Args:
+        folder: the exported one.
+        predictor: what answers with it.
+        graphs: of its encoders.
+        packages: the libraries that models beside the encoder need.
+        dtype: of the graphs.
+        has_recipe: whether a Dockerfile lies beside it.
+    """
     environment = open_templates(Path(__file__).parent)
     text = environment.get_template("readme.md.jinja").render(
         pipeline=predictor.pipeline,
-        members=predictor.members,
-        inputs=sorted(predictor.members[0].graph.inputs),
+        graphs=graphs,
+        blended=predictor.members if isinstance(predictor, BlendPredictor) else {},
+        packages=[*PACKAGES, *packages],
+        inputs=sorted(graphs[0].inputs) if graphs else [],
         dtype=dtype,
         has_recipe=has_recipe,
     )
     write_text(folder / "README.md", text)
 
 
-def write_recipe(folder: Path) -> None:
-    """A Dockerfile."""
-    recipe = Path(__file__).parent / "dockerfile.jinja"
-    write_text(folder / "Dockerfile", recipe.read_text(encoding="utf-8"))
+def write_recipe(folder: Path, packages: Sequence[str]) -> None:
+    """A Dockerfile, which installs these libraries too."""
+    recipe = open_templates(Path(__file__).parent).get_template("dockerfile.jinja")
+    write_text(folder / "Dockerfile", recipe.render(packages=[*PACKAGES, *packages]))

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from bert_playground.blend_predictor import PIPELINE, BlendPredictor
 from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import prepare_again
+from bert_playground.data.reading.table import as_text
 from bert_playground.data.schema.sampling import read_within
 from bert_playground.export.exported import Exported
 from bert_playground.export.huggingface import labels_of
@@ -27,23 +29,39 @@ from bert_playground.export.onnx.gate import (
     NUM_ROWS,
     Case,
     compare_answers,
+    compare_scores,
     label_margins,
     refuse_difference,
     refuse_other_labels,
 )
-from bert_playground.export.onnx.plan import columns_of, compile_member, compile_plan
-from bert_playground.export.onnx.predictor import MODEL, OnnxMember, OnnxPredictor
+from bert_playground.export.onnx.parts import compile_blend, find_parts
+from bert_playground.export.onnx.plan import (
+    columns_of,
+    compile_member,
+    compile_plan,
+    compile_tabular,
+)
+from bert_playground.export.onnx.predictor import (
+    MODEL,
+    Joined,
+    Model,
+    OnnxMember,
+    OnnxPredictor,
+    join_models,
+)
 from bert_playground.export.onnx.session import OnnxModel
+from bert_playground.export.onnx.standalone_tabular import TabularMember
+from bert_playground.export.onnx.tabular_arrays import write_tabular
 from bert_playground.export.tokenizer_files import write_tokenizer
 from bert_playground.files import write_text
 from bert_playground.inference import predict_batches
 from bert_playground.lookup import look_up
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import hub_config, load_model
-from bert_playground.models.ensemble import read_manifest, refuse_blend
 from bert_playground.models.hub_files import CONFIG
-from bert_playground.run_record import find_record
-from bert_playground.runs import ENSEMBLE_NAME, find_checkpoint
+from bert_playground.run_record import find_record, read_record
+from bert_playground.runs import find_checkpoint
+from bert_playground.tabular.predictor import TabularPredictor
 from bert_playground.training.evaluation.calibrate import rows_of_run
 from bert_playground.training.metrics.scorer import make_scorer
 
@@ -77,7 +95,7 @@ class Written:
         plan: its part of plan.json.
     """
 
-    member: OnnxMember
+    member: Model
     full: OnnxMember | None
     cases: tuple[Case, ...]
     plan: dict[str, Any]
@@ -92,10 +110,10 @@ def export_onnx(
     data: Path | None = None,
     with_recipe: bool = False,
 ) -> Exported:
-    """Write a checkpoint or an ensemble so that onnxruntime and the predict.py beside it answer rows.
+    """Write a checkpoint, an ensemble or a blend so that onnxruntime and the predict.py beside it answer rows.
 
     Args:
-        checkpoint: a checkpoint folder, or an ensemble's.
+        checkpoint: a checkpoint folder, or one of an ensemble or a blend.
         folder: where to write; exists.
         dtype: f32, f16 (stored so, computed in f32) or int8 (dynamic quantization).
         opset: which operators the graph is made of.
@@ -106,24 +124,38 @@ def export_onnx(
         ValueError: rows are read in a way that predict.py cannot, or the graph does not answer as the model does.
     """
     look_up(dict.fromkeys(DTYPES), dtype, "dtype")
-    parts = _members_of(checkpoint, folder)
-    pipelines = [TextPipeline.load(source) for source, _, _ in parts]
-    plans = [compile_member(pipeline) for pipeline in pipelines]
-    rows = _find_rows(find_checkpoint(parts[0][0]), pipelines[0], data)
+    parts = find_parts(checkpoint)
+    pipelines = [TextPipeline.load(part.source) for part in parts]
+    blend, aligned = compile_blend(checkpoint, parts, pipelines)
+    places = [
+        {"folder": part.folder, "weight": part.weight}
+        | form
+        | (compile_tabular if part.is_tabular else compile_member)(pipeline)
+        for part, form, pipeline in zip(parts, aligned, pipelines, strict=True)
+    ]
+    first = checkpoint if blend else find_checkpoint(parts[0].source)
+    rows = _find_rows(first, pipelines[0], data, has_folds=bool(blend))
     written = []
-    for (source, own, weight), pipeline, plan in zip(parts, pipelines, plans, strict=True):
+    for part, place, pipeline in zip(parts, places, pipelines, strict=True):
+        own = folder / part.folder
         own.mkdir(exist_ok=True)
-        place = {"folder": str(own.relative_to(folder)), "weight": weight}
-        written.append(_write_member(source, own, pipeline, place | plan, rows, dtype, opset))
-    weights = tuple(weight for _, _, weight in parts)
-    ours = OnnxPredictor(tuple(each.member for each in written), weights, folder)
-    _write_plan(folder, ours, written)
-    cost = _measure_cost(ours, written, rows)
+        if part.is_tabular:
+            written.append(_write_tabular(part.source, own, place, rows))
+        else:
+            written.append(_write_member(part.source, own, pipeline, place, rows, dtype, opset))
+    if blend:
+        TextPipeline.load(checkpoint / PIPELINE).save(folder / PIPELINE)
+    plan = blend | {"members": [each.plan for each in written]}
+    ours = join_models([each.member for each in written], plan, folder)
+    plan = _write_plan(folder, ours, plan, pipelines)
+    cost = _measure_cost(ours, plan, written, rows)
     cases = [case for each in written for case in each.cases]
     write_predict(folder)
-    write_readme(folder, ours, dtype=dtype, has_recipe=with_recipe)
+    packages = sorted({part.package for part in parts} - {""})
+    graphs = [each.member.graph for each in written if isinstance(each.member, OnnxMember)]
+    write_readme(folder, ours, graphs, packages, dtype=dtype, has_recipe=with_recipe)
     if with_recipe:
-        write_recipe(folder)
+        write_recipe(folder, packages)
     report = {
         "dtype": dtype,
         "opset": opset,
@@ -134,40 +166,31 @@ def export_onnx(
         "cost": cost,
     }
     write_text(folder / REPORT, json.dumps(report, indent=2) + "\n")
-    return _describe(folder, dtype, rows, report, len(written))
+    return _describe(folder, dtype, rows, report, ours, len(written))
 
 
-def _members_of(checkpoint: Path, folder: Path) -> list[tuple[Path, Path, float]]:
-    """For each model where it is read, where it is written, and how much it counts."""
-    refuse_blend(checkpoint)
-    if not (checkpoint / ENSEMBLE_NAME).is_file():
-        return [(checkpoint, folder, 1.0)]
-    manifest = read_manifest(checkpoint)
-    return [
-        (find_checkpoint(source), folder / f"member_{number}", weight)
-        for number, (source, weight) in enumerate(
-            zip(manifest.members, manifest.weights, strict=True)
-        )
-    ]
-
-
-def _find_rows(checkpoint: Path, pipeline: TextPipeline, data: Path | None) -> Rows:
+def _find_rows(
+    checkpoint: Path, pipeline: TextPipeline, data: Path | None, *, has_folds: bool
+) -> Rows:
     drift = pipeline.watch_drift()
     if data is not None:
         frame, message = read_within(data, seed=0)
         return Rows(drift.read(pipeline.rows_with_labels(frame)), f"{data}: {message}", True)
+    why = "models of all folds have together seen all rows"
     try:
-        frame, source = rows_of_run(checkpoint)
-        return Rows(drift.read(frame), source, True)
+        if not has_folds:
+            frame, source = rows_of_run(checkpoint)
+            return Rows(drift.read(frame), source, True)
     except (ValueError, OSError) as error:
-        record = find_record(checkpoint)
-        try:
-            if record is None:
-                raise
-            frame = prepare_again(record.settings.values).val
-            return Rows(drift.read(frame), f"rows that the model was trained on: {error}")
-        except (ValueError, OSError):
-            return Rows(None, f"made-up rows: {error}")
+        why = str(error)
+    try:
+        record = read_record(checkpoint) if has_folds else find_record(checkpoint)
+        if record is None:
+            raise ValueError(why)
+        frame = prepare_again(record.settings.values).val
+        return Rows(drift.read(frame), f"rows that the model was trained on: {why}")
+    except (ValueError, OSError) as error:
+        return Rows(None, f"made-up rows: {error}")
 
 
 def _write_member(
@@ -223,30 +246,44 @@ def _compare_labels(model: BertWithHead, member: OnnxMember, sample: pl.DataFram
     refuse_other_labels(answers[0], answers[1], label_margins(ours, thresholds, pipeline.task))
 
 
-def _write_plan(folder: Path, predictor: OnnxPredictor, written: list[Written]) -> None:
-    columns = [name for each in predictor.members for name in columns_of(each.pipeline)]
-    plan = {
-        **compile_plan(predictor.pipeline, predictor.thresholds),
-        "columns": list(dict.fromkeys(columns)),
-        "members": [each.plan for each in written],
-    }
-    if predictor.pipeline.task == "regression":
-        plan["answers"]["has_deviation"] = predictor.members[0].head.uncertainty_estimation
+def _write_tabular(source: Path, folder: Path, plan: dict[str, Any], rows: Rows) -> Written:
+    predictor = TabularPredictor.load(source)
+    write_tabular(predictor, folder)
+    cases: tuple[Case, ...] = ()
+    if rows.frame is not None:
+        sample = rows.frame.head(NUM_ROWS).drop(predictor.pipeline.targets, strict=False)
+        alone = TabularMember(folder, plan).score(as_text(sample).to_dicts())
+        cases = (compare_scores(predictor.name, predictor.score_read(sample), alone),)
+        refuse_difference(cases)
+    return Written(predictor, None, cases, plan)
+
+
+def _write_plan(
+    folder: Path, ours: Joined, plan: dict[str, Any], pipelines: list[TextPipeline]
+) -> dict[str, Any]:
+    columns = [name for each in pipelines for name in columns_of(each)]
+    top = compile_plan(ours.pipeline, ours.thresholds)
+    plan = {**top, "columns": list(dict.fromkeys(columns)), **plan}
+    if ours.pipeline.task == "regression" and isinstance(ours, OnnxPredictor):
+        plan["answers"]["has_deviation"] = ours.members[0].head.uncertainty_estimation
     write_text(folder / PLAN, json.dumps(plan, indent=1, ensure_ascii=False) + "\n")
+    return plan
 
 
-def _measure_cost(ours: OnnxPredictor, written: list[Written], rows: Rows) -> dict[str, Any]:
+def _measure_cost(
+    ours: Joined, plan: dict[str, Any], written: list[Written], rows: Rows
+) -> dict[str, Any]:
     """What a smaller number format costs in the run's own metrics; {} where nothing is lost or nothing is known."""
-    members = [each.full for each in written if each.full is not None]
-    if rows.frame is None or len(members) != len(written):
+    if rows.frame is None or not any(each.full for each in written):
         return {}
-    full = OnnxPredictor(tuple(members), ours.weights, ours.checkpoint)
+    full = join_models([each.full or each.member for each in written], plan, ours.checkpoint)
     pipeline = ours.pipeline
     scorer = make_scorer(pipeline.task, decode=pipeline.in_units, thresholds=ours.thresholds)
     found = [each.score(rows.frame) for each in (full, ours)]
     labels = found[0].labels
     assert labels is not None  # the target is there
-    before, after = (scorer(labels, each.scores) for each in found)
+    decide = ours.decision.apply if ours.decision is not None else np.asarray
+    before, after = (scorer(labels, decide(each.scores)) for each in found)
     answers = [ours.answers(each.scores).to_numpy() for each in found]
     return {
         "rows": len(labels),
@@ -260,7 +297,7 @@ def _measure_cost(ours: OnnxPredictor, written: list[Written], rows: Rows) -> di
 
 
 def _describe(
-    folder: Path, dtype: str, rows: Rows, report: dict[str, Any], num_members: int
+    folder: Path, dtype: str, rows: Rows, report: dict[str, Any], ours: Joined, num_models: int
 ) -> Exported:
     files = [path for path in folder.rglob("*") if path.is_file()]
     notes = [f"compared on {rows.source}"]
@@ -270,8 +307,11 @@ def _describe(
         notes.append(f"{dtype} costs {name} {after - value:+.4g} ({value:.4g} → {after:.4g})")
     if cost.get("changed_labels") is not None:
         notes.append(f"{dtype} gives {cost['changed_labels']} of {cost['rows']} rows another label")
-    if num_members > 1:
-        notes.append(f"{num_members} graphs, whose answers predict.py averages")
+    if isinstance(ours, BlendPredictor):
+        listed = ", ".join(f"{len(models)} of {name}" for name, models in ours.members.items())
+        notes.append(f"{num_models} models, whose answers predict.py blends: {listed}")
+    elif num_models > 1:
+        notes.append(f"{num_models} graphs, whose answers predict.py averages")
     return Exported(
         folder=folder,
         reader="onnxruntime, or python predict.py test.csv submission.csv",

@@ -72,6 +72,12 @@ def compare_answers(
     return tuple(found)
 
 
+def compare_scores(name: str, ours: np.ndarray, alone: np.ndarray) -> Case:
+    """How far what predict.py answers of real rows is from a model beside the encoder, in its scores."""
+    difference = float(np.abs(ours - alone).max()) if ours.shape == alone.shape else float("inf")
+    return Case(f"real rows, {name}", len(ours), 0, difference, difference)
+
+
 def refuse_difference(cases: Sequence[Case], limit: float = LARGEST_DIFFERENCE) -> None:
     """Refuse a graph whose logits are not the model's.
 

@@ -1,6 +1,7 @@
 """compile_plan: how a pipeline reads a row and spells an answer, as the plain facts that predict.py carries out."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +11,7 @@ from bert_playground.data.columns.derived_columns import DerivedColumn
 from bert_playground.data.columns.parsing import CLOCK
 from bert_playground.data.drift.cells import spell_number
 from bert_playground.data.pipeline import TextPipeline
+from bert_playground.data.targets.fit import Encoder
 from bert_playground.data.targets.forecast import HorizonEncoder
 from bert_playground.data.targets.label_encoder import DTYPES, LabelEncoder
 from bert_playground.data.targets.label_lists import ListSpelling
@@ -19,6 +21,7 @@ from bert_playground.data.templates.templates import Template
 from bert_playground.data.templates.text_pair import read_frame
 from bert_playground.export.onnx.standalone_cells import DATE_PARTS, SAYINGS
 from bert_playground.lookup import shorten
+from bert_playground.tasks import TASKS
 
 FORMAT = 1  # of plan.json
 
@@ -55,15 +58,11 @@ def compile_member(pipeline: TextPipeline) -> dict[str, Any]:
     Raises:
         ValueError: in a way that needs polars or Jinja; all reasons are listed.
     """
-    if faults := find_faults(pipeline):
-        raise ValueError(
-            f"predict.py cannot read rows as this model does: {'; '.join(faults)}. Train without these to export as onnx"
-        )
+    _refuse_faults(pipeline, pipeline.features)
     form, tokenizer = pipeline.form, pipeline.tokenizer
     prefix, between, suffix, has_types = tokenizer.prefix, None, tokenizer.suffix, False
     if form.is_pair:
         prefix, between, suffix, has_types = read_frame(tokenizer)
-    last = len(pipeline.features) - 1
     return {
         "max_length": pipeline.max_length,
         "prefix": prefix,
@@ -72,18 +71,59 @@ def compile_member(pipeline: TextPipeline) -> dict[str, Any]:
         "has_types": has_types,
         "pad_token_id": pipeline.pad_token_id,
         "separated": form.separated and not form.is_pair,
-        "respelled": _compile_respelled(pipeline),
-        "derived": [compile_derived(column) for column in pipeline.derived],
-        "pieces": [
-            _compile_piece(feature, form, is_first=place == 0, is_last=place == last)
-            for place, feature in enumerate(pipeline.features)
-        ],
+        **_compile_reading(pipeline),
         "numbers": [column.to_dict() for column in pipeline.numbers],
     }
 
 
-def find_faults(pipeline: TextPipeline) -> list[str]:
-    """What of a pipeline predict.py cannot do, in words."""
+def compile_tabular(pipeline: TextPipeline) -> dict[str, Any]:
+    """How a model beside the encoder reads a row; what it makes of the cells stands in its features.json.
+
+    Raises:
+        ValueError: in a way that needs polars or Jinja; all reasons are listed.
+    """
+    _refuse_faults(pipeline, pipeline.all_features)
+    has_many_targets = TASKS[pipeline.task].has_many_targets
+    return {"has_many_targets": has_many_targets, **_compile_reading(pipeline)}
+
+
+def _compile_reading(pipeline: TextPipeline) -> dict[str, Any]:
+    """The cells in the words of training, the columns that are computed of them, and the pieces of a row's text."""
+    last = len(pipeline.features) - 1
+    return {
+        "respelled": _compile_respelled(pipeline),
+        "derived": [compile_derived(column) for column in pipeline.derived],
+        "pieces": [
+            _compile_piece(feature, pipeline.form, is_first=place == 0, is_last=place == last)
+            for place, feature in enumerate(pipeline.features)
+        ],
+    }
+
+
+def compile_alignment(labels: Encoder, reference: Encoder) -> dict[str, Any] | None:
+    """How a model's answers become those of a blend whose labels were learned of all rows; see `align_scores`. None: they are."""
+    if isinstance(labels, HorizonEncoder):
+        return {"mean": labels.means, "scale": labels.scales, "uses_log": labels.uses_log}
+    if isinstance(labels, LabelEncoder) and not labels.classes:
+        assert isinstance(reference, LabelEncoder)
+        own, other = ((e.uses_log, e.mean, e.scale) for e in (labels, reference))
+        scale = None if own == other else labels.scale
+        return {"mean": labels.mean, "scale": scale, "uses_log": labels.uses_log}
+    if labels.classes == reference.classes:
+        return None
+    places = [reference.classes.index(name) for name in labels.classes]
+    return {"places": places, "width": len(reference.classes)}
+
+
+def _refuse_faults(pipeline: TextPipeline, features: Sequence[Feature]) -> None:
+    if faults := find_faults(pipeline, features):
+        raise ValueError(
+            f"predict.py cannot read rows as this model does: {'; '.join(faults)}. Train without these to export as onnx"
+        )
+
+
+def find_faults(pipeline: TextPipeline, features: Sequence[Feature]) -> list[str]:
+    """What of a pipeline, of which a model reads these features, predict.py cannot do, in words."""
     form, faults = pipeline.form, []
     if form.jinja:
         faults.append("its text is a Jinja template (data.template_options.jinja)")
@@ -93,12 +133,12 @@ def find_faults(pipeline: TextPipeline) -> list[str]:
         )
     faults += [
         f"{each.column} is read in the form {each.form!r}"
-        for each in pipeline.features
+        for each in features
         if each.form not in SAYINGS
     ]
     windows = pipeline.windows
     spellings = [
-        *((each.column, each.spelling) for each in pipeline.features),
+        *((each.column, each.spelling) for each in features),
         *((each.column, each.form) for each in pipeline.numbers),
         *((column.name, form) for column in pipeline.derived for form in column.forms),
     ]

@@ -1,8 +1,6 @@
-"""Rows become answers: a CSV, tokens, onnxruntime, a CSV: the second part of predict.py."""
+"""Rows become scores: a CSV, tokens, onnxruntime: the second part of predict.py."""
 
-import argparse
 import csv
-import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -20,12 +18,10 @@ from bert_playground.export.onnx.standalone_cells import (
     read_time,
     respell,
     say,
-    spell,
     value_of,
     write_piece,
 )
 
-HERE = Path(__file__).resolve().parent
 BATCH_SIZE = 64
 Array = np.ndarray[Any, Any]
 
@@ -92,6 +88,16 @@ def latest_windows(rows: list[Row], windows: dict[str, Any]) -> list[Row]:
     return found
 
 
+def complete(rows: list[Row], plan: dict[str, Any]) -> list[Row]:
+    """The rows in the words of training, with the columns that are computed of their other cells."""
+    found = []
+    for row in rows:
+        said = {name: respell(row[name], column) for name, column in plan["respelled"].items()}
+        row = {**row, **said}
+        found.append({**row, **{column["name"]: derive(column, row) for column in plan["derived"]}})
+    return found
+
+
 class RowReader:
     """How a row becomes token ids and numbers: a plan and the tokenizer that belongs to it."""
 
@@ -102,19 +108,6 @@ class RowReader:
         self.tokenizer.no_truncation()
         # A cell that spells "[SEP]" is text like any other.
         self.tokenizer.encode_special_tokens = True
-
-    def complete(self, rows: list[Row]) -> list[Row]:
-        """The rows in the words of training, with the columns that are computed of their other cells."""
-        found = []
-        for row in rows:
-            said = {
-                name: respell(row[name], column) for name, column in self.plan["respelled"].items()
-            }
-            row = {**row, **said}
-            found.append(
-                {**row, **{column["name"]: derive(column, row) for column in self.plan["derived"]}}
-            )
-        return found
 
     def encode_texts(self, texts: list[str]) -> list[list[int]]:
         """The token ids of texts, without what stands around a row."""
@@ -189,7 +182,7 @@ class Member:
     def score(self, rows: list[Row]) -> Array:
         """The model's scores in the order of the rows, asked in batches of rows of like lengths."""
         reader, plan = self.reader, self.reader.plan
-        rows = reader.complete(rows)
+        rows = complete(rows, plan)
         ids, starts = reader.encode(rows)
         numbers = reader.encode_numbers(rows) if plan["numbers"] else None
         names = {given.name for given in self.session.get_inputs()}
@@ -214,139 +207,3 @@ class Member:
                 feed["numbers"] = numbers[chosen]
             scores.update(zip(chosen.tolist(), self.session.run(["scores"], feed)[0], strict=True))
         return np.stack([scores[i] for i in range(len(ids))]).astype(np.float64)
-
-
-def average(scores: list[Array], weights: list[float], has_deviation: bool) -> Array:
-    """What several models answer together; of means and deviations those of the mixture."""
-    shares, stacked = np.array(weights), np.stack(scores)
-    mean: Array = np.tensordot(shares, stacked, axes=1)
-    if has_deviation:
-        variances = stacked[..., 1] ** 2 + (stacked[..., 0] - mean[:, 0]) ** 2
-        mean[:, 1] = np.sqrt(np.tensordot(shares, variances, axes=1))
-    return mean
-
-
-# ---- scores become answers ----
-
-
-def in_units(scores: Array, answers: dict[str, Any]) -> Array:
-    """Standardised numbers in the units of the training table."""
-    values: Array = scores * np.array(answers["scale"]) + np.array(answers["mean"])
-    return np.expm1(values) if answers["uses_log"] else values
-
-
-def answer_numbers(scores: Array, answers: dict[str, Any]) -> dict[str, list[str]]:
-    """Numbers, with their deviations or step by step."""
-    if answers["kind"] == "steps":
-        values = in_units(scores, answers)
-        return {
-            name: list(map(spell, values[:, i].tolist()))
-            for i, name in enumerate(answers["columns"])
-        }
-    means = scores[:, 0] if answers["has_deviation"] else scores
-    found = {answers["columns"][0]: list(map(spell, in_units(means, answers).tolist()))}
-    if answers["has_deviation"]:
-        deviations = scores[:, 1] * answers["scale"]
-        if answers["uses_log"]:  # of a log-normal distribution
-            logs, variances = means * answers["scale"] + answers["mean"], deviations**2
-            deviations = np.exp(logs + variances / 2) * np.sqrt(np.expm1(variances))
-        found[f"{answers['columns'][0]}_std"] = list(map(spell, deviations.tolist()))
-    return found
-
-
-def answer_labels(scores: Array, answers: dict[str, Any]) -> dict[str, list[str]]:
-    """Which of several labels are there, in a column each or as a list."""
-    present = scores.astype(np.float32) >= np.array(answers["thresholds"], dtype=np.float32)
-    if answers["kind"] == "labels":
-        pairs = zip(answers["columns"], answers["words"], strict=True)
-        return {
-            name: [words[int(there)] for there in present[:, i]]
-            for i, (name, words) in enumerate(pairs)
-        }
-    form = answers["spelling"]
-    lists = [
-        form["joint"].join(
-            name for name, there in zip(answers["quoted"], row, strict=True) if there
-        )
-        for row in present
-    ]
-    cells = [
-        f"{form['opening']}{text}{form['closing']}" if row.any() else form["empty"]
-        for text, row in zip(lists, present, strict=True)
-    ]
-    return {answers["columns"][0]: cells}
-
-
-def answer(scores: Array, answers: dict[str, Any]) -> dict[str, list[str]]:
-    """Scores in the words and units of the training table, column by column."""
-    kind, classes = answers["kind"], answers.get("classes", [])
-    if kind in ("number", "steps"):
-        return answer_numbers(scores, answers)
-    if kind in ("labels", "list"):
-        return answer_labels(scores, answers)
-    if kind == "binary":
-        numbers = scores >= 0.5
-    elif kind == "ordinal":  # the middle of the distribution
-        cumulated = np.cumsum(scores, axis=1)
-        numbers = (cumulated >= cumulated[:, -1:] / 2).argmax(axis=1)
-    else:
-        numbers = scores.argmax(axis=1)
-    return {answers["columns"][0]: [classes[int(number)] for number in numbers]}
-
-
-def probabilities(scores: Array, answers: dict[str, Any]) -> dict[str, list[str]]:
-    """A column of probabilities for each class or label."""
-    if answers["kind"] in ("number", "steps"):
-        raise SystemExit(
-            "the model answers numbers, which have no probabilities; leave out --proba"
-        )
-    if answers["kind"] == "binary":
-        scores = np.stack([1 - scores, scores], axis=1)
-    return {
-        name: list(map(spell, scores[:, i].tolist()))
-        for i, name in enumerate(answers["probabilities"])
-    }
-
-
-def check_columns(rows: list[Row], plan: dict[str, Any], path: Path) -> None:
-    """Refuse a table that lacks columns."""
-    there = rows[0] if rows else {}
-    missing = [name for name in plan["columns"] if name not in there]
-    if not rows or missing:
-        what = f"lacks {', '.join(missing)}" if rows else "has no rows"
-        raise SystemExit(f"{path} {what}; give a table like the one that the model was trained on")
-
-
-def main() -> None:
-    """Read the table, ask every model, write the answers."""
-    parser = argparse.ArgumentParser(
-        description="Answer the rows of a CSV with the models in this folder."
-    )
-    parser.add_argument("table", type=Path, help="CSV with the columns of the training table")
-    parser.add_argument("output", type=Path, help="CSV to write")
-    parser.add_argument("--proba", action="store_true", help="write probabilities, not labels")
-    asked = parser.parse_args()
-    plan = json.loads((HERE / "plan.json").read_text(encoding="utf-8"))
-    rows = read_csv(asked.table)
-    check_columns(rows, plan, asked.table)
-    if plan["windows"] is not None:
-        rows = latest_windows(rows, plan["windows"])
-    members = [Member(HERE / each["folder"], each) for each in plan["members"]]
-    warn_of_strange_cells(members[0].reader.complete(rows), plan["members"][0]["pieces"])
-    scores = average(
-        [member.score(rows) for member in members],
-        [each["weight"] for each in plan["members"]],
-        plan["answers"].get("has_deviation", False),
-    )
-    answers = (probabilities if asked.proba else answer)(scores, plan["answers"])
-    id_column = plan["id_column"] if plan["id_column"] in rows[0] else None
-    ids = [row[id_column] if id_column else str(number) for number, row in enumerate(rows)]
-    with asked.output.open("w", encoding="utf-8", newline="") as file:
-        written = csv.writer(file, lineterminator="\n")
-        written.writerow([id_column or "id", *answers])
-        written.writerows(zip(ids, *answers.values(), strict=True))
-    print(f"{len(rows)} answers written to {asked.output}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    main()
