@@ -17,7 +17,7 @@ FORMATS: dict[str, Callable[..., Exported]] = {
     "huggingface": export_huggingface,
     "onnx": export_onnx,
 }
-# ONNX alone writes ensembles, and has options of its own.
+# ONNX alone writes ensembles and blends, and has options of its own.
 ONNX_FLAGS = {"opset": "--opset", "data": "--data", "with_recipe": "--serve"}
 
 
@@ -32,7 +32,7 @@ def export_model(
     """Write a checkpoint in the form of another program; the folder appears complete or not at all.
 
     Args:
-        checkpoint: a checkpoint or run folder; as ONNX also one of an ensemble.
+        checkpoint: a checkpoint or run folder; as ONNX also one of an ensemble or a blend.
         output: a folder that does not exist, or is empty.
         format: a name in FORMATS.
         dtype: how weights are stored: f32, f16 or bf16; as ONNX f32, f16 or int8.

@@ -191,16 +191,6 @@ def refuse_ensemble(directory: Path) -> None:
         raise ValueError(f"{directory} is {kind}; give one of them: {members}")
 
 
-def refuse_blend(directory: Path) -> None:
-    """Refuse a folder whose models are of several libraries, where an ensemble of encoders would do.
-
-    Raises:
-        ValueError: it is one; the message names its encoders.
-    """
-    if (directory / BLEND_NAME).is_file():
-        refuse_ensemble(directory)
-
-
 def name_together(directory: Path) -> str | None:
     """What a folder of several checkpoints is called; None: it is no such folder."""
     if (directory / BLEND_NAME).is_file():

@@ -10,7 +10,8 @@ from bert_playground.config.schema import DataSection
 from bert_playground.data.reading.table import read_table
 from bert_playground.export import export_model
 from bert_playground.export.onnx.plan import columns_of, compile_member
-from bert_playground.export.onnx.standalone_rows import RowReader, read_csv
+from bert_playground.export.onnx.standalone_rows import RowReader, complete, read_csv
+from bert_playground.tabular import available_estimators
 from tests.export.integration.test_onnx_folder import check_predictions, invoke
 from tests.fitting import fit_pipeline
 
@@ -20,6 +21,8 @@ pytestmark = pytest.mark.skipif(
 )
 ROWS = 2000  # of a training table
 ASKED = 500  # of a test table
+MEMBERS = ",".join(("encoder", *available_estimators()))
+BLEND = ("--folds", "2", "--blend", "mean", "--members", MEMBERS)
 
 
 @pytest.mark.medium
@@ -30,7 +33,7 @@ def test_titles_cabins_and_tickets_become_the_same_tokens(tmp_path: Path) -> Non
     test = SHARED / "titanic" / "test.csv"
     (tmp_path / "tokenizer.json").write_text(pipeline.tokenizer.to_json(), encoding="utf-8")
     reader = RowReader(tmp_path, json.loads(json.dumps(compile_member(pipeline))))
-    rows = reader.complete(read_csv(test))
+    rows = complete(read_csv(test), reader.plan)
     table = pipeline.tokenize(read_table(test))
     assert set(columns_of(pipeline)) <= set(rows[0])
     assert reader.encode(rows)[0] == [row.tolist() for row in table.rows()]
@@ -43,7 +46,9 @@ def test_titles_cabins_and_tickets_become_the_same_tokens(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*DATASETS])
-def test_a_known_set_is_answered_alike(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("flags", [(), BLEND], ids=["encoder", "blend"])
+@pytest.mark.usefixtures("_few_rounds")
+def test_a_known_set_is_answered_alike(name: str, flags: tuple[str, ...], tmp_path: Path) -> None:
     source, train, test = SHARED / name, tmp_path / "train.csv", tmp_path / "test.csv"
     if not source.is_dir():
         pytest.skip(f"{name} is not among the tables here")
@@ -51,7 +56,8 @@ def test_a_known_set_is_answered_alike(name: str, tmp_path: Path) -> None:
     asked = source / "test.csv"
     rows = read_table(asked if asked.is_file() else source / "train.csv")
     rows[:ASKED].write_csv(test)
-    done = invoke("train", "--config", "test", "--train", train, "--output", tmp_path, "--json")
+    command = ["train", "--config", "test", "--train", train, "--output", tmp_path, "--json"]
+    done = invoke(*command, *flags)
     assert done.exit_code == 0, done.output
     run = Path(json.loads(done.stdout)["files"]["run"])
     folder = export_model(run, tmp_path / "onnx", format="onnx").folder

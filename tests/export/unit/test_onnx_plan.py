@@ -31,6 +31,7 @@ from bert_playground.export.onnx.plan import (
 )
 from bert_playground.export.onnx.standalone_rows import (
     RowReader,
+    complete,
     latest_windows,
     read_csv,
     warn_of_strange_cells,
@@ -173,7 +174,7 @@ def make_reader(pipeline: TextPipeline, folder: Path) -> RowReader:
 def check_rows(pipeline: TextPipeline, frame: pl.DataFrame, folder: Path) -> None:
     """The text, the token ids and the numbers of every row are the pipeline's."""
     reader = make_reader(pipeline, folder)
-    rows = reader.complete(frame.select(columns_of(pipeline)).to_dicts())
+    rows = complete(frame.select(columns_of(pipeline)).to_dicts(), reader.plan)
     pieces = reader.plan["pieces"]
     if not pipeline.form.is_pair:
         texts = ["".join(cells.write_piece(p, row[p["column"]]) for p in pieces) for row in rows]
@@ -348,7 +349,7 @@ def test_drifted_categories_become_the_same_tokens(fitted: TextPipeline, tmp_pat
     repaired = fitted.watch_drift().read(frame)
     assert not repaired["town"].equals(frame["town"])
     reader = make_reader(fitted, tmp_path)
-    ids, _ = reader.encode(reader.complete(frame.to_dicts()))
+    ids, _ = reader.encode(complete(frame.to_dicts(), reader.plan))
     assert ids == [row.tolist() for row in fitted.tokenize(repaired.drop("y")).rows()]
 
 

@@ -52,8 +52,14 @@ def choose_single_checkpoint(
     return folder
 
 
-def refuse_together(folder: Path, command: str, options: str = "") -> None:
-    """Refuse the folder of an ensemble, and name its checkpoints with the command to use them.
+def refuse_together(folder: Path, command: str, options: str = "", whole: str = "") -> None:
+    """Refuse the folder of an ensemble or a blend, and name its checkpoints with the command to use them.
+
+    Args:
+        folder: of a checkpoint or of several.
+        command: of `bert`, for the message; the folder follows it.
+        options: that the command cannot do without.
+        whole: further options with which the command takes all of them; "": it never does.
 
     Raises:
         ValueError: it is one.
@@ -67,6 +73,8 @@ def refuse_together(folder: Path, command: str, options: str = "") -> None:
         f"  {program()} {command} {quote(str(each))} {options}".rstrip()
         for each in checkpoints_inside(folder)
     ]
+    if whole:
+        commands.append(f"  {program()} {command} {quote(str(folder))} {options} {whole}  # all")
     raise ValueError(
         f"{folder} is {kind}; `bert {command.split(' --')[0]}` takes one of them:\n"
         + "\n".join(commands)

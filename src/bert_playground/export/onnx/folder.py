@@ -252,7 +252,8 @@ def _write_tabular(source: Path, folder: Path, plan: dict[str, Any], rows: Rows)
     cases: tuple[Case, ...] = ()
     if rows.frame is not None:
         sample = rows.frame.head(NUM_ROWS).drop(predictor.pipeline.targets, strict=False)
-        alone = TabularMember(folder, plan).score(as_text(sample).to_dicts())
+        stated = json.loads(json.dumps(plan))  # as predict.py reads it, which adds to it
+        alone = TabularMember(folder, stated).score(as_text(sample).to_dicts())
         cases = (compare_scores(predictor.name, predictor.score_read(sample), alone),)
         refuse_difference(cases)
     return Written(predictor, None, cases, plan)
@@ -310,6 +311,8 @@ def _describe(
     if isinstance(ours, BlendPredictor):
         listed = ", ".join(f"{len(models)} of {name}" for name, models in ours.members.items())
         notes.append(f"{num_models} models, whose answers predict.py blends: {listed}")
+        if rows.frame is None:
+            notes.append("models beside the encoder were not compared; give rows with --data FILE")
     elif num_models > 1:
         notes.append(f"{num_models} graphs, whose answers predict.py averages")
     return Exported(

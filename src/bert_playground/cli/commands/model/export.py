@@ -79,7 +79,8 @@ def export(
     set_up_logs(log_level)
     folder = choose_checkpoint(checkpoint, more_checkpoints)
     if format != "onnx":
-        refuse_together(folder, "model export --checkpoint", "--output NEW_FOLDER")
+        whole = "--format onnx"
+        refuse_together(folder, "model export --checkpoint", "--output NEW_FOLDER", whole)
     given = {"opset": opset, "data": data, "with_recipe": serve or None}
     options = {name: value for name, value in given.items() if value is not None}
     exported = export_model(folder, output, format=format, dtype=dtype.value, **options)
