@@ -64,6 +64,7 @@ def compile_member(pipeline: TextPipeline) -> dict[str, Any]:
     if form.is_pair:
         prefix, between, suffix, has_types = read_frame(tokenizer)
     return {
+        "kind": "encoder",
         "max_length": pipeline.max_length,
         "prefix": prefix,
         "between": between,
@@ -84,7 +85,8 @@ def compile_tabular(pipeline: TextPipeline) -> dict[str, Any]:
     """
     _refuse_faults(pipeline, pipeline.all_features)
     has_many_targets = TASKS[pipeline.task].has_many_targets
-    return {"has_many_targets": has_many_targets, **_compile_reading(pipeline)}
+    kind = {"kind": "tabular", "has_many_targets": has_many_targets}
+    return {**kind, **_compile_reading(pipeline)}
 
 
 def _compile_reading(pipeline: TextPipeline) -> dict[str, Any]:

@@ -249,7 +249,7 @@ def check_columns(rows: list[Row], plan: dict[str, Any], path: Path) -> None:
 
 def open_member(folder: Path, plan: dict[str, Any]) -> Member | TabularMember:
     """A graph, or a model beside the encoder."""
-    return (TabularMember if "has_many_targets" in plan else Member)(folder, plan)
+    return (TabularMember if plan["kind"] == "tabular" else Member)(folder, plan)
 
 
 def main() -> None:

@@ -161,7 +161,8 @@ class Columns:
             elif view["kind"] in ("text", "string"):
                 width = 2 + len(self.directions.get(number, ()))
             flags += [view["kind"] == "category"] * width
-        return np.array(flags, dtype=bool)[self.features["kept"]]
+        kept: Array = np.array(flags, dtype=bool)[self.features["kept"]]
+        return kept
 
     def sparse(self, rows: list[Row]) -> Cells:
         """For linear models: numbers and their bins, categories, items and words; all columns, whether kept or not."""
