@@ -20,7 +20,7 @@ from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.reading.chunks import CHUNK_ROWS
 from bert_playground.data.templates.row_text import RowText
 from bert_playground.forks import claim_process
-from bert_playground.memory import fit_cache_limit
+from bert_playground.memory import fit_cache_limit, return_freed_memory
 from bert_playground.mlx_threads import wait_at_exit
 from bert_playground.models.bert_with_head import BertWithHead
 from bert_playground.models.checkpoint import load_model
@@ -33,6 +33,7 @@ from bert_playground.runs import find_checkpoint
 from bert_playground.tokens import Tokens
 
 Array = np.ndarray[Any, Any]
+MANY_ROWS = 2048  # whose text leaves holes worth a few ms of returning them
 # What is trained and asked: model(tokens) gives logits, model.head their loss and what they say.
 Model = BertWithHead | MaskedLM
 _turn = Lock()  # threads share the native kernels' threads and MLX's cache: one computes at a time
@@ -310,13 +311,16 @@ class Predictor:
         """Scores of read rows; tokens of a large table are never held together, except of windows, which need all rows."""
         is_whole = self.pipeline.windows is not None or frame.height <= CHUNK_ROWS
         parts = [frame] if is_whole else frame.iter_slices(CHUNK_ROWS)
-        loaders = (
-            self.pipeline.make_loader(part, batch_size=self.batch_size, variant=number)
-            for part in parts
-        )
-        answers = [predict_batches(self.model, loader) for loader in loaders]
+        answers = [predict_batches(self.model, self._load(part, number)) for part in parts]
         found = answers[0] if is_whole else join_predictions(answers)
         return require_finite(found, self.checkpoint)
+
+    def _load(self, frame: pl.DataFrame, number: int) -> Loader:
+        """The tokens of rows; what making those of many took is given back before the longest batch, which comes first."""
+        loader = self.pipeline.make_loader(frame, batch_size=self.batch_size, variant=number)
+        if frame.height >= MANY_ROWS:
+            return_freed_memory()
+        return loader
 
     def predict(
         self, frame: pl.DataFrame, *, num_variants: int = 1, drift: TableDrift | None = None

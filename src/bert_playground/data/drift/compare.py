@@ -11,7 +11,7 @@ from bert_playground.data.drift.column_drift import ColumnDrift
 from bert_playground.data.drift.finding import Finding
 from bert_playground.data.drift.profile import ColumnProfile
 from bert_playground.data.drift.quick_check import QuickCheck
-from bert_playground.data.reading.table import as_text
+from bert_playground.data.reading.table import as_text, own_text
 from bert_playground.logger import logger
 
 SAMPLE_ROWS = 4_000  # of a frame, whose distribution is compared; other facts are of all rows
@@ -103,9 +103,9 @@ class TableDrift:
             self._sample.append(pl.DataFrame(seen["sample"], schema=schema))
 
     def _keep(self, sample: pl.DataFrame) -> None:
-        self._sample.append(sample)
+        self._sample.append(own_text(sample))
         while sum(part.height for part in self._sample) > MAX_SAMPLE_ROWS:
-            self._sample = [pl.concat(self._sample).gather_every(2)]
+            self._sample = [own_text(pl.concat(self._sample).gather_every(2))]
             self._step *= 2
 
     def findings(self) -> list[Finding]:

@@ -100,6 +100,14 @@ def as_text(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.select(_as_text(column) for column in frame.iter_columns())
 
 
+def own_text(frame: pl.DataFrame) -> pl.DataFrame:
+    """The same rows, all text, in buffers of their own.
+
+    Rows that Polars takes from a longer table keep the text of all its rows alive.
+    """
+    return frame.select(pl.all() + "")
+
+
 def unnest_records(frame: pl.DataFrame) -> pl.DataFrame:
     """Records inside cells as columns "a.b".
 

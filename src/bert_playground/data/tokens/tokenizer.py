@@ -43,7 +43,7 @@ LETTERS_PER_TOKEN = 16  # a text is looked at from so many on for each token tha
 MARGIN = 64  # letters at the end of a beginning whose ids may change
 LONG_CHUNK = 64
 MAX_AROUND = 256  # tokens of a text of one letter
-CHUNK = 4096  # texts per call into the tokenizer, so that its answer objects stay small
+CHUNK = 512  # texts per call into the tokenizer: its answers take a hundred bytes for each token
 _is_quiet: ContextVar[bool] = ContextVar("is_quiet", default=False)
 
 
