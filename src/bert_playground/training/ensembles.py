@@ -17,6 +17,7 @@ from bert_playground.inference import AnyPredictor, Predictions, Predictor
 from bert_playground.models.ensemble import Variation, vary
 from bert_playground.runs import ENSEMBLE_NAME, RunDir
 from bert_playground.training.ensemble_fits import fit_variations
+from bert_playground.training.ignored_settings import log_settings_of_folds
 from bert_playground.training.members import describe_variation
 from bert_playground.training.metrics.scorer import make_scorer
 from bert_playground.training.pretrain_first import pretrain_first
@@ -66,6 +67,7 @@ def train_ensemble(
         )
 
     def body(run: RunDir, config: RunConfig, checkpoint: Path | None) -> EnsembleResult:
+        log_settings_of_folds(config, read_sources(run))
         return _train_together(run, config, read_sources(run))
 
     return run_in_folder(body, "train", config, sources, resume)

@@ -23,6 +23,13 @@ OF_SEVERAL = (
     "engine.* cross_validation.jobs",
     "one model is trained, by this process (--folds N, --ensemble N)",
 )
+OF_FOLDS = [
+    (
+        "cross_validation.time",
+        "it is for all models of a run over folds (--folds N); --max-time limits a single one",
+    ),
+    ("cross_validation.[!fj]*", "it is for models on folds (--folds N)"),
+]
 
 
 @dataclass(frozen=True)
@@ -96,8 +103,14 @@ def log_ignored_settings(config: RunConfig, sources: Mapping[str, str], facts: R
 
 
 def log_settings_of_several(config: RunConfig, sources: Mapping[str, str]) -> None:
-    """Name what says where several models are fitted, in a run of a single one."""
-    for sentence in _name(config, sources, [OF_SEVERAL]):
+    """Name what is about several models, in a run of a single one."""
+    for sentence in _name(config, sources, [OF_SEVERAL, *OF_FOLDS]):
+        logger.warning(sentence)
+
+
+def log_settings_of_folds(config: RunConfig, sources: Mapping[str, str]) -> None:
+    """Name what is about models on folds, in a run of several on one split."""
+    for sentence in _name(config, sources, OF_FOLDS):
         logger.warning(sentence)
 
 

@@ -99,7 +99,8 @@ def read_oof_files(
     for path, frame, label in zip(paths, frames, labels, strict=True):
         others = {*RESERVED, *names, key}
         columns = [name for name in frame.columns if name not in others]
-        others_id = infer_id_name(frame.select(columns)) if key in ROWS and columns else None
+        once = _first_repeat(frame).select(columns)
+        others_id = infer_id_name(once) if key in ROWS and columns else None
         columns = [name for name in columns if name != others_id]
         columns = _without_own_blend(path, columns, frame.columns)
         if not columns:
@@ -153,7 +154,7 @@ def _find_key(
         return id_column
     shared = [name for name in frames[0].columns if all(name in frame.columns for frame in frames)]
     others = [name for name in shared if name not in {*RESERVED, *targets}]
-    found = infer_id_name(frames[0].select(others)) if others else None
+    found = infer_id_name(_first_repeat(frames[0]).select(others)) if others else None
     numbers = [name for name in ROWS if name in shared]
     if found is not None or numbers:
         return found or numbers[0]
@@ -166,6 +167,13 @@ def _find_key(
         f"these files share no column that names their rows ({listed}); give each an id or a column 'row', or name "
         "the column with --id-column"
     )
+
+
+def _first_repeat(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows of one repeat, in which an id stands once."""
+    if REPEAT not in frame.columns:
+        return frame
+    return frame.filter(pl.col(REPEAT).eq_missing(pl.col(REPEAT).first()))
 
 
 def _tell_apart(paths: Sequence[Path]) -> list[str]:

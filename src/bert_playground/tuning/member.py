@@ -71,7 +71,7 @@ def tune_member(schedule: Schedule, member: Member) -> list[dict[str, Any]]:
     taken, left = _seconds_of(schedule, base), schedule.budget.left
     if left < LEAST_TRIALS * taken:
         needed = f"one trial takes about {taken:.0f} s, as {base.name} did"
-        _skip(schedule, member, f"{left:.0f} s were left, and {needed}")
+        _skip(schedule, member, f"{max(left, 0):.0f} s were left, and {needed}")
         return []
     search = _open_search(schedule, base, taken)
     logger.info(f"{member.name}: settings of {base.name} are tried{_say_limit(schedule)}")

@@ -110,6 +110,20 @@ def test_repeats_are_averaged_and_folds_drawn(tmp_path):
     assert "5 stratified folds are drawn" in " ".join(found["statements"])
 
 
+def test_the_ids_of_repeated_answers_name_their_rows(tmp_path):
+    twice = write(
+        tmp_path / "oof.csv",
+        row=[*range(ROWS), *range(ROWS)],
+        id=[*IDS, *IDS],
+        repeat=[0] * ROWS + [1] * ROWS,
+        y=[*LABELS, *LABELS],
+        a=[*A, *B],
+    )
+    found = run_json(twice, "--target", "y")
+    assert [member["name"] for member in found["members"]] == ["a"]
+    assert found["rows"] == ROWS
+
+
 def test_numbers_are_blended_in_their_units(tmp_path):
     price = TRUTH * 1000 + 5000
     oof = write(

@@ -23,6 +23,14 @@ def test_rows_of_a_class_that_is_too_rare_are_in_no_fold_and_said(tmp_path) -> N
     assert any("1 row in no fold" in note for note in folds.prepared.notes)
 
 
+def test_a_class_with_fewer_rows_than_folds_is_named(tmp_path) -> None:
+    labels = ["a"] * 30 + ["b"] * 28 + ["c"] * 2
+    folds = prepare(tmp_path, pl.DataFrame({"x": np.arange(60) % 7, "y": labels}))
+    (said,) = (note for note in folds.prepared.notes if "fewer rows" in note)
+    assert said.startswith("classes on fewer rows than the 3 folds: c (2);")
+    assert set(folds.assignments[0][58:]) < {0, 1, 2}  # in folds all the same
+
+
 def test_a_group_that_is_larger_than_a_fold_is_said(tmp_path) -> None:
     group = ["big"] * 40 + [f"g{i}" for i in range(20)]
     frame = pl.DataFrame({"x": np.arange(60) % 7, "group": group, "y": np.arange(60) % 2})

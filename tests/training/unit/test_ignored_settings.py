@@ -12,6 +12,7 @@ from bert_playground.training.ignored_settings import (
     RunFacts,
     ignored_settings,
     log_ignored_settings,
+    log_settings_of_folds,
     log_settings_of_several,
 )
 
@@ -150,6 +151,16 @@ def test_a_single_model_has_nothing_to_fit_side_by_side() -> None:
     said = listen({"engine.name": "ray", "cross_validation.jobs": 2}, log_settings_of_several)
     assert {each.split()[3] for each in said} == {"engine.name", "cross_validation.jobs"}
     assert all("one model is trained" in each for each in said)
+
+
+def test_a_single_model_has_no_folds_to_repeat_or_to_blend() -> None:
+    asked = {"repeats": 2, "members": "linear", "time": "20m", "pseudo": 0.9, "blend": "mean"}
+    flags = {f"cross_validation.{name}": value for name, value in asked.items()}
+    for log in (log_settings_of_several, log_settings_of_folds):
+        said = {each.split()[3]: each for each in listen(flags, log)}
+        assert said.keys() == flags.keys()
+        assert "--max-time limits a single one" in said["cross_validation.time"]
+        assert "it is for models on folds (--folds N)" in said["cross_validation.members"]
 
 
 def listen(flags: dict[str, Any], log: Callable[[RunConfig, dict[str, str]], None]) -> list[str]:

@@ -12,6 +12,7 @@ from bert_playground.training.cross_validation.budget import Budget
 from bert_playground.training.cross_validation.members import Member
 from bert_playground.training.cross_validation.schedule import Schedule
 
+PUPIL = Member("encoder_pseudo", is_encoder=True, teacher="encoder")
 ENCODER = Member("encoder", is_encoder=True)
 BOOSTING, LIGHTGBM = (Member(name, is_encoder=False) for name in ("boosting", "lightgbm"))
 
@@ -41,3 +42,19 @@ def test_the_last_fold_of_what_was_begun_may_use_the_grace(
     schedule = make_schedule(left, fitted)
     assert schedule._has_time(member, 1) is has_time
     assert (member.name in schedule.skipped) is not has_time
+
+
+def test_who_learns_from_answers_is_left_out_where_nobody_answered(tmp_path: Path) -> None:
+    schedule = make_schedule(50.0, {})
+    schedule.members = (ENCODER, PUPIL)
+    schedule.run = RunDir(tmp_path)
+    fold = SimpleNamespace(repeat=0, number=0)
+    schedule.folds = SimpleNamespace(folds=(fold,), assignments=[None])
+    assert list(schedule._jobs_of_pupils()) == []
+    assert schedule.skipped == {
+        "encoder_pseudo": "encoder, whose answers it learns from, has not all folds"
+    }
+    folder = schedule.run.fold_fit(0, 0, "encoder")
+    folder.mkdir(parents=True)
+    (folder / "summary.json").write_text("{}")
+    assert schedule._has_teacher(PUPIL, 0)

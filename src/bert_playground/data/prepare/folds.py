@@ -16,7 +16,7 @@ from bert_playground.data.splits.folds import read_folds, rows_of_fold, write_fo
 from bert_playground.data.splits.split import draw_time_folds
 from bert_playground.data.splits.strategy import make_folds
 from bert_playground.data.targets.fit import Encoder, encode_targets, fit_targets
-from bert_playground.lookup import count_of
+from bert_playground.lookup import count_of, shorten
 
 UNEVEN = 1.5  # times the mean size, from which on a fold is said to be large
 
@@ -179,6 +179,7 @@ def _assign(
                 "folds that follow each other in time are the same each time; leave --repeats out"
             )
     notes += _describe_sizes(assignments[0], in_time=in_time)
+    notes += _describe_classes(table, prepared, assignments[0])
     drawn = [
         [
             Fold(repeat, int(number), *rows_of_fold(numbers, int(number), in_time=in_time))
@@ -203,6 +204,22 @@ def _describe_sizes(numbers: np.ndarray, *, in_time: bool) -> list[str]:
             f"folds of {sizes.min()} to {sizes.max()} rows, as groups stay together: scores of folds differ by that too"
         )
     return found
+
+
+def _describe_classes(table: pl.DataFrame, prepared: Prepared, numbers: np.ndarray) -> list[str]:
+    """Classes that some folds have no row of, because there are fewer rows of them than folds."""
+    schema = prepared.schema
+    if schema.task not in ("binary", "multiclass", "ordinal"):
+        return []
+    num_folds = len(np.unique(numbers[numbers >= 0]))
+    counts = table[schema.target].filter(pl.Series(numbers >= 0)).value_counts(sort=True)
+    rare = [f"{name} ({count})" for name, count in counts.iter_rows() if count < num_folds]
+    if not rare:
+        return []
+    return [
+        f"classes on fewer rows than the {num_folds} folds: {shorten(rare)}; folds without one say nothing of it, so their "
+        "scores differ by that too"
+    ]
 
 
 def _cut_windows(

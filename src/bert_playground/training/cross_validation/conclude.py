@@ -185,12 +185,15 @@ def _drop_losing_pseudo(
             ]
             gains.append(values[0] - values[1])
         gain, error = float(np.mean(gains)), standard_error(np.array(gains))
-        if error is None or not gain > error:  # a metric that a fold does not define shows nothing
-            del answers[name]
-            spread = "" if error is None else f" ± {error:.4f}"
-            why = f"pseudo-labels are not shown to gain: {objective.name} {gain:+.4f}{spread} over the folds"
-            schedule.skipped[name] = why
-            logger.info(f"{name} is left out: {why}")
+        spread = "" if error is None else f" ± {error:.4f}"
+        said = f"{objective.name} {gain:+.4f}{spread} over the folds, beside {before}"
+        if error is not None and gain > error:
+            logger.info(f"{name} joins the others: pseudo-labels gain, {said}")
+            continue
+        # A metric that a fold does not define shows nothing.
+        del answers[name]
+        schedule.skipped[name] = f"pseudo-labels are not shown to gain: {said}"
+        logger.info(f"{name} is left out: {schedule.skipped[name]}")
     return replace(found, answers=answers)
 
 

@@ -12,7 +12,12 @@ from bert_playground.lookup import count_of
 from bert_playground.runs import RunDir
 from bert_playground.training.cross_validation.budget import Budget
 from bert_playground.training.cross_validation.conclude import conclude
-from bert_playground.training.cross_validation.members import choose_members, describe_members
+from bert_playground.training.cross_validation.members import (
+    choose_members,
+    describe_members,
+    find_unavailable,
+)
+from bert_playground.training.cross_validation.pseudo_labels import require_pseudo_labels
 from bert_playground.training.cross_validation.schedule import Schedule, Tuner
 from bert_playground.training.run_folder import RunResult, run_in_folder
 from bert_playground.training.start import read_sources, start_run
@@ -57,9 +62,11 @@ def _cross_validate(
         )
     _ = config.training.rows_per_batch  # one number for all folds
     require_engine(config.engine.asked, f"bert train --engine {config.engine.name}")
-    members = choose_members(config)
+    members, unavailable = choose_members(config), find_unavailable(config)
     start_run(run, config)
     folds = prepare_folds(config)
+    if config.cross_validation.pseudo is not None:
+        require_pseudo_labels(folds.prepared)
     for note in folds.prepared.notes:
         logger.info(note)
     table = folds.table
@@ -69,9 +76,12 @@ def _cross_validate(
     logger.info(
         f"{count_of(len(members), 'model')} on each of {len(folds.folds)} folds: {describe_members(members)}"
     )
+    for name, why in unavailable.items():
+        logger.info(f"{name} is left out: {why}")
     budget = Budget(config.cross_validation.time, started)
     with open_engine(config.engine.asked, config.cross_validation.jobs, run.config) as engine:
         schedule = Schedule(run, config, sources, folds, members, budget, engine=engine, tune=tune)
+        schedule.skipped.update(unavailable)
         schedule.fit_all()
     return conclude(run, config, folds, schedule, time.perf_counter() - started)
 

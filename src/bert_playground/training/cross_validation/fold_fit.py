@@ -99,7 +99,7 @@ def fit_on_fold(job: FoldFit) -> Fitted:
     started = time.perf_counter()
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
-        if job.member.teacher is not None:
+        if job.teacher is not None:
             job = replace(job, prepared=add_pseudo_labels(job.prepared, job.teacher, job.config))
         with nullcontext() if job.is_first else warnings_only():
             (_fit_encoder if job.member.is_encoder else _fit_beside)(job)
@@ -108,7 +108,8 @@ def fit_on_fold(job: FoldFit) -> Fitted:
         if isinstance(error, OSError) and error.errno in STORAGE:
             raise
         logger.debug(f"{job.folder}: {type(error).__name__}: {error}")
-        return Fitted(time.perf_counter() - started, f"{type(error).__name__}: {error}")
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        return Fitted(time.perf_counter() - started, f"{kind}{error}")
     return Fitted(time.perf_counter() - started)
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bert_playground.config.schema import RunConfig
-from bert_playground.logger import logger
 from bert_playground.lookup import look_up, shorten
 from bert_playground.models.ensemble import vary
 from bert_playground.models.hub_files import find_cached
@@ -60,9 +59,8 @@ def choose_members(config: RunConfig) -> tuple[Member, ...]:
     asked = config.cross_validation.members
     if asked is None:
         asked = ("encoder", BESIDE)
-    asked = tuple(
-        name for each in asked for name in (available_estimators() if each == BESIDE else (each,))
-    )
+    others = tuple(name for name in available_estimators() if name not in asked)
+    asked = tuple(name for each in asked for name in (others if each == BESIDE else (each,)))
     if not asked:
         raise ValueError("cross_validation.members is empty; leave it out, or name some")
     if len(set(asked)) < len(asked):
@@ -72,7 +70,15 @@ def choose_members(config: RunConfig) -> tuple[Member, ...]:
         look_up(known, name, "member")
     members = [member for name in asked for member in _find_members(name, config)]
     if not members:
-        raise ValueError(f"none of {', '.join(asked)} can be fitted here")
+        reasons = "; ".join(f"{name}: {why}" for name, why in find_unavailable(config).items())
+        raise ValueError(f"none of {', '.join(asked)} can be fitted here ({reasons})")
+    if config.cross_validation.pseudo is not None and not any(each.teacher for each in members):
+        raise ValueError(
+            "--pseudo lets an encoder learn from the test table too, and none is among the members; name one, such as "
+            "encoder, or leave it out"
+        )
+    # They are fitted after the others, whose answers they learn from.
+    members.sort(key=lambda member: member.teacher is not None)
     if TUNED in asked:
         if not any(member.is_encoder for member in members):
             raise ValueError(
@@ -80,6 +86,15 @@ def choose_members(config: RunConfig) -> tuple[Member, ...]:
             )
         members.append(Member(TUNED, is_encoder=True, is_tuned=True))
     return tuple(members)
+
+
+def find_unavailable(config: RunConfig) -> dict[str, str]:
+    """Encoder that is asked for and cannot be fitted here → why."""
+    asked = config.cross_validation.members or ()
+    why = f"no --model is given, and {SUGGESTED} has not been downloaded"
+    return {
+        name: why for name in asked if name in ENCODERS and ENCODERS[name](name, config) is None
+    }
 
 
 def _find_members(name: str, config: RunConfig) -> list[Member]:
@@ -152,9 +167,6 @@ def _from_checkpoint(name: str, config: RunConfig) -> Member | None:
     if given is None:
         cached = find_cached(SUGGESTED)
         if cached is None:
-            logger.info(
-                f"member {name} is left out: no --model is given, and {SUGGESTED} has not been downloaded"
-            )
             return None
         given = str(cached)
     return Member(

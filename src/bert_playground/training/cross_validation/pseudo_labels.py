@@ -1,4 +1,4 @@
-"""add_pseudo_labels: rows of the test table that a model of the same fold is sure of, learned from as if they were labelled."""
+"""require_pseudo_labels, add_pseudo_labels: rows of the test table that a model of the same fold is sure of, learned from too."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,25 @@ from bert_playground.runs import RunDir
 from bert_playground.tasks import TASKS
 
 
-def add_pseudo_labels(prepared: Prepared, teacher: Path | None, config: RunConfig) -> Prepared:
+def require_pseudo_labels(prepared: Prepared) -> None:
+    """Refuse tables whose test rows cannot be learned from.
+
+    Raises:
+        ValueError: there is no test table, or the task has no class for each row.
+    """
+    task = prepared.schema.task
+    if not TASKS[task].is_classification or TASKS[task].has_many_targets:
+        raise ValueError(
+            f"pseudo-labels need one class per row, but the task is {task}; leave --pseudo out"
+        )
+    if prepared.text.test_rows is None:
+        raise ValueError(
+            "pseudo-labels need a test table beside the training table, such as test.csv beside train.csv; put it there, or "
+            "leave --pseudo out"
+        )
+
+
+def add_pseudo_labels(prepared: Prepared, teacher: Path, config: RunConfig) -> Prepared:
     """The training rows of a fold, and below them the rows of the test table with the teacher's answers as labels.
 
     The teacher was fitted on the training rows of the same fold, so nothing of the rows to answer gets into them.
@@ -31,14 +49,9 @@ def add_pseudo_labels(prepared: Prepared, teacher: Path | None, config: RunConfi
 
     Reference: Lee 2013, Pseudo-Label; the rows keep their labels in all epochs.
     """
-    task, test = prepared.schema.task, prepared.text.test_rows
-    least = config.cross_validation.pseudo
-    if not TASKS[task].is_classification or TASKS[task].has_many_targets:
-        raise ValueError(f"pseudo-labels need one class per row, but the task is {task}")
-    if test is None or teacher is None:
-        raise ValueError(
-            "pseudo-labels need a test table beside the training table, such as test.csv beside train.csv"
-        )
+    require_pseudo_labels(prepared)
+    test, least = prepared.text.test_rows, config.cross_validation.pseudo
+    assert test is not None
     assert least is not None
     kept = RunDir(teacher).kept
     assert kept is not None

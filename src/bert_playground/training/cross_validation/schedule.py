@@ -97,12 +97,11 @@ class Schedule:
                     self._track(member.name, fold.repeat, fold.number)
                 else:
                     num_left += 1
-        with (
-            show_fits(num_left) as tell,
-            closing(self.engine.run(fit_on_fold, self._jobs())) as done,
-        ):
-            for job, fitted in done:
-                self._take_note(job, fitted, tell)
+        with show_fits(num_left) as tell:
+            for jobs in (self._jobs(), self._jobs_of_pupils()):
+                with closing(self.engine.run(fit_on_fold, jobs)) as done:
+                    for job, fitted in done:
+                        self._take_note(job, fitted, tell)
         if self.is_ended_early:
             return
         if not self.complete():
@@ -188,11 +187,24 @@ class Schedule:
 
     def _jobs(self) -> Iterator[FoldFit]:
         """One by one, so that each is told how much time is left."""
-        beside = [member for member in self.members if not member.is_encoder]
-        encoders = [member for member in self.members if member.is_encoder and not member.is_tuned]
+        own = [each for each in self.members if each.teacher is None and not each.is_tuned]
         for repeat in range(len(self.folds.assignments)):
-            for member in (*beside, *encoders):
+            for member in sorted(own, key=lambda each: each.is_encoder):
                 yield from self._jobs_of(member, repeat)
+
+    def _jobs_of_pupils(self) -> Iterator[FoldFit]:
+        """Of members that learn from another's answers, which have all been fitted: side by side they would be begun too soon."""
+        for repeat in range(len(self.folds.assignments)):
+            for member in self.members:
+                if member.teacher is not None and self._has_teacher(member, repeat):
+                    yield from self._jobs_of(member, repeat)
+
+    def _has_teacher(self, member: Member, repeat: int) -> bool:
+        teacher = next(each for each in self.members if each.name == member.teacher)
+        if all(self._is_done(teacher, fold) for fold in self._of_repeat(repeat)):
+            return True
+        self._skip(member, f"{teacher.name}, whose answers it learns from, has not all folds")
+        return False
 
     def _jobs_of(self, member: Member, repeat: int) -> Iterator[FoldFit]:
         folds = [fold for fold in self._of_repeat(repeat) if not self._is_done(member, fold)]
@@ -214,9 +226,13 @@ class Schedule:
             return True
         if self.fitted.get(member.name) and self._may_finish(member, num_fits):
             return True  # its other folds would be for nothing
-        self.skipped[member.name] = f"there was no time for {num_fits} of its folds"
-        logger.warning(f"{member.name} is left out: no time is left for {num_fits} of its folds")
+        self._skip(member, f"there was no time for {num_fits} of its folds")
         return False
+
+    def _skip(self, member: Member, why: str) -> None:
+        if member.name not in self.skipped:
+            self.skipped[member.name] = why
+            logger.warning(f"{member.name} is left out: {why}")
 
     def _may_finish(self, member: Member, num_fits: int) -> bool:
         rounds = -(-num_fits // self.num_processes)
