@@ -33,7 +33,6 @@ from bert_playground.runs import find_checkpoint
 from bert_playground.tokens import Tokens
 
 Array = np.ndarray[Any, Any]
-MANY_ROWS = 2048  # whose text leaves holes worth a few ms of returning them
 # What is trained and asked: model(tokens) gives logits, model.head their loss and what they say.
 Model = BertWithHead | MaskedLM
 _turn = Lock()  # threads share the native kernels' threads and MLX's cache: one computes at a time
@@ -303,24 +302,21 @@ class Predictor:
         if num_variants == 1:
             return answers[0]
         arrays, weights = [mx.array(each.scores) for each in answers], [1 / num_variants]
-        head_type = self.model.head.head_type
-        scores = np.array(average_answers(arrays, weights * num_variants, head_type))
-        return Predictions(scores, answers[0].labels, loss=None)
+        scores = average_answers(arrays, weights * num_variants, self.model.head.head_type)
+        return Predictions(np.array(scores), answers[0].labels, loss=None)
 
     def _score_variant(self, frame: pl.DataFrame, number: int) -> Predictions:
         """Scores of read rows; tokens of a large table are never held together, except of windows, which need all rows."""
         is_whole = self.pipeline.windows is not None or frame.height <= CHUNK_ROWS
         parts = [frame] if is_whole else frame.iter_slices(CHUNK_ROWS)
-        answers = [predict_batches(self.model, self._load(part, number)) for part in parts]
+        answers = []
+        for part in parts:
+            loader = self.pipeline.make_loader(part, batch_size=self.batch_size, variant=number)
+            if part.height >= 16 * self.batch_size:
+                return_freed_memory()  # of their text, before the longest batch
+            answers.append(predict_batches(self.model, loader))
         found = answers[0] if is_whole else join_predictions(answers)
         return require_finite(found, self.checkpoint)
-
-    def _load(self, frame: pl.DataFrame, number: int) -> Loader:
-        """The tokens of rows; what making those of many took is given back before the longest batch, which comes first."""
-        loader = self.pipeline.make_loader(frame, batch_size=self.batch_size, variant=number)
-        if frame.height >= MANY_ROWS:
-            return_freed_memory()
-        return loader
 
     def predict(
         self, frame: pl.DataFrame, *, num_variants: int = 1, drift: TableDrift | None = None
