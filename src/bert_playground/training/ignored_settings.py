@@ -28,7 +28,7 @@ OF_FOLDS = [
         "cross_validation.time",
         "it is for all models of a run over folds (--folds N); --max-time limits a single one",
     ),
-    ("cross_validation.[!fj]*", "it is for models on folds (--folds N)"),
+    ("cross_validation.[!fj]*", "it is for models on folds (--folds N)"),  # all but folds and jobs
 ]
 
 
