@@ -39,6 +39,21 @@ def test_a_group_that_is_larger_than_a_fold_is_said(tmp_path) -> None:
     assert len({int(folds.assignments[0][row]) for row in range(40)}) == 1
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_as_many_groups_as_folds_are_a_fold_each(tmp_path, seed: int) -> None:
+    frame = pl.DataFrame({"x": np.arange(60) % 7, "group": ["u", "v"] * 30, "y": [0, 0, 1, 1] * 15})
+    settings = {"data.group_column": "group", "training.seed": seed}
+    folds = prepare(tmp_path, frame, **settings, **{"cross_validation.folds": 2})
+    assert [len(fold.val) for fold in folds.folds] == [30, 30]
+    assert not any("--val" in note for note in folds.prepared.notes)
+
+
+def test_fewer_groups_than_folds_are_refused_with_what_to_ask_for(tmp_path) -> None:
+    frame = pl.DataFrame({"x": np.arange(60) % 7, "group": ["u", "v"] * 30, "y": [0, 0, 1, 1] * 15})
+    with pytest.raises(ValueError, match=r"2 groups cannot be dealt to 3 folds; ask for fewer"):
+        prepare(tmp_path, frame, **{"data.group_column": "group"})
+
+
 def test_folds_in_time_are_answered_by_models_of_earlier_rows(tmp_path) -> None:
     days = [f"2024-01-{day:02d}" for day in range(1, 29)]
     frame = pl.DataFrame({"day": days, "x": np.arange(28) % 5, "y": np.arange(28) % 2})

@@ -112,7 +112,7 @@ def prepare_folds(config: RunConfig) -> PreparedFolds:
     asked = config.cross_validation
     assert asked.folds is not None
     _refuse_single_split(config)
-    prepared = prepare(config)
+    prepared = prepare(config, is_whole=True)
     if prepared.stream is not None:
         raise ValueError(
             "folds need the whole table in memory, but it is streamed; set data.streaming to false, or train on one split"
@@ -130,8 +130,9 @@ def prepare_folds(config: RunConfig) -> PreparedFolds:
     labels = fit_targets(
         table, prepared.schema.target, prepared.schema.task, prepared.schema.class_order
     )
+    before = prepared.notes if windows is None else prepared.notes[:-1]  # without its one split
     return PreparedFolds(
-        replace(prepared, notes=(*prepared.notes[:-1], *notes), train=table, val=table),
+        replace(prepared, notes=(*before, *notes), train=table, val=table),
         table,
         tuple(fold for folds in drawn for fold in folds),
         tuple(assignments),

@@ -74,8 +74,12 @@ class Prepared:
         return replace(self, train=self.table[train], val=self.table[val], notes=notes)
 
 
-def prepare(config: RunConfig) -> Prepared:
+def prepare(config: RunConfig, *, is_whole: bool = False) -> Prepared:
     """Read the tables, decide target, id and task, and split validation rows off where none are given.
+
+    Args:
+        config: of the run.
+        is_whole: leave the rows of one table together, as folds will divide them; windows of series are divided anyway.
 
     Raises:
         FileNotFoundError: a table is not there.
@@ -111,6 +115,8 @@ def prepare(config: RunConfig) -> Prepared:
         notes,
         stream=None if held is None else held.stream,
     )
+    if is_whole:
+        return replace(prepared, table=frame)
     if held is not None and held.val is not None:
         return replace(prepared, val=held.val.drop(schema.dropped))
     if request.val is not None:
