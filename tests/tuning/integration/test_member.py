@@ -11,6 +11,8 @@ from bert_playground.ensemble_predictor import load_predictor
 from bert_playground.training.cross_validation.cross_validate import run_cross_validation
 from bert_playground.training.cross_validation.fold_fit import read_answers
 from bert_playground.tuning import member
+from bert_playground.tuning.trial_job import TrialJob
+from tests.engines.pickled import use_as_ray
 from tests.tiny_run import TINY_RUN
 
 pytestmark = pytest.mark.medium
@@ -53,6 +55,18 @@ def test_each_fold_is_answered_by_a_trial_that_did_not_see_it(result):
         answers = oof.filter(fold=fold)["tuned"].to_numpy()
         tried = [Path(each["run"]) / f"folds/repeat_0/fold_{fold}/encoder" for each in trials]
         assert any(np.array_equal(read_answers(folder), answers) for folder in tried)
+
+
+def test_trials_of_the_member_run_side_by_side(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(member, "MOST_TRIALS", 2)
+    engine = use_as_ray(monkeypatch)
+    few = {"engine.name": "ray", "cross_validation.folds": 2}
+    found = run_cross_validation(*configure(table, tmp_path, **few), tune=member.tune_member)
+    trials = [each for each in found.summary["trials"] if each["state"] == "complete"]
+    assert {job.number for job in engine.calls if isinstance(job, TrialJob)} == {1, 2}
+    assert trials
+    assert "tuned" in found.summary["member_metrics"]
+    assert found.summary["failures"] == {}
 
 
 def test_what_was_tried_is_told_in_its_order(result):
