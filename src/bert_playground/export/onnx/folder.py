@@ -61,6 +61,7 @@ from bert_playground.models.checkpoint import hub_config, load_model
 from bert_playground.models.hub_files import CONFIG
 from bert_playground.run_record import find_record, read_record
 from bert_playground.runs import find_checkpoint
+from bert_playground.tabular.estimators import ESTIMATORS
 from bert_playground.tabular.predictor import TabularPredictor
 from bert_playground.training.evaluation.calibrate import rows_of_run
 from bert_playground.training.metrics.scorer import make_scorer
@@ -151,7 +152,9 @@ def export_onnx(
     cost = _measure_cost(ours, plan, written, rows)
     cases = [case for each in written for case in each.cases]
     write_predict(folder)
-    packages = sorted({part.package for part in parts} - {""})
+    beside = [each.member for each in written if isinstance(each.member, TabularPredictor)]
+    # Of scikit-learn's models arrays.npz holds all that is needed.
+    packages = sorted({ESTIMATORS[each.name].package for each in beside} - {"scikit-learn"})
     graphs = [each.member.graph for each in written if isinstance(each.member, OnnxMember)]
     write_readme(folder, ours, graphs, packages, dtype=dtype, has_recipe=with_recipe)
     if with_recipe:

@@ -7,12 +7,9 @@ from typing import Any
 
 from bert_playground.blend_predictor import PIPELINE, read_blend
 from bert_playground.data.pipeline import TextPipeline
-from bert_playground.documents import read_json
 from bert_playground.export.onnx.plan import compile_alignment
 from bert_playground.models.ensemble import read_manifest
 from bert_playground.runs import BLEND_NAME, ENSEMBLE_NAME, ESTIMATOR_NAME, find_checkpoint
-
-ASKED = ("catboost", "lightgbm")  # of the others arrays.npz holds all that is needed
 
 
 @dataclass(frozen=True)
@@ -35,14 +32,6 @@ class Part:
     def is_tabular(self) -> bool:
         """Whether it is a model beside the encoder."""
         return (self.source / ESTIMATOR_NAME).is_file()
-
-    @property
-    def package(self) -> str:
-        """The library that predict.py asks for its answers; "": none."""
-        if not self.is_tabular:
-            return ""
-        name = read_json(self.source / ESTIMATOR_NAME).get("estimator")
-        return name if name in ASKED else ""
 
 
 def find_parts(checkpoint: Path) -> list[Part]:

@@ -30,7 +30,7 @@ def write_tabular(predictor: TabularPredictor, folder: Path) -> None:
         if output.model is not None and predictor.name == "boosting":
             trees = tree_arrays(output.model)
             arrays |= {f"trees_{number}_{name}": array for name, array in trees.items()}
-    np.savez_compressed(folder / ARRAYS, **arrays)  # type: ignore[arg-type]  # names, not flags
+    np.savez_compressed(folder / ARRAYS, allow_pickle=False, **arrays)
 
 
 def linear_arrays(model: Any, features: TabularFeatures) -> tuple[Array, Array]:
