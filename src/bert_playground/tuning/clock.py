@@ -9,7 +9,9 @@ MOST_RESERVED = 0.4  # of the time
 MOST_OF_SEARCH = 0.2  # of the time, that one trial takes of it, unless the defaults take as long
 TIMES_DEFAULTS = 2.0
 LEAST_PAIRS = 2  # that a verdict needs
-SLACK = 1.15  # trainings of the verdict may take longer than the same ones in the search
+SLACK = 1.15  # trainings of race and verdict may take longer than the same ones in the search
+RACE = 0.2  # of the time, for the race of the best trials
+RACE_ROUNDS, LEAST_RACERS = 2, 3  # fewer show nothing
 
 
 @dataclass
@@ -23,6 +25,7 @@ class Clock:
         taken: seconds of the trials so far.
         defaults: seconds of the run by the defaults; None: not known yet.
         best: seconds of the best trial; None: none is better than the defaults yet.
+        has_race: whether the best trials race before the verdict.
     """
 
     seconds: float | None
@@ -31,6 +34,7 @@ class Clock:
     taken: list[float] = field(default_factory=list)
     defaults: float | None = None
     best: float | None = None
+    has_race: bool = False
 
     @property
     def elapsed(self) -> float:
@@ -59,7 +63,31 @@ class Clock:
             wanted, most = min(self.num_pairs, LEAST_PAIRS), MOST_RESERVED / 2
         else:
             wanted, most = self.num_pairs, MOST_RESERVED
-        return self.left - min(wanted * self.pair, most * self.seconds)
+        return self.left - min(wanted * self.pair, most * self.seconds) - self._race
+
+    @property
+    def _race(self) -> float:
+        """Seconds that are kept for the race; 0: there is none, or no time for one."""
+        if not self.has_race or self.seconds is None:
+            return 0.0
+        seconds = RACE * self.seconds
+        return seconds if seconds >= RACE_ROUNDS * LEAST_RACERS * self.pair / 2 else 0.0
+
+    @property
+    def race_left(self) -> float:
+        """Seconds until the race ends and the verdict begins."""
+        if self.seconds is None:
+            return float("inf")
+        return self.left - min(self.num_pairs * self.pair, MOST_RESERVED * self.seconds)
+
+    @property
+    def most_racers(self) -> float:
+        """How many can race, the defaults among them, so that there is as much time again for the rounds of the better half."""
+        return max(0.0, self.race_left) / max(2 * RACE_ROUNDS * self.pair / 2, 1e-9)
+
+    def has_time_to_race(self, num_racers: int) -> bool:
+        """Whether one round more is likely to end in time."""
+        return self.race_left > num_racers * self.pair / 2
 
     def foresee_trials(self) -> float:
         """About how many trials as long as the run by the defaults there is time for."""

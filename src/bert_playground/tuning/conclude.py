@@ -17,6 +17,7 @@ from bert_playground.files import write_text
 from bert_playground.logger import logger
 from bert_playground.runs import RunDir
 from bert_playground.training.start import write_json
+from bert_playground.tuning.race import Race, race_trials
 from bert_playground.tuning.read_space import FIXED
 from bert_playground.tuning.report import report_study
 from bert_playground.tuning.request import TuneRequest
@@ -24,10 +25,12 @@ from bert_playground.tuning.rows import TunedRows
 from bert_playground.tuning.search import Search, describe_trials
 from bert_playground.tuning.study import RUN, best_trial, finished_trials
 from bert_playground.tuning.verdict import FIRST_SEED, Verdict, reach_verdict
+from bert_playground.tuning.weights import drop_weights
 
 BEST = "best.yaml"
-SEEDS_PER_VERDICT = 100  # so that a study that goes on is judged by seeds that it has not used
-VERDICTS = "verdicts"  # the study's attribute: how many there were
+SEEDS_PER_VERDICT = 50  # the race's come after them
+SEEDS_PER_END = 100  # so that a study that goes on is judged by seeds that it has not used
+ENDS = "verdicts"  # the study's attribute: how often it was concluded
 LEAST_TRIALS = 4  # of which importances say anything
 
 
@@ -43,18 +46,20 @@ def conclude_study(
         asked: of the study.
         started: `time.perf_counter()` at the start of this process.
     """
-    best = best_trial(search.study)
-    if best is not None and not search.is_better(best.value, search.defaults):
-        best = None
-    verdict = _judge(search, rows, asked, best)
-    config = search.runner.config if best is None else search.configure(best)
+    before = int(search.study.user_attrs.get(ENDS, 0))
+    search.study.set_user_attr(ENDS, before + 1)
+    first_seed = FIRST_SEED + search.runner.config.training.seed + SEEDS_PER_END * before
+    race = race_trials(search, first_seed + SEEDS_PER_VERDICT)
+    best = _choose(search, race)
+    verdict = _judge(search, rows, asked, best, race, first_seed)
+    config, _ = search.configured(best)
     path = run.path / BEST
     given = {name for name, by in search.runner.sources.items() if by != "default"}
     tuned = () if best is None else tuple(best.params)
-    comments = _say_best(search, best), verdict.say()
+    comments = _say_best(search, best, race), verdict.say()
     write_text(path, spell_config(config, {*given, *tuned}, comments))
     command = _train_command(run, path)
-    summary = _summarise(run, search, best, verdict, rows, command)
+    summary = _summarise(run, search, best, race, verdict, rows, command)
     summary["seconds"] = time.perf_counter() - started
     summary["time"] = {"asked": search.clock.seconds, "taken": summary["seconds"]}
     write_json(run.summary, summary)
@@ -67,38 +72,55 @@ def conclude_study(
     return summary
 
 
+def _choose(search: Search, race: Race | None) -> FrozenTrial | None:
+    """The trial that won the race, or without one by the score of the search; None: the defaults did."""
+    if race is not None:
+        search.clock.best = race.seconds
+        found = {trial.number: trial for trial in finished_trials(search.study)}
+        if (tried := best_trial(search.study)) is not None:
+            drop_weights(RunDir(Path(tried.user_attrs[RUN])))
+        return None if race.winner is None else found[race.winner]
+    best = best_trial(search.study)
+    return best if best is not None and search.is_better(best.value, search.defaults) else None
+
+
 def _judge(
-    search: Search, rows: TunedRows, asked: TuneRequest, best: FrozenTrial | None
+    search: Search,
+    rows: TunedRows,
+    asked: TuneRequest,
+    best: FrozenTrial | None,
+    race: Race | None,
+    first_seed: int,
 ) -> Verdict:
     metric = search.runner.metric
     if best is None:
-        return Verdict(metric, why="no trial was better than the defaults, even by its own score")
+        by = "even by its own score" if race is None else "on fresh splits"
+        return Verdict(metric, why=f"no trial was better than the defaults, {by}")
     if rows.aside is None:
         return Verdict(metric, why="no rows were put aside (--aside 0)")
-    before = int(search.study.user_attrs.get(VERDICTS, 0))
-    search.study.set_user_attr(VERDICTS, before + 1)
     search.progress.begin("the verdict")
     return reach_verdict(
         search.runner,
         rows.aside,
-        (search.configure(best), search.sources_of(list(best.params))),
-        (search.runner.config, search.runner.sources),
+        search.configured(best),
+        search.configured(None),
         search.clock,
         asked.seeds,
-        FIRST_SEED + search.runner.config.training.seed + SEEDS_PER_VERDICT * before,
+        first_seed,
         lambda number: search.progress.begin(f"the verdict, pair {number + 1}"),
     )
 
 
-def _say_best(search: Search, best: FrozenTrial | None) -> str:
+def _say_best(search: Search, best: FrozenTrial | None, race: Race | None) -> str:
+    metric, tried = search.runner.metric, describe_trials(search)
+    who = "The defaults are" if best is None else f"Trial {best.number} is"
+    if race is not None:
+        return f"{who} the best of {tried}: {metric} {race.say()}."
     if best is None:
         known = search.defaults
         assert known is not None
-        return f"The defaults are the best of {describe_trials(search)}: {search.runner.metric} {known['value']:.4f}."
-    return (
-        f"Trial {best.number} is the best of {describe_trials(search)}: {search.say_best().removeprefix('best ')} by the score "
-        "that chose it."
-    )
+        return f"{who} the best of {tried}: {metric} {known['value']:.4f}."
+    return f"{who} the best of {tried}: {search.say_best().removeprefix('best ')} by the score that chose it."
 
 
 def spell_config(config: RunConfig, given: set[str], comments: tuple[str, ...]) -> str:
@@ -151,16 +173,21 @@ def _summarise(
     run: RunDir,
     search: Search,
     best: FrozenTrial | None,
+    race: Race | None,
     verdict: Verdict,
     rows: TunedRows,
     command: str,
 ) -> dict[str, Any]:
     known = search.defaults
     assert known is not None
-    value, error = search.best_value()
     metric = search.runner.metric
     schema = search.runner.prepared.schema
-    metrics = known["metrics"] if best is None else best.user_attrs.get("metrics", {})
+    value, error = search.best_value()
+    attributes = known if best is None else best.user_attrs
+    metrics, trained = attributes.get("metrics", {}), attributes.get(RUN)
+    if race is not None:
+        value, error = race.value, race.error
+        metrics, trained = race.last.metrics, str(race.last.run.path)
     return {
         "kind": "tune",
         "task": schema.task,
@@ -178,9 +205,10 @@ def _summarise(
             "value": value,
             "error": error,
             "params": {} if best is None else search.space.decode(best.params),
-            "run": known["run"] if best is None else best.user_attrs.get(RUN),
-            "says": _say_best(search, best),
+            "run": trained,
+            "says": _say_best(search, best, race),
         },
+        "race": None if race is None else race.to_dict(),
         "verdict": verdict.to_dict(),
         "importances": measure_importances(search.study),
         "trials": list_trials(search),

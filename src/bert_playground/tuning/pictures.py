@@ -7,7 +7,7 @@ from markupsafe import Markup, escape
 
 from bert_playground.training.report.blocks import Figure
 from bert_playground.training.report.svg import Bar, Chart, Range, draw_bars, wrap
-from bert_playground.tuning.space import Choice, Dimension
+from bert_playground.tuning.space import Choice, Dimension, place_value
 
 Trial = Mapping[str, Any]
 WIDE, HIGH, EDGE, TOP, BOTTOM = 110, 300, 70, 24, 64  # of parallel coordinates
@@ -78,17 +78,6 @@ def draw_parallel(
     said = f"{len(complete)} complete trials through their settings to {metric}; the best tenth is orange."
     width = 2 * EDGE + WIDE * len(dimensions)
     return Figure(wrap(parts, width, HIGH, said), said)
-
-
-def place_value(dimension: Dimension, value: Any) -> float:
-    """Where a value lies on its axis, 0 to 1."""
-    if isinstance(dimension, Choice):
-        return dimension.values.index(value) / max(1, len(dimension.values) - 1)
-    if dimension.log:
-        from math import log
-
-        return (log(value) - log(dimension.low)) / (log(dimension.high) - log(dimension.low))
-    return float((value - dimension.low) / (dimension.high - dimension.low))
 
 
 def _ends(dimension: Dimension) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import bert_playground
@@ -60,6 +61,7 @@ def make_sections(search: "Search", summary: Summary) -> list[Section]:
     """What the page shows."""
     return [
         Section("verdict", "Does it beat the defaults?", tuple(_show_verdict(summary))),
+        *_show_race(summary, search.runner.metric),
         Section("trials", "Trials", tuple(_show_trials(search, summary))),
         Section("settings", "Best settings", tuple(_show_best(search, summary))),
         Section("next", "What next", (_list_commands(summary),)),
@@ -83,6 +85,34 @@ def _show_verdict(summary: Summary) -> list[Block]:
         )
     )
     return blocks
+
+
+def _show_race(summary: Summary, metric: str) -> list[Section]:
+    race = summary["race"]
+    if race is None:
+        return []
+    chose = {each["trial"]: each["value"] for each in summary["trials"]}
+    chose[None] = summary["defaults"]["value"]
+    rows = tuple(
+        (
+            _name(each["trial"]),
+            fmean(each["values"]) if each["values"] else None,
+            len(each["values"]),
+            chose.get(each["trial"]),
+            ", ".join(f"{value:.4f}" for value in each["values"]),
+        )
+        for each in race["entries"]
+    )
+    columns = ("trial", f"mean {metric}", "rounds", "in the search", "by round")
+    said = (
+        "Each round is a fresh split of the rows of the trials, the same for all of a round; after each two the worse half is "
+        f"left behind. Best over all rounds: {_name(race['winner'])}."
+    )
+    return [Section("race", "The best trials on fresh splits", (Text((said,)), Table("The race", columns, rows)))]
+
+
+def _name(number: int | None) -> str:
+    return "the defaults" if number is None else f"trial {number}"
 
 
 def _show_trials(search: "Search", summary: Summary) -> list[Block]:

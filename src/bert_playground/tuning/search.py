@@ -252,14 +252,20 @@ class Search:
         """Whether a value is better than that of the defaults."""
         if value is None or known is None:
             return value is not None
-        sign = 1.0 if self.runner.objective.higher_is_better else -1.0
-        return bool(sign * value > sign * known["value"])
+        return bool(self.sign * value > self.sign * known["value"])
 
-    def configure(self, trial: FrozenTrial) -> RunConfig:
-        """The configuration of a trial."""
-        return configure_trial(
-            self.runner.config, self.space, self.space.decode(trial.params), self.facts
-        )
+    @property
+    def sign(self) -> float:
+        """By which values are multiplied so that more is better."""
+        return 1.0 if self.runner.objective.higher_is_better else -1.0
+
+    def configured(self, trial: FrozenTrial | None) -> tuple[RunConfig, Mapping[str, str]]:
+        """The configuration of a trial and where its values came from; None: of the defaults."""
+        if trial is None:
+            return self.runner.config, self.runner.sources
+        values = self.space.decode(trial.params)
+        config = configure_trial(self.runner.config, self.space, values, self.facts)
+        return config, self.sources_of(list(trial.params))
 
     def sources_of(self, paths: Sequence[str]) -> dict[str, str]:
         """Where each value of a trial came from."""

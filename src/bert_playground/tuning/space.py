@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import log
 from typing import Any
 
 import optuna
@@ -144,6 +145,30 @@ def _suggest(trial: optuna.Trial, path: str, asked: BaseDistribution) -> Any:
 def spell_choice(value: Any) -> str:
     """A value as JSON."""
     return json.dumps(value, sort_keys=True, default=str)
+
+
+def place_value(dimension: Dimension, value: Any) -> float:
+    """Where a value lies on its axis, 0 to 1."""
+    if isinstance(dimension, Choice):
+        return dimension.values.index(value) / max(1, len(dimension.values) - 1)
+    low, high = dimension.low, dimension.high
+    if dimension.log:
+        low, high, value = log(low), log(high), log(value)
+    return float((value - low) / (high - low))
+
+
+def measure_distance(space: Space, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> float:
+    """Mean over the settings: of numbers their distance as a share of the axis, of choices 1 where they differ (Gower, 1971)."""
+    parts = []
+    for path, each in space.dimensions.items():
+        one, other = ours[path], theirs[path]
+        is_choice = isinstance(each, Choice)
+        parts.append(
+            float(one != other)
+            if is_choice
+            else abs(place_value(each, one) - place_value(each, other))
+        )
+    return sum(parts) / len(parts)
 
 
 def list_dimensions(space: Space) -> list[tuple[str, str]]:

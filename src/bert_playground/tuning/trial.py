@@ -171,6 +171,41 @@ class TrialRunner:
             result.metrics,
         )
 
+    def run_afresh(
+        self,
+        config: RunConfig,
+        sources: Mapping[str, str],
+        seed: int,
+        folder: str,
+        seconds_left: Callable[[], float],
+    ) -> Outcome:
+        """Train a configuration with another seed, on another split of the rows of the trials; tracked nowhere.
+
+        Args:
+            config: of a trial, or the defaults.
+            sources: of its values.
+            seed: of split, weights and order.
+            folder: for the run folder, beside that of trials.
+            seconds_left: for it; at 0 it ends.
+
+        Raises:
+            ValueError, RuntimeError, MemoryError: the configuration cannot be trained.
+        """
+        changes: dict[str, dict[str, Any]] = {
+            "training": {"seed": seed},
+            "data": {"split_seed": seed},
+            "tracking": {"mlflow": False},
+        }
+        config = config.with_changes(changes)
+        return self.run(
+            config,
+            sources,
+            reporter=None,
+            seconds_left=seconds_left,
+            folder=self.folder.with_name(folder),
+            single=prepare(config),
+        )
+
     def measure_error(self, outcome: Outcome) -> float | None:
         """Standard error of a trial's value: over folds, else over the validation rows drawn again and again."""
         if outcome.error is not None or self.folds is not None:

@@ -142,7 +142,8 @@ def _tune(
         free_killed_trials(study)
     before = _seconds_before(study) if presence.is_alone and not is_time_given else 0.0
     seconds = None if asked.seconds is None else max(asked.seconds - before, 1.0)
-    clock = Clock(seconds, asked.seeds if rows.aside is not None else 0, started)
+    num_pairs = asked.seeds if rows.aside is not None else 0
+    clock = Clock(seconds, num_pairs, started, has_race=True)
     keep_account = partial(_keep_account, study, f"{os.getpid()}-{started:.0f}", clock, presence)
     progress = create_progress(clock, asked.most_trials)
     _log_space(runner.metric, space)

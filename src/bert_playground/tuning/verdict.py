@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 
 from bert_playground.config.schema import RunConfig
-from bert_playground.data.prepare import prepare
 from bert_playground.data.targets.fit import Encoder, encode_targets, find_units, fit_targets
 from bert_playground.inference import Predictor
 from bert_playground.logger import logger
@@ -154,21 +153,7 @@ def _answer(
     clock: Clock,
 ) -> Array | None:
     """What one training answers to the rows put aside; None: there was no time for it."""
-    config, sources = configured
-    changes: dict[str, dict[str, Any]] = {
-        "training": {"seed": seed},
-        "data": {"split_seed": seed},
-        "tracking": {"mlflow": False},
-    }
-    config = config.with_changes(changes)
-    outcome = runner.run(
-        config,
-        sources,
-        reporter=None,
-        seconds_left=lambda: clock.left,
-        folder=runner.folder.with_name("verdict"),
-        single=prepare(config),
-    )
+    outcome = runner.run_afresh(*configured, seed, "verdict", lambda: clock.left)
     if outcome.ended or outcome.run.kept is None:
         return None
     answers = answer_fold(Predictor.load(outcome.run.kept), aside, labels)

@@ -217,3 +217,28 @@ def test_trials_run_side_by_side_and_each_is_drawn_once(table, tmp_path, monkeyp
             assert record.summary.metrics["val_log_loss"] == each["value"]
     failed = [each for each in tried.values() if each["state"] in ("failed", "fail")]
     assert all(each["params"]["model.num_heads"] == 3 for each in failed)
+
+
+@pytest.mark.slow
+def test_the_best_of_many_trials_race_on_fresh_splits(table, tmp_path):
+    space = {"training.epochs": {"low": 1, "high": 6}, "optimizer.learning_rate": {"low": 1e-4, "high": 2e-2}}  # fmt: skip
+    found = tune(table, tmp_path, space=space, trials=24, seeds=2, aside=0.3)
+    race = found["race"]
+    numbers = [each["trial"] for each in race["entries"]]
+    assert numbers[0] is None  # the defaults
+    assert len(numbers) >= 3
+    rounds = {each["trial"]: len(each["values"]) for each in race["entries"]}
+    assert max(rounds.values()) == rounds[race["winner"]] > min(rounds.values()) >= 2
+    runs = [read_record(entry.run.path) for entry in list_runs(Path(found["run"]) / "race")]
+    assert len(runs) == sum(rounds.values())
+    seeds = {run.setting("training.seed") for run in runs}
+    assert len(seeds) == max(rounds.values())  # a round is one split for all
+    assert not seeds & {*found["verdict"]["seeds"], *range(30)}
+    means = {each["trial"]: np.mean(each["values"]) for each in race["entries"]}
+    assert found["best"]["value"] == pytest.approx(means[race["winner"]])
+    assert found["best"]["trial"] == race["winner"] is not None  # one epoch learns nothing
+    kept = {path.parents[2] for path in Path(found["run"]).rglob("checkpoints/best/*.safetensors")}
+    assert Path(found["best"]["run"]) in kept
+    assert all(path.parent.name in ("race", "verdict") for path in kept)
+    assert "fresh splits" in Path(found["files"]["best"]).read_text()
+    assert "The race" in Path(found["files"]["report"]).read_text()

@@ -17,12 +17,11 @@ from bert_playground.tuning.pictures import (
     draw_history,
     draw_importances,
     draw_parallel,
-    place_value,
 )
 from bert_playground.tuning.presence import share_study
 from bert_playground.tuning.request import TuneRequest, find_study
 from bert_playground.tuning.search import describe_failure
-from bert_playground.tuning.space import Choice, Range
+from bert_playground.tuning.space import Choice, Range, place_value
 from bert_playground.tuning.study import (
     JOURNAL,
     PROCESS,
