@@ -76,6 +76,10 @@ def main() -> None:
                 "table": path.parent.name,
                 "metric": verdict["metric"],
                 "trials": len(summary["trials"]),
+                "raced": len(summary["race"]["entries"]) if summary["race"] else 0,
+                "rounds": max(len(each["values"]) for each in summary["race"]["entries"])
+                if summary["race"]
+                else 0,
                 "tuned": verdict["tuned"].get(verdict["metric"]),
                 "defaults": verdict["defaults"].get(verdict["metric"]),
                 "gain": verdict["gain"],
