@@ -108,7 +108,13 @@ def _show_race(summary: Summary, metric: str) -> list[Section]:
         "Each round is a fresh split of the rows of the trials, the same for all of a round; after each two the worse half is "
         f"left behind. Best over all rounds: {_name(race['winner'])}."
     )
-    return [Section("race", "The best trials on fresh splits", (Text((said,)), Table("The race", columns, rows)))]
+    return [
+        Section(
+            "race",
+            "The best trials on fresh splits",
+            (Text((said,)), Table("The race", columns, rows)),
+        )
+    ]
 
 
 def _name(number: int | None) -> str:

@@ -11,12 +11,15 @@ import numpy as np
 
 from bert_playground.blending.objective import Objective, standard_error
 from bert_playground.config.schema import RunConfig
+from bert_playground.data.augmentation.augmentation import Augmentation
+from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared, prepare
 from bert_playground.data.prepare.folds import PreparedFolds, prepare_folds
 from bert_playground.inference import Predictor
 from bert_playground.logs import warnings_only
 from bert_playground.run_record import read_record
 from bert_playground.runs import RunDir
+from bert_playground.training.build import fit_pipeline
 from bert_playground.training.callbacks.progress import ProgressLines, progress_by
 from bert_playground.training.comparison.bootstrap import bootstrap_error
 from bert_playground.training.core.state import TrainState
@@ -39,6 +42,7 @@ from bert_playground.tuning.pruning import (
 
 # Settings of `data` that speak of the text alone: the table is read and decided upon once for all their values.
 OF_TEXT = frozenset({"template", "numeric_features", "column_order", "max_length", "derive"})
+MOST_PIPELINES = 8  # that are kept
 Array = np.ndarray[Any, Any]
 
 
@@ -74,6 +78,7 @@ class TrialRunner:
         folds: the folds; None: one split.
         metric: by which trials are compared, without val_.
         folder: for the run folders.
+        pipelines: that were fitted, by what decides them; each process has its own.
     """
 
     config: RunConfig
@@ -82,6 +87,10 @@ class TrialRunner:
     folds: PreparedFolds | None
     metric: str
     folder: Path
+    pipelines: dict[str, TextPipeline] = field(default_factory=dict, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "pipelines": {}}
 
     @classmethod
     def prepare(
@@ -147,9 +156,11 @@ class TrialRunner:
             start_run(run, config)
             if self.folds is None or single is not None:
                 rows = single or self._rows_for(config)
-                return fit(
-                    rows, pretrain_first(rows, config, run), run, callbacks=(follow(reporter),)
-                )
+                asked = pretrain_first(rows, config, run)
+                pipeline = None
+                if single is None and asked is config and self._is_shared(config):
+                    pipeline = self.fit_pipeline(rows, config)
+                return fit(rows, asked, run, pipeline=pipeline, callbacks=(follow(reporter),))
             return self._fit_folds(run, config, sources, follow, reporter)
 
         with warnings_only(), progress_by(ProgressLines):
@@ -257,6 +268,20 @@ class TrialRunner:
         }
         is_lost = now.template == "auto" != before.template  # what a known table would have
         return differing <= OF_TEXT and not is_lost and not isinstance(now.derive, dict)
+
+    def fit_pipeline(self, rows: Prepared, config: RunConfig) -> TextPipeline:
+        """How the rows that trials share become tokens; learned once for all trials that read them alike.
+
+        Learning it takes as long as many steps do, and the same rows always give the same pipeline.
+        """
+        augmentation = Augmentation(**config.augmentation.model_dump())
+        model = config.model
+        key = repr((rows.text, model.pretrained, model.vocab_size, augmentation.templates))
+        if key not in self.pipelines:
+            while len(self.pipelines) >= MOST_PIPELINES:
+                del self.pipelines[next(iter(self.pipelines))]
+            self.pipelines[key] = fit_pipeline(rows, config)
+        return self.pipelines[key].with_augmentation(augmentation)
 
     def _with_text(self, prepared: Prepared, config: RunConfig) -> Prepared:
         data = config.data

@@ -18,7 +18,6 @@ from bert_playground.logger import logger
 from bert_playground.logs import log_to_file
 from bert_playground.models.sizes import fit_to_checkpoint
 from bert_playground.runs import TRIALS, RunDir
-from bert_playground.training.build import fit_pipeline
 from bert_playground.training.run_folder import read_run_config
 from bert_playground.training.start import read_sources, write_json, write_run_config
 from bert_playground.training.track_run import track_run
@@ -202,7 +201,7 @@ def _metric(config: RunConfig) -> str | None:
 
 def _learn_facts(runner: TrialRunner) -> TableFacts:
     prepared = runner.prepared_of_trial()
-    return TableFacts.of(prepared, fit_pipeline(prepared, runner.config), runner.config)
+    return TableFacts.of(prepared, runner.fit_pipeline(prepared, runner.config), runner.config)
 
 
 def _make_space(

@@ -46,6 +46,8 @@ from bert_playground.data.templates.row_text import PIPELINE, RowText, fit_row_t
 from bert_playground.data.tokens.token_table import TokenizedTable
 from bert_playground.tasks import TASKS
 
+AUGMENTED = "augmentation: "  # begins the statement on it
+
 
 @dataclass(frozen=True)
 class TextPipeline(RowText):
@@ -115,19 +117,13 @@ class TextPipeline(RowText):
             is_settled=pretrained_dir is not None and (pretrained_dir / PIPELINE).exists(),
         )
         text = fit_numbers(text, frame, options, **known, in_tokens=numbers_in_tokens)
-        augmentation = augmentation or UNCHANGED
-        check_augmentation(augmentation, text)
         statements = (f"labels: {labels.describe()}", *text.statements)
-        if augmentation.is_on:
-            said = augmentation.describe()
-            statements += (f"augmentation: {said}; training rows only, anew in each epoch",)
         read = {field.name: getattr(text, field.name) for field in fields(text)}
         pipeline = cls(
             **{**read, "statements": statements, "derived": derived},
             labels=labels,
             schema=schema,
-            augmentation=augmentation,
-        )
+        ).with_augmentation(augmentation or UNCHANGED)
         profiles = measure_importance(
             fit_profiles(frame, pipeline.columns, pipeline.all_features),
             frame,
@@ -135,6 +131,19 @@ class TextPipeline(RowText):
             are_classes=TASKS[labels.task].is_classification,
         )
         return replace(pipeline, profiles=profiles)
+
+    def with_augmentation(self, augmentation: Augmentation) -> Self:
+        """The same, with training rows changed otherwise; wordings by other templates than it was fitted for need a new fit.
+
+        Raises:
+            ValueError: rows cannot be changed so.
+        """
+        check_augmentation(augmentation, self)
+        statements = tuple(said for said in self.statements if not said.startswith(AUGMENTED))
+        if augmentation.is_on:
+            said = augmentation.describe()
+            statements += (f"{AUGMENTED}{said}; training rows only, anew in each epoch",)
+        return replace(self, augmentation=augmentation, statements=statements)
 
     def watch_drift(self) -> TableDrift:
         """To read a later table with: what differs from training is repaired where it has one reading, else counted."""
