@@ -5,11 +5,13 @@
 
 Training: the resident memory of the process, and what MLX holds, after every so many steps of a small model; told is how
 far it rose above what it was after the warm-up. Prediction, by a model trained for one epoch: the peak resident memory of
-`bert predict` for each number of rows, and the rows a second. Serving: `benchmarks/serving.py`. One JSON line each.
+`bert predict` for each number of rows, how far it rose after a tenth of the time (which says something of long tables),
+and the rows a second. Serving: `benchmarks/serving.py`. One JSON line each.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,7 +21,7 @@ from pathlib import Path
 import mlx.core as mx
 import numpy as np
 import polars as pl
-from processes import BERT, resident_bytes
+from processes import BERT, peak_bytes, resident_bytes
 
 from bert_playground.config.load import load_config
 from bert_playground.logs import set_up_logs
@@ -27,15 +29,9 @@ from bert_playground.training import run_training
 from bert_playground.training.core import Callback, TrainState
 
 WARM_UP = 1_200  # steps, after which buffers of each length have been seen
+WARM_UP_OF_PREDICTION = 0.1  # of its time
 BATCH_SIZE = 32
 WORDS = [f"word{number}" for number in range(2_000)]
-# Runs a command from a small process, as Linux lets the peak of a new one begin at that of its parent.
-LAUNCH = """
-import json, resource, subprocess, sys
-subprocess.run(sys.argv[1:], stdout=sys.stderr, check=True)
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(json.dumps([used.ru_maxrss, used.ru_utime + used.ru_stime]))
-"""
 
 
 class WatchMemory(Callback):
@@ -139,20 +135,25 @@ def soak_prediction(asked: argparse.Namespace, folder: Path) -> list[dict[str, o
         make_table(number, seed=1).drop("label").write_csv(table)
         command = ["predict", "--test", table, "--checkpoint", run, "--output", folder / "out.csv"]
         started = time.perf_counter()
-        launched = subprocess.run(
-            [sys.executable, "-c", LAUNCH, *BERT, *map(str, command)],
-            stdout=subprocess.PIPE,
-            check=True,
-        )
+        process = subprocess.Popen([*BERT, *map(str, command)], stdout=sys.stderr)
+        marks = []
+        while (peak := peak_bytes(process.pid)) is not None:
+            marks.append((time.perf_counter() - started, peak))
+            time.sleep(0.02)
+        _, status, used = os.wait4(process.pid, 0)
+        if status:
+            raise SystemExit(f"bert predict failed: {os.waitstatus_to_exitcode(status)}")
         seconds = time.perf_counter() - started
-        peak, processor_seconds = json.loads(launched.stdout)
+        peak = marks[-1][1]
+        first = max(mark for at, mark in marks if at <= WARM_UP_OF_PREDICTION * seconds)
         found.append(
             {
                 "rows": number,
                 "table_mb": table.stat().st_size // 2**20,
-                "peak_mb": peak // 1024,
+                "peak_mb": peak // 2**20,
+                "rise_after_a_tenth": round(peak / first - 1, 4),
                 "rows_per_second": round(number / seconds),
-                "processor_seconds": round(processor_seconds, 1),
+                "processor_seconds": round(used.ru_utime + used.ru_stime, 1),
             }
         )
     return found

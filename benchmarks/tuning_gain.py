@@ -36,6 +36,7 @@ def tune_table(path: Path, asked: argparse.Namespace, folder: Path) -> dict[str,
     flags: dict[str, object] = {"data.train": path, "training.seed": asked.seed}
     flags |= {"training.output_dir": folder / "runs"}
     flags |= {"training.metric": asked.metric} if asked.metric else {}
+    flags |= {"cross_validation.folds": asked.folds} if asked.folds else {}
     config, sources = load_config(None, {}, flags)
     seconds = read_duration(asked.time)
     request = TuneRequest(
@@ -61,6 +62,9 @@ def main() -> None:
     parser.add_argument("--time", default="20m")
     parser.add_argument("--trials", type=int)
     parser.add_argument("--metric")
+    parser.add_argument(
+        "--folds", type=int, help="that trials are trained on; default: by the table"
+    )
     parser.add_argument("--rows", type=int, help="of the table; default: all")
     parser.add_argument("--aside", type=float, default=0.3, help="share of rows put aside")
     parser.add_argument("--seeds", type=int, default=5)

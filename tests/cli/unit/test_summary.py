@@ -22,6 +22,13 @@ def test_the_number_of_rows_is_said_in_words_that_fit(answers, said):
     assert _summary(pl.DataFrame({"y": answers})) == [said]
 
 
+def test_of_many_classes_the_most_frequent_are_named():
+    answers = [f"c{number}" for number in range(22)] + ["c7", "c7", "c3"]
+    (said,) = _summary(pl.DataFrame({"y": answers}).cast(pl.Categorical))
+    assert said.startswith("  y: c7 in 3 rows, c3 in 2 rows, ")
+    assert said.endswith(" in 1 row, and 2 rarer answers")
+
+
 def test_an_early_end_and_updates_that_were_left_out_are_said():
     told = {"stop_reason": "", "skipped_steps": 0, "steps": 9}
     assert _end(told) == _end(told | {"stop_reason": "all steps taken"}) == []

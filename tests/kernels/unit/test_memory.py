@@ -1,6 +1,7 @@
 """Memory: freed buffers are reused and bounded."""
 
 import ctypes
+import os
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import mlx.core as mx
 import pytest
 
 from bert_playground import kernels, memory
+from bert_playground.environment import count_cores
 
 # Prints how many buffers with pages of their own there are more after a second one, where a larger one was freed before.
 COUNT_LARGE = """
@@ -45,6 +47,33 @@ for buffer in buffers[:-1]:  # the last one holds the heap's end
 held = resident() - before
 memory.return_freed_memory()
 print(held, resident() - before)
+"""
+
+# Prints how many heaps so many threads have that allocate at once.
+COUNT_ARENAS = """
+import ctypes, re, sys, threading
+from bert_playground import memory
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.fopen.restype = ctypes.c_void_p, ctypes.c_void_p
+libc.fopen.argtypes, libc.malloc_info.argtypes = [ctypes.c_char_p] * 2, [ctypes.c_int, ctypes.c_void_p]
+libc.fclose.argtypes = [ctypes.c_void_p]
+if sys.argv[1] == "limited":
+    memory.limit_arenas()
+num_threads = int(sys.argv[3])
+barrier = threading.Barrier(num_threads + 1)
+def allocate():
+    libc.malloc(1000)
+    barrier.wait()
+    barrier.wait()
+threads = [threading.Thread(target=allocate) for _ in range(num_threads)]
+[thread.start() for thread in threads]
+barrier.wait()
+file = libc.fopen(sys.argv[2].encode(), b"w")
+libc.malloc_info(0, file)
+libc.fclose(file)
+barrier.wait()
+print(len(re.findall("<heap nr", open(sys.argv[2]).read())))
 """
 
 
@@ -116,3 +145,21 @@ def test_freed_pages_go_back():
     held, left = map(int, done.stdout.split())
     assert held >= 90
     assert left <= 10
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_info"),
+    reason="asks glibc for its heaps",
+)
+def test_threads_share_as_many_heaps_as_there_are_cores(tmp_path):
+    environment = {name: os.environ[name] for name in os.environ if name != "MALLOC_ARENA_MAX"}
+
+    def count(form: str) -> int:
+        arguments = (form, str(tmp_path / "heaps.xml"), str(3 * most))
+        command = [sys.executable, "-c", COUNT_ARENAS, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        return int(done.stdout)
+
+    most = max(2, count_cores())
+    assert count("limited") <= most
+    assert count("as it is") > most

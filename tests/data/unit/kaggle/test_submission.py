@@ -126,6 +126,23 @@ def test_parts_are_written_as_one_file_or_not_at_all(tmp_path: Path) -> None:
     assert path.read_text() == before
 
 
+def test_answers_of_parts_are_held_in_few_bytes(tmp_path: Path) -> None:
+    parts = [
+        pl.DataFrame({"id": [1, 2], "class": ["no", "yes"], "count": [3, 4], "mean": [0.1, 1e300]}),
+        pl.DataFrame({"id": [3], "class": ["maybe"], "count": [2**40], "mean": [0.5]}),
+    ]
+    path = tmp_path / "parts.csv"
+    held = write_parts(path, parts, target="class").answers
+    assert (
+        path.read_text()
+        == "id,class,count,mean\n1,no,3,0.1\n2,yes,4,1e+300\n3,maybe,1099511627776,0.5\n"
+    )
+    assert held.dtypes == [pl.Categorical, pl.Int64, pl.Float64]
+    assert held.rows() == [("no", 3, 0.1), ("yes", 4, 1e300), ("maybe", 2**40, 0.5)]
+    small = write_parts(path, parts[:1], target="class").answers
+    assert small["count"].dtype == pl.Int8
+
+
 @pytest.mark.parametrize(("sample", "is_doubted"), [("0.5", True), ("0.0", False), ("1", False)])
 def test_classes_where_the_sample_has_fractions_are_doubted(
     tmp_path: Path, sample: str, is_doubted: bool

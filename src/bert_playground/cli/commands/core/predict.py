@@ -129,7 +129,9 @@ def predict(
     from bert_playground.cli.utils.output import check_output
     from bert_playground.cli.utils.parts import Asked, answer_parts
     from bert_playground.logs import set_up_logs
+    from bert_playground.memory import limit_arenas
 
+    limit_arenas()
     set_up_logs(log_level)
     check_output(output, [test, sample], json=json)
     asked = Asked(test, output, sample, merge, part_rows, proba, tta, strict, as_json=json)
@@ -222,6 +224,9 @@ def _refuse_graph(checkpoint: Path | None) -> None:
         raise ValueError(f"{checkpoint} holds an ONNX graph; add --engine onnx")
 
 
+MOST_NAMED = 20  # answers with their numbers of rows
+
+
 def _summary(answers: "DataFrame") -> list[str]:
     """What the answers are like, one line per answer column."""
     from bert_playground.lookup import count_of
@@ -231,10 +236,13 @@ def _summary(answers: "DataFrame") -> list[str]:
         counts = column.alias("answer").value_counts(sort=True)  # a column may be called count
         if answers.height == 1:
             lines.append(f"  {column.name}: {spell(column[0])} in the only row")
-        elif column.dtype.is_float() or counts.height > 20:
+        elif column.dtype.is_float() or (column.dtype.is_numeric() and counts.height > MOST_NAMED):
             least, middle, most = map(spell, (column.min(), column.median(), column.max()))
             lines.append(f"  {column.name}: from {least} to {most}, median {middle}")
         else:
-            shares = ", ".join(f"{row[0]} in {count_of(row[1], 'row')}" for row in counts.rows())
-            lines.append(f"  {column.name}: {shares}")
+            first = counts.rows()[:MOST_NAMED]
+            shares = ", ".join(f"{value} in {count_of(number, 'row')}" for value, number in first)
+            rest = counts.height - len(first)
+            more = f", and {count_of(rest, 'rarer answer')}" if rest else ""
+            lines.append(f"  {column.name}: {shares}{more}")
     return lines
