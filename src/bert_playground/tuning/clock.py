@@ -12,6 +12,7 @@ LEAST_PAIRS = 2  # that a verdict needs
 SLACK = 1.15  # trainings of race and verdict may take longer than the same ones in the search
 RACE = 0.2  # of the time, for the race of the best trials
 RACE_ROUNDS, LEAST_RACERS = 2, 3  # fewer show nothing
+MOST_FITS = 38  # of a race: 9, 5, 3 and 2 racers, two rounds each
 
 
 @dataclass
@@ -70,8 +71,9 @@ class Clock:
         """Seconds that are kept for the race; 0: there is none, or no time for one."""
         if not self.has_race or self.seconds is None:
             return 0.0
-        seconds = RACE * self.seconds
-        return seconds if seconds >= RACE_ROUNDS * LEAST_RACERS * self.pair / 2 else 0.0
+        fit = self.pair / 2
+        seconds = min(RACE * self.seconds, MOST_FITS * fit)
+        return seconds if seconds >= RACE_ROUNDS * LEAST_RACERS * fit else 0.0
 
     @property
     def race_left(self) -> float:

@@ -62,6 +62,8 @@ def test_the_clock_keeps_a_fifth_for_a_race_where_that_is_enough():
     )  # two rounds and as much again
     assert clock.has_time_to_race(5)
     assert not clock.has_time_to_race(7)
+    quick = Clock(1000.0, 5, time.perf_counter(), defaults=1.0, best=1.0, has_race=True)
+    assert quick.search_left == pytest.approx(996 - 5 * 2.3 - 38 * 1.15, abs=0.5)
     clock.best = 10.0  # two rounds of three take more than a fifth
     assert clock.search_left == pytest.approx(46 - 40, abs=0.5)
     assert Clock(None, 5, has_race=True).most_racers == float("inf")
