@@ -26,6 +26,7 @@ class Clock:
         taken: seconds of the trials so far.
         defaults: seconds of the run by the defaults; None: not known yet.
         best: seconds of the best trial; None: none is better than the defaults yet.
+        fits_per_trial: trainings of a trial: of folds several, where those of race and verdict are single.
         has_race: whether the best trials race before the verdict.
     """
 
@@ -35,6 +36,7 @@ class Clock:
     taken: list[float] = field(default_factory=list)
     defaults: float | None = None
     best: float | None = None
+    fits_per_trial: int = 1
     has_race: bool = False
 
     @property
@@ -53,7 +55,7 @@ class Clock:
     def pair(self) -> float:
         """Seconds of one pair of trainings of the verdict."""
         defaults = self.defaults or 0.0
-        return SLACK * (defaults + (self.best or defaults))
+        return SLACK * (defaults + (self.best or defaults)) / self.fits_per_trial
 
     @property
     def search_left(self) -> float:

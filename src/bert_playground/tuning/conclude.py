@@ -75,7 +75,7 @@ def conclude_study(
 def _choose(search: Search, race: Race | None) -> FrozenTrial | None:
     """The trial that won the race, or without one by the score of the search; None: the defaults did."""
     if race is not None:
-        search.clock.best = race.seconds
+        search.clock.best = race.seconds * search.clock.fits_per_trial
         found = {trial.number: trial for trial in finished_trials(search.study)}
         if (tried := best_trial(search.study)) is not None:
             drop_weights(RunDir(Path(tried.user_attrs[RUN])))

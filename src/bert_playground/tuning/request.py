@@ -28,6 +28,7 @@ class TuneRequest:
         warm_start: run folders, folders of runs and studies, whose best configurations are tried first.
         aside: share of the rows that no trial sees.
         seeds: fresh ones for the verdict.
+        folds: that trials are trained on where nobody asked for some; 0: one split; None: not chosen yet.
     """
 
     seconds: float | None = None
@@ -39,6 +40,7 @@ class TuneRequest:
     warm_start: tuple[str, ...] = ()
     aside: float = 0.2
     seeds: int = 5
+    folds: int | None = None
 
     def __post_init__(self) -> None:
         wrong = []
@@ -70,7 +72,8 @@ class TuneRequest:
     def read(cls, run: RunDir) -> "TuneRequest":
         """What `write` stored."""
         values = json.loads((run.path / REQUEST).read_text(encoding="utf-8"))
-        return cls(**{**values, "warm_start": tuple(values["warm_start"])})
+        # Studies of versions that had no choice are on one split.
+        return cls(**{"folds": 0, **values, "warm_start": tuple(values["warm_start"])})
 
     def go_on(
         self, seconds: float | None, trials: int | None, warm_start: Sequence[str]

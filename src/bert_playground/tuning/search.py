@@ -16,8 +16,9 @@ from bert_playground.logger import logger
 from bert_playground.lookup import count_of
 from bert_playground.runs import RunDir
 from bert_playground.tuning.clock import Clock
+from bert_playground.tuning.defaults import DefaultsRun, train_defaults
 from bert_playground.tuning.progress import TuneProgress
-from bert_playground.tuning.pruning import PRUNED, Kept
+from bert_playground.tuning.pruning import PRUNED
 from bert_playground.tuning.settings import TableFacts, configure_trial, list_defaults
 from bert_playground.tuning.space import Space
 from bert_playground.tuning.study import (
@@ -76,8 +77,11 @@ class Search:
         known: dict[str, Any] | None = self.study.user_attrs.get(DEFAULTS)
         return known
 
-    def run_defaults(self) -> None:
-        """Train as the configuration is, unless the study knows.
+    def run_defaults(self, first: DefaultsRun | None = None) -> None:
+        """Train as the configuration is, unless the study knows what that gives.
+
+        Args:
+            first: the same, if it was trained already.
 
         Raises:
             ValueError: there is not enough time even for that.
@@ -85,27 +89,14 @@ class Search:
         if (known := self.defaults) is not None:
             self.clock.defaults = known["seconds"]
             return
-        self.progress.begin("the defaults")
-        kept = Kept()
-        outcome = self.runner.run(
-            self.runner.config,
-            self.runner.sources,
-            reporter=kept,
-            seconds_left=lambda: self.clock.left,
-            on_progress=self.progress.step,
-        )
-        if outcome.value is None:
-            raise ValueError(
-                f"one training by the defaults takes longer than --time {self.clock.seconds:g}s allows; give more, or fewer "
-                "--epochs"
-            )
-        self.clock.defaults = outcome.seconds
+        found = first or train_defaults(self.runner, self.clock, self.progress)
+        outcome = found.outcome
         if (num := self.clock.foresee_trials()) < FEW_TRIALS:
             logger.warning(
                 f"one training by the defaults takes {outcome.seconds:.0f} s: after them there is time for about "
                 f"{count_of(int(num), 'trial')} and a short verdict; for a search worth its name give --time 1h, or fewer --epochs"
             )
-        self.learn_defaults(outcome, self.runner.measure_error(outcome), kept.values)
+        self.learn_defaults(outcome, self.runner.measure_error(outcome), found.values)
         self.on_trial()
         self.progress.end(
             f"defaults: {self.runner.metric} {outcome.value:.4f}, {outcome.seconds:.0f} s",

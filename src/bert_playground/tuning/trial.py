@@ -104,6 +104,15 @@ class TrialRunner:
         objective = make_objective(task, "log_loss" if chosen.endswith("loss") else chosen)
         return cls(config, sources, prepared, folds, objective.name, folder)
 
+    def on_folds(self, number: int) -> "TrialRunner":
+        """The same, for trials on folds.
+
+        Raises:
+            ValueError: folds cannot be made of these rows.
+        """
+        config = self.config.with_changes({"cross_validation": {"folds": number}})
+        return TrialRunner.prepare(config, self.sources, self.metric, self.folder)
+
     @property
     def objective(self) -> Objective:
         """The metric with its direction."""

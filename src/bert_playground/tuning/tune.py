@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,8 +25,14 @@ from bert_playground.training.track_run import track_run
 from bert_playground.tuning.clock import Clock
 from bert_playground.tuning.conclude import conclude_study
 from bert_playground.tuning.default_space import make_default_space
+from bert_playground.tuning.defaults import (
+    DefaultsRun,
+    choose_folds,
+    may_choose_folds,
+    train_defaults,
+)
 from bert_playground.tuning.presence import Presence, share_study
-from bert_playground.tuning.progress import create_progress
+from bert_playground.tuning.progress import TuneProgress, create_progress
 from bert_playground.tuning.read_space import parse_space
 from bert_playground.tuning.request import TuneRequest, find_study
 from bert_playground.tuning.rows import TunedRows, put_rows_aside
@@ -124,54 +131,92 @@ def _tune(
     is_time_given: bool,
 ) -> dict[str, Any]:
     rows = put_rows_aside(_fix_split(config), asked.aside, run.path / "rows")
-    runner = TrialRunner.prepare(rows.config, sources, _metric(config), run.path / TRIALS)
-    for note in runner.prepared.notes:
-        logger.info(note)
-    facts = _learn_facts(runner)
-    space = _make_space(asked, rows.config, sources, facts)
-    assert asked.study is not None  # since the study began
-    study = open_study(
-        open_storage(asked.storage, run.path),
-        asked.study,
-        higher_is_better=runner.objective.higher_is_better,
-        seed=config.training.seed,
-        question=_describe_question(runner, rows, space),
-    )
-    if is_new or presence.is_alone:
-        free_killed_trials(study)
-    before = _seconds_before(study) if presence.is_alone and not is_time_given else 0.0
-    seconds = None if asked.seconds is None else max(asked.seconds - before, 1.0)
     num_pairs = asked.seeds if rows.aside is not None else 0
-    clock = Clock(seconds, num_pairs, started, has_race=True)
-    keep_account = partial(_keep_account, study, f"{os.getpid()}-{started:.0f}", clock, presence)
-    progress = create_progress(clock, asked.most_trials)
-    _log_space(runner.metric, space)
-    search = Search(
-        study,
-        runner,
-        space,
-        facts,
-        clock,
-        asked.most_trials,
-        progress,
-        keep_account,
-        asked.storage,
-    )
-    try:
+    clock = Clock(asked.seconds, num_pairs, started, has_race=True)
+    with closing(create_progress(clock, asked.most_trials)) as progress:
+        runner = TrialRunner.prepare(rows.config, sources, _metric(config), run.path / TRIALS)
+        runner, first = _choose_runner(runner, run, asked, presence, clock, progress)
+        for note in runner.prepared.notes:
+            logger.info(note)
+        facts = _learn_facts(runner)
+        space = _make_space(asked, rows.config, sources, facts)
+        assert asked.study is not None  # since the study began
+        study = open_study(
+            open_storage(asked.storage, run.path),
+            asked.study,
+            higher_is_better=runner.objective.higher_is_better,
+            seed=config.training.seed,
+            question=_describe_question(runner, rows, space),
+        )
         if is_new or presence.is_alone:
-            search.run_defaults()
-        search.enqueue(collect_starts(asked.warm_start, space, rows.config, facts, runner.metric))
-        with open_engine(config.engine.asked, config.cross_validation.jobs, run.config) as engine:
-            search.run_trials(engine)
-        if not presence.is_last():
-            logger.info(
-                "another process is still at work on the study, and will conclude it when it ends"
+            free_killed_trials(study)
+        if asked.seconds is not None and presence.is_alone and not is_time_given:
+            clock.seconds = max(asked.seconds - _seconds_before(study), 1.0)
+        session = f"{os.getpid()}-{started:.0f}"
+        keep_account = partial(_keep_account, study, session, clock, presence)
+        _log_space(runner.metric, space)
+        search = Search(
+            study,
+            runner,
+            space,
+            facts,
+            clock,
+            asked.most_trials,
+            progress,
+            keep_account,
+            asked.storage,
+        )
+        try:
+            if is_new or presence.is_alone:
+                search.run_defaults(first)
+            starts = collect_starts(asked.warm_start, space, rows.config, facts, runner.metric)
+            search.enqueue(starts)
+            jobs = config.cross_validation.jobs
+            with open_engine(config.engine.asked, jobs, run.config) as engine:
+                search.run_trials(engine)
+            if not presence.is_last():
+                logger.info(
+                    "another process is still at work on the study, and will conclude it when it ends"
+                )
+                return {"run": str(run.path), "concluded": False, "seconds": clock.elapsed}
+            return conclude_study(run, search, rows, asked, started)
+        finally:
+            keep_account()
+
+
+def _choose_runner(
+    runner: TrialRunner,
+    run: RunDir,
+    asked: TuneRequest,
+    presence: Presence,
+    clock: Clock,
+    progress: TuneProgress,
+) -> tuple[TrialRunner, DefaultsRun | None]:
+    """On one split or on folds, as the study decided or decides now; and the run by the defaults, if that was needed for it.
+
+    Raises:
+        ValueError: another process is about to decide.
+    """
+    first, folds = None, asked.folds
+    if folds is None:
+        if not presence.is_alone:
+            raise ValueError(
+                f"{run.path} is still at its first training, which decides how trials are validated; join it after that"
             )
-            return {"run": str(run.path), "concluded": False, "seconds": clock.elapsed}
-        return conclude_study(run, search, rows, asked, started)
-    finally:
-        progress.close()
-        keep_account()
+        folds = 0
+        if may_choose_folds(runner, asked):
+            first = train_defaults(runner, clock, progress)
+            folds = choose_folds(clock)
+    if folds:
+        try:
+            runner, first = runner.on_folds(folds), None
+        except ValueError as error:
+            logger.info(f"trials stay on one split: {error}")
+            folds = 0
+    if asked.folds is None:
+        replace(asked, folds=folds).write(run)
+    clock.fits_per_trial = 1 if runner.folds is None else len(runner.folds.folds)
+    return runner, first
 
 
 def _log_space(metric: str, space: Space) -> None:

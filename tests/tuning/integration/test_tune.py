@@ -10,6 +10,8 @@ import pytest
 from bert_playground.config import load_config
 from bert_playground.run_list import list_runs
 from bert_playground.run_record import read_record
+from bert_playground.tuning import defaults
+from bert_playground.tuning.presence import Presence
 from bert_playground.tuning.request import TuneRequest
 from bert_playground.tuning.tune import run_tuning
 from tests.engines.pickled import use_as_ray
@@ -217,6 +219,36 @@ def test_trials_run_side_by_side_and_each_is_drawn_once(table, tmp_path, monkeyp
             assert record.summary.metrics["val_log_loss"] == each["value"]
     failed = [each for each in tried.values() if each["state"] in ("failed", "fail")]
     assert all(each["params"]["model.num_heads"] == 3 for each in failed)
+
+
+@pytest.mark.slow
+def test_with_time_for_it_trials_are_on_folds_that_nobody_asked_for(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(defaults, "LEAST_TRIALS", 0)
+    space = {"training.epochs": {"low": 3, "high": 4}}
+    found = tune(table, tmp_path, space=space, trials=2, seconds=120, seeds=2, aside=0.3)
+    run = Path(found["run"])
+    assert json.loads((run / "tune.json").read_text())["folds"] == 5
+    for each in found["trials"]:
+        if each["state"] == "complete":
+            summary = json.loads((Path(each["run"]) / "summary.json").read_text())
+            assert summary["num_folds"] == 5
+    assert found["best"]["error"] > 0
+    assert "--folds" not in found["command"]  # the best settings are for any training
+    assert (
+        len({entry.name for entry in list_runs(run / "trials")}) >= 4
+    )  # the first one on one split
+    again = tune(table, tmp_path, resume=run, trials=3)
+    assert len(again["trials"]) == len(found["trials"]) + 1
+    monkeypatch.setattr(defaults, "LEAST_TRIALS", 10**9)
+    found = tune(table, tmp_path, space=space, trials=1, seconds=60, seeds=2, aside=0.3)
+    assert json.loads((Path(found["run"]) / "tune.json").read_text())["folds"] == 0
+    assert not list(Path(found["run"]).glob("trials/*/folds"))
+
+
+def test_a_study_that_has_not_chosen_its_folds_is_not_joined(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(Presence, "_try", lambda self, kind: False)
+    with pytest.raises(ValueError, match=r"still at its first training.*join it after that"):
+        tune(table, tmp_path, space=SPACE, trials=1, seconds=60, aside=0)
 
 
 @pytest.mark.slow

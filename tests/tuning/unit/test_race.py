@@ -7,6 +7,7 @@ import pytest
 from optuna.trial import create_trial
 
 from bert_playground.tuning.clock import Clock
+from bert_playground.tuning.defaults import choose_folds
 from bert_playground.tuning.race import MOST_TRIALS, choose_trials, keep_half, rank
 from bert_playground.tuning.space import Choice, Range, Space, measure_distance
 
@@ -67,3 +68,15 @@ def test_the_clock_keeps_a_fifth_for_a_race_where_that_is_enough():
     clock.best = 10.0  # two rounds of three take more than a fifth
     assert clock.search_left == pytest.approx(46 - 40, abs=0.5)
     assert Clock(None, 5, has_race=True).most_racers == float("inf")
+
+
+def test_on_folds_race_and_verdict_take_single_trainings():
+    clock = Clock(100.0, 5, time.perf_counter(), defaults=10.0, best=15.0, fits_per_trial=5)
+    assert clock.pair == pytest.approx(1.15 * 5)
+
+
+def test_trials_are_on_folds_where_there_is_time_for_enough_of_them():
+    clock = Clock(1000.0, 0, time.perf_counter(), defaults=996 / 100 - 0.1)
+    assert choose_folds(clock) == 5  # 100 on one split
+    clock.defaults = 996 / 100 + 0.1
+    assert choose_folds(clock) == 0
