@@ -11,8 +11,6 @@ from pathlib import Path
 
 import mlx.core as mx
 
-from bert_playground.environment import count_cores
-
 LEAST_CACHE = 2**28
 LARGE_BUFFER = 2**18
 MMAP_THRESHOLD, ARENA_MAX = -3, -8  # M_MMAP_THRESHOLD, M_ARENA_MAX of glibc's malloc.h
@@ -67,17 +65,20 @@ def return_freed_memory() -> None:
         malloc_trim(0)
 
 
-def limit_arenas() -> None:
-    """Let glibc keep one heap for each core, and not eight; other systems are left as they are. For a process that answers one table.
+def limit_arenas(number: int) -> None:
+    """Let glibc keep so many heaps, and not eight for each core; other systems are left as they are.
 
-    Each heap keeps the most that its threads ever held, so that a long table takes more than a short one. Call it before there
-    are threads.
+    For a process that answers one table: each heap keeps the most that its threads ever held, so that a long table takes more
+    than a short one. Call it before there are threads.
+
+    Args:
+        number: of heaps, such as that of cores.
     """
     if "MALLOC_ARENA_MAX" in os.environ:
         return
     mallopt = _find_in_glibc("mallopt")
     if mallopt is not None:
-        mallopt(ARENA_MAX, max(2, count_cores()))
+        mallopt(ARENA_MAX, number)
 
 
 def _find_in_glibc(name: str) -> Callable[..., int] | None:

@@ -140,14 +140,7 @@ def _tune(
             logger.info(note)
         facts = _learn_facts(runner)
         space = _make_space(asked, rows.config, sources, facts)
-        assert asked.study is not None  # since the study began
-        study = open_study(
-            open_storage(asked.storage, run.path),
-            asked.study,
-            higher_is_better=runner.objective.higher_is_better,
-            seed=config.training.seed,
-            question=_describe_question(runner, rows, space),
-        )
+        study = _open_study(run, asked, runner, rows, space)
         if is_new or presence.is_alone:
             free_killed_trials(study)
         if asked.seconds is not None and presence.is_alone and not is_time_given:
@@ -182,6 +175,19 @@ def _tune(
             return conclude_study(run, search, rows, asked, started)
         finally:
             keep_account()
+
+
+def _open_study(
+    run: RunDir, asked: TuneRequest, runner: TrialRunner, rows: TunedRows, space: Space
+) -> optuna.Study:
+    assert asked.study is not None  # since the study began
+    return open_study(
+        open_storage(asked.storage, run.path),
+        asked.study,
+        higher_is_better=runner.objective.higher_is_better,
+        seed=runner.config.training.seed,
+        question=_describe_question(runner, rows, space),
+    )
 
 
 def _choose_runner(

@@ -128,10 +128,11 @@ def predict(
     """Predict the rows of a test table and write the submission."""
     from bert_playground.cli.utils.output import check_output
     from bert_playground.cli.utils.parts import Asked, answer_parts
+    from bert_playground.environment import count_cores
     from bert_playground.logs import set_up_logs
     from bert_playground.memory import limit_arenas
 
-    limit_arenas()
+    limit_arenas(max(2, count_cores()))
     set_up_logs(log_level)
     check_output(output, [test, sample], json=json)
     asked = Asked(test, output, sample, merge, part_rows, proba, tta, strict, as_json=json)
