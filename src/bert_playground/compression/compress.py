@@ -331,11 +331,10 @@ def list_front(result: Compressed) -> Sequence[Sequence[object]]:
         [
             each.point.name + (" *" if each is result.chosen else ""),
             each.point.score,
-            each.score,
-            f"{each.gain:+.4f} ± {each.error:.4f}" if each.point.recipe else "",
-            each.point.milliseconds,
-            each.point.speed_up,
-            each.point.megabytes,
+            f"{each.gain:+.4f} ±{each.error:.4f}" if each.point.recipe else "",
+            round(each.point.milliseconds, 1),
+            round(each.point.speed_up, 2),
+            round(each.point.megabytes, 1),
         ]
         for each in result.judged
     ]

@@ -28,6 +28,7 @@ ADAPTERS: dict[str, Dimension] = {
 }
 
 # One setting away from the defaults, which a few trials try before what a sampler proposes that knows nothing yet.
+FIRST_STEP = "one setting"  # origin of such a trial
 STEPS: tuple[tuple[str, object], ...] = (
     ("optimizer.learning_rate", 2.0),
     ("optimizer.learning_rate", 0.5),

@@ -26,7 +26,7 @@ from bert_playground.training.cross_validation.schedule import Schedule
 from bert_playground.training.objectives import make_objective
 from bert_playground.tuning.clock import Clock
 from bert_playground.tuning.conclude import list_trials
-from bert_playground.tuning.default_space import list_first_steps, make_default_space
+from bert_playground.tuning.default_space import FIRST_STEP, list_first_steps, make_default_space
 from bert_playground.tuning.progress import create_progress
 from bert_playground.tuning.pruning import FIRST_FOLD
 from bert_playground.tuning.search import Search, describe_trials
@@ -152,7 +152,7 @@ def _open_search(schedule: Schedule, base: Member, seconds: float) -> Search:
     search = Search(study, runner, space, facts, clock, most_trials, progress)
     if search.defaults is None:
         _learn_base(schedule, base, search, seconds)
-        search.enqueue(list_first_steps(space, list_defaults(space, config, facts)))
+        search.enqueue(list_first_steps(space, list_defaults(space, config, facts)), FIRST_STEP)
     clock.defaults = seconds
     return search
 

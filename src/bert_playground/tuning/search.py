@@ -128,12 +128,10 @@ class Search:
         known = {"value": outcome.value, "error": error, "seconds": seconds, "run": run}
         self.study.set_user_attr(DEFAULTS, {**known, "metrics": outcome.metrics})
 
-    def enqueue(self, starts: Sequence[Mapping[str, Any]]) -> None:
-        """Try these parameters first."""
+    def enqueue(self, starts: Sequence[Mapping[str, Any]], origin: str) -> None:
+        """Try these parameters first; the origin says why."""
         for params in starts:
-            self.study.enqueue_trial(
-                dict(params), user_attrs={ORIGIN: "warm start"}, skip_if_exists=True
-            )
+            self.study.enqueue_trial(dict(params), user_attrs={ORIGIN: origin}, skip_if_exists=True)
 
     def run_trials(self, engine: Engine) -> None:
         """Trials until the time or their number is up.

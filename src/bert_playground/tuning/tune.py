@@ -24,7 +24,7 @@ from bert_playground.training.start import read_sources, write_json, write_run_c
 from bert_playground.training.track_run import track_run
 from bert_playground.tuning.clock import Clock
 from bert_playground.tuning.conclude import conclude_study
-from bert_playground.tuning.default_space import make_default_space
+from bert_playground.tuning.default_space import FIRST_STEP, list_first_steps, make_default_space
 from bert_playground.tuning.defaults import (
     DefaultsRun,
     choose_folds,
@@ -37,7 +37,7 @@ from bert_playground.tuning.read_space import parse_space
 from bert_playground.tuning.request import TuneRequest, find_study
 from bert_playground.tuning.rows import TunedRows, put_rows_aside
 from bert_playground.tuning.search import Search
-from bert_playground.tuning.settings import TableFacts
+from bert_playground.tuning.settings import TableFacts, list_defaults
 from bert_playground.tuning.space import Space, list_dimensions
 from bert_playground.tuning.study import free_killed_trials, open_storage, open_study
 from bert_playground.tuning.trial import TrialRunner
@@ -163,7 +163,10 @@ def _tune(
             if is_new or presence.is_alone:
                 search.run_defaults(first)
             starts = collect_starts(asked.warm_start, space, rows.config, facts, runner.metric)
-            search.enqueue(starts)
+            search.enqueue(starts, "warm start")
+            if is_new and asked.space is None:
+                known = list_defaults(space, rows.config, facts)
+                search.enqueue(list_first_steps(space, known), FIRST_STEP)
             jobs = config.cross_validation.jobs
             with open_engine(config.engine.asked, jobs, run.config) as engine:
                 search.run_trials(engine)

@@ -283,8 +283,9 @@ def _print(done: "Compressed") -> None:
     from bert_playground.compression.compress import PICTURE, list_front
 
     print_table(
-        f"{done.metric} where recipes were compared, and on the rows put aside (gain over the full model, paired)",
-        ("model", done.metric, "aside", "gain", "ms", "times as fast", "MB"),
+        f"{done.metric} where recipes were compared, and the gain over the full model on the rows put aside, where that has "
+        f"{done.judged[-1].score:.4f}",
+        ("model", done.metric, "gain", "ms", "speed", "MB"),
         list_front(done),
         keeps_names=True,
     )
