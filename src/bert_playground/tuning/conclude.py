@@ -17,18 +17,17 @@ from bert_playground.files import write_text
 from bert_playground.logger import logger
 from bert_playground.runs import RunDir
 from bert_playground.training.start import write_json
-from bert_playground.tuning.race import Race, race_trials
+from bert_playground.tuning.race import RACE_SEED, Race, race_trials
 from bert_playground.tuning.read_space import FIXED
 from bert_playground.tuning.report import report_study
 from bert_playground.tuning.request import TuneRequest
 from bert_playground.tuning.rows import TunedRows
 from bert_playground.tuning.search import Search, describe_trials
 from bert_playground.tuning.study import RUN, best_trial, finished_trials
-from bert_playground.tuning.verdict import FIRST_SEED, Verdict, reach_verdict
+from bert_playground.tuning.verdict import VERDICT_SEED, Verdict, reach_verdict
 from bert_playground.tuning.weights import drop_weights
 
 BEST = "best.yaml"
-SEEDS_PER_VERDICT = 50  # the race's come after them
 SEEDS_PER_END = 100  # so that a study that goes on is judged by seeds that it has not used
 ENDS = "verdicts"  # the study's attribute: how often it was concluded
 LEAST_TRIALS = 4  # of which importances say anything
@@ -48,10 +47,10 @@ def conclude_study(
     """
     before = int(search.study.user_attrs.get(ENDS, 0))
     search.study.set_user_attr(ENDS, before + 1)
-    first_seed = FIRST_SEED + search.runner.config.training.seed + SEEDS_PER_END * before
-    race = race_trials(search, first_seed + SEEDS_PER_VERDICT)
+    offset = search.runner.config.training.seed + SEEDS_PER_END * before
+    race = race_trials(search, RACE_SEED + offset)
     best = _choose(search, race)
-    verdict = _judge(search, rows, asked, best, race, first_seed)
+    verdict = _judge(search, rows, asked, best, race, VERDICT_SEED + offset)
     config, _ = search.configured(best)
     path = run.path / BEST
     given = {name for name, by in search.runner.sources.items() if by != "default"}
@@ -74,13 +73,14 @@ def conclude_study(
 
 def _choose(search: Search, race: Race | None) -> FrozenTrial | None:
     """The trial that won the race, or without one by the score of the search; None: the defaults did."""
+    best = best_trial(search.study)
     if race is not None:
         search.clock.best = race.seconds * search.clock.fits_per_trial
+        for attributes in (best.user_attrs if best else {}, search.defaults or {}):
+            if run := attributes.get(RUN):
+                drop_weights(RunDir(Path(run)))  # those of the winner's last round stay
         found = {trial.number: trial for trial in finished_trials(search.study)}
-        if (tried := best_trial(search.study)) is not None:
-            drop_weights(RunDir(Path(tried.user_attrs[RUN])))
         return None if race.winner is None else found[race.winner]
-    best = best_trial(search.study)
     return best if best is not None and search.is_better(best.value, search.defaults) else None
 
 

@@ -25,6 +25,7 @@ MOST_TRIALS, LEAST_TRIALS = 8, 2  # that race against the defaults
 COMPLETE_PER_TRIAL = 5  # in the search for each that races: the best of few is not much luck
 LEAST_DISTANCE = 0.1  # trials nearer to each other would race against themselves
 ROUNDS_PER_HALVING, MOST_ROUNDS = 2, 8
+RACE_SEED = 20_000  # beyond those of trials and of the verdict
 Number = int | None  # of a trial; None: the defaults
 
 

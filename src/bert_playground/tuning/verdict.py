@@ -21,7 +21,7 @@ from bert_playground.tuning.clock import Clock
 from bert_playground.tuning.trial import TrialRunner
 from bert_playground.tuning.weights import drop_weights
 
-FIRST_SEED = 10_000  # beyond those of trials
+VERDICT_SEED = 10_000  # beyond those of trials
 LEAST_PAIRS = 2
 MOST_PAIRS = 15  # where time is left over
 Array = np.ndarray[Any, Any]
@@ -60,7 +60,7 @@ class Verdict:
     def say(self) -> str:
         """One sentence."""
         if self.gain is None or self.error is None:
-            return f"Whether it beats the defaults was not measured: {self.why}."
+            return f"There is no verdict: {self.why}."
         by = f"{self.metric} better by {self.gain:.4f} ± {self.error:.4f}"
         if self.gain < 0:
             by = f"{self.metric} worse by {-self.gain:.4f} ± {self.error:.4f}"

@@ -88,7 +88,7 @@ def test_a_verdict_says_what_was_shown_and_what_was_not():
     )
     assert "not shown to beat the defaults" in Verdict(**base, gain=0.015, error=0.01).say()
     assert "auc worse by 0.0300" in Verdict(**base, gain=-0.03, error=0.01).say()
-    assert "was not measured: no time" in Verdict("auc", why="no time").say()
+    assert Verdict("auc", why="no time").say() == "There is no verdict: no time."
 
 
 def make_study(tmp_path, name="s", **question):

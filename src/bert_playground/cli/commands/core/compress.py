@@ -283,8 +283,8 @@ def _print(done: "Compressed") -> None:
     from bert_playground.compression.compress import PICTURE, list_front
 
     print_table(
-        f"{done.metric} where recipes were compared, and the gain over the full model on the rows put aside, where that has "
-        f"{done.judged[-1].score:.4f}",
+        f"{done.metric} where recipes were compared; beside the full model the gain on the rows put aside (it has "
+        f"{done.judged[-1].score:.4f}) and the speed",
         ("model", done.metric, "gain", "ms", "speed", "MB"),
         list_front(done),
         keeps_names=True,
