@@ -59,11 +59,10 @@ class PreparedFolds:
     labels: Encoder
 
     def of(self, fold: Fold) -> Prepared:
-        """The tables of one fold, as `prepare` gives them."""
+        """The tables of one fold, as `prepare` gives them; what was decided for all folds is not noted again."""
         note = f"fold {fold.number}: fitted on {len(fold.train)} rows, answers {count_of(len(fold.val), 'row')}"
-        notes = (*self.prepared.notes, note)
         return replace(
-            self.prepared, train=self.table[fold.train], val=self.table[fold.val], notes=notes
+            self.prepared, train=self.table[fold.train], val=self.table[fold.val], notes=(note,)
         )
 
     @property
