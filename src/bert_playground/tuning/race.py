@@ -168,8 +168,13 @@ def _run_round(
     search: Search, entries: Mapping[Number, FrozenTrial | None], seed: int, num_rounds: int
 ) -> dict[Number, Outcome] | None:
     """One training of each on the same split; None: there was no time for all of them. Who fails is left out."""
-    clock, runner = search.clock, search.runner
+    clock = search.clock
     if not clock.has_time_to_race(len(entries)):
+        return None
+    try:
+        runner = search.runner.on_split(seed, "race")
+    except ValueError as error:
+        logger.warning(f"the race ends, as another split cannot be drawn: {error}")
         return None
     found: dict[Number, Outcome] = {}
     for number, trial in entries.items():
@@ -177,7 +182,7 @@ def _run_round(
         search.progress.begin(f"round {num_rounds + 1} of the race, {who}")
         try:
             configured = search.configured(trial)
-            outcome = runner.run_afresh(*configured, seed, "race", lambda: clock.race_left)
+            outcome = runner.run_afresh(*configured, lambda: clock.race_left)
         # As in the search: whatever a configuration dies of, the others go on; a full disk ends them all.
         except Exception as error:
             if isinstance(error, OSError) and error.errno in STORAGE:

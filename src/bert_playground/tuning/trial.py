@@ -113,6 +113,24 @@ class TrialRunner:
         config = self.config.with_changes({"cross_validation": {"folds": number}})
         return TrialRunner.prepare(config, self.sources, self.metric, self.folder)
 
+    def on_split(self, seed: int, folder: str) -> "TrialRunner":
+        """A runner for single trainings on another split of the same rows, with another seed; tracked nowhere.
+
+        Args:
+            seed: of split, weights and order.
+            folder: for the run folders, beside that of the trials.
+        """
+        config = _settle(self.config, seed)
+        place = self.folder.with_name(folder)
+        return TrialRunner.prepare(config, self.sources, self.metric, place)
+
+    def run_afresh(
+        self, config: RunConfig, sources: Mapping[str, str], seconds_left: Callable[[], float]
+    ) -> Outcome:
+        """Train a trial, or the defaults, of the runner that this one was made from; see `on_split` and `run`."""
+        config = _settle(config, self.config.training.seed)
+        return self.run(config, sources, reporter=None, seconds_left=seconds_left)
+
     @property
     def objective(self) -> Objective:
         """The metric with its direction."""
@@ -134,8 +152,6 @@ class TrialRunner:
         most_seconds: float = float("inf"),
         on_begin: Callable[[RunDir], None] = lambda run: None,
         on_progress: Callable[[TrainState], None] = lambda state: None,
-        folder: Path | None = None,
-        single: Prepared | None = None,
     ) -> Outcome:
         """Train a configuration in a new run folder.
 
@@ -147,8 +163,6 @@ class TrialRunner:
             most_seconds: that it may take; one that clearly will take longer ends at once.
             on_begin: told the folder.
             on_progress: called after each step.
-            folder: for the run folder; None: that of trials.
-            single: rows of one split to train on, in place of those of trials.
 
         Raises:
             ValueError, RuntimeError, MemoryError: the configuration cannot be trained.
@@ -156,26 +170,24 @@ class TrialRunner:
         started = time.perf_counter()
 
         def follow(reports: Reporter | None) -> Follower:
-            num_fits = 1 if self.folds is None or single is not None else len(self.folds.folds)
+            num_fits = 1 if self.folds is None else len(self.folds.folds)
             most = most_seconds / num_fits
             return Follower(reports, f"val_{self.metric}", seconds_left, on_progress, most)
 
         def body(run: RunDir, config: RunConfig, checkpoint: object) -> RunResult:
             on_begin(run)
             start_run(run, config)
-            if self.folds is None or single is not None:
-                rows = single or self._rows_for(config)
+            if self.folds is None:
+                rows = self._rows_for(config)
                 asked = pretrain_first(rows, config, run)
                 pipeline = None
-                if single is None and asked is config and self._is_shared(config):
+                if asked is config and self._is_shared(config):
                     pipeline = self.fit_pipeline(rows, config)
                 return fit(rows, asked, run, pipeline=pipeline, callbacks=(follow(reporter),))
             return self._fit_folds(run, config, sources, follow, reporter)
 
         with warnings_only(), progress_by(ProgressLines):
-            result = run_in_folder(
-                body, "train", self._as_trial(config, folder, is_single=single is not None), sources
-            )
+            result = run_in_folder(body, "train", self._as_trial(config), sources)
         mx.clear_cache()
         seconds = time.perf_counter() - started
         ended = outcome_of(result.summary)
@@ -189,41 +201,6 @@ class TrialRunner:
             seconds,
             ended,
             result.metrics,
-        )
-
-    def run_afresh(
-        self,
-        config: RunConfig,
-        sources: Mapping[str, str],
-        seed: int,
-        folder: str,
-        seconds_left: Callable[[], float],
-    ) -> Outcome:
-        """Train a configuration with another seed, on another split of the rows of the trials; tracked nowhere.
-
-        Args:
-            config: of a trial, or the defaults.
-            sources: of its values.
-            seed: of split, weights and order.
-            folder: for the run folder, beside that of trials.
-            seconds_left: for it; at 0 it ends.
-
-        Raises:
-            ValueError, RuntimeError, MemoryError: the configuration cannot be trained.
-        """
-        changes: dict[str, dict[str, Any]] = {
-            "training": {"seed": seed},
-            "data": {"split_seed": seed},
-            "tracking": {"mlflow": False},
-        }
-        config = config.with_changes(changes)
-        return self.run(
-            config,
-            sources,
-            reporter=None,
-            seconds_left=seconds_left,
-            folder=self.folder.with_name(folder),
-            single=prepare(config),
         )
 
     def measure_error(self, outcome: Outcome) -> float | None:
@@ -241,11 +218,11 @@ class TrialRunner:
         ).judge
         return bootstrap_error(judge, found.labels, found.scores)
 
-    def _as_trial(self, config: RunConfig, folder: Path | None, *, is_single: bool) -> RunConfig:
+    def _as_trial(self, config: RunConfig) -> RunConfig:
         """What belongs to a trial whatever is tuned."""
         asked = config.cross_validation
         changes: dict[str, dict[str, Any]] = {
-            "training": {"output_dir": folder or self.folder, "report": False, "refit": False},
+            "training": {"output_dir": self.folder, "report": False, "refit": False},
             "tracking": {
                 "directory": config.tracking.directory or config.training.output_dir,
                 "log_model": False,
@@ -256,8 +233,7 @@ class TrialRunner:
                 "enable_checkpointing": True,
             },
             "cross_validation": {
-                "folds": None if is_single else asked.folds,
-                "members": None if asked.folds is None or is_single else ("encoder",),
+                "members": None if asked.folds is None else ("encoder",),
                 "time": None,
             },
             "ensemble": {"num_models": 1},
@@ -336,6 +312,17 @@ class TrialRunner:
         result = conclude(run, config, folds, schedule, seconds)
         result.summary["fold_error"] = standard_error(np.array(watch.values))
         return result
+
+
+def _settle(config: RunConfig, seed: int) -> RunConfig:
+    """The same for one training with another seed, on another split."""
+    changes: dict[str, dict[str, Any]] = {
+        "training": {"seed": seed},
+        "data": {"split_seed": seed},
+        "tracking": {"mlflow": False},
+        "cross_validation": {"folds": None},
+    }
+    return config.with_changes(changes)
 
 
 class FoldWatch(Watch):

@@ -101,9 +101,9 @@ def reach_verdict(
     seeds: list[int] = []
     while _goes_on(clock, len(seeds), num_pairs):
         seed = first_seed + len(seeds)
-        pair = {}
+        pair, fresh = {}, runner.on_split(seed, "verdict")
         for name, configured in (("defaults", defaults), ("tuned", tuned)):
-            pair[name] = _answer(runner, configured, seed, aside, labels, clock)
+            pair[name] = _answer(fresh, configured, aside, labels, clock)
         on_pair(len(seeds) + 1)
         if (ours := pair["tuned"]) is None or (theirs := pair["defaults"]) is None:
             break
@@ -147,18 +147,17 @@ def _read_truth(runner: TrialRunner, aside: pl.DataFrame) -> tuple[Encoder, Arra
 def _answer(
     runner: TrialRunner,
     configured: Configured,
-    seed: int,
     aside: pl.DataFrame,
     labels: Encoder,
     clock: Clock,
 ) -> Array | None:
     """What one training answers to the rows put aside; None: there was no time for it."""
-    outcome = runner.run_afresh(*configured, seed, "verdict", lambda: clock.left)
+    outcome = runner.run_afresh(*configured, lambda: clock.left)
     if outcome.ended or outcome.run.kept is None:
         return None
     answers = answer_fold(Predictor.load(outcome.run.kept), aside, labels)
     drop_weights(outcome.run)
-    logger.debug(f"{outcome.run.path}: answered {aside.height} rows put aside, seed {seed}")
+    logger.debug(f"{outcome.run.path}: answered {aside.height} rows put aside")
     return answers
 
 
