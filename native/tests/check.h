@@ -1,5 +1,8 @@
 // A small test harness: named checks against f64 references, random data and guarded buffers.
 #pragma once
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -25,6 +28,15 @@ using bpk::BPK_ISA::to_float;
 
 constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 constexpr float inf = std::numeric_limits<float>::infinity();
+
+// Linux grants tiles on request, and a tile instruction before that is an illegal one.
+inline bool may_use_tiles() {
+#ifdef BPK_EMULATED_TILES
+  return true;
+#else
+  return syscall(SYS_arch_prctl, 0x1023, 18) == 0;
+#endif
+}
 
 inline int failures = 0;
 inline int checks = 0;

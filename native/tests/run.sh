@@ -12,10 +12,15 @@ avx2="-mavx2 -mfma -mbmi2"
 avx512="$avx2 -mavx512f -mavx512bw -mavx512dq -mavx512vl"
 avx512_bf16="$avx512 -mavx512bf16 -mavx512vnni"
 amx="$avx512_bf16 -mamx-tile -mamx-bf16 -mamx-int8"
+emulated_amx="$amx -include $here/emulated_tiles.h"
 sets=(avx2)
 grep -qw avx512bw /proc/cpuinfo && sets+=(avx512)
 grep -qw avx512_bf16 /proc/cpuinfo && sets+=(avx512_bf16)
-grep -qw amx_bf16 /proc/cpuinfo && sets+=(amx)
+if grep -qw amx_bf16 /proc/cpuinfo; then
+  sets+=(amx)
+elif grep -qw avx512_bf16 /proc/cpuinfo; then
+  sets+=(emulated_amx)
+fi
 
 tests=("$@")
 if [ ${#tests[@]} = 0 ]; then
@@ -30,12 +35,19 @@ if [ "${SANITIZE:-1}" = 1 ]; then flags+=(-O1 -g1 -fsanitize=address,undefined -
 
 build_one() {
   local name=$1 set=$2
-  "$compiler" "${flags[@]}" ${!set} -DBPK_ISA="$set" "$here/test_$name.cpp" -o "$build/$name-$set"
+  "$compiler" "${flags[@]}" ${!set} -DBPK_ISA="${set#emulated_}" "$here/test_$name.cpp" -o "$build/$name-$set"
+}
+
+# Without tiles there is nothing to emulate.
+sets_of() {
+  for set in "${sets[@]}"; do
+    [ "$set" = emulated_amx ] && ! grep -q may_use_tiles "$here/test_$1.cpp" || echo "$set"
+  done
 }
 
 running=0
 for name in "${tests[@]}"; do
-  for set in "${sets[@]}"; do
+  for set in $(sets_of "$name"); do
     build_one "$name" "$set" &
     running=$((running + 1))
     if [ $running -ge "${JOBS:-$(nproc)}" ]; then wait -n; running=$((running - 1)); fi
@@ -47,7 +59,7 @@ while [ $running -gt 0 ]; do wait -n; running=$((running - 1)); done
 failed=0
 for name in "${tests[@]}"; do
   programs=()
-  for set in "${sets[@]}"; do
+  for set in $(sets_of "$name"); do
     OMP_NUM_THREADS=${OMP_NUM_THREADS:-4} "$build/$name-$set" &
     programs+=($!)
   done

@@ -1,6 +1,4 @@
 // Attention forward and backward against f64: odd lengths, window edges, both RoPE layouts, dropout, empty sequences.
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "check.h"
 #include "kernels/attention.h"
@@ -317,7 +315,7 @@ void test_all() {
 
 int main() {
 #ifdef __AMX_BF16__
-  if (syscall(SYS_arch_prctl, 0x1023, 18) != 0) return 0;  // no permission to use tiles: nothing to test
+  if (!may_use_tiles()) return 0;  // nothing to test
 #endif
   test_reference();
   test_all<float>();

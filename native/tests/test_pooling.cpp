@@ -1,7 +1,5 @@
 // Sums over sequences and their gradient against f64, and the tokens that belong to no sequence.
 #include <omp.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "check.h"
 #include "kernels/attention.h"
@@ -111,7 +109,7 @@ void test_attention_clears_what_is_behind() {
 
 int main() {
 #ifdef __AMX_BF16__
-  if (syscall(SYS_arch_prctl, 0x1023, 18) != 0) return 0;  // no permission to use tiles: nothing to test
+  if (!may_use_tiles()) return 0;  // nothing to test
 #endif
   test_sums<float>();
   test_sums<bf16>();
