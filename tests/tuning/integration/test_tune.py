@@ -254,7 +254,7 @@ def test_a_study_that_has_not_chosen_its_folds_is_not_joined(table, tmp_path, mo
 @pytest.mark.slow
 def test_the_best_of_many_trials_race_on_fresh_splits(table, tmp_path):
     space = {"training.epochs": {"low": 1, "high": 6}, "optimizer.learning_rate": {"low": 1e-4, "high": 2e-2}}  # fmt: skip
-    found = tune(table, tmp_path, space=space, trials=24, seeds=2, aside=0.3)
+    found = tune(table, tmp_path, space=space, trials=60, seeds=2, aside=0.3)
     race = found["race"]
     numbers = [each["trial"] for each in race["entries"]]
     assert numbers[0] is None  # the defaults
