@@ -86,8 +86,10 @@ class Clock:
 
     @property
     def most_racers(self) -> float:
-        """How many can race, the defaults among them, so that there is as much time again for the rounds of the better half."""
-        return max(0.0, self.race_left) / max(2 * RACE_ROUNDS * self.pair / 2, 1e-9)
+        """How many can race, the defaults among them: with as much time again for the rounds of the better half, or a few without."""
+        first_rounds = max(RACE_ROUNDS * self.pair / 2, 1e-9)
+        num = max(0.0, self.race_left) / first_rounds
+        return max(num / 2, min(num, LEAST_RACERS))
 
     def has_time_to_race(self, num_racers: int) -> bool:
         """Whether one round more is likely to end in time."""

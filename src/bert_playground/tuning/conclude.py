@@ -51,10 +51,11 @@ def conclude_study(
     race = race_trials(search, RACE_SEED + offset)
     best = _choose(search, race)
     verdict = _judge(search, rows, asked, best, race, VERDICT_SEED + offset)
-    config, _ = search.configured(best)
+    kept = None if verdict.is_worse else best
+    config, _ = search.configured(kept)
     path = run.path / BEST
     given = {name for name, by in search.runner.sources.items() if by != "default"}
-    tuned = () if best is None else tuple(best.params)
+    tuned = () if kept is None else tuple(kept.params)
     comments = _say_best(search, best, race), verdict.say()
     write_text(path, spell_config(config, {*given, *tuned}, comments))
     command = _train_command(run, path)

@@ -57,6 +57,11 @@ class Verdict:
         """Whether the tuned configuration is better beyond two standard errors."""
         return self.gain is not None and self.error is not None and self.gain > ERRORS * self.error
 
+    @property
+    def is_worse(self) -> bool:
+        """Whether it is worse beyond two standard errors."""
+        return self.gain is not None and self.error is not None and -self.gain > ERRORS * self.error
+
     def say(self) -> str:
         """One sentence."""
         if self.gain is None or self.error is None:
@@ -67,6 +72,8 @@ class Verdict:
         where = f"on {count_of(self.rows, 'row')} put aside, {len(self.seeds)} fresh seeds, paired"
         if self.is_shown:
             return f"It beats the defaults beyond noise: {by} ({where})."
+        if self.is_worse:
+            return f"It is worse than the defaults beyond noise, so they are kept: {by} ({where})."
         return f"It is not shown to beat the defaults: {by} ({where}); they are the safer choice."
 
     def to_dict(self) -> dict[str, Any]:

@@ -10,10 +10,11 @@ import pytest
 from bert_playground.config import load_config
 from bert_playground.run_list import list_runs
 from bert_playground.run_record import read_record
-from bert_playground.tuning import defaults
+from bert_playground.tuning import conclude, defaults
 from bert_playground.tuning.presence import Presence
 from bert_playground.tuning.request import TuneRequest
 from bert_playground.tuning.tune import run_tuning
+from bert_playground.tuning.verdict import Verdict
 from tests.engines.pickled import use_as_ray
 from tests.tiny_run import TINY_RUN
 
@@ -243,6 +244,19 @@ def test_with_time_for_it_trials_are_on_folds_that_nobody_asked_for(table, tmp_p
     found = tune(table, tmp_path, space=space, trials=1, seconds=60, seeds=2, aside=0.3)
     assert json.loads((Path(found["run"]) / "tune.json").read_text())["folds"] == 0
     assert not list(Path(found["run"]).glob("trials/*/folds"))
+
+
+def test_settings_that_are_worse_are_not_those_of_the_best_configuration(
+    table, tmp_path, monkeypatch
+):
+    worse = Verdict("log_loss", gain=-0.2, error=0.05, seeds=(1, 2), rows=45)
+    monkeypatch.setattr(conclude, "reach_verdict", lambda *args: worse)
+    space = {"optimizer.learning_rate": {"low": 5e-3, "high": 2e-2}}
+    found = tune(table, tmp_path, space=space, trials=2, seeds=2, aside=0.3)
+    assert found["best"]["trial"] is not None
+    written = Path(found["files"]["best"]).read_text()
+    assert "It is worse than the defaults beyond noise, so they are kept" in written
+    assert "learning_rate" not in written
 
 
 def test_a_study_that_has_not_chosen_its_folds_is_not_joined(table, tmp_path, monkeypatch):

@@ -87,7 +87,11 @@ def test_a_verdict_says_what_was_shown_and_what_was_not():
         .startswith("It beats the defaults beyond noise")
     )
     assert "not shown to beat the defaults" in Verdict(**base, gain=0.015, error=0.01).say()
-    assert "auc worse by 0.0300" in Verdict(**base, gain=-0.03, error=0.01).say()
+    said = Verdict(**base, gain=-0.03, error=0.01).say()
+    assert said.startswith(
+        "It is worse than the defaults beyond noise, so they are kept: auc worse by 0.0300"
+    )
+    assert not Verdict(**base, gain=-0.015, error=0.01).is_worse
     assert Verdict("auc", why="no time").say() == "There is no verdict: no time."
 
 

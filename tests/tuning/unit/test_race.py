@@ -58,11 +58,13 @@ def test_the_clock_keeps_a_fifth_for_a_race_where_that_is_enough():
     verdict = 5 * 5.75  # a pair takes 2 + 3 s, and 15 % more
     assert clock.search_left == pytest.approx(46 - verdict - 20, abs=0.5)
     assert clock.race_left == pytest.approx(46 - verdict, abs=0.5)
-    assert clock.most_racers == pytest.approx(
-        (46 - verdict) / (4 * 2.875), abs=0.1
-    )  # two rounds and as much again
+    assert clock.most_racers == pytest.approx(3, abs=0.1)  # two rounds of three take 17 s
     assert clock.has_time_to_race(5)
     assert not clock.has_time_to_race(7)
+    few = Clock(60.0, 0, time.perf_counter(), defaults=7.0, best=7.0, has_race=True)
+    assert few.most_racers == pytest.approx(
+        3
+    )  # 54 of 56 s are two rounds of three, with nothing after them
     quick = Clock(1000.0, 5, time.perf_counter(), defaults=1.0, best=1.0, has_race=True)
     assert quick.search_left == pytest.approx(996 - 5 * 2.3 - 38 * 1.15, abs=0.5)
     clock.best = 10.0  # two rounds of three take more than a fifth
