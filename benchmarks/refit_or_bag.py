@@ -15,7 +15,15 @@ from pathlib import Path
 
 import numpy as np
 from held_out import put_aside
-from rows_aside import LOWER_IS_BETTER, Scores, judge, make_parser, measure_tables, write_table
+from rows_aside import (
+    LOWER_IS_BETTER,
+    Scores,
+    error_of_mean,
+    judge,
+    make_parser,
+    measure_tables,
+    write_table,
+)
 
 from bert_playground.blend_predictor import BlendPredictor
 from bert_playground.config import load_config
@@ -77,17 +85,13 @@ def report(found: dict[str, list[Scores]]) -> None:
             )
             gain = folds - refit if metric in LOWER_IS_BETTER else refit - folds
             means = "   ".join(
-                f"{how} {values.mean():.4f} ± {_error(values):.4f}"
+                f"{how} {values.mean():.4f} ± {error_of_mean(values):.4f}"
                 for how, values in (("folds", folds), ("refit", refit))
             )
             print(
-                f"    {metric:<16} {means}   refit better by {gain.mean():+.4f} ± {_error(gain):.4f}",
+                f"    {metric:<16} {means}   refit better by {gain.mean():+.4f} ± {error_of_mean(gain):.4f}",
                 flush=True,
             )
-
-
-def _error(values: np.ndarray) -> float:
-    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan")
 
 
 def main() -> None:

@@ -121,13 +121,14 @@ def print_means(found: Mapping[str, list[Scores]]) -> None:
         print(name)
         for metric in runs[0]:
             values = np.array([run[metric] for run in runs])
-            line = f"    {metric:<16} {values.mean():.4f} ± {_error(values):.4f}"
+            line = f"    {metric:<16} {values.mean():.4f} ± {error_of_mean(values):.4f}"
             if runs is not first and metric in first[0]:
                 base = np.array([run[metric] for run in first])
                 gain = base - values if metric in LOWER_IS_BETTER else values - base
-                line += f"   better by {gain.mean():+.4f} ± {_error(gain):.4f}"
+                line += f"   better by {gain.mean():+.4f} ± {error_of_mean(gain):.4f}"
             print(line, flush=True)
 
 
-def _error(values: np.ndarray) -> float:
+def error_of_mean(values: np.ndarray) -> float:
+    """Standard error of a mean over seeds; NaN of one."""
     return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan")
