@@ -16,6 +16,11 @@ STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 OTHER_DISK = "choose another disk with --output"
 
 
+def is_storage_error(error: BaseException) -> bool:
+    """Whether the disk is full, or fails, or may not be written."""
+    return isinstance(error, OSError) and error.errno in STORAGE
+
+
 @contextmanager
 def replaced_file(target: Path, *, is_durable: bool = False) -> Iterator[Path]:
     """A temporary path that takes the place of `target` when the block ends well, and is removed when it does not.

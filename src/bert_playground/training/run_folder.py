@@ -10,7 +10,7 @@ from bert_playground.config.load import TYPED
 from bert_playground.config.schema import RunConfig
 from bert_playground.distributed.group import Group, joined_group
 from bert_playground.distributed.membership import spell_command
-from bert_playground.files import STORAGE
+from bert_playground.files import is_storage_error
 from bert_playground.leftovers import sweep_folder
 from bert_playground.logger import logger
 from bert_playground.logs import log_to_file
@@ -163,7 +163,7 @@ def _say_what_is_kept(
     resume = f"{spell_command(command)} --resume {run.path}"
     if isinstance(error, KeyboardInterrupt):
         return f"saved; go on with: {resume}"
-    is_full = isinstance(error, OSError) and error.errno in STORAGE
+    is_full = is_storage_error(error)
     return f"what is complete is kept; go on afterwards with: {resume}" if is_full else None
 
 

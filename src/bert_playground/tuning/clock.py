@@ -11,8 +11,19 @@ TIMES_DEFAULTS = 2.0
 LEAST_PAIRS = 2  # that a verdict needs
 SLACK = 1.15  # trainings of race and verdict may take longer than the same ones in the search
 RACE = 0.2  # of the time, for the race of the best trials
-RACE_ROUNDS, LEAST_RACERS = 2, 3  # fewer show nothing
-MOST_FITS = 38  # of a race: 9, 5, 3 and 2 racers, two rounds each
+RACE_ROUNDS = 2  # after which the worse half of the racers is left behind; fewer show nothing
+LEAST_RACERS, MOST_RACERS = 3, 9  # the defaults among them
+
+
+def halve(num_racers: int) -> int:
+    """How many go on after some rounds of a race; two stay two."""
+    return max(2, (num_racers + 1) // 2)
+
+
+def count_fits(num_racers: int) -> int:
+    """Trainings of a race until two have run their first rounds as two."""
+    fits = RACE_ROUNDS * num_racers
+    return fits if num_racers <= 2 else fits + count_fits(halve(num_racers))
 
 
 @dataclass
@@ -54,8 +65,13 @@ class Clock:
     @property
     def pair(self) -> float:
         """Seconds of one pair of trainings of the verdict."""
+        return 2 * self._fit
+
+    @property
+    def _fit(self) -> float:
+        """Seconds of one training of the race or the verdict."""
         defaults = self.defaults or 0.0
-        return SLACK * (defaults + (self.best or defaults)) / self.fits_per_trial
+        return SLACK * (defaults + (self.best or defaults)) / 2 / self.fits_per_trial
 
     @property
     def search_left(self) -> float:
@@ -73,9 +89,8 @@ class Clock:
         """Seconds that are kept for the race; 0: there is none, or no time for one."""
         if not self.has_race or self.seconds is None:
             return 0.0
-        fit = self.pair / 2
-        seconds = min(RACE * self.seconds, MOST_FITS * fit)
-        return seconds if seconds >= RACE_ROUNDS * LEAST_RACERS * fit else 0.0
+        seconds = min(RACE * self.seconds, count_fits(MOST_RACERS) * self._fit)
+        return seconds if seconds >= RACE_ROUNDS * LEAST_RACERS * self._fit else 0.0
 
     @property
     def race_left(self) -> float:
@@ -87,13 +102,13 @@ class Clock:
     @property
     def most_racers(self) -> float:
         """How many can race, the defaults among them: with as much time again for the rounds of the better half, or a few without."""
-        first_rounds = max(RACE_ROUNDS * self.pair / 2, 1e-9)
+        first_rounds = max(RACE_ROUNDS * self._fit, 1e-9)
         num = max(0.0, self.race_left) / first_rounds
         return max(num / 2, min(num, LEAST_RACERS))
 
     def has_time_to_race(self, num_racers: int) -> bool:
         """Whether one round more is likely to end in time."""
-        return self.race_left > num_racers * self.pair / 2
+        return self.race_left > num_racers * self._fit
 
     def foresee_trials(self) -> float:
         """About how many trials as long as the run by the defaults there is time for."""

@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial
 
-from bert_playground.files import STORAGE
+from bert_playground.blending.objective import standard_error
+from bert_playground.files import is_storage_error
 from bert_playground.logger import logger
 from bert_playground.lookup import count_of
-from bert_playground.tuning.clock import RACE_ROUNDS
+from bert_playground.tuning.clock import LEAST_RACERS, MOST_RACERS, RACE_ROUNDS, halve
 from bert_playground.tuning.search import Search
 from bert_playground.tuning.space import Space, measure_distance
 from bert_playground.tuning.study import complete_trials, describe_failure
 from bert_playground.tuning.trial import Outcome
 from bert_playground.tuning.weights import drop_weights
 
-MOST_TRIALS, LEAST_TRIALS = 8, 2  # that race against the defaults
 COMPLETE_PER_TRIAL = 5  # in the search for each that races: the best of few is not much luck
 LEAST_DISTANCE = 0.1  # trials nearer to each other would race against themselves
-ROUNDS_PER_HALVING, MOST_ROUNDS = 2, 8
+MOST_ROUNDS = 8
 RACE_SEED = 20_000  # beyond those of trials and of the verdict
 Number = int | None  # of a trial; None: the defaults
 
@@ -51,16 +51,16 @@ class Race:
         return float(np.mean(self.values[self.winner]))
 
     @property
-    def error(self) -> float:
+    def error(self) -> float | None:
         """Its standard error over the rounds."""
-        found = self.values[self.winner]
-        return float(np.std(found, ddof=1) / len(found) ** 0.5)
+        return standard_error(np.array(self.values[self.winner]))
 
     def say(self) -> str:
         """Such as "0.4210 ± 0.0080 over 8 fresh splits, on which the best 8 of them raced against the defaults"."""
         splits = count_of(len(self.values[self.winner]), "fresh split")
+        spread = "" if self.error is None else f" ± {self.error:.4f}"
         return (
-            f"{self.value:.4f} ± {self.error:.4f} over {splits}, on which the best {len(self.values) - 1} of them raced "
+            f"{self.value:.4f}{spread} over {splits}, on which the best {len(self.values) - 1} of them raced "
             "against the defaults"
         )
 
@@ -83,7 +83,7 @@ def race_trials(search: Search, first_seed: int) -> Race | None:
     chosen = choose_trials(
         complete_trials(search.study), search.space, search.sign, search.clock.most_racers - 1
     )
-    if len(chosen) < LEAST_TRIALS:
+    if 1 + len(chosen) < LEAST_RACERS:
         return None
     entries: dict[Number, FrozenTrial | None] = {
         None: None,
@@ -100,7 +100,7 @@ def race_trials(search: Search, first_seed: int) -> Race | None:
         for number, outcome in found.items():
             ran[number].append(outcome)
         racing = [number for number in racing if number in found]
-        if num_rounds % ROUNDS_PER_HALVING == 0:
+        if num_rounds % RACE_ROUNDS == 0:
             racing = keep_half(racing, _values(ran), search.sign)
     return _conclude(ran, racing, num_rounds, search.sign)
 
@@ -131,7 +131,7 @@ def choose_trials(
         sign: -1 where less is better.
         most: that are wanted.
     """
-    most = int(min(most, MOST_TRIALS, len(trials) // COMPLETE_PER_TRIAL))
+    most = int(min(most, MOST_RACERS - 1, len(trials) // COMPLETE_PER_TRIAL))
     chosen: list[FrozenTrial] = []
     for trial in sorted(trials, key=lambda each: (-sign * (each.value or 0.0), each.number)):
         if len(chosen) >= most:
@@ -154,7 +154,7 @@ def keep_half(
     racing: Sequence[Number], values: Mapping[Number, Sequence[float]], sign: float
 ) -> list[Number]:
     """The better half; two stay two."""
-    return rank(racing, values, sign)[: max(2, (len(racing) + 1) // 2)]
+    return rank(racing, values, sign)[: halve(len(racing))]
 
 
 def _values(ran: Mapping[Number, Sequence[Outcome]]) -> dict[Number, list[float]]:
@@ -185,7 +185,7 @@ def _run_round(
             outcome = runner.run_afresh(*configured, lambda: clock.race_left)
         # As in the search: whatever a configuration dies of, the others go on; a full disk ends them all.
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in STORAGE:
+            if is_storage_error(error):
                 raise
             logger.warning(f"{who} failed in the race: {describe_failure(error)}")
             continue

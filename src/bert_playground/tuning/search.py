@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from bert_playground.config.schema import RunConfig
 from bert_playground.engines.engine import Engine
-from bert_playground.files import STORAGE
+from bert_playground.files import is_storage_error
 from bert_playground.logger import logger
 from bert_playground.lookup import count_of
 from bert_playground.runs import RunDir
@@ -290,7 +290,7 @@ class Search:
             raise
         # Whatever a configuration dies of, the others go on; a full disk ends them all.
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in STORAGE:
+            if is_storage_error(error):
                 self._give_up(trial, str(error), is_retried=True)
                 raise
             self._give_up(trial, describe_failure(error))

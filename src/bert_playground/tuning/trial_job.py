@@ -8,7 +8,7 @@ from pathlib import Path
 import optuna
 
 from bert_playground.config.schema import RunConfig
-from bert_playground.files import STORAGE
+from bert_playground.files import is_storage_error
 from bert_playground.runs import RunDir
 from bert_playground.tuning.pruning import StepAndFoldPruner
 from bert_playground.tuning.study import PROCESS, RUN, describe_failure, name_process, open_storage
@@ -89,7 +89,7 @@ def run_trial(job: TrialJob) -> Ended:
         )
     # Whatever a configuration dies of, the others go on; a full disk ends them all.
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in STORAGE:
+        if is_storage_error(error):
             raise
         return Ended(None, describe_failure(error))
     return Ended(outcome)

@@ -6,9 +6,9 @@ import optuna
 import pytest
 from optuna.trial import create_trial
 
-from bert_playground.tuning.clock import Clock
+from bert_playground.tuning.clock import MOST_RACERS, Clock, count_fits
 from bert_playground.tuning.defaults import choose_folds
-from bert_playground.tuning.race import MOST_TRIALS, choose_trials, keep_half, rank
+from bert_playground.tuning.race import choose_trials, keep_half, rank
 from bert_playground.tuning.space import Choice, Range, Space, measure_distance
 
 SPACE = Space({"a.rate": Range(0.01, 1.0, log=True), "a.kind": Choice(("x", None))})
@@ -41,7 +41,7 @@ def test_the_best_trials_race_and_near_ones_only_once():
     assert [each.number for each in choose_trials(trials, SPACE, -1.0, 2.9)] == [0, 2]
     assert choose_trials(trials, SPACE, 1.0, 1)[0].number == 14  # where more is better
     assert not choose_trials(trials[:4], SPACE, -1.0, 8)  # the best of few is not much luck
-    assert len(choose_trials(make_trials([0.01 * 1.2**n for n in range(24)] * 3), SPACE, -1.0, 99)) <= MOST_TRIALS  # fmt: skip
+    assert len(choose_trials(make_trials([0.01 * 1.2**n for n in range(24)] * 3), SPACE, -1.0, 99)) < MOST_RACERS  # fmt: skip
 
 
 def test_the_worse_half_is_left_behind_until_two_are_left():
@@ -61,6 +61,7 @@ def test_the_clock_keeps_a_fifth_for_a_race_where_that_is_enough():
     assert clock.most_racers == pytest.approx(3, abs=0.1)  # two rounds of three take 17 s
     assert clock.has_time_to_race(5)
     assert not clock.has_time_to_race(7)
+    assert count_fits(9) == 2 * (9 + 5 + 3 + 2)
     few = Clock(60.0, 0, time.perf_counter(), defaults=7.0, best=7.0, has_race=True)
     assert few.most_racers == pytest.approx(
         3

@@ -16,7 +16,7 @@ from bert_playground.data.pipeline import TextPipeline
 from bert_playground.data.prepare import Prepared
 from bert_playground.data.targets.align import align_scores
 from bert_playground.data.targets.fit import Encoder
-from bert_playground.files import STORAGE, write_bytes
+from bert_playground.files import is_storage_error, write_bytes
 from bert_playground.inference import AnyPredictor, Predictor
 from bert_playground.leftovers import name_leftover
 from bert_playground.logger import logger
@@ -105,7 +105,7 @@ def fit_on_fold(job: FoldFit) -> Fitted:
             (_fit_encoder if job.member.is_encoder else _fit_beside)(job)
     # A model that cannot be fitted here must not take the others with it; they cannot be written to a full disk either.
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in STORAGE:
+        if is_storage_error(error):
             raise
         logger.debug(f"{job.folder}: {type(error).__name__}: {error}")
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
